@@ -1,7 +1,8 @@
 """Digests of the inputs of a result: values, files, and the source text of functions.
 
 A digest is a SHA-256 in hexadecimal. Equal digests mean equal contents on all machines and in all processes: digests do not
-depend on addresses, on the order of a set or on the time of a file.
+depend on addresses, on the order of a set or on the time of a file. Exceptions: `of_folder` compares only names and sizes, and
+`of` does not cover code of this package or attributes such as models and locks.
 """
 
 import ast

@@ -67,7 +67,7 @@ def name_in_errors(path: str | Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes all files of a folder to the disk, except hidden files and checkpoints."""
+    """Flushes all files of a folder to the disk, except those in hidden folders and in folders named `checkpoints`."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "checkpoints" and not name.startswith(".")]
         for name in files:

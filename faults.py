@@ -86,7 +86,7 @@ def _explain_one(error: BaseException, folder: str | Path | None) -> str | None:
 
 
 def _number(error: BaseException, text: str) -> int | None:
-    """Returns the system's error number, for libraries outside Python from the message."""
+    """Returns the system's error number. For an error of a library outside Python, it is read from the message."""
     if isinstance(error, OSError):
         connection = isinstance(error, ConnectionError | TimeoutError) or error.errno is None
         return None if connection else error.errno
@@ -111,7 +111,7 @@ def _partial_write(folder: str | Path | None) -> str:
 
 
 def memory_advice() -> str:
-    """Returns the message for an error of no memory: at the limit of this process, or of the machine."""
+    """Returns the message for a lack of memory, which names the limit of this process if it has one."""
     if limit := _address_space():
         return f"no memory left within this process's limit of {limit >> 20:,} MiB: raise it (ulimit -v), or lower batch_size"
     return "no memory left: lower batch_size, micro_batch_size or max_tokens"

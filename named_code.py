@@ -115,7 +115,7 @@ def import_module(module: str) -> ModuleType:
     if _limits is not None and module not in _limits.modules and not any(n.startswith(f"{module}:") for n in _limits.names):
         raise UserError(_refusal(module, module, ()))
     if _limits is not None and not _limits.imports:
-        raise NotImported(f"{module} is {describe(module)}, which a dry run does not import")
+        raise NotImported(f"a dry run does not import {describe(module)}")
     return importlib.import_module(module)
 
 

@@ -82,7 +82,8 @@ class Stage(BaseModel):
     may_change: ClassVar[frozenset[str]] = frozenset()
     """Settings that may change when a stage is resumed, because they do not affect its result."""
     compared_in_identity: ClassVar[frozenset[str]] = frozenset()
-    """Settings whose files affect the result only in part. Their digests are not compared; `identity` returns what is."""
+    """Settings whose files affect the result only in part. The digests of these files are not compared; the method `identity`
+    returns the values that are compared instead."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the stage and of its folder")
     seed: int | None = Field(None, ge=0, description="base seed of this stage; default: the recipe's seed")

@@ -37,6 +37,7 @@ from pydantic import Field, field_validator
 
 from ... import disk
 from ...core import Problem, UserError, message_text, without_surrogates
+from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
 from .. import figures
 from ..stage import Context, Metrics, Stage
@@ -316,8 +317,7 @@ def _hub(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
 
 
 def _problems(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
-    inner = location + (f"?{urlencode(options)}" if options else "")
-    return (_of_problem(problem) for problem in problem_sources.load(inner))
+    return map(_of_problem, problem_sources.load(location + (f"?{urlencode(options)}" if options else "")))
 
 
 def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
@@ -337,7 +337,7 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument
 
 def _of_problem(problem: Problem) -> RawDocument:
     """Returns the prompt and the worked solution as a document. Its text is None if the problem has no answer."""
-    solution = problem.meta.get("solution", problem.answer)
+    solution = problem.answer if cells.is_missing(worked := problem.meta.get("solution")) else worked
     text = None if solution is None else "\n".join([*map(message_text, problem.prompt), str(solution)])
     return f"{problem.source}#{problem.id}", text, "problems"
 

@@ -26,7 +26,7 @@ class AnswerRow(TypedDict):
     policy: str
     """URI of the policy."""
     text: str
-    cut: bool
+    truncated: bool
 
 
 class AnswerCache:
@@ -54,9 +54,9 @@ class AnswerCache:
             keep_all_loaded: keep all policies in memory. If false, the previous policy is freed before another one is loaded.
         """
         self.store: Store[AnswerRow] = Store(
-            path, store_settings, lambda row: disk.check_types(row, key=str, text=str, cut=bool)
+            path, store_settings, lambda row: disk.check_types(row, key=str, text=str, truncated=bool)
         )
-        self.answers = {row["key"]: Answer(row["text"], row["cut"]) for row in self.store.rows}
+        self.answers = {row["key"]: Answer(row["text"], row["truncated"]) for row in self.store.rows}
         self.load, self.max_tokens, self.seed, self.progress = load, max_tokens, seed, progress
         self.keep_all_loaded = keep_all_loaded
         self.policies: dict[str, Policy] = {}
@@ -98,7 +98,7 @@ class AnswerCache:
             answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
             stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
             self.store.append(
-                AnswerRow(key=key, policy=uri, text=answer.text, cut=answer.truncated) for key, answer in stored.items()
+                AnswerRow(key=key, policy=uri, text=answer.text, truncated=answer.truncated) for key, answer in stored.items()
             )
             self.answers |= answers
             self.progress(len(self.answers))

@@ -1,8 +1,8 @@
 """Checks of the reconstructed reasoning (chains of thought) of refined solutions.
 
 The policy that writes a chain sees problem and solution. The policy that learns from it sees the problem alone. Therefore a
-chain is discarded if it is truncated, ends in another answer than the solution, contains false arithmetic, or mentions the
-given answer.
+chain is discarded if it is truncated or too short, mentions the given answer, contains false arithmetic, or ends in an
+incorrect answer (without a verifier: in another answer than the solution).
 """
 
 import re
@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from ... import verifiers
 from ...core import Message, Problem, Verifier
+from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
 from ...verifiers.answers.extraction.response import final_answer
 from ...verifiers.answers.grammar.expressions import parse
@@ -86,10 +87,10 @@ def chain_examples(problems: str) -> Iterator[Problem]:
         for the summary with the summary as its answer.
     """
     for problem in problem_sources.load(problems):
-        solution, thinking = (problem.meta.get(name) for name in ("solution", "thinking"))
-        if not solution or not thinking:
+        solution, thinking, summary = (problem.meta.get(name) for name in ("solution", "thinking", "summary"))
+        if cells.is_missing(solution) or cells.is_missing(thinking):
             continue
-        steps = str(problem.meta.get("summary", ""))
+        steps = "" if cells.is_missing(summary) else str(summary)
         examples = {"chain": (prompts.chain(problem, str(solution), steps), str(thinking))}
         if steps:
             examples["summary"] = (prompts.summary(problem, str(solution)), steps)

@@ -104,21 +104,24 @@ def _form() -> type[BaseModel]:
     return form
 
 
-def critique(problem: Problem, solution: str, failing: list[str], right: bool | None) -> Conversation:
+def critique(problem: Problem, solution: str, items: list[str], holds: list[bool] | None, correct: bool | None) -> Conversation:
     """Returns the prompt for a critique of a solution.
 
     Args:
         problem: the problem.
         solution: the solution.
-        failing: items of the checklist that the solution does not fulfil.
-        right: whether the verifier accepts the solution; None without a verdict.
+        items: the checklist.
+        holds: whether the solution fulfils each item; None if the judge's scores could not be read.
+        correct: whether the verifier accepts the solution; None without a verdict.
     """
     results = {True: "An automatic check finds its result right.", False: "An automatic check finds its result wrong."}
-    listed = "\n".join(f"- {item}" for item in failing) or "(every item)"
+    failing = items if holds is None else [item for item, fulfilled in zip(items, holds, strict=True) if not fulfilled]
+    listed = "".join(f"- {item}\n" for item in failing)
+    failures = f"It {'must' if holds is None else 'does not'} fulfil:\n{listed}" if failing else ""
     return _conversation(
         "Say in a few sentences what is wrong with the solution below and how to mend it. Do not write the new solution.\n\n"
-        f"Task:\n{instruction(problem)}\n\nSolution:\n{solution}\n\nIt does not fulfil:\n{listed}\n"
-        f"{results[right] if right is not None else ''}"
+        f"Task:\n{instruction(problem)}\n\nSolution:\n{solution}\n\n{failures}"
+        f"{results[correct] if correct is not None else ''}"
     )
 
 

@@ -39,7 +39,7 @@ THREADS = 16
 
 
 class Refine(Stage):
-    """Settings of a `refine` stage. Policies that are not named default to the stage's own policy."""
+    """Settings of a `refine` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
@@ -150,10 +150,12 @@ class Refine(Stage):
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """Returns the number of usable solutions, and the share of correct solutions before and after revision."""
-        before, after = (f"{metrics[f'correct_{when}'] or 0:.0%}" for when in ("before", "after"))
+        """Returns the number of usable solutions and, with verdicts, the share of correct ones before and after revision."""
         counts = f"{metrics['kept']} usable solutions of {metrics['problems']} problems"
-        return f"{counts}; correct {before} before revision, {after} after"
+        before, after = metrics["correct_before"], metrics["correct_after"]
+        if before is None or after is None:
+            return counts
+        return f"{counts}; correct {before:.0%} before revision, {after:.0%} after"
 
 
 @dataclasses.dataclass(slots=True)
@@ -245,9 +247,8 @@ def _revise(
     bests = [work.best for work in works]
     requests = []
     for work, best in zip(works, bests, strict=True):
-        holds = best.scores.holds if best.scores else [False] * len(work.checklist)
-        failing = [item for item, fulfilled in zip(work.checklist, holds, strict=True) if not fulfilled]
-        prompt = prompts.critique(work.problem, best.text, failing, best.correct)
+        holds = best.scores.holds if best.scores else None
+        prompt = prompts.critique(work.problem, best.text, work.checklist, holds, best.correct)
         requests.append((f"{work.problem.id}/critique/{number}", prompt))
     criticisms = ask(judge, requests, 0.0)
     requests = [

@@ -53,6 +53,8 @@ class PlayedEpisode:
     output: AgentLoopOutput
     scored_text: str
     """The part of the last turn that the verifier got."""
+    reused: bool
+    """True if a filter sampled all turns of the episode; False without turns."""
 
 
 class EnvironmentLoop(AgentLoopBase):
@@ -179,7 +181,8 @@ class EnvironmentLoop(AgentLoopBase):
             metrics=metrics,
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
-        return PlayedEpisode(episode, output, transcript.turns[-1].scorable_text if transcript.turns else "")
+        scored_text = transcript.turns[-1].scorable_text if transcript.turns else ""
+        return PlayedEpisode(episode, output, scored_text, reused=bool(stored and transcript.turns))
 
     def _write(self, played: "PlayedEpisode", place: SampleId) -> None:
         """Appends the episode to this process's file, from which the stage computes its metrics."""
@@ -190,7 +193,7 @@ class EnvironmentLoop(AgentLoopBase):
             "attempt": place.attempt,
             "generate_seconds": metrics.generate_sequences,
             "environment_seconds": metrics.compute_score,
-            "reused": bool(self.sampled) and place.may_be_reused and metrics.generate_sequences == 0,
+            "reused": played.reused,
         }
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -182,7 +182,7 @@ def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
     """True if a problem is kept: its pass rate lies in the band, whatever the remaining samples score.
 
     Args:
-        scores: scores of the samples so far; None for a fault, which does not count.
+        scores: scores of the samples so far; None for a sample without a score, which does not count.
         samples: number of samples without early stopping.
         band: bounds, both excluded.
     """
@@ -194,7 +194,7 @@ def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
     """True if no further sample can change whether a problem is kept.
 
     Args:
-        scores: scores of the samples so far; None for a fault.
+        scores: scores of the samples so far; None for a sample without a score, which does not count.
         samples: number of samples without early stopping.
         band: bounds, both excluded.
     """
@@ -203,7 +203,10 @@ def decided(scores: Sequence[float | None], samples: int, band: Band) -> bool:
 
 
 def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]:
-    """Returns the pass rates if all remaining samples were incorrect, or correct. Missing scores lead to a value in between."""
+    """Returns the pass rates if all remaining samples were incorrect, or correct.
+
+    If a remaining sample gets no score, the pass rate lies between the two.
+    """
     scored = [score for score in scores if score is not None]
     remaining = samples - len(scores)
     if not scored and not remaining:

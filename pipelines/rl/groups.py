@@ -20,7 +20,7 @@ async def group_verdict(group: str, size: int, sample: int, response: str | None
         group: unique id of the group.
         size: samples in the group.
         sample: sample number.
-        response: text to score; None for a fault, which is left out.
+        response: text to score; None for a sample without a score, which is left out.
         score: scores all responses together, in the order of their sample numbers.
     """
     responses, result = _waiting.setdefault(group, ({}, asyncio.get_running_loop().create_future()))

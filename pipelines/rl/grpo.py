@@ -2,8 +2,8 @@
 
 The stage converts its settings to verl's, runs verl as a child process, monitors its metrics, and exports a checkpoint in
 Hugging Face format. A stage that was killed resumes from verl's last complete checkpoint. The problems of a step depend on the
-seed and the step (`order.py`). The seed of each sample depends on the problem, the step, the attempt and the sample number.
-Therefore repeated steps are identical.
+seed and the step (`verl_compat/order.py`). The seed of each sample depends on the problem, the step, the attempt and the sample
+number. Therefore repeated steps are identical.
 """
 
 import json

@@ -26,12 +26,13 @@ SAMPLED, EFFORT = 400, 10_000_000
 def estimate(scores: Scores, decided: Decided) -> float | None:
     """Returns an unbiased estimate of the pass rate; None if no sample has a score.
 
-    Samples after the decision are ignored (samples are made in batches). Faults have no score, but they may be among the
-    samples that decide. Therefore "the first sample" is the first sample with a score.
+    Samples after the decision are ignored (samples are made in batches). Samples without a score may be among those that
+    decide. Therefore "the first sample" is the first sample with a score.
 
     Args:
-        scores: scores of the samples in order; None for a fault.
-        decided: true for a prefix after which sampling stops. It may be false for all scores if there are no further samples.
+        scores: scores of the samples in order; None for a sample without a score.
+        decided: returns True for a prefix after which sampling stops. It may return False for the complete list of scores, if
+            all samples were taken without a decision.
     """
     made = _until_decided(scores, decided)
     if all(score is None for score in made):

@@ -16,7 +16,10 @@ class Watch:
     """Checks a stage's folder while verl runs. Each check reads only new lines."""
 
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
-        """Reads the rows of earlier processes: their samples do not count, and steps after the checkpoint will be repeated.
+        """Reads the rows of earlier processes.
+
+        Their steps up to the checkpoint count for max_zero_variance_steps. Nothing else of them counts, because later steps are
+        repeated.
 
         Args:
             folder: the stage's folder.
@@ -28,7 +31,7 @@ class Watch:
         self.done = metrics.steps_done(folder)
         self.zero_variance_steps = 0
         self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
-        """Scores of the steps that are not done, by step, group (`metrics.group`) and sample; None for a fault."""
+        """Scores of the steps that are not done, by step, group (`metrics.group`) and sample; None for one without a score."""
 
         for row in self._new():
             self._add(row)

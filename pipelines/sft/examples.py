@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...core import Message, Problem, UserError, without_surrogates
+from ...envs.problems import cells
 from ...envs.text import prompt_messages
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
@@ -28,7 +29,8 @@ THINKING = "<think>\n{thinking}\n</think>\n\n{answer}"
 
 def worked(problem: Problem, answer: str = "{answer}") -> str:
     """Returns the worked answer of a problem without thinking: its solution if it has one, else its gold answer."""
-    return answer.replace("{answer}", str(problem.meta.get("solution", problem.answer)))
+    solution = problem.meta.get("solution")
+    return answer.replace("{answer}", str(problem.answer if cells.is_missing(solution) else solution))
 
 
 def example(
@@ -45,7 +47,7 @@ def example(
         problem: the problem; see the module for the meta data that it may have.
         tokenizer: the policy's tokenizer.
         template: template of the prompt, with {prompt}.
-        system: system turn before the prompt, or None.
+        system: system prompt, or None.
         answer: template of the worked answer, with {answer}. In a turn with tool calls, it applies to the text next to the
             calls.
         thinking_template: template of thinking and answer, with {thinking} and {answer}. "" leaves the thinking out. None
@@ -57,7 +59,7 @@ def example(
     """
     final = cast(Message | None, problem.meta.get("final_turn"))
     target = answer.replace("{answer}", final["content"]) if final else worked(problem, answer)
-    if thinking := problem.meta.get("thinking"):
+    if not cells.is_missing(thinking := problem.meta.get("thinking")):
         if thinking_template is None and not has_reasoning_tags(tokenizer):
             raise UserError(
                 f"{problem.id} has thinking, but the model has no <think> tags; "
@@ -89,7 +91,7 @@ def example(
 def is_trainable(problem: Problem) -> bool:
     """True if a problem has a prompt and an answer. Rows may lack either."""
     has_prompt = any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt)
-    return has_prompt and not (problem.answer is None and problem.meta.get("solution") is None)
+    return has_prompt and not (problem.answer is None and cells.is_missing(problem.meta.get("solution")))
 
 
 def _labelled(ids: list[int], mask: list[int]) -> Example:

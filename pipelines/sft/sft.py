@@ -51,7 +51,7 @@ class SFT(Training):
         None, description="name of a verifier; problems whose target it does not accept are left out; default: none"
     )
     template: str = Field("{prompt}", description="template of the last user turn")
-    system: str | None = Field(None, description="system turn before the prompt; default: none")
+    system: str | None = Field(None, description="system prompt; default: none")
     target_template: str = Field("{answer}", description="template of the target")
     thinking_template: str | None = Field(
         None,
@@ -199,9 +199,10 @@ def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> 
             problem, tokenizer, settings.template, settings.system, settings.target_template, settings.thinking_template
         )
         if len(new["input_ids"]) > settings.max_tokens:
-            lost["cut" if settings.truncate else "too long"] += 1
             new = {name: row[: settings.max_tokens] for name, row in new.items()}
-            if not settings.truncate or all(label == trainer.IGNORED for label in new["labels"]):
+            has_target = any(label != trainer.IGNORED for label in new["labels"])
+            lost["too long" if not settings.truncate else "cut" if has_target else "no target within max_tokens"] += 1
+            if not settings.truncate or not has_target:
                 continue
         examples.append(new)
     return examples, lost

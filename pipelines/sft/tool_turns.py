@@ -5,8 +5,8 @@ assistant: text, tool calls and the end of each turn. It does not cover tools' r
 the assistant's turns (`{% generation %}`), these marks decide. Otherwise each turn is located by the text that the template
 adds for it.
 
-For a template without support for tools, declarations become text in the system turn and calls become text in `<tool_call>`, as
-in `envs/problems/function_calls.py` and `core.message_text`.
+For a template without support for tools, declarations become text in the system prompt and calls become text in `<tool_call>`,
+as in `envs/problems/function_calls.py` and `core.message_text`.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ def has_tools(messages: Sequence[Message], tools: Tools) -> bool:
 
 
 def declared(messages: Sequence[Message], tools: Tools) -> list[Message]:
-    """Returns the messages with the tools declared in the system turn."""
+    """Returns the messages with the tools declared in the system prompt."""
     listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
     system, rest = INSTRUCTION.format(tools=listed), list(messages)
     if rest and rest[0]["role"] == "system":
@@ -109,7 +109,7 @@ def written(
 
 
 def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str) -> list[Message]:
-    """Returns the conversation as text. The system turn becomes part of the user's turn if the template has no system turn."""
+    """Returns the conversation as text. The system prompt joins the user's turn if the template does not support it."""
     plain = as_text(declared(messages, tools) if tools else messages)
     first = next(index for index, turn in enumerate(plain) if turn["role"] == "assistant")
     trouble = _refusal(tokenizer, plain[:first])

@@ -72,7 +72,7 @@ def fit(
         save_steps: steps between checkpoints.
         trainer: subclass of the Trainer, for another loss or order of examples.
         logged: approximate number of losses to log, at least one per checkpoint; each is a mean over the steps since the last.
-        figures: names of further values that this subclass logs.
+        figures: names of further values that the subclass `trainer` logs.
         saved: called after each checkpoint with its step and its folder, which is in Hugging Face format.
         arguments: further `TrainingArguments`, such as learning rate and seeds.
 

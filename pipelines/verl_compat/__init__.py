@@ -1,1 +1,1 @@
-"""All code that depends on private names of verl and Ray. `contract.py` lists these names with their versions."""
+"""All code that depends on private names of verl, Ray and transformers. `contract.py` lists these names with their versions."""

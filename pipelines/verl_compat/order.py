@@ -1,8 +1,9 @@
 """The order of problems in a GRPO stage, which depends only on the seed and the step.
 
-A step begins with its own batch. The batches go through all problems in passes, and each pass is shuffled. After the batch come
-the problems that replace groups without a gradient (`replay.py`). No problem is repeated within a step before all other
-problems have been used. A repetition is another attempt, and its samples have other seeds.
+A step begins with its own batch. The batches go through the problems in passes, and each pass is shuffled. A pass leaves out
+the last problems if they do not fill a batch. After the batch come the problems that replace groups without a gradient
+(`replay.py`). No problem is repeated within a step before all other problems have been used. A repetition is another attempt,
+and its samples have other seeds.
 
 Replacements in one step do not affect the next step, so a run that was killed resumes with the same problems.
 """
@@ -28,7 +29,7 @@ class SampleId:
     """The identification of a sample within a run."""
 
     problem: int
-    """Index of the problem in the stage."""
+    """Index of the problem in the environment."""
     sample: int
     """Sample number within the group."""
     step: int

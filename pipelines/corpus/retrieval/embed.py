@@ -8,7 +8,7 @@
 the same words, and properties of the spelling (code, markup, language, noise). One core embeds hundreds of texts per second.
 More dimensions separate texts better; a search needs more of them than a tagger.
 
-A model represents more of meaning and style. On a processor it is a thousand times slower: SmolLM2-135M takes two seconds per
+A model represents more of meaning and style. On a CPU it is a thousand times slower: SmolLM2-135M takes two seconds per
 text of 512 tokens on one core. Labels that depend on words and spelling can be learned from `hash:` equally well. The hidden
 states of a causal model have a large common component, so their cosines are close to 1. This does not affect a linear head. For
 a search by cosine use `hash:` or a model trained for search. `micro:` is untrained and only useful in tests.

@@ -4,10 +4,6 @@ A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluste
 same interface. A cluster's token comes from the environment variable MILVUS_TOKEN. It is sent only to the hosts that the user
 allows (`policies/server/keys.py`) and is never written to a file.
 
-A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...), which is
-spoken to in the same way; a cluster's token is read from the environment variable MILVUS_TOKEN, goes to the hosts that its
-user allows (`policies/server/keys.py`), and is written nowhere.
-
 Limits of an embedded database: it is a folder that one process at a time opens, and its server is a thread of that process. All
 data are in memory while it is open: about 30 KB per document of 1,000 bytes after a search, hence a few 100,000 documents. Its
 BM25 counts words within each segment of the collection, so ranks would depend on the segmentation. The size limits are

@@ -32,7 +32,7 @@ class Seeds(BaseModel):
         None, description="without a URI: pattern of the domains of the stage's own documents that are seeds"
     )
     source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
-    weight: float = Field(1.0, gt=0, description="quality of these seeds: the factor of their terms in the similarity")
+    weight: float = Field(1.0, gt=0, description="weight of these seeds: their terms in the similarity are multiplied by it")
     limit: int | None = Field(None, ge=1, description="maximum number of seeds, the first ones; default: all")
 
     @model_validator(mode="after")

@@ -60,6 +60,14 @@ def test_unreadable_documents_are_counted_and_the_others_are_kept(tmp_path: Path
     assert skipped == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
 
 
+def test_a_problem_without_a_solution_is_a_document_with_its_answer(tmp_path: Path) -> None:
+    rows = [{"question": "2 + 2?", "answer": "4", "worked": worked} for worked in ("It is 4.", None, " ", float("nan"))]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, metrics = gathered(tmp_path / "out", f"problems:jsonl:{tmp_path}/r.jsonl?solution=worked")
+    assert [row["text"] for row in found] == ["2 + 2?\nIt is 4.", *["2 + 2?\n4"] * 3]
+    assert metrics["sources"][0]["skipped"] == {}
+
+
 def test_files_of_a_pattern_are_each_read_once(tmp_path: Path) -> None:
     for number in range(4):
         lines = (json.dumps({"text": f"text {number}/{row}"}) + "\n" for row in range(3))

@@ -14,6 +14,7 @@ from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.refine import chains, prompts
 from tenfold.pipelines.refine.answer_cache import Answer, AnswerCache
+from tenfold.pipelines.refine.refine import Refine
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import math
 
@@ -88,6 +89,57 @@ def test_without_a_verifier_the_judges_checklist_decides(lab: Path) -> None:
     found = metrics(lab / "run")
     assert found["correct_after"] is None
     assert found["fulfilled_before"] < 0.7 < found["fulfilled_after"]
+    assert summary(found) == f"{found['kept']} usable solutions of 40 problems"
+
+
+def summary(found: dict[str, Any]) -> str:
+    return Refine.model_validate({"kind": "refine", "name": "refine", "problems": "jsonl:sums.jsonl"}).summary(found)
+
+
+def without_checklist(conversation: Conversation, seed: int) -> str:
+    """Judges correctly, but writes no checklist."""
+    text = conversation[-1]["content"]
+    if text.startswith("Judge"):
+        return json.dumps(dict.fromkeys(prompts.CRITERIA, 3) | {"holds": []})
+    return "It must be correct." if text.startswith("What must") else adds_numbers(conversation, seed)
+
+
+def lenient(conversation: Conversation, seed: int) -> str:
+    """Finds that every solution fulfils every item."""
+    scores = json.dumps(dict.fromkeys(prompts.CRITERIA, 9) | {"holds": [True, True]})
+    return scores if conversation[-1]["content"].startswith("Judge") else adds_numbers(conversation, seed)
+
+
+def without_scores(conversation: Conversation, seed: int) -> str:
+    """Gives scores that cannot be read."""
+    return "8 of 10" if conversation[-1]["content"].startswith("Judge") else adds_numbers(conversation, seed)
+
+
+@pytest.mark.parametrize(
+    ("judge", "items"),
+    [
+        ("adds_numbers", "It does not fulfil:\n- Is the sum right?\n"),
+        ("without_checklist", ""),
+        ("lenient", ""),
+        ("without_scores", "It must fulfil:\n- Is the sum right?\n- Is it the last thing said?\n"),
+    ],
+)
+def test_a_critique_calls_items_unfulfilled_only_if_the_judge_found_them_so(lab: Path, judge: str, items: str) -> None:
+    CALLS.clear()
+    runner.run(write(lab, judge=f"call:{__name__}:{judge}", chain_writer=None, max_rounds=1), out="run", trust=True)
+    critiques = [text for text in CALLS if text.startswith("Say in a few")]
+    incorrect = [text for text in critiques if text.endswith("An automatic check finds its result wrong.")]
+    assert incorrect
+    for text in incorrect:
+        assert re.search(r"Solution:\nIt makes \d+\.\n\n(.*)An automatic check", text, re.DOTALL)[1] == items  # type: ignore[index]
+
+
+def test_the_summary_has_shares_of_correct_solutions_if_there_are_verdicts(lab: Path) -> None:
+    runner.run(write(lab, chain_writer=None), out="run", trust=True)
+    found = metrics(lab / "run")
+    counts = f"{found['kept']} usable solutions of 40 problems"
+    assert re.fullmatch(rf"{counts}; correct \d+% before revision, \d+% after", summary(found))
+    assert summary(found | {"correct_before": None}) == counts, "all first candidates may be truncated"
 
 
 def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path) -> None:
@@ -162,6 +214,15 @@ def test_reconstructed_chains_become_training_examples(lab: Path) -> None:
     assert len(by_kind["/chain"]) == len(by_kind["/summary"]) == metrics(lab / "run")["kept"]
     assert by_kind["/chain"][0].answer.startswith("I add")
     assert "full reasoning" in by_kind["/chain"][0].prompt[-1]["content"]
+
+
+def test_problems_without_solution_or_thinking_are_no_examples_of_chains(tmp_path: Path) -> None:
+    whole = {"id": "whole", "question": "2 + 2?", "answer": "4", "worked": "It is 4.", "reasons": "Two twice."}
+    rows = [whole] + [whole | {name: missing} for name in ("worked", "reasons") for missing in (None, " ", float("nan"))]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    uri = f"jsonl:{tmp_path}/r.jsonl%3Fsolution=worked%26thinking=reasons"
+    examples = problem_sources.load(f"generate:tenfold.pipelines.refine.chains:chain_examples?problems={uri}")
+    assert [(example.id, example.answer) for example in examples] == [("whole/chain", "Two twice.")]
 
 
 @pytest.mark.parametrize(("together", "maximum"), [(True, 2), (False, 1)])

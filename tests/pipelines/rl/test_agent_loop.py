@@ -173,6 +173,22 @@ def test_missing_samples_and_samples_of_later_steps_are_new(lab: Path, tokenizer
         assert (len(server.requests), episodes[-1]["reused"]) == (2, False)
 
 
+def test_an_episode_without_turns_reuses_no_sample(lab: Path, tokenizer: Any) -> None:
+    """Neither if the environment fails before the first turn, nor if the server does."""
+    index = stored(lab, tokenizer, ["1", "3"])
+    parts = {"environments": ["gone/Sums-v0"]}
+    gone = gymnasium.envs.registration.EnvSpec("lab/All-v0", entry_point="tenfold.envs.mixture:Mixture", kwargs=parts).to_json()
+    _, episodes, _ = play(lab, tokenizer, [], environment=gone, sampled=index)
+    _, more, _ = play(lab, tokenizer, [], sampled=stored(lab, tokenizer, ["1"], sample=3))
+    for row in [*episodes, *more]:
+        assert (row["verdict"]["status"], len(row["messages"]) < 2, row["reused"]) == ("fault", True, False)
+
+
+def test_a_sample_that_the_server_does_not_complete_is_not_reused(lab: Path, tokenizer: Any) -> None:
+    _, episodes, _ = play(lab, tokenizer, [], sampled=stored(lab, tokenizer, ["1"]))  # the second turn is missing
+    assert [(row["verdict"]["status"], row["reused"]) for row in episodes] == [("fault", False)] * 2
+
+
 def test_a_stored_turn_that_exceeds_the_budget_is_sampled_again(lab: Path, tokenizer: Any) -> None:
     index = stored(lab, tokenizer, ["1 and so on and so on and so on", "3"])
     output, _, server = play(lab, tokenizer, ["3"], budget=6, sampled=index)

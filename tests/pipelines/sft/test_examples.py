@@ -35,11 +35,11 @@ def test_labels_cover_the_answer_alone(tmp_path: Path, tokenizer: Any) -> None:
 
 
 def text_and_labels(
-    path: Path, row: dict[str, Any], tokenizer: Any, thinking_template: str | None = None
+    path: Path, row: dict[str, Any], tokenizer: Any, thinking_template: str | None = None, options: str = ""
 ) -> tuple[str, list[str]]:
     """Returns the whole text of a row's example, and the parts of it that have labels."""
     path.write_text(json.dumps(row))
-    (problem,) = sources.load(f"jsonl:{path}")
+    (problem,) = sources.load(f"jsonl:{path}{options}")
     made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", thinking_template)
     parts: list[list[int]] = [[]]
     for token, label in zip(made["input_ids"], made["labels"], strict=True):
@@ -62,6 +62,16 @@ def test_thinking_without_reasoning_tags_needs_thinking_as(tmp_path: Path, token
         text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == ["Two twice. So: 4<|end|>"]
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "")[1] == ["4<|end|>"]
+
+
+@pytest.mark.parametrize("missing", [None, "", " ", float("nan"), "nan", []])
+def test_a_missing_solution_or_thinking_is_not_a_text(tmp_path: Path, tokenizer: Any, missing: object) -> None:
+    row = {"question": "2 + 2?", "answer": "4", "worked": missing, "reasons": missing}
+    options = "?solution=worked&thinking=reasons"
+    assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, options=options)[1] == ["4<|end|>"]
+    (tmp_path / "r.jsonl").write_text(json.dumps(row | {"answer": None}))
+    (problem,) = sources.load(f"jsonl:{tmp_path}/r.jsonl{options}")
+    assert not examples.is_trainable(problem)
 
 
 @pytest.mark.parametrize("opens", [False, True])
@@ -137,6 +147,17 @@ def test_longer_examples_are_left_out_or_truncated_and_counted(lab: Path) -> Non
     assert (found["examples"], found["why_left_out"]) == (2, {"too long": 2})
     found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, truncate=True, name="cut")
     assert (found["examples"], found["cut"], found["left_out"]) == (4, 2, 0)
+
+
+def test_an_example_whose_target_is_truncated_away_is_left_out_and_not_counted_as_truncated(lab: Path) -> None:
+    rows = [{"question": "1 " * before, "answer": "1 " * after} for before, after in ((1, 1), (1, 90), (90, 1))]
+    Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, truncate=True)
+    assert (found["examples"], found["cut"], found["left_out"]) == (2, 1, 1)
+    assert found["why_left_out"] == {"no target within max_tokens": 1}
+    Path("r.jsonl").write_text(json.dumps(rows[-1]))
+    with pytest.raises(UserError, match=r"no usable example \(1 no target within max_tokens; max_tokens=40\)"):
+        run_sft(lab, problems="jsonl:r.jsonl", max_tokens=40, truncate=True, name="none")
 
 
 @pytest.mark.parametrize(
