@@ -47,7 +47,8 @@ def play(arguments: argparse.Namespace) -> None:
             messages.append(Message(role=str(info.get("role", "user")), content=text))
             print(shown(messages[-1:]))
     verdict = verdict_of(cast(Info, info), rewards)
-    print(f"reward {rewards:g}  ({verdict.status}, by {verdict.method}: {verdict.reason})")
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    print(f"reward {rewards:g}  ({verdict.status}, by {verdict.method}{reason})")
     for part in verdict.parts:
         print(
             f"  {part.name}: {'no score' if part.score is None else f'{part.score:g}'}, weight {part.weight:g}; {part.reason}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tenfold
 from tenfold import cli
 from tenfold.policies import checkpoints
 
@@ -41,21 +42,56 @@ def test_env_list_names_the_environments_and_their_problems(capsys: pytest.Captu
 
 def test_env_check_reports_a_gold_answer_that_does_not_score_1(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "check", "tenfold/ChainSum-v0") == 0
+    assert "passes   gold       100 gold answers score 1\n" in capsys.readouterr().out
     (lab / "bad.jsonl").write_text('{"id": "q7", "question": "?", "answer": ""}\n')
     assert run("env", "check", "tenfold/ChainSum-v0", "--set", "problems=jsonl:bad.jsonl") == 2
-    assert "problem q7 cannot be used: " in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "problem q7 cannot be used: " in printed.out
+    assert "checks fail: gold" in printed.err
 
 
 def test_env_play_poses_a_problem_and_judges_the_typed_response(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("1 - 5 is -4.\n\nThe answer is -6\n.\n"))
     assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0") == 0
-    message = capsys.readouterr().out
-    assert message.startswith("State the final answer")
-    assert "reward" in message
+    printed = capsys.readouterr().out
+    assert printed.startswith("[user]\nState the final answer")
+    assert "reward 1" in printed
+    episode = json.loads((lab / "ChainSum-v0.play.jsonl").read_text())
+    assert episode["messages"][1] == {"role": "assistant", "content": "1 - 5 is -4.\n\nThe answer is -6"}
+    assert episode["verdict"]["score"] == 1
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("env", "play", "tenfold/ChainSum-v0") == 2
+    monkeypatch.setenv("VISUAL", f'{sys.executable} -c \'import sys; open(sys.argv[1], "w").write("It is -6")\'')
+    assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0", "--editor", "--out", "edited.jsonl") == 0
+    assert "reward 1" in capsys.readouterr().out
+    monkeypatch.setenv("VISUAL", "no-such-editor")
+    assert run("env", "play", "tenfold/ChainSum-v0", "--editor") == 2
+
+
+def test_env_play_of_several_turns(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    call = '<tool_call>\n{"name": "python", "arguments": {"code": "print(6 * 7)"}}\n</tool_call>\n.\n'
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{call}The answer is 42.\n"))
+    tenfold.register("lab/Tool-v0", entry_point="tenfold.envs.tools:with_python", environment="tenfold/ChainSum-v0")
+    assert run("env", "play", "lab/Tool-v0", "--problem", "0", "--out", "play.jsonl") == 0
+    printed = capsys.readouterr().out
+    assert "[system]\nYou may use a Python interpreter" in printed
+    assert "> [tool]\n42\n" in printed
+
+
+def test_env_show_prints_problems_as_the_policy_sees_them(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("env", "show", "tenfold/ChainSum-v0") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("--- problem 0 of 1,000: chain_sum/c9a8ba969c09\n[user]\nState the final answer")
+    assert printed.count("gold answer: ") == 3
+    assert run("env", "show", "tenfold/ChainSum-v0", "--problem", "4", "--policy", "micro:") == 0
+    printed = capsys.readouterr().out
+    assert "--- problem 4 of 1,000" in printed
+    assert "<|user|>" in printed
+    assert "tokens)" in printed
+    assert run("env", "show", "tenfold/ChainSum-v0", "--problem", "1000") == 2
+    assert run("env", "show", "tenfold/ChainSum-v0", "--policy", "scripted:7") == 2
 
 
 def test_rollout_stores_episodes_and_continues_a_store(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
