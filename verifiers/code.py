@@ -105,7 +105,7 @@ def verify(problem: Problem, response: str) -> Verdict:
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify_share(problem: Problem, response: str) -> Verdict:
-    """Scores the share of the tests that pass."""
+    """Scores the share of the tests that pass. If a time limit ends the run, the verdict is TIMEOUT with score 0."""
     return _verify(problem, response, lambda passed: sum(passed) / len(passed))
 
 

@@ -40,7 +40,7 @@ _CUT = {
     "python": re.compile(r"^if\s+__name__\s*==.*", re.MULTILINE | re.DOTALL),
     "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
 }
-"""Code at the end of a response that tries it out. It is removed, because the tests contain their own."""
+"""Code at the end of a response that calls the solution with examples. It is removed, because the tests contain their own."""
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 

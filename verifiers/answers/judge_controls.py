@@ -104,7 +104,10 @@ def _another_word(word: str, generator: random.Random) -> str:
 
 
 def _may_be_same(candidate: str, other: str) -> bool:
-    """True if two answers are equal. Undecided answers contain other numbers, so they count as different."""
+    """True if two answers are equal.
+
+    If the comparison is undecided, they count as different, because a control answer contains other numbers or words.
+    """
     if candidate == other:
         return True
     try:
