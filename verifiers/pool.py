@@ -153,14 +153,17 @@ class Pool:
     def _start(self) -> subprocess.Popen[bytes]:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
         settings = json.dumps({name: getattr(self, name) for name in names})
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: do not import from this file's folder
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
-        )
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: do not import from this file's folder
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
+            )
+        except OSError as error:
+            raise WorkerFault(f"the worker cannot start: {error}") from None
         try:
             self._read(worker, START_SECONDS)
         except WorkerFault:
