@@ -10,7 +10,7 @@ import random
 import re
 import secrets
 
-from ..budget import limit
+from ..budget import OutOfTime, limit
 from ..disguises import folded, plain
 from . import ParseError, comparison, readings_of
 from .values.claims import claim
@@ -113,7 +113,7 @@ def _may_be_same(candidate: str, other: str) -> bool:
     try:
         with limit(SECONDS):
             return any(comparison.equivalent(gold, answer) for gold in readings_of(candidate) for answer in readings_of(other))
-    except (ParseError, Undecided, TooLarge, RecursionError):
+    except (ParseError, Undecided, TooLarge, RecursionError, OutOfTime):
         return False
 
 
