@@ -193,6 +193,11 @@ def test_gold_answer_that_does_not_parse_is_reported_by_id() -> None:
     assert invalid_gold(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
 
 
+@pytest.mark.parametrize("text", ["0^0", "0^{1-1}", "(1-1)^0", "0^{0/3}", "2^{0^0}-1"])
+def test_power_with_exponent_0_is_1_also_for_base_0(text: str) -> None:
+    assert [tenfold.verify(gold, f"\\boxed{{{text}}}", {"name": "math", "form": "any"}).score for gold in ("0", "1")] == [0, 1]
+
+
 def test_hostile_responses_get_verdict_and_are_not_executed(tmp_path: Path) -> None:
     """A response that uses unlimited time or memory would stop the test run. `benchmarks.speed.math` measures durations."""
     mark = tmp_path / "was-here"
