@@ -32,7 +32,7 @@ from .budget import SECONDS, limit
 from .calls import formats, literals
 from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 MAX_CHARACTERS = 100_000
 """Maximum length of a response, in characters. A longer one scores 0. Our choice."""
@@ -81,13 +81,13 @@ def invalid_gold(problem: Problem) -> str | None:
 def verify(problem: Problem, response: str) -> Verdict:
     """Scores 1 if the response makes the gold calls and no others, else 0."""
     if (reason := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "calls", reason[:400])
+        return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
     answer = cast(FunctionCalls, problem.answer)
     try:
         with limit(SECONDS):
             calls = parse_calls(response, answer["functions"], answer.get("language", "python"))
     except Malformed as error:
-        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:400])
+        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:MAX_REASON_CHARACTERS])
     if (
         not answer["calls"]
         and not calls
@@ -98,7 +98,8 @@ def verify(problem: Problem, response: str) -> Verdict:
         mismatch = _compare(calls, answer)
     except (RecursionError, ValueError):  # ValueError: a number has too many digits to be written
         mismatch = "arguments that are nested too deeply or too long"
-    return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"all {len(calls)} calls are correct")[:400])
+    reason = mismatch or f"all {len(calls)} calls are correct"
+    return Verdict(Status.SCORED, float(mismatch is None), "calls", reason[:MAX_REASON_CHARACTERS])
 
 
 def parse_calls(response: str, functions: Sequence[Declaration] = (), language: str = "python") -> list[ParsedCall]:
