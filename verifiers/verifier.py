@@ -21,8 +21,8 @@ from .. import extras
 from ..core import Problem, Status, SupportsInvalidGold, SupportsPrepare, UserError, Verdict, Verifier
 from .budget import OutOfTime
 
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
+MAX_REASON_CHARACTERS = 400
+"""Maximum number of characters of a verdict's reason. Our choice."""
 
 VerdictLike = Verdict | SupportsFloat
 """What a judging function may return: a verdict, a score from 0 to 1, or True if the response is correct."""
@@ -157,11 +157,22 @@ class FunctionVerifier:
             return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
-        """Returns the reason why no response to the problem could be judged, or None."""
+        """Returns the reason why no response to the problem could be judged, or None.
+
+        An exception of the check is a reason, so that one problem does not stop the check of the others.
+
+        Raises:
+            UserError: the check raises it, or a package is missing.
+        """
         if self.find_invalid_gold is None:
             return None
-        with extras.required_by(self._description()):
-            return self.find_invalid_gold(problem)
+        try:
+            with extras.required_by(self._description()):
+                return self.find_invalid_gold(problem)
+        except UserError:
+            raise
+        except Exception as error:
+            return f"the gold answer cannot be checked: {type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
 
     def _description(self) -> str:
         function = self.function
