@@ -4,10 +4,12 @@
     choice          `Options`
     science         a form of `math` or `choice`
     code            `CodeTests`
+    code_share      `CodeTests`
     fullstack       `ProgramTests`
     function_calls  `FunctionCalls`
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
+    judge           the form of its rules (`math` by default)
 
 Gold answers are read from files and can have any form. A verifier's `invalid_gold` checks the form before the answer is used.
 """

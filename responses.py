@@ -21,8 +21,8 @@ def without_thinking(response: str) -> str:
             (`<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, `[THINK]`, `◁think▷`, the channels of gpt-oss).
 
     Returns:
-        The text after the last mark that closes reasoning. It is empty if reasoning is opened and not closed: the response was
-        truncated during reasoning, and a draft is not an answer.
+        The whole response if it has no marks, else the text after the last mark that closes reasoning. It is empty if reasoning
+        is opened and not closed: the response was truncated during reasoning, and a draft is not an answer.
     """
     marks = list(_THINKING_MARK.finditer(response))
     if not marks:

@@ -41,6 +41,8 @@ CONSTANTS = ("0", "1", "A", "yes", "I do not know.")
 """Constant responses, beside the most frequent gold answer. Our choice."""
 PROCESS_SECONDS = 300
 """Time limit of the other process. Our choice."""
+_REPORTED = ".*(problems cannot be used|did not contain all text|The reward is a NaN value)"
+"""Warnings that are reported by other checks. The reward of an undecided verdict is NaN."""
 _OTHER_PROCESS = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -113,7 +115,7 @@ def check(id: str, options: Mapping[str, object] | None = None) -> Iterator[Find
 def _gymnasium(make: Make, environment: Environment) -> Iterator[Finding]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*(problems cannot be used|did not contain all text)")  # reported by `check`
+        warnings.filterwarnings("ignore", message=_REPORTED)
         try:
             check_env(make().unwrapped)
         except (Exception, Warning) as error:

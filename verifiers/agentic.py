@@ -70,10 +70,11 @@ def verifier(
     """Returns a verifier with a judge. Gold answers that the rules cannot parse are invalid for it, too.
 
     Args:
-        ask: The judge. An error that it raises is a fault and does not count against the response.
+        ask: The judge. An error that it raises does not count against the response: `PromptRefused` is undecided, any other
+            error is a fault.
         rules: A verifier that runs first. Only its undecided verdicts go to the judge.
         always: Call the judge for every response, whatever the rules decide.
-        calls: Programs that the judge may run for one verdict.
+        calls: Programs that the judge may run in one conversation. Each control answer has its own conversation.
         check: Call the judge again with control answers after the verdict "equivalent".
         limits: Limits of each program.
     """
@@ -159,9 +160,7 @@ def _decision(
             reply = AGAIN
             if call is not None and turns_left:
                 is_program = call[0] == "python" and bool(call[1].strip())
-                reply = (
-                    interpreter.run(call[1]) if is_program else "The call is no JSON with the name python and arguments.code."
-                )
+                reply = interpreter.run(call[1]) if is_program else INVALID_CALL
                 judge_messages.append(reply)
             conversation.append(Message(role="tool" if call is not None and turns_left else "user", content=reply))
     finally:

@@ -40,9 +40,7 @@ _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Returns why no response to the problem can be judged, or None."""
-    if not (isinstance(problem.answer, Mapping) and "options" in problem.answer):
-        return math.invalid_gold(problem)
+    """Returns why no response to the problem can be judged by its letter and options, or None."""
     try:
         _, options = _letter_and_options(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
@@ -62,7 +60,11 @@ def verify(problem: Problem, response: str) -> Verdict:
     with limit(SECONDS):
         method, chosen, words = _choice(response, options)
     if chosen is None:
-        reason = f"{words[:100]} is none of the {len(options)} options" if words else "the response has no final answer"
+        reason = (
+            f"{words[:100]} does not choose exactly one of the {len(options)} options"
+            if words
+            else "the response has no final answer"
+        )
         return Verdict(Status.SCORED, 0.0, method, reason[:MAX_REASON_CHARACTERS])
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
@@ -126,7 +128,12 @@ def _is_another_option(words: str, index: int, options: Sequence[str]) -> bool:
     )
 
 
-@as_verifier(invalid_gold=invalid_gold, values={"form": worked_out.FORMS})
+def invalid_gold_of_any(problem: Problem) -> str | None:
+    """Returns why no response to the problem can be judged by `verify_any`, or None."""
+    return invalid_gold(problem) if _has_options(problem) else math.invalid_gold(problem)
+
+
+@as_verifier(invalid_gold=invalid_gold_of_any, values={"form": worked_out.FORMS})
 def verify_any(problem: Problem, response: str, form: str = worked_out.FORMS[0]) -> Verdict:
     """Judges the choice if the problem has options, else the final answer like `math.verify`.
 
@@ -135,8 +142,11 @@ def verify_any(problem: Problem, response: str, form: str = worked_out.FORMS[0])
         response: The response.
         form: Option `form` of `math.verify`.
     """
-    has_options = isinstance(problem.answer, Mapping) and "options" in problem.answer
-    return verify(problem, response) if has_options else math.verify_answer(problem, response, form)
+    return verify(problem, response) if _has_options(problem) else math.verify_answer(problem, response, form)
+
+
+def _has_options(problem: Problem) -> bool:
+    return isinstance(problem.answer, Mapping) and "options" in problem.answer
 
 
 def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:

@@ -53,7 +53,7 @@ from .sandbox import (
 )
 from .sandbox.inside import errors
 from .sandbox.inside.wire import encode
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 MAX_PROGRAM = 1 << 20
 """Maximum number of characters of a program. A longer one scores 0. Our choice."""
@@ -64,8 +64,6 @@ STDIN_FACTOR = 10
 choice."""
 CACHE_SIZE = 10_000
 """Number of programs whose test results are kept, the most recently used."""
-MAX_REASON_CHARACTERS = 400
-"""Maximum number of characters of a verdict's reason."""
 
 
 def prepare() -> None:
@@ -90,10 +88,16 @@ def invalid_gold(problem: Problem) -> str | None:
     if not isinstance(problem.answer, Mapping):
         return _NO_MAPPING
     try:
-        form_of(tests := cast(CodeTests, problem.answer))
+        form = form_of(tests := cast(CodeTests, problem.answer))
         limits_of(tests)
+        if form == "calls":
+            calls_of(tests)
+        elif form == "stdin":
+            _language(tests)
+        else:
+            instrumented(_SOURCE[form](tests))
     except NoTests as error:
-        return str(error)
+        return str(error)[:MAX_REASON_CHARACTERS]
     return None
 
 
@@ -105,7 +109,7 @@ def verify(problem: Problem, response: str) -> Verdict:
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
 def verify_share(problem: Problem, response: str) -> Verdict:
-    """Scores the share of the tests that pass."""
+    """Scores the share of the tests that pass. If a time limit ends the run, the verdict is TIMEOUT with score 0."""
     return _verify(problem, response, lambda passed: sum(passed) / len(passed))
 
 
@@ -245,13 +249,12 @@ def _comparison(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object],
 
 def _check(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     """Tests of HumanEval's form, check(candidate)."""
-    entry = answer["entry_point"]
-    return _asserted(program, f"{answer.get('setup', '')}\n{answer['test']}\n\ncheck({entry})", [entry], answer, box)
+    return _asserted(program, _check_source(answer), [answer["entry_point"]], answer, box)
 
 
 def _asserts(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     """Tests of MBPP's form, assertions that call the program's functions by name."""
-    source = "\n".join([answer.get("setup") or "", *answer["asserts"]])
+    source = _asserts_source(answer)
     instrumented(source)
     return _asserted(program, source, answer.get("functions") or undefined_calls(source), answer, box)
 
@@ -323,7 +326,7 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     """Tests of whole programs: compares standard output for given standard input."""
     passed: list[bool] = []
     why, end = "", RunStatus.FINISHED
-    language = language_of(str(answer.get("language") or "python"))
+    language = _language(answer)
     limits, cpu, wall, output = limits_of(answer), 0.0, 0.0, 0
     # A program that prints exactly the expected outputs must not exceed the limit.
     max_output = max(STDIN_FACTOR * limits.output, 2 * sum(len(test["output"]) for test in answer["stdin"]))
@@ -351,10 +354,28 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     return passed, why, end
 
 
+def _check_source(answer: CodeTests) -> str:
+    return f"{answer.get('setup', '')}\n{answer['test']}\n\ncheck({answer['entry_point']})"
+
+
+def _asserts_source(answer: CodeTests) -> str:
+    return "\n".join([answer.get("setup") or "", *answer["asserts"]])
+
+
+def _language(answer: CodeTests) -> str:
+    """Returns the language of whole programs. Raises `NoTests` if it does not run here."""
+    language = language_of(str(answer.get("language") or "python"))
+    if language != "python" and language not in languages.LANGUAGES:
+        raise NoTests(f"language: {language!r} does not run here; python, {', '.join(languages.LANGUAGES)} do")
+    return language
+
+
 def _unfinished(outcome: Outcome, tests: int) -> str:
     return f"({outcome.reason or outcome.status})" if len(outcome.results) < tests else ""
 
 
+_SOURCE: dict[str, Callable[[CodeTests], str]] = {"test": _check_source, "asserts": _asserts_source}
+"""The source of tests that are a program, by form."""
 _RUN: dict[str, Callable[[str, CodeTests, Sandbox], TestResults]] = {
     "calls": _calls,
     "test": _check,

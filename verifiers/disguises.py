@@ -5,7 +5,6 @@ invisible     Format and filler characters are not text: `visible` removes them.
 look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like when words or
               marks are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find the marks of
               programs. Text in one script is unchanged. Look-alikes in answers are kept: a Cyrillic В may be an option.
-hedges        A second answer beside the first withdraws it: see `answers/extraction/second_answers.py`.
 """
 
 import functools

@@ -40,7 +40,7 @@ _CUT = {
     "python": re.compile(r"^if\s+__name__\s*==.*", re.MULTILINE | re.DOTALL),
     "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
 }
-"""Code at the end of a response that tries it out. It is removed, because the tests contain their own."""
+"""Code at the end of a response that calls the solution with examples. It is removed, because the tests contain their own."""
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
@@ -50,9 +50,15 @@ def invalid_gold(problem: Problem) -> str | None:
     answer = problem.answer
     if not isinstance(answer, Mapping) or not isinstance(answer.get("tests"), str):
         return "there are no tests"
+    if not isinstance(answer.get("language"), str):
+        return "the answer names no language"
     if answer.get("runs_as") not in _LANGUAGES:
         return f"{answer.get('runs_as')} does not run here; {', '.join(sorted(_LANGUAGES))} do"
     if _LANGUAGES[answer["runs_as"]] == "python":
+        try:
+            _files(cast(ProgramTests, answer))
+        except (ValueError, TypeError, AttributeError) as error:
+            return f"files: expected contents in base64 by name ({error})"
         missing = [name for name in answer.get("imports", _IMPORTED.findall(answer["tests"])) if not _is_installed(name)]
         return f"the tests need the package {missing[0]}" if missing else None
     return "only Python programs can have files" if answer.get("files") else None
@@ -62,7 +68,7 @@ def invalid_gold(problem: Problem) -> str | None:
 def verify(problem: Problem, response: str) -> Verdict:
     """Runs the response's code with the problem's tests."""
     if (reason := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "tests", reason)
+        return Verdict(Status.UNDECIDED, None, "tests", reason[:MAX_REASON_CHARACTERS])
     answer = cast(ProgramTests, problem.answer)
     with limit(SECONDS):
         code = _code(without_turn_end(without_thinking(response)), answer)

@@ -32,7 +32,7 @@ from .budget import SECONDS, limit
 from .calls import formats, literals
 from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 MAX_CHARACTERS = 100_000
 """Maximum length of a response, in characters. A longer one scores 0. Our choice."""
@@ -41,7 +41,7 @@ OMITTED = ""
 LANGUAGES = ("python", "java", "javascript")
 """Languages of functions."""
 
-Declared = Mapping[str, object]
+DeclaredParameter = Mapping[str, object]
 """The declaration of a parameter, as in JSON Schema."""
 
 _FLOATS = frozenset(("float", "double", "number"))
@@ -81,13 +81,13 @@ def invalid_gold(problem: Problem) -> str | None:
 def verify(problem: Problem, response: str) -> Verdict:
     """Scores 1 if the response makes the gold calls and no others, else 0."""
     if (reason := invalid_gold(problem)) is not None:
-        return Verdict(Status.UNDECIDED, None, "calls", reason[:400])
+        return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
     answer = cast(FunctionCalls, problem.answer)
     try:
         with limit(SECONDS):
             calls = parse_calls(response, answer["functions"], answer.get("language", "python"))
     except Malformed as error:
-        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:400])
+        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:MAX_REASON_CHARACTERS])
     if (
         not answer["calls"]
         and not calls
@@ -98,7 +98,8 @@ def verify(problem: Problem, response: str) -> Verdict:
         mismatch = _compare(calls, answer)
     except (RecursionError, ValueError):  # ValueError: a number has too many digits to be written
         mismatch = "arguments that are nested too deeply or too long"
-    return Verdict(Status.SCORED, float(mismatch is None), "calls", (mismatch or f"all {len(calls)} calls are correct")[:400])
+    reason = mismatch or f"all {len(calls)} calls are correct"
+    return Verdict(Status.SCORED, float(mismatch is None), "calls", reason[:MAX_REASON_CHARACTERS])
 
 
 def parse_calls(response: str, functions: Sequence[Declaration] = (), language: str = "python") -> list[ParsedCall]:
@@ -144,7 +145,7 @@ def _unusable(answer: object) -> str:
     return ""
 
 
-def _parameters(function: Declaration) -> tuple[Mapping[str, Declared], Sequence[str]]:
+def _parameters(function: Declaration) -> tuple[Mapping[str, DeclaredParameter], Sequence[str]]:
     """Returns a declaration's properties, and the names of the required ones."""
     parameters = function.get("parameters") or {}
     return parameters.get("properties") or {}, parameters.get("required") or ()
@@ -213,7 +214,7 @@ def _as_text(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
-def _readings(text: object, declared: Declared, language: str) -> list[object]:
+def _readings(text: object, declared: DeclaredParameter, language: str) -> list[object]:
     """Returns the possible values of an argument in Java or JavaScript source; none if it is not text."""
     if not isinstance(text, str):
         return []
@@ -224,7 +225,7 @@ def _readings(text: object, declared: Declared, language: str) -> list[object]:
     return [_as_declared(literal, declared, language)]
 
 
-def _as_declared(literal: literals.Literal, declared: Declared, language: str) -> object:
+def _as_declared(literal: literals.Literal, declared: DeclaredParameter, language: str) -> object:
     """Returns a literal's value if it has the declared type, or else its text: an expression, or an error."""
     kind = _type(declared)
     if kind == "any":
@@ -238,25 +239,25 @@ def _as_declared(literal: literals.Literal, declared: Declared, language: str) -
     return literal.plain()
 
 
-def _type(declared: Declared) -> str:
+def _type(declared: DeclaredParameter) -> str:
     """Returns a declaration's type. If JSON Schema lists several, it is the first that is not null."""
     kind = declared.get("type", "any")
     return next((name for name in kind if name != "null"), "any") if isinstance(kind, list) else str(kind)
 
 
-def _items(declared: Declared) -> Declared:
+def _items(declared: DeclaredParameter) -> DeclaredParameter:
     items = declared.get("items")
     return items if isinstance(items, Mapping) else {}
 
 
-def _allowed(value: object, values: Sequence[object], declared: Declared) -> bool:
+def _allowed(value: object, values: Sequence[object], declared: DeclaredParameter) -> bool:
     """True if a value is one of the correct ones."""
     if value == OMITTED:
         return OMITTED in values and _type(declared) in ("string", "String", "any")
     return any(_fits(value, gold, declared) for gold in values if gold != OMITTED)
 
 
-def _fits(value: object, gold: object, declared: Declared) -> bool:
+def _fits(value: object, gold: object, declared: DeclaredParameter) -> bool:
     """True if a value equals the gold value. In a gold dictionary each key has a list of correct values."""
     if isinstance(gold, dict) and isinstance(value, dict):
         listed = _listed(gold)
@@ -272,7 +273,7 @@ def _listed(gold: Mapping[str, object]) -> dict[str, list[object]]:
     return {key: values if isinstance(values, list) else [values] for key, values in gold.items()}
 
 
-def _same(value: object, gold: object, declared: Declared) -> bool:
+def _same(value: object, gold: object, declared: DeclaredParameter) -> bool:
     """True if two values are equal and of one type. Text is compared loosely, and a float may be written as an integer."""
     if isinstance(gold, bool) or isinstance(value, bool) or gold is None or value is None:
         return value is gold
@@ -294,7 +295,7 @@ def _plain_text(text: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Returns the number that a text contains, because a point or a minus in a number is not punctuation; or None."""
+    """Returns the text as a number, or None if it is not one. A point or minus sign in a number is not punctuation."""
     return float(text) if re.fullmatch(r"\s*[+-]?\d{1,300}(\.\d{1,300})?\s*", text) else None
 
 

@@ -16,7 +16,7 @@ with contextlib.suppress(langdetect.LangDetectException):
 
 
 def check_instructions(prompt: str, names: list[str], arguments: list[dict[str, object]], response: str) -> list[bool] | str:
-    """Returns for each instruction whether a response follows it, or a text that says what is missing on this machine.
+    """Returns for each instruction whether a response follows it, or a text that says why they cannot be checked.
 
     Args:
         prompt: some instructions are checked against it.

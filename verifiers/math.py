@@ -71,7 +71,11 @@ def invalid_gold(problem: Problem) -> str | None:
         try:
             readings_of_gold(text)
         except ParseError as error:
-            if not _latex(text) or _math_verify(text, text) is not True:
+            try:
+                parses = _latex(text) and _math_verify(text, text) is True
+            except (pool.TimeLimit, pool.MemoryLimit, pool.WorkerFault) as failure:
+                return f"{gold[:80]!r}: math-verify failed: {failure}"
+            if not parses:
                 return f"{gold[:80]!r}: {error}"
     return None
 
@@ -335,13 +339,13 @@ def _by_math_verify(gold: str, answer: str, doubt: str | None) -> Verdict:
         doubt: Why the comparison may be undecided. None if only the answer does not parse.
     """
     if not (_latex(gold) or _latex(answer)):
-        return Verdict(Status.UNDECIDED, None, "gold", doubt or "")
+        return Verdict(Status.UNDECIDED, None, "gold", (doubt or "")[:MAX_REASON_CHARACTERS])
     try:
         equal = _math_verify(gold, answer)
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "math-verify", str(error))
     except pool.WorkerFault as error:
-        return Verdict(Status.FAULT, None, "math-verify", str(error))
+        return Verdict(Status.FAULT, None, "math-verify", str(error)[:MAX_REASON_CHARACTERS])
     if equal is None:
         return Verdict(
             Status.UNDECIDED, None, "math-verify", (doubt or f"{answer[:80]} against {gold[:80]}")[:MAX_REASON_CHARACTERS]

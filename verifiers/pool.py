@@ -6,7 +6,7 @@ cannot be interrupted (a C loop that never returns to Python) is killed by the k
 wall time, for calls that wait instead of computing. A worker is replaced after a number of calls or when its memory has grown.
 It exits when its parent process ends, because its input then ends.
 
-    pool = Pool("tenfold.verifiers.math:symbolic", cpu_seconds=2)
+    pool = Pool("tenfold.verifiers.answers.values.symbolic:equal", cpu_seconds=2)
     pool.call("1/2", "0.5")                         # True
     pool.map([("1/2", "0.5"), ("9!!!!", "1")])      # [True, TimeLimit(...)]
 """
@@ -45,11 +45,11 @@ class TimeLimit(Exception):
 
 
 class MemoryLimit(Exception):
-    """The call exceeded its memory limit, because of its arguments."""
+    """The call exceeded its memory limit or Python's recursion limit, because of its arguments."""
 
 
 class WorkerFault(Exception):
-    """The worker died or the function raised an exception. The arguments are not the cause."""
+    """The worker died, or the function raised an exception. The call has no result, and no limit was exceeded."""
 
 
 class Pool:
@@ -153,14 +153,17 @@ class Pool:
     def _start(self) -> subprocess.Popen[bytes]:
         names = ("target", "cpu_seconds", "wall_seconds", "memory", "calls")
         settings = json.dumps({name: getattr(self, name) for name in names})
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: do not import from this file's folder
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
-        )
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-c", _BOOTSTRAP, __file__, settings],  # -P: do not import from this file's folder
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
+            )
+        except OSError as error:
+            raise WorkerFault(f"the worker cannot start: {error}") from None
         try:
             self._read(worker, START_SECONDS)
         except WorkerFault:

@@ -18,12 +18,13 @@ from . import pool
 from .answers import final_answer
 from .answers.extraction.response import tagged
 from .budget import SECONDS, limit
-from .verifier import as_verifier
+from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 
 def invalid_gold(problem: Problem) -> str | None:
     """Returns why no response to the problem can be judged, or None."""
-    has_source = "source_dataset" in cast(Mapping[str, object], problem.meta.get("metadata", {}))
+    metadata = problem.meta.get("metadata")
+    has_source = isinstance(metadata, Mapping) and "source_dataset" in metadata
     return None if has_source else "the problem does not come from a reasoning-gym generator"
 
 
@@ -57,9 +58,10 @@ def verify(problem: Problem, response: str) -> Verdict:
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
     except pool.WorkerFault as error:
-        return Verdict(Status.FAULT, None, "reasoning_gym", str(error))
+        return Verdict(Status.FAULT, None, "reasoning_gym", str(error)[:MAX_REASON_CHARACTERS])
     # Partial credit (0.01 for any text, for example) is meant for reward shaping, and is not a verdict.
-    return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", f"{answer} scores {score:g}")
+    reason = f"{answer[:140]} scores {score:g}"
+    return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", reason)
 
 
 def score(entry: dict[str, Any], answer: str) -> float:

@@ -136,11 +136,22 @@ class FunctionVerifier:
             return _fault(name, error)
 
     def invalid_gold(self, problem: Problem) -> str | None:
-        """Returns the reason why no response to the problem could be judged, or None."""
+        """Returns the reason why no response to the problem could be judged, or None.
+
+        An exception of the check is a reason, so that one problem does not stop the check of the others.
+
+        Raises:
+            UserError: the check raises it, or a package is missing.
+        """
         if self.find_invalid_gold is None:
             return None
-        with extras.required_by(self._description()):
-            return self.find_invalid_gold(problem)
+        try:
+            with extras.required_by(self._description()):
+                return self.find_invalid_gold(problem)
+        except UserError:
+            raise
+        except Exception as error:
+            return f"the gold answer cannot be checked: {type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
 
     def _description(self) -> str:
         function = self.function

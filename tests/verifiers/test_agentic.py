@@ -9,6 +9,7 @@ from tenfold.core import Conversation, Message, Problem, Status, UserError
 from tenfold.policies.judge import asking
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
+from tenfold.verifiers.answers import judge_controls
 from tenfold.verifiers.answers.judge_controls import control_answers
 
 GOLD = "The midpoints form a regular hexagon"
@@ -139,6 +140,12 @@ def test_prose_is_incorrect_if_gold_answer_is_mathematics() -> None:
     assert not calls
     assert agentic.verifier(judge, always=True)(problem, r"\boxed{1+x^2}").score == 1
     assert len(calls) == 4
+
+
+def test_answer_that_takes_too_long_to_compare_with_control_answers_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_controls, "SECONDS", 0)
+    verdict = agentic.verifier(honest)(PROBLEM, r"\boxed{\text{a hexagon that is regular}}")
+    assert (verdict.status, verdict.score) == (Status.SCORED, 1)
 
 
 def turns(*said: str) -> Callable[[Conversation], str]:

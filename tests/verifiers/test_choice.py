@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status
-from tenfold.verifiers import choice, math
+from tenfold.verifiers import choice, invalid_gold, math
 
 OPTIONS = ["an enzyme", "a lipid", r"$2.5 \times 10^{3}$ J", "none of these", "a hormone"]
 
@@ -205,6 +205,19 @@ def test_number_of_options() -> None:
     assert judge(r"\boxed{J}", "J", OPTIONS).status == Status.UNDECIDED
     assert choice.invalid_gold(Problem("p", (), {"letter": "J", "options": OPTIONS}, "")) is not None
     assert choice.invalid_gold(Problem("p", (), {"letter": "A", "options": ["x", "x "]}, "")) is not None
+
+
+@pytest.mark.parametrize("response", ["The answer is B and C.", r"\boxed{B) but it is not}", r"\boxed{some ester}"])
+def test_reason_for_a_response_that_does_not_choose_one_option(response: str) -> None:
+    verdict = judge(response)
+    assert verdict.score == 0
+    assert verdict.reason.endswith(" does not choose exactly one of the 5 options")
+
+
+def test_answer_without_options_is_invalid_for_choice_and_valid_for_science() -> None:
+    problem = Problem("p", (), "5", "")
+    assert [found.id for found, _ in invalid_gold("choice", [problem])] == ["p"]
+    assert invalid_gold("science", [problem]) == []
 
 
 @given(st.text(max_size=60))

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
+from tenfold import verifiers
 from tenfold.benchmarks.audit.answer_pairs import own_pairs
 from tenfold.benchmarks.audit.hostile_answers import hostile
 from tenfold.core import Message, Problem, Status
-from tenfold.verifiers import load
+from tenfold.verifiers import load, pool
 from tenfold.verifiers.math import invalid_gold
 
 
@@ -191,6 +192,33 @@ def test_gold_answer_that_does_not_parse_is_reported_by_id() -> None:
     assert invalid_gold(Problem("p", (), r"\frac{1}{", "")) is not None
     assert invalid_gold(Problem("p", (), "", "")) is not None
     assert invalid_gold(Problem("p", (), r"\int_0^1 x^2 dx", "")) is None
+
+
+def test_gold_answer_that_math_verify_takes_too_long_to_read_is_invalid() -> None:
+    slow = Problem("slow", (), r"\frac{d}{dx} \int \frac{\sqrt{1+x^5}\ln(x)}{\sin x+x} dx", "")
+    [(found, reason)] = verifiers.invalid_gold("math", [Problem("fast", (), "2", ""), slow])
+    assert found is slow
+    assert "math-verify failed: more than 1.5 s of processor time" in reason
+
+
+@pytest.mark.parametrize("name", ["math", "science"])
+@pytest.mark.parametrize("failure", [pool.MemoryLimit("too large"), pool.WorkerFault("the worker ended"), OSError("no file")])
+def test_failure_of_math_verify_does_not_stop_the_check_of_gold_answers(
+    failure: Exception, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(self: pool.Pool, *arguments: object) -> object:
+        raise failure
+
+    monkeypatch.setattr(pool.Pool, "call", call)
+    problems = [Problem("p", (), r"\frac{d}{dx}\left(x^{x}\right)", ""), Problem("q", (), "2", "")]
+    [(found, reason)] = verifiers.invalid_gold(name, problems)
+    assert found.id == "p"
+    assert str(failure) in reason
+
+
+@pytest.mark.parametrize("text", ["0^0", "0^{1-1}", "(1-1)^0", "0^{0/3}", "2^{0^0}-1"])
+def test_power_with_exponent_0_is_1_also_for_base_0(text: str) -> None:
+    assert [tenfold.verify(gold, f"\\boxed{{{text}}}", {"name": "math", "form": "any"}).score for gold in ("0", "1")] == [0, 1]
 
 
 def test_hostile_responses_get_verdict_and_are_not_executed(tmp_path: Path) -> None:

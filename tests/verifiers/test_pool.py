@@ -139,3 +139,16 @@ def test_asyncio_waits_for_many_calls_at_once(functions: None) -> None:
         return await asyncio.gather(*(asyncio.to_thread(pool.call, number) for number in range(40)))
 
     assert asyncio.run(ask()) == list(range(40))
+
+
+def test_a_worker_that_the_system_cannot_start_is_a_fault(functions: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    pool = Pool("pool_functions:echo", workers=1)
+    with pytest.raises(WorkerFault, match="no more processes"):
+        pool.call(1)
+    [fault] = pool.map([(1,)])
+    assert isinstance(fault, WorkerFault)
+    monkeypatch.undo()

@@ -6,7 +6,7 @@ import pytest
 
 from tenfold.core import Problem, Status
 from tenfold.envs.problems import sources
-from tenfold.verifiers import load, reasoning_gym
+from tenfold.verifiers import invalid_gold, load, reasoning_gym
 
 
 @pytest.mark.parametrize("generator", ["chain_sum", "gcd", "number_sorting", "simple_equations", "leg_counting"])
@@ -35,6 +35,14 @@ def test_problem_of_other_source_is_undecided() -> None:
     import tenfold
 
     assert tenfold.verify("7", "7", verifier="reasoning_gym").status == Status.UNDECIDED
+
+
+@pytest.mark.parametrize("metadata", [None, 3, "source_dataset", {}])
+def test_problem_with_other_metadata_is_invalid(metadata: object) -> None:
+    problem = Problem("p", (), "7", "", {"metadata": metadata})
+    assert [reason for _, reason in invalid_gold("reasoning_gym", [problem])] == [
+        "the problem does not come from a reasoning-gym generator"
+    ]
 
 
 EVALUATED = (

@@ -19,7 +19,7 @@ import tenfold
 from tenfold import verifiers
 from tenfold.core import Message, Problem, Status, UserError, Verdict, Verifier
 from tenfold.envs.text import TextEnv
-from tenfold.verifiers import agentic, as_verifier, load
+from tenfold.verifiers import agentic, as_verifier, load, pool, verifier
 from tenfold.verifiers import math as mathematics
 
 SUM = Problem("sum", (Message(role="user", content="1 + 1?"),), "2", "")
@@ -143,18 +143,26 @@ def test_options_are_pickled() -> None:
         ("math", r"\frac{1}{"),
         ("math", ""),
         ("choice", {"letter": "J", "options": ["a", "b"]}),
+        ("choice", "5"),
         ("science", {"letter": "C", "options": ["a", "b"]}),
         ("science", r"\frac{1}{"),
         ("code", "no tests"),
         ("code_share", {"entry_point": "f"}),
         ("code", {"stdin": [{"input": 1}]}),
+        ("code", {"asserts": ["assert f(1"]}),
+        ("code_share", {"entry_point": "f", "test": "def check(f): return f("}),
+        ("code", {"entry_point": "f", "encoded": True, "calls": [{"arguments": [{"no such kind": 1}], "output": 1}]}),
+        ("code", {"stdin": [{"input": "1", "output": "1"}], "language": "cobol"}),
         ("fullstack", {"tests": ""}),
+        ("fullstack", {"tests": "", "runs_as": "python"}),
+        ("fullstack", {"tests": "", "language": "python", "runs_as": "python", "files": {"a": "not base64"}}),
         ("instructions", {}),
         ("function_calls", {"functions": []}),
         ("function_calls", {"functions": [{"name": "f"}], "calls": [{"g": {}}]}),
         ("reasoning_gym", "2"),
         ({"name": "judge", "policy": UNSURE}, r"\frac{1}{"),
         ({"name": "judge", "policy": UNSURE, "rules": "choice"}, {"letter": "J", "options": ["a", "b"]}),
+        ({"name": "judge", "policy": UNSURE, "rules": "choice"}, "5"),
     ],
 )
 def test_every_undecidable_gold_answer_is_reported_as_invalid(name: Any, answer: Any) -> None:
@@ -163,6 +171,71 @@ def test_every_undecidable_gold_answer_is_reported_as_invalid(name: Any, answer:
     assert found is problem
     assert reason
     assert verifiers.find(name)(problem, "The answer is $\\pi$.").status == Status.UNDECIDED  # no program is run
+
+
+def test_an_exception_of_the_check_of_a_gold_answer_is_a_reason() -> None:
+    @as_verifier(invalid_gold=lambda problem: f"{int(problem.answer)} is odd" if int(problem.answer) % 2 else None)
+    def even(problem: Problem, response: str) -> bool:
+        return response == problem.answer
+
+    with pytest.warns(
+        UserWarning, match="1 of 2 problems cannot be used .broken: the gold answer cannot be checked: ValueError"
+    ):
+        TextEnv([SUM, BROKEN], even)
+    assert [problem.id for problem in TextEnv([SUM, BROKEN], even, invalid_gold="drop").problems] == ["sum"]
+
+
+def test_user_error_of_the_check_of_a_gold_answer_is_raised() -> None:
+    def refuse(problem: Problem) -> str | None:
+        raise UserError("set a key")
+
+    with pytest.raises(UserError, match="set a key"):
+        TextEnv([SUM], as_verifier(invalid_gold=refuse)(lambda problem, response: True))
+
+
+LONG = "x1 " * 3_000 + "\U000e0100\ue000" * 3_000
+"""An answer whose `repr` is several times as long."""
+
+
+@pytest.mark.parametrize(
+    "wrapped", [LONG, f"\\boxed{{{LONG}}}", f"<answer>{LONG}</answer>", f"```python\nraise ValueError('{LONG}')\n```"]
+)
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("math", "2"),
+        ("math", LONG),
+        ("math", r"\frac{1}{" + LONG),
+        ("choice", {"letter": "A", "options": ["a", "b"]}),
+        ("choice", {"letter": LONG, "options": ["a", "b"]}),
+        ("fullstack", {"tests": "", "language": "python", "runs_as": LONG}),
+        ("code", {"stdin": [{"input": "1", "output": "1"}], "language": LONG}),
+        ("function_calls", {"functions": [{"name": LONG}], "calls": [{LONG: {}}]}),
+        ("function_calls", {"functions": [{"name": "f"}], "calls": [{LONG: {}}]}),
+        ("instructions", {"instructions": [LONG]}),
+        ("reasoning_gym", "2"),
+        ({"name": "judge", "policy": UNSURE}, LONG),
+    ],
+)
+def test_the_reason_of_a_verdict_is_short(name: Any, answer: Any, wrapped: str) -> None:
+    meta = {"metadata": {"source_dataset": "chain_sum"}}
+    verdict = verifiers.find(name)(Problem("p", SUM.prompt, answer, "", meta), wrapped)
+    assert len(verdict.reason) <= verifier.MAX_REASON_CHARACTERS, verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("math", r"\nabla x"), ("instructions", {"instructions": ["punctuation:no_comma"]}), ("reasoning_gym", "2")],
+)
+def test_failure_of_a_worker_is_a_fault_with_a_short_reason(name: str, answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(self: pool.Pool, *arguments: object) -> object:
+        raise pool.WorkerFault("ended " * 100)
+
+    monkeypatch.setattr(pool.Pool, "call", call)
+    meta = {"metadata": {"source_dataset": "chain_sum"}}
+    verdict = verifiers.find(name)(Problem("p", SUM.prompt, answer, "", meta), r"\boxed{\nabla y}")
+    assert (verdict.status, verdict.score, verdict.reason[:6]) == (Status.FAULT, None, "ended ")
+    assert len(verdict.reason) <= verifier.MAX_REASON_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import random
 import re
 import secrets
 
-from ..budget import limit
+from ..budget import OutOfTime, limit
 from ..disguises import folded, plain
 from . import ParseError, comparison, readings_of
 from .values.claims import claim
@@ -104,13 +104,16 @@ def _another_word(word: str, generator: random.Random) -> str:
 
 
 def _may_be_same(candidate: str, other: str) -> bool:
-    """True if two answers are equal. Undecided answers contain other numbers, so they count as different."""
+    """True if two answers are equal.
+
+    If the comparison is undecided, they count as different, because a control answer contains other numbers or words.
+    """
     if candidate == other:
         return True
     try:
         with limit(SECONDS):
             return any(comparison.equivalent(gold, answer) for gold in readings_of(candidate) for answer in readings_of(other))
-    except (ParseError, Undecided, TooLarge, RecursionError):
+    except (ParseError, Undecided, TooLarge, RecursionError, OutOfTime):
         return False
 
 

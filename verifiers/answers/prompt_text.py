@@ -92,7 +92,7 @@ def numbers(prompt: str) -> frozenset[Fraction]:
 
 @functools.lru_cache(maxsize=1_024)
 def expressions(prompt: str) -> frozenset[Node]:
-    """Returns the expressions in the prompt and all their parts, in the form of `tree.core`."""
+    """Returns the expressions in the prompt and all their parts, in the form of `tree.canonical`."""
     found: set[Node] = set()
     for text in _expression_texts(prompt):
         with contextlib.suppress(ParseError, RecursionError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Declared = Mapping[str, Mapping[str, object]]
+DeclaredFunctions = Mapping[str, Mapping[str, object]]
 """For each function the properties of its parameters, as in JSON Schema."""
 
 

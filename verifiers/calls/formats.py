@@ -2,7 +2,7 @@
 
 Supported formats, with the names that servers use for their parsers (vLLM's tool parsers):
 
-    JSON in tags        <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>    Hermes, Qwen; so <tool_calls>,
+    JSON in tags        <tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>    Hermes, Qwen; also <tool_calls>,
                         Granite's <|tool_call|>, Mistral's [TOOL_CALLS], Llama's <|python_tag|>, Phi's functools[...], ...
     XML                 <function=area><parameter=base>10</parameter></function>              Qwen3-Coder, Seed-OSS
                         <invoke name="area"><parameter name="base">10</parameter></invoke>    MiniMax, DeepSeek-V3.2, Step
@@ -23,7 +23,7 @@ from typing import Any
 
 from ...responses import without_thinking, without_turn_end
 from ..programs.fences import fenced
-from .call import Declared, Malformed, ParsedCall, unique_names
+from .call import DeclaredFunctions, Malformed, ParsedCall, unique_names
 from .xml import FUNCTION, INVOKE, read_pairs, read_xml
 
 MAX_PYTHON = 20_000
@@ -79,7 +79,7 @@ MARKS = re.compile(
 _FENCE = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
 
 
-def read(response: str, declared: Declared, typed: bool = True) -> list[ParsedCall]:
+def read(response: str, declared: DeclaredFunctions, typed: bool = True) -> list[ParsedCall]:
     """Returns the calls in a response, without those in its reasoning; an empty list if it is prose.
 
     Args:
@@ -107,7 +107,7 @@ def read(response: str, declared: Declared, typed: bool = True) -> list[ParsedCa
     return []
 
 
-def read_marked(text: str, declared: Declared, typed: bool = True) -> list[ParsedCall] | None:
+def read_marked(text: str, declared: DeclaredFunctions, typed: bool = True) -> list[ParsedCall] | None:
     """Returns the calls inside marks of calls; None if there is no such mark. Raises `Malformed`.
 
     Args:
@@ -168,7 +168,7 @@ def _bodies(text: str) -> Iterator[str]:
             return
 
 
-def _of_body(body: str, declared: Declared, typed: bool) -> Iterator[ParsedCall]:
+def _of_body(body: str, declared: DeclaredFunctions, typed: bool) -> Iterator[ParsedCall]:
     """Yields the calls between two marks."""
     if body.startswith("<|plugin|>"):
         body = body.removeprefix("<|plugin|>").strip()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .call import Declared, Malformed, ParsedCall, unique_names
+from .call import DeclaredFunctions, Malformed, ParsedCall, unique_names
 
 MAX_LITERAL = 20_000
 """Maximum length of a value that is parsed as Python, in characters."""
@@ -31,7 +31,7 @@ _NUMBERS = ("int", "num", "float", "double", "long", "short")
 _BOOLEANS = {"true": True, "false": False}
 
 
-def read_xml(text: str, declared: Declared, typed: bool) -> Iterator[ParsedCall]:
+def read_xml(text: str, declared: DeclaredFunctions, typed: bool) -> Iterator[ParsedCall]:
     """Yields calls in the form <function=...> or <invoke name=...>, with parameters or JSON inside.
 
     Args:
@@ -55,7 +55,7 @@ def read_xml(text: str, declared: Declared, typed: bool) -> Iterator[ParsedCall]
         yield ParsedCall(name, _of_parameters(name, body, declared, typed))
 
 
-def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dict[str, Any]:
+def _of_parameters(name: str, body: str, declared: DeclaredFunctions, typed: bool) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     starts = list(_PARAMETER.finditer(body))
     for number, start in enumerate(starts):
@@ -74,7 +74,7 @@ def _of_parameters(name: str, body: str, declared: Declared, typed: bool) -> dic
     return arguments
 
 
-def read_pairs(body: str, declared: Declared, typed: bool) -> ParsedCall:
+def read_pairs(body: str, declared: DeclaredFunctions, typed: bool) -> ParsedCall:
     """Returns the call in GLM's form: a name, then keys and values.
 
     Args:
@@ -96,7 +96,7 @@ def read_pairs(body: str, declared: Declared, typed: bool) -> ParsedCall:
     return ParsedCall(name, arguments)
 
 
-def _add(arguments: dict[str, Any], function: str, name: str, text: str, declared: Declared, typed: bool) -> None:
+def _add(arguments: dict[str, Any], function: str, name: str, text: str, declared: DeclaredFunctions, typed: bool) -> None:
     if name in arguments:
         raise Malformed("a name occurs twice")
     text = text.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")

@@ -1,1 +1,1 @@
-"""Programs in a response: found, chosen, and the tests that they have to pass."""
+"""Finds and selects the program in a response, and reads and compares the tests of a problem."""

@@ -2,7 +2,8 @@
 
 If a problem gives no tolerance, returned floats, also those in lists, are compared approximately as evalplus compares them: see
 `default_close`. Printed numbers are compared as LiveCodeBench compares them: by value, in lines that contain only numbers (0.50
-equals 0.5, and 3.0 equals 3). Printed fractions have the same tolerance as returned floats; APPS and TACO allow 1e-5.
+equals 0.5, and 3.0 equals 3). Printed numbers with a decimal point or an exponent have the same tolerance as returned floats;
+APPS and TACO allow 1e-5.
 """
 
 import json
@@ -85,7 +86,7 @@ def same_output(expected: str, printed: str, tolerance: float | None = None) -> 
         expected: the expected output.
         printed: the program's output.
         tolerance: relative and absolute tolerance for numbers, in all lines. By default only lines of nothing but numbers are
-            compared by value, and their fractions with `default_close`.
+            compared by value, and those with a decimal point or an exponent with `default_close`.
     """
     expected_lines, lines = ([line.split() for line in text.strip().splitlines()] for text in (expected, printed))
     if [len(line) for line in expected_lines] != [len(line) for line in lines]:

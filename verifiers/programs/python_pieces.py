@@ -81,7 +81,7 @@ class Piece:
         return _STATEMENT.search(self.bare) is not None
 
     def has_stub(self, name: str) -> bool:
-        """True if it contains only the signature of a function."""
+        """True if it defines a function of this name without a body, or with one that does nothing."""
         stub = re.search(_STUB.replace("{name}", re.escape(name)), self.bare, re.MULTILINE | re.VERBOSE)
         return stub is not None and name in self.defines
 

@@ -1,9 +1,9 @@
 """Selects the code in a response that is judged.
 
 A response may also contain output, an example of use, assertions, a shell's transcript or an earlier version. The last block
-that defines the required function or class is selected. Of whole programs, the last one that reads and prints by itself is
-selected. Blocks that it needs, such as imports or a helper, are added. The text is not parsed here, because Python's parser may
-take very long for hostile text; it runs only in the sandbox.
+that defines the required function or class is selected. If a whole program is required, the last one that prints by itself
+(and reads, if the tests have input) is selected. Blocks that it needs, such as imports or a helper, are added. The text is not
+parsed here, because Python's parser may take very long for hostile text; it runs only in the sandbox.
 """
 
 import functools

@@ -27,8 +27,8 @@ from typing import SupportsFloat
 from ...core import Part, Problem, Status, UserError, Verdict
 from ...responses import without_thinking
 
-MAX_REASON_CHARACTERS = 300
-"""Maximum number of characters of a verdict's reason."""
+MAX_REASON_CHARACTERS = 400
+"""Maximum number of characters of a verdict's reason. Our choice."""
 
 VerdictLike = Verdict | SupportsFloat | Mapping[str, object]
 """What a judging function may return: a verdict, a score from 0 to 1, True if the response is correct, or

@@ -27,7 +27,7 @@ from .protocol import Call, CallResult, EncodedCall, Limits, Outcome, ProgramEnd
 from .session import encode_call
 
 WITHOUT = ("landlock", "seccomp", "cgroup")
-"""Inner protections that a machine of the service may lack: its image does not have some packages, and no control groups."""
+"""Inner protections that a machine of the service may lack: its image lacks some packages and control groups."""
 LIFETIME = 600
 """Seconds after its last use that a machine keeps running."""
 ATTEMPTS = 4
@@ -238,7 +238,7 @@ class _Machine:
         with self.lock:
             try:
                 if self.closed:
-                    raise SandboxFault("the pool is closed")
+                    raise SandboxFault("the sandbox is closed")
                 if self.sandbox is None:
                     self._start()
             except (SandboxFault, UserError) as fault:
@@ -257,7 +257,7 @@ class _Machine:
         with self.lock:
             self.closed, sandbox = True, self.sandbox
             self.sandbox = None  # so that `_drop` does not release it again
-            self._drop("the pool is closed")
+            self._drop("the sandbox is closed")
         if sandbox is not None:
             _kill(sandbox)
 

@@ -1,4 +1,7 @@
-"""The interface that every sandbox implements: it runs a program and returns the outcome as data."""
+"""The interface that every sandbox implements: it runs a program and returns the outcome as data.
+
+The supervisor is the process that uses the sandbox. It holds the expected values and enforces the limits.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,7 +74,7 @@ class RunStatus(StrEnum):
     MEMORY = "memory"
     """The program reached its memory limit."""
     OUTPUT = "output"
-    """The program wrote more than its output limit."""
+    """The program wrote more than its output limit, or sent a malformed or too large reply."""
     KILLED = "killed"
     """The program was ended by a signal that it caused, for example after a segmentation fault."""
 

@@ -16,7 +16,10 @@ def unwrapped(text: str) -> str:
 
 
 def leading_letter(text: str) -> tuple[str, str] | None:
-    """Returns the letter at the start of an unwrapped text, as written, and the words after it. None if there is none."""
+    """Returns the letter at the start of an unwrapped text and the words after it. None if there is none.
+
+    The letter is in upper case before a closing bracket, else as written.
+    """
     found = _NAMED.fullmatch(text)
     if found is None or not (found[1].isupper() or not found[2]):
         return None

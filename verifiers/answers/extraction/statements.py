@@ -191,7 +191,7 @@ def stated_value(statement: str) -> str | None:
         statement: The line after the colon or verb.
 
     Returns:
-        The value. The whole sentence if it changes the value ("not 5", "5 if n is odd"). None if it has no words.
+        The value. The whole sentence if it changes the value ("not 5", "5 if n is odd"). None if nothing is left of it.
     """
     statement = _ENDING.sub("", " ".join(sentence(statement).split())).strip(_QUOTES).rstrip(_QUOTES + ".")
     if "$" not in statement and "\\" not in statement:

@@ -105,7 +105,7 @@ KNOWN_WORDS = frozenset(
 def normalize(text: str) -> str:
     """Returns the text in one notation: Unicode signs as LaTeX or ASCII, without invisible characters, sizes and LaTeX spaces.
 
-    Removes the delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed`. Keeps currency signs.
+    Removes the delimiters of mathematics (`$`, `\\(`, `\\[`) and `\\boxed`. Keeps currency signs except `$`.
     """
     text = visible(text).strip("` \t\n\r")
     if not text.isascii():

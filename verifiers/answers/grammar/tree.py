@@ -15,8 +15,10 @@ class Node(NamedTuple):
     - number (Fraction), decimal (`Decimal`), constant (pi, e, i, oo), symbol (a name), text (words), reals
     - add, mul ("/" for a fraction), pow, neg, pm (1 or -1), percent, degrees, call (the function's name)
     - bound (sum, prod, int, lim): an operator with a bound variable; items are the lower bound, the upper bound and the body
-    - tuple, set, list, interval (which ends are closed), union, intersection, difference, matrix (shape)
+    - tuple ("[" for square brackets), list ("and", "or"; None for commas), set, interval (which ends are closed)
+    - union, intersection, difference, matrix (shape)
     - relation (the signs between the items), ratio, based (digits and base), quantity (the text of the unit)
+    - and, or, xor, not, implies, iff (statements, see `logic.py`)
     - cases (tuples of a value and its condition), family (tuples of an offset and a step), given (a formula, its condition)
     """
 

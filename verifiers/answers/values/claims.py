@@ -101,7 +101,7 @@ def has_false_link(node: Node) -> bool:
 
 
 def is_about_right(node: Node) -> bool:
-    """True if each approximation rounds the number before it, or that has no value."""
+    """True if each approximation rounds the number before it. A number without a value is skipped."""
     for exact_side, sign, rounded in zip(node.items, node.value, node.items[1:], strict=False):
         if sign != "~" or not (is_constant(exact_side) and is_constant(rounded)):
             continue
@@ -160,7 +160,7 @@ def _is_event(node: Node) -> bool:
 
 
 def is_constant(node: Node) -> bool:
-    """True if the expression contains no symbol."""
+    """True if the node is not a relation, list or set, and contains no symbol."""
     return node.kind not in ("relation", "list", "set") and not symbols(node)
 
 
@@ -187,7 +187,7 @@ def _function_name(label: Node) -> Node | None:
 
 
 def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
-    """Returns the answer's value in the gold answer's variables, if both labels are one function: f(t) = t^2, f(x) = x^2.
+    """Returns the answer's value in the gold answer's variables, if both labels name the same function: f(t) = t^2, f(x) = x^2.
 
     Args:
         answer: The answer's equation.

@@ -125,6 +125,8 @@ def _power(base: Fraction, power: Fraction) -> Fraction | None:
         return None
     if base == 0 and power < 0:
         raise Undefined("a division by zero")
+    if power == 0:
+        return Fraction(1)  # also for 0^0, as in `evaluation.py`
     if base in (0, 1, -1):
         return base if power % 2 else base * base
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())

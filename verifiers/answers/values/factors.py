@@ -24,7 +24,7 @@ def rational_value(node: Node) -> Fraction | None:
         return None
 
 
-def terms(node: Node, sign: bool = False) -> Iterator[Node]:
+def terms(node: Node) -> Iterator[Node]:
     """Yields the terms of a sum and of the sums in it. A mixed number is one term."""
     for item in node.items if node.kind == "add" else (node,):
         inner = item.items[0] if item.kind == "neg" else item

@@ -49,8 +49,9 @@ class UndecidedOperator(Undecided):
 def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     """True if the answer equals the gold number, or the gold expression with symbols.
 
-    A gold decimal is equal to an exact number that rounds to it. If it has three or more digits, it is also equal to a decimal
-    with more digits that rounds to it. Any other gold number must be equal, or be given as a decimal with 15 or more digits.
+    A gold decimal with two or more digits is equal to an exact number that rounds to it. If it has three or more digits, it is
+    also equal to a decimal with more digits that rounds to it. Any other gold number must be equal, or be given as a decimal
+    with 15 or more digits.
 
     Args:
         gold: The gold expression.

@@ -1,1 +1,1 @@
-"""What runs inside the sandbox's walls, with the standard library alone."""
+"""The warm process and its children. This code needs only the standard library and, if it is installed, landlock."""

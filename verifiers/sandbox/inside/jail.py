@@ -1,4 +1,6 @@
-"""The protections around a run, as system calls. Runs in the warm process and in its children, and needs only ctypes.
+"""The protections around a run, as system calls. Runs in the warm process and in its children.
+
+It uses ctypes and the package landlock.
 
 The warm process sets up once: new namespaces, no network, and a read-only root folder that contains an interpreter and its
 libraries and nothing else of this machine. Every child then adds its own protections before any untrusted code runs in it.

@@ -1,10 +1,11 @@
-"""The warm process: has libraries loaded, no network and an empty root folder, and forks a jailed child for every run.
+"""The warm process: forks a jailed child for every run.
 
-The supervisor spawns it and does not fork it, so no expected output was ever in its memory. It runs no untrusted code itself.
+It has libraries loaded, no network, and a root folder with only what programs need. The supervisor spawns it and does not fork
+it, so no expected output was ever in its memory. It runs no untrusted code itself.
 Its children run Python, or, if the setting `commands` is true, commands of any kind: a compiler and its product (`command.py`).
 The supervisor sends four kinds of requests, one at a time: start a child (with descriptors), report what a child has used, end
 a child, and, by closing the channel, end the process. Between requests it keeps as many idle, jailed children as there were
-runs at the same time before.
+simultaneous runs before, up to the setting `ready`.
 """
 
 import contextlib
