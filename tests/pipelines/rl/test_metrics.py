@@ -1,6 +1,7 @@
 """Figures of GRPO steps."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ def test_a_step_has_the_mean_score_of_each_part_of_the_reward(tmp_path: Path) ->
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     write(tmp_path / "episodes/9.jsonl", rows)
     assert figures.gather(tmp_path, 1)[0]["parts"] == {"format": 0.5}
+
+
+def test_every_entry_of_a_step_is_documented(tmp_path: Path) -> None:
+    rows = [episode(1, 0, 1.0)]
+    rows[0]["verdict"]["parts"] = [{"name": "format", "score": 1.0, "weight": 1.0}]
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    write(tmp_path / "episodes/9.jsonl", rows)
+    page = (Path(__file__).parents[3] / "docs/start/output.md").read_text(encoding="utf-8")
+    table = page.split("Each line of `steps.jsonl` has these entries.")[1].split("A filter stage")[0]
+    assert {*re.findall(r"`(\w+)`", table)} - {"null", "timeout"} == figures.gather(tmp_path, 1)[0].keys()
 
 
 def test_groups_with_equal_scores_have_zero_variance(tmp_path: Path) -> None:
