@@ -9,7 +9,7 @@ Types
     Problem                  a prompt with its gold answer
     Sampling                 temperature, top_p, token limit, base seed and stop strings
     Completion               one sample of a policy: text, tokens, finish reason
-    Status, Verdict          the result that a verifier returns for one response
+    Status, Verdict, Part    the result that a verifier returns for one response
     Info                     the `info` dictionary of an environment's `reset` and `step`
     Episode                  one problem played once, with its verdict
 
@@ -86,6 +86,7 @@ class Problem:
     id: str
     """Equal in all runs and on all machines."""
     prompt: tuple[Message, ...]
+    """The messages that the policy receives. The last one is not the policy's."""
     answer: object
     """The gold answer: text, a number, tests, function calls or a reference response. `golds.py` lists the forms."""
     source: str
@@ -113,12 +114,15 @@ class Part:
     """One part of a verdict on several properties of a response, such as its correctness and its length."""
 
     name: str
+    """The name under which the part is reported."""
     score: float | None
     """From 0 to 1. None if this part has no score; the verdict then has none."""
     weight: float
     """Weight in the verdict's score, which is the weighted mean of the parts' scores."""
     method: str = ""
+    """The comparison that decided, as in `Verdict`."""
     reason: str = ""
+    """Why the score is this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +130,13 @@ class Verdict:
     """The result that a verifier returns for one response."""
 
     status: Status
+    """Whether the response was judged, and if not, why."""
     score: float | None
     """From 0 to 1. None for the statuses UNDECIDED and FAULT."""
     method: str
     """The comparison that decided: "exact", "rational", "symbolic", "tests", ..."""
     reason: str
+    """Why the verdict is this one, in at most one line."""
     judge_messages: tuple[str, ...] = ()
     """Messages of the judge model and replies of its tools."""
     parts: tuple[Part, ...] = ()
@@ -144,6 +150,7 @@ class Sampling:
     temperature: float = 1.0
     """0 means greedy decoding."""
     top_p: float = 1.0
+    """Nucleus sampling: total probability of the most likely tokens to sample from."""
     max_tokens: int = 512
     """Limit of new tokens, the end-of-sequence token included. In an episode of several turns it covers all turns of the policy
     and the environment's replies between them."""
@@ -158,6 +165,7 @@ class Completion:
     """One sample of a policy."""
 
     text: str
+    """The text of the turn, reasoning included."""
     finish_reason: str
     """"stop" if the policy ended its turn; "length" if it was truncated at `max_tokens` or at the end of the model's window.
     Two values mean that there is no response: "refused" (the server will never answer this prompt) and "fault" (the server
@@ -227,11 +235,13 @@ class Episode:
     """One problem played once, with its verdict."""
 
     problem_id: str
+    """The id that the environment returned, or the index of the problem."""
     sample: int
     """Number of the sample among those of the problem, from 0."""
     messages: tuple[Message, ...]
     """The whole conversation, turns of the policy included."""
     verdict: Verdict
+    """The verdict of the last step."""
     tokens: int
     """Number of tokens that the policy sampled."""
     finish_reason: str

@@ -16,6 +16,7 @@ def rollout(
     *,
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
+    max_turns: int = playing.MAX_TURNS,
     store: str | Path | None = None,
     store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -32,6 +33,7 @@ def rollout(
         samples: number of episodes for each problem.
         problems: indices of the problems, or their number; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode.
+        max_turns: limit of the policy's turns in an episode.
         store: JSONL file for the episodes. Episodes that it contains are not played again.
         store_settings: further settings that must be equal to continue a store, such as the policy's URI.
         progress: called with the number of finished episodes and the total.
@@ -50,6 +52,7 @@ def rollout(
         samples,
         problems=problems,
         sampling=sampling,
+        max_turns=max_turns,
         store=store,
         store_settings=store_settings,
         progress=progress,

@@ -1,10 +1,14 @@
+import ast
+import itertools
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
+from tenfold import core
 from tenfold.core import Completion, sample_seed
 from tenfold.disk import storable
 from tenfold.responses import without_thinking
@@ -120,3 +124,12 @@ def test_storable_replaces_surrogates_in_nested_data_and_keeps_types(value: obje
     assert storable(stored) == stored
     if "\\ud" not in json.dumps(value):
         assert stored == value
+
+
+def test_every_field_of_the_public_types_is_documented() -> None:
+    names = ("Problem", "Verdict", "Part", "Sampling", "Completion", "Episode")
+    tree = ast.parse(Path(str(core.__file__)).read_text(encoding="utf-8"))
+    for type in [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name in names]:
+        for field, following in itertools.pairwise([*type.body, ast.Pass()]):
+            if isinstance(field, ast.AnnAssign):
+                assert isinstance(following, ast.Expr), f"{type.name}.{ast.unparse(field.target)} has no docstring"
