@@ -22,6 +22,15 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--policy", help="URI of the initial policy, instead of the recipe's; see `tenfold --help`")
     command.add_argument("--seed", type=int, help="base seed, instead of the recipe's")
+    command.add_argument(
+        "--set",
+        dest="settings",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="setting of a stage (grpo.steps=100) or of the recipe (cluster.device=cpu), instead of the recipe's; the value is "
+        "a YAML scalar or list; may be repeated",
+    )
     command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(
         "--trust",
@@ -38,10 +47,11 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from ..pipelines.recipe import recipe, runner, trust
+    from ..pipelines.recipe import changes, recipe, runner, trust
 
-    changes = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
-    read = recipe.load(arguments.recipe, **{name: value for name, value in changes.items() if value is not None})
+    options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
+    settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
+    read = recipe.load(arguments.recipe, settings)
     if arguments.dry_run:
         return _dry_run(read, arguments.out, arguments.trust)
     trusted = arguments.trust or trust.ask(read)

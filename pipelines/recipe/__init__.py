@@ -1,7 +1,8 @@
 """Recipes: read, check, run, resume, record and report their stages."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ... import extras
 
@@ -11,13 +12,19 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: "str | Path | Recipe", out: str | Path | None = None, *, quiet: bool = False, trust: bool = False
+    recipe: "str | Path | Recipe",
+    out: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    trust: bool = False,
 ) -> "dict[str, Metrics]":
     """Runs a recipe, or resumes a run that was stopped. Calls `runner.run`, which needs the extra `train`.
 
     Args:
         recipe: a YAML file, the name of a recipe of this package, or a recipe object.
         out: folder of the run; default `runs/NAME`.
+        settings: values that replace those of the recipe, by name: {"grpo.steps": 100, "seed": 3}; see `changes.py`.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
@@ -29,4 +36,4 @@ def run(
     """
     with extras.required_by("a recipe", "train"):
         from . import runner  # imported here, so that `tenfold.run` exists without the extra
-    return runner.run(recipe, out, quiet=quiet, trust=trust)
+    return runner.run(recipe, out, settings=settings, quiet=quiet, trust=trust)

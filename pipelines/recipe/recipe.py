@@ -10,6 +10,7 @@
 `runner.py` runs and resumes recipes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
 from ..stages import KINDS, AnyStage
-from . import references
+from . import changes, references
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -45,10 +46,13 @@ class Recipe(BaseModel):
     stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    @property
-    def changed(self) -> frozenset[str]:
-        """Names of the settings that the user gave instead of the recipe file, such as on the command line."""
-        return frozenset(self._changes)
+    def is_changed(self, name: str) -> bool:
+        """True if the user gave a setting, or the setting that contains it, instead of the recipe file.
+
+        Args:
+            name: as in `changes.py`: "cluster.device", "grpo.steps".
+        """
+        return any(f"{name}.".startswith(f"{changed}.") for changed in self._changes)
 
     @property
     def user_code_names(self) -> frozenset[str]:
@@ -65,17 +69,41 @@ class Recipe(BaseModel):
         return clusters.named(cluster) if isinstance(cluster, str) else cluster
 
 
-def load(recipe: str | Path, **changes: Any) -> Recipe:
+def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = None) -> Recipe:
     """Reads and checks a recipe.
 
     Args:
-        recipe: a YAML file, or the name of a recipe of this package.
-        changes: settings that replace those of the file: cluster=, policy=, seed=, ...
+        recipe: a YAML file, the name of a recipe of this package, or a recipe that was read before.
+        settings: values that replace those of the recipe, by name: {"grpo.steps": 100, "seed": 3}; see `changes.py`.
 
     Raises:
-        UserError: no such recipe, invalid YAML, or an invalid setting or value. For an unknown setting or kind the
+        UserError: no such recipe, invalid YAML, or an invalid setting or value. For an unknown setting, stage or kind the
             message lists the valid names.
     """
+    settings = dict(settings or {})
+    content: Any
+    if isinstance(recipe, Recipe):
+        path, content = Path(recipe.name), recipe.model_dump(exclude_unset=True)
+    else:
+        path = _file_of(recipe)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    try:
+        if settings and isinstance(content, dict):
+            content = changes.apply(content, settings, [*Recipe.model_fields])
+        read = Recipe.model_validate(content)
+    except RecursionError:
+        raise UserError(f"{path} is not YAML: it contains itself") from None
+    except pydantic.ValidationError as error:
+        raise UserError(f"{path}: {_first_error(error)}") from None
+    _check_links(read, path)
+    read._changes = (recipe._changes if isinstance(recipe, Recipe) else {}) | settings
+    return read
+
+
+def _file_of(recipe: str | Path) -> Path:
     path = Path(recipe)
     if not path.is_file():
         path = RECIPES / f"{recipe}.yaml"
@@ -83,16 +111,7 @@ def load(recipe: str | Path, **changes: Any) -> Recipe:
         files = [*RECIPES.glob("*.yaml"), *RECIPES.glob("ablations/*.yaml")]
         names = ", ".join(sorted(str(file.relative_to(RECIPES).with_suffix("")) for file in files))
         raise UserError(f"there is no recipe {recipe}: use a file, or one of {names}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        read = Recipe.model_validate(content | changes if isinstance(content, dict) else content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
-    except pydantic.ValidationError as error:
-        raise UserError(f"{path}: {_first_error(error)}") from None
-    _check_links(read, path)
-    read._changes = changes
-    return read
+    return path
 
 
 def _first_error(error: pydantic.ValidationError) -> str:

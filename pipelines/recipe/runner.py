@@ -8,7 +8,7 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ from .trust import limited
 
 
 def run(
-    recipe: str | Path | Recipe, out: str | Path | None = None, *, quiet: bool = False, trust: bool = False
+    recipe: str | Path | Recipe,
+    out: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    trust: bool = False,
 ) -> dict[str, Metrics]:
     """Runs a recipe, or resumes a run that was stopped.
 
     Args:
         recipe: a YAML file, the name of a recipe of this package, or a recipe object.
         out: folder of the run; default `runs/NAME`.
+        settings: values that replace those of the recipe, by name: {"grpo.steps": 100, "seed": 3}; see `changes.py`.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
@@ -44,7 +50,7 @@ def run(
         UserError: the recipe is invalid (see `load`), it runs code without trust, or a stage fails with an error that the user
             can fix.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load(recipe)
+    recipe = recipe if isinstance(recipe, Recipe) and not settings else load(recipe, settings)
     folder = folder_of(recipe, out)
     with (
         faults.as_user_errors(folder),

@@ -116,14 +116,16 @@ def check_addresses(recipe: "Recipe") -> None:
 
 def trust_reasons(recipe: "Recipe") -> list[str]:
     """Returns the settings that need trust, as text. Settings from the user, instead of the recipe's file, need none."""
-    reasons = [f"modules: {module}, {_file(module)}" for module in recipe.modules if "modules" not in recipe.changed]
+    reasons = [f"modules: {module}, {_file(module)}" for module in recipe.modules if not recipe.is_changed("modules")]
     for stage in recipe.stages:
         settings: Mapping[str, object] = getattr(stage, "verl", {})
         reasons += [
-            f"{stage.name}.verl: {name}={value!r:.60}" for name, value in settings.items() if not _is_plain(name, value)
+            f"{stage.name}.verl: {name}={value!r:.60}"
+            for name, value in settings.items()
+            if not _is_plain(name, value) and not recipe.is_changed(f"{stage.name}.verl.{name}")
         ]
     address = recipe.cluster.ray_address
-    if address and "cluster" not in recipe.changed and not is_local_address(address):
+    if address and not recipe.is_changed("cluster.ray_address") and not is_local_address(address):
         reasons.append(f"cluster.ray_address: {address}")
     return reasons
 

@@ -164,7 +164,7 @@ def test_a_cluster_from_the_user_needs_no_trust(folder: Path) -> None:
     remote = {"ray_address": "ray://10.0.0.1:10001"}
     assert trust.trust_reasons(recipes.load(write(SFT, cluster=remote)))
     for cluster in (remote, Cluster.model_validate(remote)):
-        assert not trust.trust_reasons(recipes.load(write(SFT), cluster=cluster))
+        assert not trust.trust_reasons(recipes.load(write(SFT), {"cluster": cluster}))
 
 
 def test_trust_applies_to_one_recipe_only(folder: Path) -> None:
@@ -182,7 +182,7 @@ def test_code_that_the_user_names_needs_no_trust(folder: Path, monkeypatch: pyte
     assert tenfold.verify("7", "7", verifier="evil:judge").score == 1
     assert sources.load("generate:evil:rows?n=2")
     tenfold.register("lab/Mine-v0", problems="generate:evil:rows?n=2", verifier="evil:judge")
-    read = recipes.load(write(FILTER | {"environment": "lab/Mine-v0"}, policy="scripted:no"), policy="call:evil:says")
+    read = recipes.load(write(FILTER | {"environment": "lab/Mine-v0"}, policy="scripted:no"), {"policy": "call:evil:says"})
     with trust.limited(read, Path("out")):
         assert runner.prepare(read, Path("out")).policy == "call:evil:says"
         assert tenfold.load_policy(read.policy)

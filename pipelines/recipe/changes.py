@@ -1,0 +1,101 @@
+"""Settings that the user gives instead of those in the recipe's file.
+
+    tenfold run RECIPE --set grpo.learning_rate=1e-5 --set seed=3 --set cluster.device=cpu
+
+A name is that of a setting of a stage (STAGE.SETTING) or of the recipe. Further names after dots are nested settings, or
+positions in a list, from 0 (`pretrain.phases.1.tokens`). The changes are made before the recipe is checked, so they have the
+effect of the same values in the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from ...core import UserError
+from .. import cluster as clusters
+from ..stages import KINDS
+
+DOTTED = frozenset({"verl"})
+"""Settings whose own names contain dots: all that follows is one name."""
+
+
+def parse(texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings of texts NAME=VALUE. A value is a YAML scalar or list.
+
+    A value that YAML reads as a mapping is a text, such as the policy `micro:`.
+
+    Raises:
+        UserError: a text has no "=", or its value is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UserError(f"--set: expected NAME=VALUE, got {text!r}")
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set {name}: {value!r} is not a YAML scalar or list; put a text in quotes") from None
+        settings[name] = value if isinstance(read, dict) else read
+    return settings
+
+
+def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Returns a recipe's content with other settings. The argument is unchanged, and so are parts that stages share.
+
+    Args:
+        content: as read from the file.
+        settings: values by name.
+        known: names of the recipe's own settings.
+
+    Raises:
+        UserError: there is no such stage or setting; the message lists the valid names.
+    """
+    changed = dict(content)
+    for name, value in settings.items():
+        listed = changed.get("stages")
+        stages = [stage for stage in listed if isinstance(stage, dict)] if isinstance(listed, list) else []
+        parts = name.split(".")
+        named = {str(stage.get("name")): number for number, stage in enumerate(stages)}
+        if size := _size(named, parts[:-1]):
+            number = named[".".join(parts[:size])]
+            _check_setting(stages[number], name, parts[size])
+            changed["stages"] = [*stages[:number], _changed(stages[number], parts[size:], value, name), *stages[number + 1 :]]
+        elif parts[0] in known and parts[0] != "stages":
+            if parts[0] == "cluster" and isinstance(changed.get("cluster"), str):
+                changed["cluster"] = clusters.named(changed["cluster"])
+            changed = _changed(changed, parts, value, name)
+        else:
+            own = ", ".join(each for each in known if each != "stages")
+            raise UserError(
+                f"{name}: there is no stage or setting {parts[0]!r}; use STAGE.SETTING with one of the stages "
+                f"{', '.join(named)}, or one of the recipe's settings {own}"
+            )
+    return changed
+
+
+def _check_setting(stage: Mapping[str, Any], name: str, setting: str) -> None:
+    kind = KINDS.get(str(stage.get("kind")))
+    if kind is not None and setting not in kind.model_fields:
+        raise UserError(f"{name}: unknown setting {setting!r}; use one of {', '.join(kind.model_fields)}")
+
+
+def _changed(value: Any, parts: Sequence[str], new: Any, name: str) -> Any:
+    """Returns nested data with another value at a path. Only copies are changed, because YAML's aliases are shared data."""
+    if not parts:
+        return new
+    if isinstance(value, list) and parts[0].isdigit() and int(parts[0]) < len(value):
+        number = int(parts[0])
+        return [*value[:number], _changed(value[number], parts[1:], new, name), *value[number + 1 :]]
+    if value is not None and not isinstance(value, Mapping):
+        raise UserError(f"{name}: there is no setting {parts[0]!r} within {value!r:.60}")
+    size = _size(value or {}, parts) or 1
+    key = ".".join(parts[:size])
+    rest = [".".join(parts[size:])] if key in DOTTED and parts[size:] else parts[size:]
+    return {**(value or {}), key: _changed((value or {}).get(key), rest, new, name)}
+
+
+def _size(names: Mapping[str, object], parts: Sequence[str]) -> int:
+    """Returns the number of parts that form the longest of the names, which may contain dots; 0 if none fits."""
+    return next((size for size in range(len(parts), 0, -1) if ".".join(parts[:size]) in names), 0)
