@@ -31,6 +31,14 @@ def add(commands: Commands) -> None:
         help="setting of a stage (grpo.steps=100) or of the recipe (cluster.device=cpu), instead of the recipe's; the value is "
         "a YAML scalar or list; may be repeated",
     )
+    command.add_argument("--seeds", help="base seeds of a sweep, such as 1,2,3: one run for each, and a table with intervals")
+    command.add_argument(
+        "--sweep",
+        metavar="NAME=VALUES",
+        action="append",
+        default=[],
+        help="values of a setting of a sweep (grpo.learning_rate=1e-5,1e-4): one run for each combination; may be repeated",
+    )
     command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(
         "--trust",
@@ -47,26 +55,32 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from ..pipelines.recipe import changes, recipe, runner, trust
+    from ..pipelines.recipe import changes, recipe, runner, sweep, trust
 
     options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
-    read = recipe.load(arguments.recipe, settings)
+    read = recipe.load(arguments.recipe, settings | changes.parse_sweep(arguments.seeds, arguments.sweep))
     if arguments.dry_run:
         return _dry_run(read, arguments.out, arguments.trust)
     trusted = arguments.trust or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
-    runner.run(read, arguments.out, quiet=arguments.quiet, trust=trusted)
+    run_all = sweep.run if read.is_sweep else runner.run
+    run_all(read, arguments.out, quiet=arguments.quiet, trust=trusted)
 
 
 def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
     """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
     from ..pipelines.pretrain import supply
-    from ..pipelines.recipe import dry_run, runner, trust
+    from ..pipelines.recipe import dry_run, runner, sweep, trust
     from ..pipelines.recipe.report import Display
 
     folder = runner.folder_of(unprepared, out)
+    if unprepared.is_sweep:
+        runs = sweep.runs_of(unprepared)
+        prepared = [sweep.recipe_of(unprepared, each) for each in runs]
+        print(f"a sweep of {len(runs)} runs: {', '.join(each.name for each in runs)}\nthe first one:")
+        folder, unprepared = folder / runs[0].name, prepared[0]
     not_seen: list[str] = []
     with trust.limited(unprepared, folder, trusted=trusted, dry=True):
         read = runner.prepare(unprepared, folder, not_seen)

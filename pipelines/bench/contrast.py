@@ -6,8 +6,9 @@ The stages are benchmarks (compared by avg@k) or training stages (compared by lo
 interval is Student's t interval for the mean difference. It covers the variation between seeds and is wide for three seeds.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal, TypedDict, cast
 
 import numpy
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ from pydantic import Field, model_validator
 from ... import disk
 from ...core import UserError
 from .. import figures
-from ..stage import Context, Metrics, Stage, rerun_advice
+from ..stage import Context, Metrics, Stage, finished_record, rerun_advice
 
 
 class Contrast(Stage):
@@ -37,7 +38,7 @@ class Contrast(Stage):
 
     def run(self, context: Context) -> Metrics:
         """Compares each metric that all stages have."""
-        first, second = ([_read_metrics(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
+        first, second = ([_comparable(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
         shared = sorted(set.intersection(*({*values} for values in first + second)))
         if not shared:
             raise UserError(f"{self.name}: these stages have no metric in common; compare stages of the same kind and tasks")
@@ -85,33 +86,30 @@ class Difference(TypedDict):
 
 def contrast(first: list[float], second: list[float]) -> Difference:
     """Returns the mean difference of pairs with its 95% interval (Student's t), and both means."""
-    from scipy import stats
-
-    differences = numpy.subtract(first, second)
-    mean, count = float(differences.mean()), len(differences)
-    half = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / numpy.sqrt(count))
+    differences = numpy.subtract(first, second).tolist()
+    low, high = t_interval(differences)
     return {
         "stages": float(numpy.mean(first)),
         "baselines": float(numpy.mean(second)),
-        "difference": mean,
-        "low": mean - half,
-        "high": mean + half,
-        "pairs": count,
+        "difference": float(numpy.mean(differences)),
+        "low": low,
+        "high": high,
+        "pairs": len(differences),
     }
 
 
-def _read_metrics(stage: Path) -> dict[str, float]:
+def _comparable(stage: Path) -> dict[str, float]:
     """Returns the comparable metrics of a finished stage, by name."""
-    path, remedy = stage / "stage.json", rerun_advice(stage)
-    record = disk.read_object(path, remedy)
-    with disk.reading(path, remedy):
-        return _comparable(record, record["metrics"])
+    record = finished_record(stage)
+    with disk.reading(stage / "stage.json", rerun_advice(stage)):
+        disk.check_types(record, comparable=dict)
+    return cast(dict[str, float], record["comparable"])
 
 
-def _comparable(record: disk.Row, metrics: Metrics) -> dict[str, float]:
-    if record["stage"]["kind"] == "distill":
-        after = metrics["held_out"].get("after", {})
-        return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
-    scores = {task: score["mean"] for task, score in metrics.get("scores", {}).items()}
-    losses = {f"loss on {name}": values["loss"] for name, values in metrics.get("held_out", {}).items() if "loss" in values}
-    return scores | losses
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns Student's t interval (95%) of the mean of at least two values."""
+    from scipy import stats
+
+    half = float(stats.t.ppf(0.975, len(values) - 1) * numpy.std(values, ddof=1) / numpy.sqrt(len(values)))
+    mean = float(numpy.mean(values))
+    return mean - half, mean + half

@@ -169,6 +169,11 @@ class Distill(Training):
         )
         return metrics | {"pairs": len(pairs), "left_out": left_out}
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the probabilities on held-out pairs after training."""
+        after = metrics["held_out"].get("after", {})
+        return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the held-out probability of confident errors before and after training."""
         held_out, errors = metrics["held_out"], ""

@@ -19,7 +19,7 @@ def run(
     quiet: bool = False,
     trust: bool = False,
 ) -> "dict[str, Metrics]":
-    """Runs a recipe, or resumes a run that was stopped. Calls `runner.run`, which needs the extra `train`.
+    """Runs a recipe or a sweep, or resumes one that was stopped. It needs the extra `train`.
 
     Args:
         recipe: a YAML file, the name of a recipe of this package, or a recipe object.
@@ -29,11 +29,13 @@ def run(
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of each stage, by name.
+        The metrics of each stage, by name; for a sweep by "RUN/STAGE".
 
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
     with extras.required_by("a recipe", "train"):
-        from . import runner  # imported here, so that `tenfold.run` exists without the extra
-    return runner.run(recipe, out, settings=settings, quiet=quiet, trust=trust)
+        from . import runner, sweep  # imported here, so that `tenfold.run` exists without the extra
+        from .recipe import load
+    read = load(recipe, settings)
+    return (sweep.run if read.is_sweep else runner.run)(read, out, quiet=quiet, trust=trust)

@@ -41,6 +41,31 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
+def parse_sweep(seeds: str | None, texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings `seeds` and `sweep` of the command line.
+
+    Args:
+        seeds: integers, separated by commas.
+        texts: texts NAME=VALUES. The values are separated by commas, or a YAML list.
+
+    Raises:
+        UserError: a text has no "=", or a seed is no integer.
+    """
+    settings: dict[str, Any] = {}
+    if seeds is not None:
+        if not all(part.strip().isdigit() for part in seeds.split(",")):
+            raise UserError(f"--seeds: expected integers separated by commas, such as 1,2,3, got {seeds!r}")
+        settings["seeds"] = [int(part) for part in seeds.split(",")]
+    swept = {}
+    for text in texts:
+        name, sign, values = text.partition("=")
+        if not sign or not name or not values:
+            raise UserError(f"--sweep: expected NAME=VALUE,VALUE,..., got {text!r}")
+        each = values if values.startswith("[") else f"[{values}]"
+        swept[name] = parse([f"{name}={each}"])[name]
+    return settings | ({"sweep": swept} if swept else {})
+
+
 def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """Returns a recipe's content with other settings. The argument is unchanged, and so are parts that stages share.
 

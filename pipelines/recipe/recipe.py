@@ -12,7 +12,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import yaml
@@ -44,6 +44,10 @@ class Recipe(BaseModel):
     modules: list[str] = Field([], description="modules to import before the run, such as one that registers environments")
     cluster: Cluster = Field(HERE, description="hardware: settings, a YAML file, or the name of a cluster of this package")
     stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([], description="base seeds of a sweep: one run for each; see `sweep.py`")
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="values of settings of a sweep, by name (STAGE.SETTING): one run for each combination"
+    )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def is_changed(self, name: str) -> bool:
@@ -53,6 +57,11 @@ class Recipe(BaseModel):
             name: as in `changes.py`: "cluster.device", "grpo.steps".
         """
         return any(f"{name}.".startswith(f"{changed}.") for changed in self._changes)
+
+    @property
+    def is_sweep(self) -> bool:
+        """True if the recipe stands for several runs; see `sweep.py`."""
+        return bool(self.seeds or self.sweep)
 
     @property
     def user_code_names(self) -> frozenset[str]:
@@ -82,6 +91,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
     """
     settings = dict(settings or {})
     content: Any
+    before = recipe if isinstance(recipe, Recipe) else None
     if isinstance(recipe, Recipe):
         path, content = Path(recipe.name), recipe.model_dump(exclude_unset=True)
     else:
@@ -93,13 +103,32 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
     try:
         if settings and isinstance(content, dict):
             content = changes.apply(content, settings, [*Recipe.model_fields])
+    except RecursionError:
+        raise UserError(f"{path} is not YAML: it contains itself") from None
+    read = checked(content, path, before)
+    read._changes |= settings
+    return read
+
+
+def checked(content: object, path: Path, before: Recipe | None = None) -> Recipe:
+    """Returns the recipe of a file's content.
+
+    Args:
+        content: the content.
+        path: the file, for errors.
+        before: a recipe whose settings of the user are also those of the new one.
+
+    Raises:
+        UserError: an invalid setting or value.
+    """
+    try:
         read = Recipe.model_validate(content)
     except RecursionError:
         raise UserError(f"{path} is not YAML: it contains itself") from None
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
-    read._changes = (recipe._changes if isinstance(recipe, Recipe) else {}) | settings
+    read._changes = dict(before._changes) if before else {}
     return read
 
 

@@ -233,7 +233,8 @@ def _run_stage(
         "resumed": before is not None,  # if true, the times are those of the last process only
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),
-        "metrics": _read_back(stage, metrics),
+        "metrics": (stored := _read_back(stage, metrics)),
+        "comparable": stage.comparable(stored),
     }
     with faults.as_user_errors(folder):
         disk.sync_folder(folder)

@@ -145,6 +145,10 @@ class Filter(Stage):
             "refused": refused,
         }
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the mean pass rate."""
+        return {"pass rate": metrics["pass_rate"]}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the number of kept problems and the mean pass rate."""
         skipped = f", {metrics['samples_skipped']:.0%} of the samples not needed" if metrics["samples_skipped"] else ""

@@ -132,6 +132,10 @@ class GRPO(GRPOSettings):
         """Checks that verl accepts the settings, and that the batch fits the cluster."""
         verl_config.check(self, cluster)
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the mean reward of the last tenth of the steps."""
+        return {} if metrics["reward_last"] is None else {"reward": metrics["reward_last"]}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rewards of the first and the last tenth of the steps."""
         missing = f", {metrics['without_score']} samples without a score" if metrics["without_score"] else ""

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from tenfold.core import UserError
+from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.bench.contrast import Contrast, contrast
+from tenfold.pipelines.distill.distill import Distill
 from tenfold.pipelines.stage import Context
 
 
-def stage(folder: Path, name: str, metrics: dict[str, Any], kind: str = "bench") -> None:
+def stage(folder: Path, name: str, comparable: dict[str, float]) -> None:
     (folder / name).mkdir()
-    (folder / name / "stage.json").write_text(json.dumps({"stage": {"kind": kind}, "metrics": metrics}))
+    record: dict[str, Any] = {"stage": {"kind": "bench"}, "policy": "micro:", "seed": 0, "wall_seconds": 1, "resumed": False}
+    (folder / name / "stage.json").write_text(json.dumps(record | {"metrics": {}, "comparable": comparable}))
 
 
 def test_the_interval_is_student_t_of_paired_differences() -> None:
@@ -28,8 +31,7 @@ def test_the_interval_is_student_t_of_paired_differences() -> None:
 def test_scores_and_losses_of_all_stages_are_compared(tmp_path: Path) -> None:
     for seed in (1, 2):
         for way, gain in (("new", 0.1), ("old", 0.0)):
-            scores = {"sums": {"mean": 0.3 * seed + gain}, f"only_{way}": {"mean": 1.0}}
-            stage(tmp_path, f"{way}_{seed}", {"scores": scores, "held_out": {"high": {"loss": 2.0 - gain}}})
+            stage(tmp_path, f"{way}_{seed}", {"sums": 0.3 * seed + gain, f"only_{way}": 1.0, "loss on high": 2.0 - gain})
     settings = Contrast(kind="contrast", name="c", stages=["new_1", "new_2"], baselines=["old_1", "old_2"])
     inputs = {path.name: path for path in tmp_path.iterdir()}
     metrics = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))
@@ -47,19 +49,17 @@ def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejecte
     with pytest.raises(ValueError, match="expected as many names in stages as in baselines, got 3 and 2"):
         Contrast(kind="contrast", name="c", stages=["a", "b", "c"], baselines=["d", "e"])
     for name in "abcd":
-        stage(tmp_path, name, {"scores": {name: {"mean": 1.0}}})
+        stage(tmp_path, name, {name: 1.0})
     settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])
     with pytest.raises(UserError, match="these stages have no metric in common"):
         settings.run(Context(tmp_path, "micro:", 0, {p.name: p for p in tmp_path.iterdir()}, lambda *a, **k: None))
 
 
-def test_distill_stages_are_compared_on_held_out_pairs(tmp_path: Path) -> None:
-    for number, name in enumerate("abcd"):
-        after = {"chosen": 0.9, "confident_errors": 0.1 * number}
-        stage(tmp_path, name, {"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}}, kind="distill")
-    settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])
-    inputs = {path.name: path for path in tmp_path.iterdir()}
-    found = settings.run(Context(tmp_path, "micro:", 0, inputs, lambda *a, **k: None))["contrasts"]
-    assert {name: row["difference"] for name, row in found.items()} == pytest.approx(
-        {"held-out chosen": 0.0, "held-out confident errors": -0.2}
-    )
+def test_stages_name_the_metrics_that_are_compared() -> None:
+    bench = Bench(kind="bench", name="b", tasks=["chain_sum"])
+    metrics = {"scores": {"sums": {"mean": 0.5}}, "held_out": {"high": {"loss": 2.0}, "pairs": 9}}
+    assert bench.comparable(metrics) == {"sums": 0.5, "loss on high": 2.0}
+    distill = Distill(kind="distill", name="d", pairs="p", teacher="micro:", steps=1)
+    after = {"chosen": 0.9, "confident_errors": 0.1, "rejected": None}
+    found = distill.comparable({"held_out": {"pairs": 9, "before": {"chosen": 0.5}, "after": after}})
+    assert found == {"held-out chosen": 0.9, "held-out confident errors": 0.1}

@@ -1,0 +1,206 @@
+"""Sweeps: a recipe run once for each seed and each combination of settings, with a table over the seeds at the end.
+
+    seeds: [1, 2, 3]
+    sweep: {grpo.learning_rate: [1.0e-5, 1.0e-4]}
+
+Each run has its own folder, `OUT/grpo.learning_rate=1e-05,seed=1`. The runs follow one another. The same command resumes a
+sweep: finished runs are not repeated. `sweep.json` has the value of each metric in each run.
+
+A run's metrics are those that its stages name in `Stage.comparable`, such as benchmark scores and losses on held-out data. The
+table has their mean over the seeds, and the mean paired difference from the first combination, each with Student's t interval,
+which covers the variation between seeds.
+"""
+
+import dataclasses
+import html
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.table import Table
+
+from ... import disk
+from ...core import UserError
+from ..bench.contrast import t_interval
+from ..stage import Metrics, finished_record
+from . import changes, runner
+from .recipe import Recipe, checked
+from .report import Display
+
+Values = dict[str, dict[str, float]]
+"""Values of the metrics of runs: by run, then by metric ("STAGE METRIC")."""
+MAX_RUNS = 1_000
+"""Largest number of runs of a sweep. Our choice."""
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.=,+-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a sweep."""
+
+    combination: str
+    """The swept settings as text, without the seed; "" if none are swept."""
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return ",".join(filter(None, (self.combination, f"seed={self.seed}")))
+
+
+def runs_of(recipe: Recipe) -> list[Run]:
+    """Returns the runs of a sweep: for each combination of settings, one for each seed.
+
+    Raises:
+        UserError: two runs have the same name, or there are too many.
+    """
+    names = [*recipe.sweep]
+    runs = []
+    for values in itertools.product(*recipe.sweep.values()):
+        settings = dict(zip(names, values, strict=True))
+        text = ",".join(f"{name}={value}" for name, value in settings.items())
+        for seed in recipe.seeds or [recipe.seed]:
+            runs.append(Run(_NOT_IN_NAMES.sub("-", text)[:200], seed, settings | {"seed": seed}))
+    if len(runs) > MAX_RUNS:
+        raise UserError(f"the sweep has {len(runs):,} runs, more than {MAX_RUNS:,}; use fewer values")
+    if len({run.name for run in runs}) < len(runs):
+        repeated = next(run.name for number, run in enumerate(runs) if run.name in {other.name for other in runs[:number]})
+        raise UserError(f"two runs of the sweep have the name {repeated}; give each setting and seed distinct values")
+    return runs
+
+
+def recipe_of(recipe: Recipe, run: Run) -> Recipe:
+    """Returns the recipe of one run.
+
+    The swept values are the recipe's, not the user's: code that they name needs trust, as in any other setting.
+
+    Raises:
+        UserError: a name in `sweep` is no setting, or a value is invalid.
+    """
+    content = recipe.model_dump(exclude_unset=True, exclude={"seeds", "sweep"})
+    content = changes.apply(content, run.settings, [*Recipe.model_fields])
+    return checked(content, Path(recipe.name), recipe)
+
+
+def run(recipe: Recipe, out: str | Path | None = None, *, quiet: bool = False, trust: bool = False) -> dict[str, Metrics]:
+    """Runs or resumes a sweep, prints its table, and writes `sweep.json` and `report.html`.
+
+    Args:
+        recipe: a recipe with `seeds` or `sweep`.
+        out: folder of the sweep; default `runs/NAME`.
+        quiet: print nothing.
+        trust: allow the recipe to run code from outside this package; see `trust.py`.
+
+    Returns:
+        The metrics of each stage, by "RUN/STAGE".
+
+    Raises:
+        UserError: see `runner.run`; or a run of the sweep is invalid, which is found before the first one starts.
+    """
+    folder = runner.folder_of(recipe, out)
+    runs = runs_of(recipe)
+    recipes = {each.name: recipe_of(recipe, each) for each in runs}
+    console = Display(quiet).console
+    metrics = {}
+    for number, each in enumerate(runs, start=1):
+        console.print(f"run {number} of {len(runs)}: {each.name}", style="bold")
+        for stage, found in runner.run(recipes[each.name], folder / each.name, quiet=quiet, trust=trust).items():
+            metrics[f"{each.name}/{stage}"] = found
+    values = {each.name: _values(recipes[each.name], folder / each.name) for each in runs}
+    rows = table(runs, values)
+    disk.write(
+        folder / "sweep.json", json.dumps({"runs": values, "table": [dataclasses.asdict(row) for row in rows]}, indent=1)
+    )
+    disk.write(folder / "report.html", _page(recipe.name, rows, runs))
+    console.print(_printed(rows))
+    console.print(f"report: {folder / 'report.html'}")
+    return metrics
+
+
+def _values(recipe: Recipe, folder: Path) -> dict[str, float]:
+    """Returns the metrics of a finished run, by "STAGE METRIC"."""
+    records = {stage.name: finished_record(folder / stage.name) for stage in recipe.stages}
+    return {f"{name} {metric}": value for name, record in records.items() for metric, value in record["comparable"].items()}
+
+
+Estimate = tuple[float, float | None, float | None]
+"""A mean over seeds with the ends of its 95% interval, which are None for one seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A metric of one combination of settings, over the seeds."""
+
+    combination: str
+    metric: str
+    mean: Estimate
+    difference: Estimate | None
+    """Mean paired difference from the first combination; None for the first one."""
+    seeds: int
+
+
+def table(runs: Sequence[Run], values: Values) -> list[Row]:
+    """Returns a row for each metric and combination, in the order of the metrics.
+
+    Args:
+        runs: the runs of the sweep.
+        values: their metrics. A metric that a run lacks is left out for that run.
+    """
+    combinations = list(dict.fromkeys(run.combination for run in runs))
+    rows = []
+    for metric in dict.fromkeys(metric for found in values.values() for metric in found):
+        first: dict[int, float] = {}
+        for number, combination in enumerate(combinations):
+            own = [run for run in runs if run.combination == combination]
+            found = {run.seed: value for run in own if math.isfinite(value := values[run.name].get(metric, math.nan))}
+            differences = [value - first[seed] for seed, value in found.items() if seed in first]
+            if number == 0:
+                first = found
+            if found:
+                difference = _estimate(differences) if differences else None
+                rows.append(Row(combination, metric, _estimate([*found.values()]), difference, len(found)))
+    return rows
+
+
+def _estimate(values: Sequence[float]) -> Estimate:
+    return (fmean(values), *(t_interval(values) if len(values) > 1 else (None, None)))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def text(estimate: Estimate | None, sign: str) -> str:
+        if estimate is None:
+            return ""
+        mean, low, high = estimate
+        return f"{mean:{sign}.4g}" + ("" if low is None else f" [{low:{sign}.4g}, {high:{sign}.4g}]")
+
+    return row.metric, row.combination or "all", text(row.mean, ""), text(row.difference, "+"), str(row.seeds)
+
+
+HEAD = ("metric", "settings", "mean", "difference from the first", "seeds")
+
+
+def _printed(rows: Sequence[Row]) -> Table:
+    printed = Table(title="means and paired differences, with 95% intervals over seeds")
+    for head in HEAD:
+        printed.add_column(head)
+    for row in rows:
+        printed.add_row(*_cells(row))
+    return printed
+
+
+def _page(name: str, rows: Sequence[Row], runs: Sequence[Run]) -> str:
+    head = "".join(f"<th>{html.escape(each)}" for each in HEAD)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in _cells(row)) for row in rows)
+    links = "".join(f'<li><a href="{html.escape(run.name)}/report.html">{html.escape(run.name)}</a>' for run in runs)
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
+        "<style>body{font:16px system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
+        f"border-bottom:1px solid #ddd}}</style><h1>{html.escape(name)}</h1><table><caption>Means and paired differences, with "
+        f"95% intervals over seeds (Student's t)</caption><tr>{head}{body}</table><h2>Runs</h2><ul>{links}</ul>"
+    )

@@ -1,0 +1,156 @@
+"""Sweeps over seeds and settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenfold
+from tenfold import UserError, cli
+from tenfold.pipelines.recipe import sweep
+from tenfold.pipelines.recipe.recipe import load
+
+LAB = """
+def right(conversation, seed):
+    terms = conversation[-1]["content"].rpartition(": ")[2].removesuffix(" =").replace("- ", "-").replace("+ ", "").split()
+    return str(sum(map(int, terms)))
+
+def wrong(conversation, seed):
+    return "1000"
+"""
+RIGHT, WRONG = "policy=call-lab_sums-right,seed=2", "policy=call-lab_sums-wrong,seed=2"
+
+
+@pytest.fixture
+def sums(lab: Path) -> Path:
+    """A recipe with one benchmark, and two policies that are always right and always wrong."""
+    (lab / "lab_sums.py").write_text(LAB)
+    (lab / "sums.yaml").write_text(json.dumps({"name": "sums", "policy": "call:lab_sums:right", "stages": STAGES}))
+    return lab
+
+
+def runs(**content: Any) -> list[sweep.Run]:
+    Path("r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:", "stages": STAGES} | content))
+    return sweep.runs_of(load("r.yaml"))
+
+
+STAGES = [{"kind": "bench", "name": "bench", "tasks": ["chain_sum"], "limit": 2}]
+
+
+def test_there_is_a_run_for_each_combination_and_seed(lab: Path) -> None:
+    found = runs(seeds=[1, 2], sweep={"bench.limit": [3, 4], "policy": ["micro:", "micro:?seed=1"]})
+    assert [run.name for run in found][:3] == [
+        "bench.limit=3,policy=micro-,seed=1",
+        "bench.limit=3,policy=micro-,seed=2",
+        "bench.limit=3,policy=micro-seed=1,seed=1",
+    ]
+    assert len(found) == 8
+    assert found[-1].settings == {"bench.limit": 4, "policy": "micro:?seed=1", "seed": 2}
+    assert [run.name for run in runs(seed=5, sweep={"bench.limit": [3]})] == ["bench.limit=3,seed=5"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"seeds": [1, 1]}, "two runs of the sweep have the name seed=1"),
+        ({"sweep": {"bench.limit": [3, 3]}}, "two runs of the sweep have the name bench.limit=3,seed=0"),
+        ({"sweep": {"bench.limit": []}}, "sweep.bench.limit: List should have at least 1 item"),
+        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0"),
+        ({"seeds": [*range(2000)]}, "the sweep has 2,000 runs, more than 1,000"),
+    ],
+)
+def test_a_malformed_sweep_is_one_line(lab: Path, content: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        runs(**content)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("bench.limits", 3, "unknown setting 'limits'"), ("bench.limit", "many", "limit: Input should be a valid integer")],
+)
+def test_a_wrong_value_is_found_before_the_first_run(lab: Path, name: str, value: object, message: str) -> None:
+    (lab / "r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:", "stages": STAGES, "sweep": {name: [value]}}))
+    with pytest.raises(UserError, match=message):
+        tenfold.run("r.yaml", out="out")
+    assert not (lab / "out").exists()
+
+
+def test_the_table_has_intervals_and_paired_differences_over_seeds(lab: Path) -> None:
+    found = runs(seeds=[1, 2, 3], sweep={"bench.limit": [3, 4]})
+    values = {run.name: {"a": run.seed * 0.1 + 0.2 * (run.settings["bench.limit"] == 4)} for run in found}
+    first, second = sweep.table(found, values)
+    assert (first.combination, first.metric, first.seeds, first.difference) == ("bench.limit=3", "a", 3, None)
+    assert first.mean == pytest.approx((0.2, 0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
+    assert second.difference == pytest.approx((0.2, 0.2, 0.2))
+    (single,) = sweep.table(found[:1], values)
+    assert single.mean == (0.1, None, None)
+
+
+def test_a_metric_that_some_runs_lack(lab: Path) -> None:
+    found = runs(seeds=[1, 2], sweep={"bench.limit": [3, 4]})
+    values = {run.name: {} if run.seed == 1 and run.settings["bench.limit"] == 4 else {"a": float(run.seed)} for run in found}
+    first, second = sweep.table(found, values)
+    assert (first.seeds, second.seeds) == (2, 1)
+    assert second.difference == (0.0, None, None)
+
+
+@pytest.mark.usefixtures("sums")
+def test_a_sweep_runs_resumes_and_ends_with_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "run",
+        "sums.yaml",
+        "--seeds",
+        "1,2",
+        "--sweep",
+        "policy=call:lab_sums:right,call:lab_sums:wrong",
+        "--out",
+        "out",
+    ]
+    Path("out", WRONG).mkdir(parents=True)
+    Path("out", WRONG, "bench").touch()  # a file instead of the stage's folder: this run fails
+    assert cli.main(command) == 2
+    before = {path: path.stat().st_mtime_ns for path in Path("out").rglob("stage.json")}
+    assert len(before) == 3
+    Path("out", WRONG, "bench").unlink()
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert f"run 4 of 4: {WRONG}" in " ".join(capsys.readouterr().out.split())
+    stored = json.loads(Path("out/sweep.json").read_text())
+    assert (stored["runs"][RIGHT], stored["runs"][WRONG]) == ({"bench chain_sum_avg8": 1.0}, {"bench chain_sum_avg8": 0.0})
+    assert stored["table"][1]["difference"] == [-1.0, -1.0, -1.0]
+    assert "-1 [-1, -1]" in Path("out/report.html").read_text()
+
+
+@pytest.mark.usefixtures("sums")
+def test_a_sweep_in_a_recipe_and_its_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(Path("sums.yaml").read_text())
+    Path("sums.yaml").write_text(json.dumps(content | {"policy": "scripted:1000", "seeds": [4, 5]}))
+    assert cli.main(["run", "sums.yaml", "--dry-run"]) == 0
+    assert "a sweep of 2 runs: seed=4, seed=5" in capsys.readouterr().out
+    assert not Path("runs").exists()
+    metrics = tenfold.run("sums.yaml", quiet=True)
+    assert [*metrics] == ["seed=4/bench", "seed=5/bench"]
+
+
+def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
+    (lab / "evil.py").write_text("open('ran', 'w')\ndef verify(problem, response): return True\n")
+    stage = {"kind": "filter", "name": "f", "environment": "tenfold/ChainSum-v0", "problems": 2, "samples": 2}
+    content = {"name": "r", "policy": "scripted:7", "stages": [stage], "sweep": {"f.options": [{"verifier": "evil:verify"}]}}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="evil"):
+        tenfold.run("r.yaml", out="out")
+    assert not (lab / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "1,x"], "--seeds: expected integers separated by commas, such as 1,2,3, got '1,x'"),
+        (["--sweep", "grpo.steps"], "--sweep: expected NAME=VALUE,VALUE,..., got 'grpo.steps'"),
+    ],
+)
+def test_malformed_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "quickstart", *arguments]) == 2
+    assert message in capsys.readouterr().err
