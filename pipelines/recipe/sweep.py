@@ -6,6 +6,9 @@
 Each run has its own folder, `OUT/grpo.learning_rate=1e-05,seed=1`. The runs follow one another. The same command resumes a
 sweep: finished runs are not repeated. `sweep.json` has the value of each metric in each run.
 
+The first stages of a run whose settings and seeds are equal to those of an earlier run are not repeated either: their folders
+are linked. To share a stage between seeds, give it a `seed` of its own.
+
 A run's metrics are those that its stages name in `Stage.comparable`, such as benchmark scores and losses on held-out data. The
 table has their mean over the seeds, and the mean paired difference from the first combination, each with Student's t interval,
 which covers the variation between seeds.
@@ -16,7 +19,9 @@ import html
 import itertools
 import json
 import math
+import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +29,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ... import disk
+from ... import digests, disk
 from ...core import UserError
 from ..bench.contrast import t_interval
 from ..stage import Metrics, finished_record
@@ -108,10 +113,13 @@ def run(recipe: Recipe, out: str | Path | None = None, *, quiet: bool = False, t
     recipes = {each.name: recipe_of(recipe, each) for each in runs}
     console = Display(quiet).console
     metrics = {}
+    finished: dict[str, Path] = {}
     for number, each in enumerate(runs, start=1):
         console.print(f"run {number} of {len(runs)}: {each.name}", style="bold")
+        _link(recipes[each.name], folder / each.name, finished)
         for stage, found in runner.run(recipes[each.name], folder / each.name, quiet=quiet, trust=trust).items():
             metrics[f"{each.name}/{stage}"] = found
+        finished |= _first_stages(recipes[each.name], folder / each.name)
     values = {each.name: _values(recipes[each.name], folder / each.name) for each in runs}
     rows = table(runs, values)
     disk.write(
@@ -121,6 +129,35 @@ def run(recipe: Recipe, out: str | Path | None = None, *, quiet: bool = False, t
     console.print(_printed(rows))
     console.print(f"report: {folder / 'report.html'}")
     return metrics
+
+
+def _first_stages(recipe: Recipe, folder: Path) -> dict[str, Path]:
+    """Returns the folders of a run's stages that other runs may share, by a digest of all that decides their results.
+
+    The list ends before the first stage whose settings contain the path of another stage's folder.
+    """
+    found: dict[str, Path] = {}
+    settings: list[Any] = [recipe.policy, recipe.environments, recipe.modules, recipe.cluster.model_dump(mode="json")]
+    for stage in recipe.stages:
+        own = stage.model_dump(mode="json")
+        if "{stage:" in json.dumps(own):
+            break
+        settings += [own, recipe.seed_of(stage)]
+        found[digests.of(settings)] = folder / stage.name
+    return found
+
+
+def _link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
+    """Links the folders of finished stages of earlier runs into a new run's folder. The files are the same files."""
+    for digest, target in _first_stages(recipe, folder).items():
+        if digest not in finished:
+            return
+        if target.exists():
+            continue
+        partial = target.with_name(f"{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(finished[digest], partial, copy_function=os.link)
+        partial.rename(target)
 
 
 def _values(recipe: Recipe, folder: Path) -> dict[str, float]:

@@ -123,6 +123,21 @@ def test_a_sweep_runs_resumes_and_ends_with_a_table(capsys: pytest.CaptureFixtur
     assert "-1 [-1, -1]" in Path("out/report.html").read_text()
 
 
+def test_equal_first_stages_are_shared_between_runs(lab: Path) -> None:
+    first = {"kind": "bench", "name": "first", "seed": 0, "tasks": ["chain_sum"], "limit": 2}
+    stages = [first, first | {"name": "second", "seed": None}, first | {"name": "third"}]
+    (lab / "r.yaml").write_text(json.dumps({"name": "r", "policy": "scripted:7", "stages": stages, "seeds": [1, 2]}))
+    tenfold.run("r.yaml", out="out", settings={"sweep": {"second.limit": [2, 3]}}, quiet=True)
+    inodes = {
+        name: [path.stat().st_ino for path in sorted(Path("out").glob(f"*/{name}/stage.json"))]
+        for name in ("first", "second", "third")
+    }
+    assert [len({*found}) for found in inodes.values()] == [1, 4, 4]  # the first stage is one, the others follow a changed one
+    before = {path: path.read_bytes() for path in Path("out").rglob("*.json")}
+    tenfold.run("r.yaml", out="out", settings={"sweep": {"second.limit": [2, 3]}}, quiet=True)
+    assert {path: path.read_bytes() for path in Path("out").rglob("*.json")} == before
+
+
 @pytest.mark.usefixtures("sums")
 def test_a_sweep_in_a_recipe_and_its_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(Path("sums.yaml").read_text())
