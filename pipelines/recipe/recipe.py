@@ -24,7 +24,7 @@ from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
 from ..stages import KINDS, AnyStage
-from . import changes, references
+from . import changes, references, repeat
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -101,6 +101,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     try:
+        content = repeat.expanded(content)
         if settings and isinstance(content, dict):
             content = changes.apply(content, settings, [*Recipe.model_fields])
     except RecursionError:
