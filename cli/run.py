@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from .options import Commands
 
 if TYPE_CHECKING:
+    from ..pipelines.recipe.plan import Selection
     from ..pipelines.recipe.recipe import Recipe
 
 
@@ -39,6 +40,22 @@ def add(commands: Commands) -> None:
         default=[],
         help="values of a setting of a sweep (grpo.learning_rate=1e-5,1e-4): one run for each combination; may be repeated",
     )
+    command.add_argument(
+        "--only",
+        metavar="STAGE",
+        action="append",
+        default=[],
+        help="run only this stage, from finished stages; may be repeated, or several names separated by commas",
+    )
+    command.add_argument(
+        "--from", dest="from_", metavar="STAGE", help="run this stage and later ones; earlier ones must be finished"
+    )
+    command.add_argument("--until", metavar="STAGE", help="run no stage after this one")
+    command.add_argument(
+        "--inexact",
+        action="store_true",
+        help="extend a stage by further steps even if its result will differ from that of a new run; the error says when",
+    )
     command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(
         "--trust",
@@ -55,21 +72,23 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from ..pipelines.recipe import changes, recipe, runner, sweep, trust
+    from ..pipelines.recipe import changes, plan, recipe, runner, sweep, trust
 
     options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
     read = recipe.load(arguments.recipe, settings | changes.parse_sweep(arguments.seeds, arguments.sweep))
+    only = [name.strip() for names in arguments.only for name in names.split(",")]
+    selection = plan.Selection(only, arguments.from_, arguments.until)
     if arguments.dry_run:
-        return _dry_run(read, arguments.out, arguments.trust)
+        return _dry_run(read, arguments.out, arguments.trust, selection, arguments.inexact)
     trusted = arguments.trust or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
     run_all = sweep.run if read.is_sweep else runner.run
-    run_all(read, arguments.out, quiet=arguments.quiet, trust=trusted)
+    run_all(read, arguments.out, selection=selection, inexact=arguments.inexact, quiet=arguments.quiet, trust=trusted)
 
 
-def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
+def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "Selection", inexact: bool) -> None:
     """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
     from ..pipelines.pretrain import supply
     from ..pipelines.recipe import dry_run, runner, sweep, trust
@@ -83,11 +102,14 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
         folder, unprepared = folder / runs[0].name, prepared[0]
     not_seen: list[str] = []
     with trust.limited(unprepared, folder, trusted=trusted, dry=True):
-        read = runner.prepare(unprepared, folder, not_seen)
-        Display().console.print(dry_run.costs(read, folder))
-        for needed in supply.check(read.stages, read.policy, folder):
+        plan = runner.prepare(unprepared, folder, not_seen, selection=selection, inexact=inexact)
+        read, display = plan.recipe, Display()
+        display.plan(read.name, read.description, folder, plan.rows(folder))
+        display.lines([*runner.cautions(read, plan.selected, folder), *plan.stale_lines(folder)])
+        display.console.print(dry_run.costs(plan, folder))
+        for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())
-        for line in dry_run.verl_settings(read, folder):
+        for line in dry_run.verl_settings(plan, folder):
             print(line)
     needs_trust = "runs code" if trusted else "would run code if trusted"
     for line in [*(f"{needs_trust}: {reason}" for reason in trust.trust_reasons(unprepared)), *not_seen]:

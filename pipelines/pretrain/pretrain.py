@@ -15,7 +15,7 @@ position ids restart at each document, and attention does not cross documents.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import numpy
@@ -27,8 +27,9 @@ from ...policies import checkpoints
 from .. import figures
 from ..corpus import tokens
 from ..launch import processes
-from ..stage import Context, CostEstimate, Metrics, Stage
+from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import trainer
+from ..trainer.settings import KEEP_CHECKPOINTS
 from ..trainer.trainer import IGNORED
 from . import stream
 from .schedule import ScheduleName, Segment, learning_rate
@@ -79,7 +80,7 @@ class Pretrain(Stage):
 
     writes_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "data_workers"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "keep_checkpoints", "data_workers"})
 
     kind: Literal["pretrain"]
     data: str = Field(description="folder of a mix stage, as in {stage:NAME}")
@@ -100,6 +101,7 @@ class Pretrain(Stage):
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
     max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
     data_workers: int = Field(0, ge=0, description="data loading processes per training process")
 
@@ -144,6 +146,24 @@ class Pretrain(Stage):
     def steps(self) -> int:
         """Number of steps of all phases."""
         return sum(segment.steps for segment in self.segments)
+
+    @property
+    def peak(self) -> float:
+        """The largest learning rate."""
+        return max(max(phase.rates) for phase in self.phases)
+
+    def extension(self, before: Mapping[str, Any]) -> Extension | None:
+        """Returns how the stage continues with further phases. A longer phase would have another order of the data.
+
+        The optimizer's base rate is the peak, and sources are shuffled in pieces that depend on the contexts of all phases.
+        Therefore both must be equal.
+        """
+        earlier = Pretrain.model_validate(before)
+        added = self.phases[len(earlier.phases) :]
+        same = self.phases[: len(earlier.phases)] == earlier.phases and self.peak == earlier.peak
+        if not added or not same or len({phase.context for phase in self.phases}) > 1:
+            return None
+        return Extension(earlier.steps, frozenset({"phases", "max_passes"}))
 
     def check(self) -> None:
         """Checks that the sources exist and have the tokens that the phases need."""
@@ -199,7 +219,7 @@ class Pretrain(Stage):
             )
         rows = stream.Stream(self.stream_phases(), sources, self.plan(sources), context.seed)
         model.config.max_position_embeddings = max(model.config.max_position_embeddings, self.row_tokens)
-        segments, peak = self.segments, max(max(phase.rates) for phase in self.phases)
+        segments, peak = self.segments, self.peak
 
         theta, steps = functools.partial(_theta, self), self.steps
 
@@ -237,6 +257,7 @@ class Pretrain(Stage):
             batch_size=self.batch_size,
             micro_batch_size=self.micro_batch_size,
             save_steps=self.save_steps,
+            keep_checkpoints=self.keep_checkpoints,
             trainer=PhasedTrainer,
             train_sampling_strategy="sequential",
             learning_rate=peak,

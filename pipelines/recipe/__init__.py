@@ -1,6 +1,6 @@
 """Recipes: read, check, run, resume, record and report their stages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ def run(
     out: str | Path | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
+    only: Collection[str] = (),
+    from_: str | None = None,
+    until: str | None = None,
+    inexact: bool = False,
     quiet: bool = False,
     trust: bool = False,
 ) -> "dict[str, Metrics]":
@@ -25,17 +29,23 @@ def run(
         recipe: a YAML file, the name of a recipe of this package, or a recipe object.
         out: folder of the run; default `runs/NAME`.
         settings: values that replace those of the recipe, by name: {"grpo.steps": 100, "seed": 3}; see `changes.py`.
+        only: names of the stages to run; they may read from finished stages. Default: all.
+        from_: name of the first stage to run; the stages before it must be finished.
+        until: name of the last stage to run.
+        inexact: extend a stage by further steps even if its result will differ from that of a new run.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of each stage, by name; for a sweep by "RUN/STAGE".
+        The metrics of each finished stage, by name; for a sweep by "RUN/STAGE".
 
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
     with extras.required_by("a recipe", "train"):
-        from . import runner, sweep  # imported here, so that `tenfold.run` exists without the extra
+        from . import plan, runner, sweep  # imported here, so that `tenfold.run` exists without the extra
         from .recipe import load
-    read = load(recipe, settings)
-    return (sweep.run if read.is_sweep else runner.run)(read, out, quiet=quiet, trust=trust)
+    read, selection = load(recipe, settings), plan.Selection(only, from_, until)
+    return (sweep.run if read.is_sweep else runner.run)(
+        read, out, selection=selection, inexact=inexact, quiet=quiet, trust=trust
+    )

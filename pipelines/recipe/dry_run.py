@@ -8,19 +8,22 @@ from rich.table import Table
 from ...core import UserError
 from ..rl import verl_config
 from ..rl.grpo import GRPO
-from .recipe import Recipe
+from .plan import Plan
 from .runner import with_policies
 
 
-def costs(recipe: Recipe, folder: Path) -> Table:
-    """Returns a table with the policy and the largest possible cost of each stage.
+def costs(plan: Plan, folder: Path) -> Table:
+    """Returns a table with the policy and the largest possible cost of each stage that is to run.
 
     The cost is "?" if it depends on problems that an earlier stage will write.
     """
+    recipe = plan.recipe
     table = Table(title=f"{recipe.name}: largest possible cost", title_justify="left")
     for column in ("stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
     for stage, policy in with_policies(recipe, folder):
+        if stage.name not in plan.selected:
+            continue
         try:
             numbers = [f"{number:,}" if number else "-" for number in stage.cost()]
         except UserError:
@@ -29,10 +32,11 @@ def costs(recipe: Recipe, folder: Path) -> Table:
     return table
 
 
-def verl_settings(recipe: Recipe, folder: Path) -> Iterator[str]:
-    """Yields each setting of verl as a line, stage by stage."""
+def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:
+    """Yields each setting of verl as a line, for each stage that is to run."""
+    recipe = plan.recipe
     for stage, policy in with_policies(recipe, folder):
-        if isinstance(stage, GRPO):
+        if isinstance(stage, GRPO) and stage.name in plan.selected:
             at, cluster = folder / stage.name, recipe.cluster
             gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
             yield f"{stage.name}: verl on {'the CPU' if cluster.on_cpu() else gpus}, with"

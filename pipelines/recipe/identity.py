@@ -10,6 +10,7 @@
 A stage is resumed, or skipped as finished, only if its identity is equal. The following are recorded but not compared:
 
     - the settings in `may_change` of the stage's class, and the cluster, because they do not affect the result
+    - the number of steps, if the stage continues work with fewer steps (`Stage.extension`)
     - versions of packages, this one included: the run prints the differences. Samples are expensive, and a new version seldom
       changes a verdict. `tenfold bench rescore` judges the stored samples of benchmarks again
     - the sandbox for programs (TENFOLD_SANDBOX), recorded with the versions
@@ -31,9 +32,10 @@ from ...envs import identity as environments
 from ...envs.identity import Identity
 from ...envs.problems import pairs
 from ...envs.problems import sources as problem_sources
+from ...policies import checkpoints
 from ...policies import identity as policies
 from ..corpus import documents
-from ..stage import Stage, finished_record, read_record
+from ..stage import Extension, Stage, finished_record, read_record, work_record
 from . import references
 
 RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
@@ -91,7 +93,7 @@ class IdentityReader:
         original, original_policy = self.named[stage.name]
         found: Identity = {}
         inputs: dict[str, str] = {}
-        for earlier in sorted(self._reads(stage.name)):
+        for earlier in sorted(self.reads(stage.name)):
             found[f"stage {earlier}"] = self._settings_of(earlier)
         removed = self._done(stage.name) and self._is_removed(original_policy)
         if not self._waits(original_policy) and not removed:
@@ -115,7 +117,7 @@ class IdentityReader:
         if (source := digests.of_source(type(stage).__module__)) is not None:  # a kind that another package adds
             found["kind source"] = source
         record = {"stage": settings, "seed": self.seeds[stage.name], "policy": policy, "inputs": inputs, "identity": found}
-        waits = self._waits([values, original_policy, *self._reads(stage.name)])
+        waits = self._waits([values, original_policy, *self.reads(stage.name)])
         return StageIdentity(record, complete=not removed and not waits)
 
     def _of_setting(self, name: str, value: object) -> tuple[dict[str, str], Identity]:
@@ -151,13 +153,27 @@ class IdentityReader:
                 found[f"stage {earlier} {file}"] = digests.of_file(self.folder / earlier / file)
         return found
 
-    def _reads(self, name: str) -> set[str]:
+    def reads(self, name: str) -> set[str]:
         """Returns the earlier stages that a stage reads from."""
         stage, policy = self.named[name]
-        scheme, _, folder = policy.partition(":")
-        start = Path(folder)
-        own = {start.name} if scheme == "stage" and start.parent == self.folder and start.name in self.named else set()
-        return own | references.stages_named_in([stage.model_dump(), policy], self.environments) | {*stage.named_stages()}
+        return (
+            self._start_of(policy)
+            | references.stages_named_in([stage.model_dump(), policy], self.environments)
+            | {*stage.named_stages()}
+        )
+
+    def needs(self, names: Iterable[str]) -> set[str]:
+        """Returns stages and all earlier stages that they read from, directly or through another stage."""
+        found: set[str] = set()
+        for name in names:
+            found |= {name} | self.needs(self.reads(name))
+        return found
+
+    def _start_of(self, policy: str) -> set[str]:
+        """Returns the stage of this run whose policy a URI names, as a set of at most one name."""
+        scheme, _, location = policy.partition(":")
+        start = Path(checkpoints.stage_and_step(location)[0])
+        return {start.name} if scheme == "stage" and start.parent == self.folder and start.name in self.named else set()
 
     def _settings_of(self, name: str) -> str:
         """Returns the digest of a stage's settings and of the settings of the stages that it reads from."""
@@ -165,7 +181,7 @@ class IdentityReader:
         settings = stage.model_dump(mode="json", exclude=set(stage.may_change))
         used = {id: self.environments[id] for id in sorted(references.environments(settings, self.environments))}
         start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
-        before = {earlier: self._settings_of(earlier) for earlier in sorted(self._reads(name))}
+        before = {earlier: self._settings_of(earlier) for earlier in sorted(self.reads(name))}
         return digests.of([settings, self.seeds[name], start, used, before])
 
     def _waits(self, value: object) -> bool:
@@ -173,50 +189,86 @@ class IdentityReader:
         named = references.stages_named_in(value, self.environments)
         texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         named |= {text for text in texts if isinstance(text, str) and text in self.named}
-        starts = (Path(text.removeprefix("stage:")) for text in texts if isinstance(text, str) and text.startswith("stage:"))
-        named |= {start.name for start in starts if start.parent == self.folder}
+        named |= {name for text in texts if isinstance(text, str) for name in self._start_of(text)}
         return any(not self._done(name) for name in named)
 
     def _is_removed(self, policy: str) -> bool:
         """True if a policy is of a finished stage whose checkpoint was removed since, for example to save space."""
-        start = Path(policy.removeprefix("stage:"))
-        own = policy.startswith("stage:") and start.parent == self.folder and self._done(start.name)
-        return own and not (start / "policy").is_dir()
+        if not any(self._done(name) for name in self._start_of(policy)):
+            return False
+        try:
+            checkpoints.checkpoint(policy)
+        except UserError:
+            return True
+        return False
 
     def _done(self, name: str) -> bool:
         return (self.folder / name / "stage.json").is_file()
 
 
-def check_same(stages: Iterable[tuple[Stage, StageIdentity]], run: Path) -> None:
+def check_same(
+    stages: Iterable[tuple[Stage, StageIdentity]], run: Path, *, may_extend: bool = True, inexact: bool = False
+) -> None:
     """Compares the identities of stages with those in their folders.
 
     Args:
         stages: the stages with their identities now.
         run: folder of the run.
+        may_extend: a stage may have more steps than its work (see `extension_of`).
+        inexact: an extended stage may have another result than a new run.
 
     Raises:
         UserError: an identity differs; the message names the first difference of each stage and says what to do.
     """
     differences = []
     for stage, current in stages:
-        folder = run / stage.name
-        before = read_record(folder)
-        if before is not None and (difference := _difference(before, current, stage.may_change)):
-            differences.append(f"{folder} {difference}")
+        if text := difference(stage, current, run / stage.name, may_extend=may_extend):
+            differences.append(f"{run / stage.name} {text}")
+        elif may_extend and not inexact and (extension := extension_of(stage, run / stage.name)) and extension.difference:
+            raise UserError(
+                f"{run / stage.name} {_difference_text('steps', extension.step, current.settings['stage']['steps'])}: going on "
+                f"gives another result than a new run, because {extension.difference}; add --inexact to go on all the same, or "
+                "choose another --out"
+            )
     if differences:
         more = f"; and {len(differences) - MAX_STAGES} more" if len(differences) > MAX_STAGES else ""
         advice = f"choose another --out, or remove {_REMOVE[len(differences) > 1]}"
         raise UserError(f"{'; '.join(differences[:MAX_STAGES])}{more}: {advice}")
 
 
-def _difference(before: Mapping[str, Any], current: StageIdentity, may_change: frozenset[str]) -> str:
-    """Returns the first difference as text; empty if there is none."""
+def extension_of(stage: Stage, folder: Path) -> Extension | None:
+    """Returns how a stage continues the work in its folder, which had fewer steps; None if it does not."""
+    before = work_record(stage, folder)
+    if before is None or before["stage"]["kind"] != stage.kind:
+        return None
+    extension = stage.extension(before["stage"])
+    if checkpoints.step_folders(folder):
+        return extension
+    return extension._replace(difference="") if extension and "metrics" not in before else None  # it begins with step 1
+
+
+def difference(stage: Stage, current: StageIdentity, folder: Path, *, may_extend: bool = True) -> str:
+    """Returns the first difference between a stage's identity and that of the work in its folder; empty if there is none.
+
+    Args:
+        stage: the stage.
+        current: its identity now.
+        folder: its folder.
+        may_extend: a greater number of steps is no difference if the work can be continued.
+    """
+    before = work_record(stage, folder)
+    if before is None:
+        return ""
     if "identity" not in before:
         return "was started by an earlier version, which did not record the identity of environments and data"
+    extension = extension_of(stage, folder) if may_extend else None
     then, now = _flat(before), _flat(current.settings)
-    names = (then.keys() | now.keys() if current.complete else now.keys()) - may_change
+    names = (then.keys() | now.keys() if current.complete else now.keys()) - stage.may_change
+    names -= extension.changed if extension else set()
     name = min((name for name in names if then.get(name) != now.get(name)), key=_rank, default="")
-    return _difference_text(name, then.get(name), now.get(name)) if name else ""
+    lacks = may_extend and name in ("steps", "phases") and not extension and stage.extension(before["stage"])
+    missing = ", and there is no checkpoint to go on from" if lacks else ""
+    return _difference_text(name, then.get(name), now.get(name)) + missing if name else ""
 
 
 def changed_versions(folder: Path) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from ... import named_code
 from ...core import UserError
+from ...policies.checkpoints import stage_and_step
 from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
@@ -166,10 +167,16 @@ def _check_links(recipe: Recipe, path: Path) -> None:
     for stage in recipe.stages:
         if stage.name in seen:
             raise UserError(f"{path}: two stages are named {stage.name!r}")
-        named = stage.policy.partition(":")[2] if stage.policy and stage.policy.startswith("stage:") else None
+        location = stage.policy.partition(":")[2] if stage.policy and stage.policy.startswith("stage:") else ""
+        named, step = stage_and_step(location)
         if named and "/" not in named and (named not in seen or not seen[named].writes_policy):
             able = ", ".join(name for name, earlier in seen.items() if earlier.writes_policy) or "none"
             raise UserError(f"{path}: {stage.name}.policy: no earlier stage {named!r} trains a policy; stages that do: {able}")
+        if step is not None and named in seen and step not in (steps := _kept_steps(seen[named])):
+            raise UserError(
+                f"{path}: {stage.name}.policy: the stage {named} keeps the checkpoints of the steps "
+                f"{', '.join(map(str, steps)) or 'none'}, not of step {step}: change its save_steps or keep_checkpoints"
+            )
         try:
             stage.check_links(seen)
         except UserError as error:
@@ -182,3 +189,9 @@ def _check_links(recipe: Recipe, path: Path) -> None:
                 f"{path}: {stage.name} names {{stage:{name}}}, but no earlier stage has that name; earlier stages: {names}"
             )
         seen[stage.name] = stage
+
+
+def _kept_steps(stage: Stage) -> list[int]:
+    """Returns the steps whose checkpoints a finished stage has."""
+    steps, every, keep = (getattr(stage, name, 0) for name in ("steps", "save_steps", "keep_checkpoints"))
+    return sorted({*range(every, steps, every), steps})[-keep:] if keep else []

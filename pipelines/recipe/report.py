@@ -6,6 +6,7 @@ import html
 import io
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..bench import scoreboard
 
 Record = dict[str, Any]
+LINE_SECONDS = 120
+"""Seconds after which a stage prints a line if the output is not a terminal. Our choice."""
 
 
 class Display:
@@ -52,6 +55,11 @@ class Display:
         self.console.print(f" in {folder}" + (f": {description}" if description else ""))
         for number, (stage, kind, state) in enumerate(stages, start=1):
             self.console.print(f"  {number}. {stage} ({kind}): {state}")
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Prints lines."""
+        for line in lines:
+            self.console.print(line, soft_wrap=True)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Callable[..., None]]:
@@ -91,15 +99,17 @@ class Display:
             yield update
 
     def _lines(self, name: str) -> Callable[..., None]:
-        """Prints a line at the start, for logs; returns a function that prints a line at each tenth."""
+        """Prints a line at the start, for logs; returns a function that prints one at each tenth and after `LINE_SECONDS`."""
         self.console.print(f"{name}: starting")
-        printed = 0
+        printed, at, last = 0, time.monotonic(), dict[str, object]()
 
         def update(done: int, total: int, **values: object) -> None:
-            nonlocal printed
-            if (tenth := 10 * done // max(total, 1)) > printed:
-                printed = tenth
-                self.console.print(f"{name}: {done}/{total} {_values_text(values)}".rstrip())
+            nonlocal printed, at
+            last.update(values)  # a training reports its loss only in some of its steps
+            tenth, now = 10 * done // max(total, 1), time.monotonic()
+            if tenth > printed or (done and now > at + LINE_SECONDS):
+                printed, at = tenth, now
+                self.console.print(f"{name}: {done}/{total} {_values_text(last)}".rstrip())
 
         return update
 
@@ -116,7 +126,7 @@ class Display:
         table = Table("stage", "kind", "seconds", "result", title=None)
         for stage in stages:
             record = records[stage.name]
-            table.add_row(stage.name, stage.kind, _seconds(record), stage.summary(record["metrics"]))
+            table.add_row(stage.name, stage.kind, _seconds(record), _result(stage, record))
         self.console.print(table)
         if rows := scoreboard.board(folder, records):
             self.console.print(scoreboard.table(rows))
@@ -156,6 +166,13 @@ def _values_text(values: dict[str, object]) -> str:
     return plain("  ".join(texts))
 
 
+def _result(stage: Stage, record: Record) -> str:
+    """Returns a stage's summary. It names the steps from which the stage was extended if a new run would differ."""
+    steps = [str(each["step"]) for each in record.get("extended", []) if not each["exact"]]
+    extended = f"; extended after step {', '.join(steps)}: a new run would differ" if steps else ""
+    return stage.summary(record["metrics"]) + extended
+
+
 def _seconds(record: Record) -> str:
     return f"{record['wall_seconds']:.0f}" + (" since resumed" if record["resumed"] else "")
 
@@ -177,7 +194,7 @@ def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, R
         with disk.reading(at / "stage.json", rerun_advice(at)):
             rows += (
                 f"<tr><td>{_link(folder, stage.name)}</td><td>{stage.kind}</td><td>{_seconds(record)}</td>"
-                f"<td>{html.escape(stage.summary(record['metrics']))}</td></tr>"
+                f"<td>{html.escape(_result(stage, record))}</td></tr>"
             )
             figure = stage.figure(record["metrics"])
             if shown := (_image(figure, stage.kind) if figure else "") + stage.tables(record["metrics"]):

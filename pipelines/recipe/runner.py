@@ -6,9 +6,8 @@ a stage with that file is skipped, and a stage without it resumes from the files
 
 import json
 import resource
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,10 @@ from ...envs import identity as environments
 from ...policies import checkpoints
 from ..launch import nodes
 from ..pretrain import supply
-from ..stage import Context, Metrics, Stage, read_record, rerun_advice
+from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, rerun_advice, work_record
+from ..trainer.checkpoints import keep_last
 from . import identity, provenance, references, report
+from .plan import ALL, Plan, Selection
 from .recipe import Recipe, load
 from .trust import limited
 
@@ -31,6 +32,8 @@ def run(
     out: str | Path | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
+    selection: Selection = ALL,
+    inexact: bool = False,
     quiet: bool = False,
     trust: bool = False,
 ) -> dict[str, Metrics]:
@@ -40,11 +43,13 @@ def run(
         recipe: a YAML file, the name of a recipe of this package, or a recipe object.
         out: folder of the run; default `runs/NAME`.
         settings: values that replace those of the recipe, by name: {"grpo.steps": 100, "seed": 3}; see `changes.py`.
+        selection: the stages to run; by default all.
+        inexact: extend a stage by further steps even if its result will differ from that of a new run.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of each stage, by name. They are also in each `stage.json` and in `report.html`.
+        The metrics of each finished stage, by name. They are also in each `stage.json` and in `report.html`.
 
     Raises:
         UserError: the recipe is invalid (see `load`), it runs code without trust, or a stage fails with an error that the user
@@ -58,16 +63,25 @@ def run(
         disk.locked(folder),
         report.Display(quiet) as display,
     ):
-        original, recipe = recipe, prepare(recipe, folder)
+        original, plan = recipe, prepare(recipe, folder, selection=selection, inexact=inexact)
+        recipe = plan.recipe
         disk.write(folder / "recipe.yaml", yaml.safe_dump(original.model_dump(mode="json"), sort_keys=False))
-        display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
+        display.plan(recipe.name, recipe.description, folder, plan.rows(folder))
+        display.lines([*cautions(recipe, plan.selected, folder), *plan.stale_lines(folder)])
         reader, records = _reader(original, folder), dict[str, dict[str, Any]]()
+        earlier: dict[str, Path] = {}
         for stage, policy in with_policies(recipe, folder):
-            earlier = {name: folder / name for name in records}
-            current = _identity_of(stage, policy, reader)
-            records[stage.name] = _run_stage(stage, current, recipe, folder / stage.name, earlier, display)
-        report.write(folder, recipe.name, recipe.stages, records)
-        display.table(recipe.stages, records, folder)
+            at = folder / stage.name
+            if stage.name in plan.selected:
+                current = _identity_of(stage, policy, reader)
+                records[stage.name] = _run_stage(stage, current, recipe, at, dict(earlier), display, inexact)
+            elif stage.name not in plan.stale and (at / RECORD).is_file():
+                records[stage.name] = finished_record(at)
+            earlier[stage.name] = at
+        shown = [stage for stage in recipe.stages if stage.name in records]
+        report.write(folder, recipe.name, shown, records)
+        display.table(shown, records, folder)
+        display.lines(plan.stale_lines(folder))
     return {name: record["metrics"] for name, record in records.items()}
 
 
@@ -76,8 +90,15 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out or Path("runs") / recipe.name)
 
 
-def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) -> Recipe:
-    """Compares a recipe with the stages in the run's folder, and checks the inputs of the stages that are not finished.
+def prepare(
+    recipe: Recipe,
+    folder: Path,
+    not_checked: list[str] | None = None,
+    *,
+    selection: Selection = ALL,
+    inexact: bool = False,
+) -> Plan:
+    """Compares a recipe with the stages in the run's folder, and checks the inputs of the stages that are to run.
 
     It writes nothing. Call it within `limited`.
 
@@ -85,25 +106,49 @@ def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) 
         recipe: as the user gave it.
         folder: folder of the run.
         not_checked: receives a line for each check that a dry run skips.
+        selection: the stages to run.
+        inexact: extend a stage by further steps even if its result will differ from that of a new run.
 
     Returns:
-        The recipe with all references {stage:NAME} replaced.
+        The stages to run, and the state of the others.
 
     Raises:
         UserError: an input is missing, or a stage has begun with another identity.
     """
+    selected = selection.names(recipe.stages, folder)
     waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
     reader = _reader(recipe, folder)
+    needed = reader.needs(selected)
+    for name in sorted(selected):
+        if missing := [read for read in sorted(reader.reads(name) - selected) if not (folder / read / RECORD).is_file()]:
+            raise UserError(f"{name} reads from the stage {missing[0]}, which is not finished: run that stage too")
     recipe = Recipe.model_validate(references.with_folders(recipe.model_dump(), folder))
-    supply.check(recipe.stages, recipe.policy, folder)
+    supply.check([stage for stage in recipe.stages if stage.name in needed], recipe.policy, folder)
     skipped: list[str] = [] if not_checked is None else not_checked
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
+    stale: dict[str, str] = {}
     if begun and named_code.not_imported():
         skipped.append(f"the stages in {folder} are not compared: a dry run does not import their code")
     else:
-        identity.check_same([(stage, _identity_of(stage, policy, reader)) for stage, policy in begun], folder)
-    _check_inputs(recipe, folder, waiting, skipped)
-    return recipe
+        used = [(stage, _identity_of(stage, policy, reader)) for stage, policy in begun if stage.name in needed]
+        identity.check_same([each for each in used if each[0].name not in selected], folder, may_extend=False)
+        identity.check_same([each for each in used if each[0].name in selected], folder, inexact=inexact)
+        stale = _stale([each for each in begun if each[0].name not in needed], folder, reader)
+    _check_inputs(recipe, folder, selected, waiting, skipped)
+    return Plan(recipe, frozenset(selected), stale)
+
+
+def _stale(stages: Sequence[tuple[Stage, str]], folder: Path, reader: identity.IdentityReader) -> dict[str, str]:
+    """Returns the stages whose identity differs from that of their work: name to difference."""
+    found = {}
+    for stage, policy in stages:
+        try:
+            text = identity.difference(stage, reader.identity_of(stage, policy), folder / stage.name, may_extend=False)
+        except UserError as error:
+            text = f"cannot be compared ({error})"
+        if text:
+            found[stage.name] = text
+    return found
 
 
 def _reader(recipe: Recipe, folder: Path) -> identity.IdentityReader:
@@ -125,12 +170,6 @@ def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
     return any(not (folder / name / "stage.json").is_file() for name in named)
 
 
-def _plan(stage: Stage, folder: Path) -> tuple[str, str, str]:
-    done = (folder / stage.name / "stage.json").is_file()
-    begun = (folder / stage.name / "settings.json").is_file()
-    return stage.name, stage.kind, "done" if done else "resumes" if begun else "to do"
-
-
 def _begun(stage: Stage, folder: Path) -> bool:
     """True if a stage has begun in a folder. Checks that its record can be read.
 
@@ -139,29 +178,32 @@ def _begun(stage: Stage, folder: Path) -> bool:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: expected a stage's folder, got a file; move it away, or choose another --out")
-    record = read_record(folder)
+    record = work_record(stage, folder)
     if record and "metrics" in record:
-        with disk.reading(folder / "stage.json", rerun_advice(folder)):
+        with disk.reading(folder / RECORD, rerun_advice(folder)):
             stage.summary(record["metrics"])
     return record is not None
 
 
-def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], skipped: list[str]) -> None:
+def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set[str], skipped: list[str]) -> None:
     """Checks the inputs of all stages that are not finished, so that a wrong name fails at once and not after hours.
 
     Args:
         recipe: with references replaced.
         folder: folder of the run.
+        selected: names of the stages to run.
         waiting: names of the stages that read from an unfinished stage; their files are not checked.
         skipped: receives a line for each stage whose code is not imported.
     """
     recipe.cluster.check()
     left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
     for stage, policy in with_policies(recipe, folder):
-        if (folder / stage.name / "stage.json").is_file():
+        done = (folder / stage.name / RECORD).is_file() and not identity.extension_of(stage, folder / stage.name)
+        if stage.name not in selected or done:
             continue
         waits = stage.name in waiting
-        if not waits and policy not in left_by_stages and policy.partition(":")[0] in checkpoints.SOURCES:
+        start = checkpoints.stage_and_step(policy)[0]
+        if not waits and start not in left_by_stages and policy.partition(":")[0] in checkpoints.SOURCES:
             checkpoints.checkpoint(policy)
         try:
             if not waits:
@@ -174,15 +216,38 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], skipped: list
 
 
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:
-    """Yields each stage with the URI of the policy that it starts from; empty if it starts from none."""
+    """Yields each stage with the URI of the policy that it starts from; empty if it starts from none.
+
+    The policy of a stage of the recipe is stage:FOLDER, or stage:FOLDER@step=N.
+    """
     current = recipe.policy
     names = {stage.name for stage in recipe.stages}
     for stage in recipe.stages:
         policy = (stage.policy or current) if stage.reads_policy else ""
         scheme, _, named = policy.partition(":")
-        yield stage, f"stage:{folder / named}" if scheme == "stage" and named in names else policy
+        own = scheme == "stage" and checkpoints.stage_and_step(named)[0] in names
+        yield stage, f"stage:{folder / named}" if own else policy
         if stage.writes_policy and stage.is_default_start:
             current = f"stage:{stage.name}"
+
+
+def cautions(recipe: Recipe, selected: Collection[str], folder: Path) -> list[str]:
+    """Returns the cautions about the selected stages, one line each.
+
+    Args:
+        recipe: with references replaced.
+        selected: names of the stages to run.
+        folder: folder of the run.
+    """
+    starts: dict[str, str] = {}
+    found = []
+    for stage, policy in with_policies(recipe, folder):
+        location = Path(checkpoints.stage_and_step(policy)[0].removeprefix("stage:"))
+        own = policy.startswith("stage:") and location.parent == folder and location.name in starts
+        starts[stage.name] = start = starts[location.name] if own else policy
+        if stage.name in selected:
+            found += [f"{stage.name}: caution: {text}" for text in stage.cautions(start)]
+    return found
 
 
 def _run_stage(
@@ -192,6 +257,7 @@ def _run_stage(
     folder: Path,
     inputs: dict[str, Path],
     display: report.Display,
+    inexact: bool,
 ) -> dict[str, Any]:
     """Runs one stage and returns its record, or returns the record of a finished stage.
 
@@ -202,22 +268,30 @@ def _run_stage(
         folder: the stage's folder.
         inputs: folders of the earlier stages, by name.
         display: shows progress.
+        inexact: see `prepare`.
     """
-    identity.check_same([(stage, current)], folder.parent)
+    identity.check_same([(stage, current)], folder.parent, inexact=inexact)
     if changed := identity.changed_versions(folder):
         display.console.print(f"{stage.name}: package versions have changed since the stage started: {changed}")
-    before = read_record(folder)
-    if (folder / "stage.json").is_file():
-        assert before is not None
+    before, extension = work_record(stage, folder), identity.extension_of(stage, folder)
+    if before and "metrics" in before and not extension:
         return before
     folder.mkdir(exist_ok=True)
     versions = environments.versions(identity.RECORDED)
-    settings = current.settings | {"versions": before["versions"] if before else versions}
+    settings = current.settings | {"versions": before.get("begun_with", before["versions"]) if before else versions}
     settings |= {"cluster": recipe.cluster.model_dump(mode="json")}
     settings |= {"commit": provenance.commit(), "machine": provenance.machine()}  # of the latest start; not in the identity
-    disk.write(folder / "settings.json", json.dumps(settings, indent=1))
+    settings |= {"extended": [*(before or {}).get("extended", []), *([_extended(extension)] if extension else [])]}
+
+    def write_settings() -> None:
+        disk.write(folder / SETTINGS, json.dumps(settings, indent=1))
+
+    if before is None:
+        write_settings()
     wall, processor = time.monotonic(), _processor_seconds()
     with display.stage(stage.name) as progress:
+        if before is not None:
+            progress = _after_new_work(progress, write_settings)
         context = Context(
             folder, settings["policy"], settings["seed"], inputs, progress, recipe.cluster, current.digest(stage.may_change)
         )
@@ -238,9 +312,34 @@ def _run_stage(
     }
     with faults.as_user_errors(folder):
         disk.sync_folder(folder)
-        disk.write(folder / "stage.json", json.dumps(record, indent=1))
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # not earlier, because a killed stage resumes from them
+        write_settings()
+        disk.write(folder / RECORD, json.dumps(record, indent=1))
+    keep_last(folder, getattr(stage, "keep_checkpoints", 0))  # not earlier, because a killed stage resumes from them
     return record
+
+
+def _extended(extension: Extension) -> dict[str, Any]:
+    """Returns the record of an extension."""
+    return {"step": extension.step, "exact": not extension.difference}
+
+
+def _after_new_work(progress: Callable[..., None], write: Callable[[], None]) -> Callable[..., None]:
+    """Returns `progress` with a call of `write` when the stage has done more than at the first call.
+
+    Until then the settings of the earlier work stay, because a start that is refused or killed has added nothing to it.
+    """
+    first: int | None = None
+    written = False
+
+    def step(done: int, total: int, **values: object) -> None:
+        nonlocal first, written
+        first = done if first is None else first
+        if done > first and not written:
+            write()
+            written = True
+        progress(done, total, **values)
+
+    return step
 
 
 def _read_back(stage: Stage, metrics: Metrics) -> Metrics:

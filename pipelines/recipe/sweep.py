@@ -34,6 +34,7 @@ from ...core import UserError
 from ..bench.contrast import t_interval
 from ..stage import Metrics, finished_record
 from . import changes, runner
+from .plan import ALL, Selection
 from .recipe import Recipe, checked
 from .report import Display
 
@@ -93,14 +94,21 @@ def recipe_of(recipe: Recipe, run: Run) -> Recipe:
     return checked(content, Path(recipe.name), recipe)
 
 
-def run(recipe: Recipe, out: str | Path | None = None, *, quiet: bool = False, trust: bool = False) -> dict[str, Metrics]:
+def run(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    selection: Selection = ALL,
+    inexact: bool = False,
+    quiet: bool = False,
+    trust: bool = False,
+) -> dict[str, Metrics]:
     """Runs or resumes a sweep, prints its table, and writes `sweep.json` and `report.html`.
 
     Args:
         recipe: a recipe with `seeds` or `sweep`.
         out: folder of the sweep; default `runs/NAME`.
-        quiet: print nothing.
-        trust: allow the recipe to run code from outside this package; see `trust.py`.
+        selection, inexact, quiet, trust: for each run; see `runner.run`.
 
     Returns:
         The metrics of each stage, by "RUN/STAGE".
@@ -112,13 +120,15 @@ def run(recipe: Recipe, out: str | Path | None = None, *, quiet: bool = False, t
     runs = runs_of(recipe)
     recipes = {each.name: recipe_of(recipe, each) for each in runs}
     console = Display(quiet).console
-    metrics = {}
+    metrics: dict[str, Metrics] = {}
     finished: dict[str, Path] = {}
     for number, each in enumerate(runs, start=1):
         console.print(f"run {number} of {len(runs)}: {each.name}", style="bold")
         _link(recipes[each.name], folder / each.name, finished)
-        for stage, found in runner.run(recipes[each.name], folder / each.name, quiet=quiet, trust=trust).items():
-            metrics[f"{each.name}/{stage}"] = found
+        found = runner.run(
+            recipes[each.name], folder / each.name, selection=selection, inexact=inexact, quiet=quiet, trust=trust
+        )
+        metrics |= {f"{each.name}/{stage}": values for stage, values in found.items()}
         finished |= _first_stages(recipes[each.name], folder / each.name)
     values = {each.name: _values(recipes[each.name], folder / each.name) for each in runs}
     rows = table(runs, values)
@@ -161,8 +171,9 @@ def _link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
 
 
 def _values(recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Returns the metrics of a finished run, by "STAGE METRIC"."""
-    records = {stage.name: finished_record(folder / stage.name) for stage in recipe.stages}
+    """Returns the metrics of a run's finished stages, by "STAGE METRIC"."""
+    done = [stage.name for stage in recipe.stages if (folder / stage.name / "stage.json").is_file()]
+    records = {name: finished_record(folder / name) for name in done}
     return {f"{name} {metric}": value for name, record in records.items() for metric, value in record["comparable"].items()}
 
 

@@ -1,6 +1,6 @@
 """One of the processes that train a stage in parallel. `launch/processes.py` starts them:
 
-accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       FOLDER is a stage's folder with settings.json
+accelerate launch ... -m tenfold.pipelines.recipe.worker FOLDER       FOLDER is a stage's folder with processes.json
 """
 
 import json
@@ -13,7 +13,7 @@ import torch.distributed
 from ... import disk
 from ..cluster import Cluster
 from ..launch import supervise
-from ..launch.processes import PROGRESS, TRAINED
+from ..launch.processes import PROGRESS, START, TRAINED
 from ..stage import Context
 from ..stages import KINDS
 
@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         folder: the stage's folder.
     """
     supervise.die_with_parent()
-    record = json.loads((folder / "settings.json").read_text())
+    record = json.loads((folder / START).read_text())
     stage = KINDS[record["stage"]["kind"]].model_validate(record["stage"])
     cluster = Cluster.model_validate(record["cluster"])
     first = os.environ.get("RANK", "0") == "0"

@@ -83,7 +83,12 @@ class GRPO(GRPOSettings):
         # JSON is valid YAML. `_literal`, because OmegaConf would resolve ${...} in a prompt.
         loop |= {"environment": _literal(spec), "registered": registered}
         disk.write(folder / verl_config.LOOPS, json.dumps([loop]))
-        _repair(checkpoints)
+        _repair(checkpoints, self.keep_checkpoints)
+        if (last := _tracked(checkpoints)) > self.steps:
+            raise UserError(
+                f"{self.name}: the last checkpoint is of step {last}, after steps={self.steps}: set steps to at least {last}, "
+                f"or remove {checkpoints} to start the stage again"
+            )
 
         metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
         variables = verl_config.environment(metrics.resolve(), context.cluster)
@@ -194,10 +199,8 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")
     exported = checkpoints / f"global_step_{last}" / "actor" / "huggingface"
-    for name in ("policy", "policy.partial"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    shutil.copytree(exported, folder / "policy.partial")
-    (folder / "policy.partial").rename(folder / "policy")
+    with stored.new_policy(folder) as policy:
+        shutil.copytree(exported, policy)
     steps = gather(folder, last)
     disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
     tenth = max(1, len(steps) // 10)
@@ -271,16 +274,19 @@ def _tracked(checkpoints: Path) -> int:
         return 0
 
 
-def _repair(checkpoints: Path) -> None:
-    """Repairs verl's tracker file of the last checkpoint after a kill, and removes all checkpoints but the last complete one.
+def _repair(checkpoints: Path, keep: int) -> None:
+    """Repairs verl's tracker file of the last checkpoint after a kill, and removes the checkpoints that are not to be kept.
 
-    verl writes `data.pt` last and then the tracker file, which a kill may leave empty. Earlier checkpoints are removed too,
-    because a restarted verl no longer deletes them.
+    verl writes `data.pt` last and then the tracker file, which a kill may leave empty. A restarted verl does not delete earlier
+    checkpoints.
+
+    Args:
+        checkpoints: the folder with verl's checkpoints.
+        keep: number of complete checkpoints to keep; at least the last one stays.
     """
     if not checkpoints.is_dir():
         return
-    folders = [path for path in checkpoints.glob("global_step_*") if path.is_dir()]
-    steps = {int(number): path for path in folders if (number := path.name.rsplit("_", 1)[1]).isdigit()}
+    steps = initial.step_folders(checkpoints.parent)
     tracked = _tracked(checkpoints)
     # If the tracker file is unusable, a checkpoint counts as complete if its last file, `data.pt`, is complete.
     if tracked in steps and not stored.damage(steps[tracked]):
@@ -288,8 +294,9 @@ def _repair(checkpoints: Path) -> None:
     else:
         undamaged = (step for step, path in steps.items() if step != tracked and not stored.damage(path) and _is_complete(path))
         last = max(undamaged, default=0)
+    kept = {last, *sorted(step for step in steps if step < last)[::-1][: max(0, keep - 1)]}
     for step, path in steps.items():
-        if step != last:
+        if step not in kept:
             shutil.rmtree(path)
     tracker = checkpoints / TRACKER
     if last:

@@ -1,6 +1,8 @@
 """Settings of a GRPO stage. Settings of verl that are not listed keep verl's defaults."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -8,8 +10,12 @@ from pydantic import Field
 from ...core import UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems
-from ..stage import CostEstimate, Stage
+from ..stage import CostEstimate, Extension, Stage
+from ..trainer.settings import KEEP_CHECKPOINTS
 from . import filter as rl_filter
+
+_SCHEDULE = re.compile(r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|lr_warmup_steps_ratio|min_lr_ratio|num_cycles)")
+"""verl's settings of a learning rate that depends on the number of steps."""
 
 
 class GRPOSettings(Stage):
@@ -17,7 +23,7 @@ class GRPOSettings(Stage):
 
     writes_policy: ClassVar[bool] = True
     may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "save_steps", "stall_seconds", "loggers", "min_reward_ratio", "min_entropy"}
+        {"micro_batch_size", "save_steps", "keep_checkpoints", "stall_seconds", "loggers", "min_reward_ratio", "min_entropy"}
         | {"max_zero_variance_steps", "max_without_score"}
     )
 
@@ -68,6 +74,7 @@ class GRPOSettings(Stage):
         MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode, like the filter's max_turns"
     )
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     stall_seconds: float = Field(1800.0, gt=0, description="stop the run after this time without progress, in seconds")
     min_reward_ratio: float = Field(
         0.2, ge=0, lt=1, description="stop the run if its mean reward falls below this share of its best; 0: never"
@@ -100,6 +107,19 @@ class GRPOSettings(Stage):
             available = self.problems
         if available and available < self.batch_size:
             raise UserError(too_few_problems(self.batch_size, available))
+
+    def extension(self, before: Mapping[str, Any]) -> Extension | None:
+        """Returns how the stage continues with more steps. Its learning rate is constant, unless `verl` sets a schedule."""
+        if self.steps <= before["steps"]:
+            return None
+        schedule = next((name for name in self.verl if _SCHEDULE.fullmatch(name)), "")
+        reason = f"verl: {schedule} depends on the number of steps" if schedule else ""
+        return Extension(before["steps"], frozenset({"steps"}), reason)
+
+    def has_work(self, folder: Path) -> bool:
+        """True if there are episodes, metrics or checkpoints."""
+        files = (path for name in ("episodes", "metrics", "checkpoints") for path in (folder / name).rglob("*"))
+        return any(path.is_file() and path.stat().st_size for path in files)
 
     def cost(self) -> CostEstimate:
         """Returns the cost if each prompt and response has the largest length."""

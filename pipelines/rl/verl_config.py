@@ -139,7 +139,7 @@ def overrides(
             "test_freq": -1,
             "val_before_train": False,
             "default_local_dir": str(folder / CHECKPOINTS),
-            "max_actor_ckpt_to_keep": 2,
+            "max_actor_ckpt_to_keep": max(2, settings.keep_checkpoints),
             "v1": {
                 "sampler": {
                     "custom_sampler": {

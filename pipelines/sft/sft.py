@@ -37,7 +37,7 @@ class SFT(Training):
     """Settings of an `sft` stage."""
 
     may_change: ClassVar[frozenset[str]] = frozenset(
-        {"micro_batch_size", "packed", "save_steps", "gradient_checkpointing", "bench", "bench_limit"}
+        {"micro_batch_size", "packed", "save_steps", "keep_checkpoints", "gradient_checkpointing", "bench", "bench_limit"}
     )
 
     kind: Literal["sft"]

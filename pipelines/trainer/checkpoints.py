@@ -1,4 +1,4 @@
-"""Reads checkpoints safely: weights and plain data only, and only complete files.
+"""The checkpoints in a stage's folder: which are kept, and how they are read: weights and plain data only, complete files only.
 
 A run's folder may come from someone else, so a checkpoint is never unpickled in a way that runs code. A full disk or a kill may
 leave a file incomplete.
@@ -8,6 +8,7 @@ import contextlib
 import enum
 import json
 import pickle
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 from ... import named_code
 from ...core import UserError
+from ...policies.checkpoints import step_folders
+from ..stage import RECORD
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
 """Environment variables that make each `torch.load` of a process reject code, whatever its caller asks for."""
@@ -95,6 +98,30 @@ def as_weights(folder: Path) -> Iterator[None]:
             yield
     except pickle.UnpicklingError as error:
         raise UserError(load_error(folder, error)) from None
+
+
+def keep_last(stage: Path, count: int) -> None:
+    """Removes all checkpoints of a stage but the last `count`."""
+    found = step_folders(stage)
+    for step in sorted(found)[: max(0, len(found) - count)]:
+        shutil.rmtree(found[step])
+    if not count:
+        shutil.rmtree(stage / "checkpoints", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def new_policy(stage: Path) -> Iterator[Path]:
+    """Yields a new folder that becomes the stage's `policy` when it is complete.
+
+    A policy with fewer steps stays until then. Its record is removed before it, so that no kill leaves the record with another
+    policy.
+    """
+    partial = stage / "policy.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    yield partial
+    (stage / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(stage / "policy", ignore_errors=True)
+    partial.rename(stage / "policy")
 
 
 def allow_random_states() -> None:

@@ -1,10 +1,14 @@
 """Settings that several training stages share."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..stage import Stage
+from ..stage import Extension, Stage
+
+KEEP_CHECKPOINTS = "number of checkpoints that stay in the folder, the last ones; 0: none when the stage is finished"
+"""Description of the setting of all stages that train."""
 
 
 class Training(Stage):
@@ -25,3 +29,11 @@ class Training(Stage):
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
+
+    def extension(self, before: Mapping[str, Any]) -> Extension | None:
+        """Returns how the stage continues with more steps. Only a constant learning rate does not depend on the steps."""
+        if self.steps <= before["steps"]:
+            return None
+        reason = "" if self.schedule == "constant" else f"schedule={self.schedule} depends on the number of steps"
+        return Extension(before["steps"], frozenset({"steps"}), reason)

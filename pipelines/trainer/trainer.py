@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from ...core import UserError
+from ...policies.checkpoints import step_folders
 from ..cluster import Cluster
 from ..stage import Context, Metrics
 from . import checkpoints as stored
@@ -50,6 +51,7 @@ def fit(
     batch_size: int,
     micro_batch_size: int | None,
     save_steps: int,
+    keep_checkpoints: int,
     trainer: type | None = None,
     logged: int = 50,
     figures: Sequence[str] = (),
@@ -70,10 +72,11 @@ def fit(
         batch_size: examples per step, over all processes.
         micro_batch_size: examples per process and forward pass; None: the process's whole share.
         save_steps: steps between checkpoints.
+        keep_checkpoints: number of checkpoints to keep. During the training at least two stay, because a kill may damage one.
         trainer: subclass of the Trainer, for another loss or order of examples.
         logged: approximate number of losses to log, at least one per checkpoint; each is a mean over the steps since the last.
         figures: names of further values that the subclass `trainer` logs.
-        saved: called after each checkpoint with its step and its folder, which is in Hugging Face format.
+        saved: called after each checkpoint with its step and its folder, which is in Hugging Face format with the tokenizer.
         arguments: further `TrainingArguments`, such as learning rate and seeds.
 
     Returns:
@@ -101,7 +104,7 @@ def fit(
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch_size // (micro * world),
         save_steps=save_steps,
-        save_total_limit=2,
+        save_total_limit=max(2, keep_checkpoints),
         report_to=[],
         disable_tqdm=True,
         use_cpu=cpu,
@@ -113,15 +116,23 @@ def fit(
     )
     if args.n_gpu > 1:
         args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would split its batches
-    running = (trainer or Trainer)(
+
+    class EndsWithLastStep(trainer or Trainer):  # type: ignore[misc]
+        """A trainer that makes no step if it resumes from the checkpoint of the last step. transformers' makes one more."""
+
+        def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+            if self.state.global_step < self.state.max_steps:
+                super()._run_epoch(*arguments, **named)
+
+    running = EndsWithLastStep(
         model=model,
         args=args,
         train_dataset=dataset,
         data_collator=collate,
-        callbacks=[_progress(context), *([_saved(saved, tokenizer)] if saved else [])],
+        callbacks=[_progress(context), _saved(saved, tokenizer), _rate_of_schedule()],
     )
     running.remove_callback(PrinterCallback)
-    last = _last_checkpoint(checkpoints)
+    last = _last_checkpoint(context.folder, steps)
     sharded = running.accelerator.distributed_type.value == "FSDP"
     if last and any(Path(last).glob("pytorch_model_fsdp*")) != sharded:
         before, now = ("one GPU", "several") if sharded else ("several GPUs", "one")
@@ -130,8 +141,9 @@ def fit(
         running.train(resume_from_checkpoint=last)
     weights = running.accelerator.get_state_dict(running.model_wrapped)
     if running.is_world_process_zero():
-        running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(context.folder / "policy", state_dict=weights)
-        tokenizer.save_pretrained(context.folder / "policy")
+        with stored.new_policy(context.folder) as policy:
+            running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(policy, state_dict=weights)
+            tokenizer.save_pretrained(policy)
 
     def series(name: str) -> list[tuple[int, float]]:
         return [(entry["step"], entry[name]) for entry in running.state.log_history if name in entry]
@@ -178,21 +190,28 @@ def fit_arguments(settings: Training) -> dict[str, Any]:
         "batch_size": settings.batch_size,
         "micro_batch_size": settings.micro_batch_size,
         "save_steps": settings.save_steps,
+        "keep_checkpoints": settings.keep_checkpoints,
         "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": settings.schedule,
+        # transformers' "constant" has no warm-up.
+        "lr_scheduler_type": "constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
     }
 
 
-def _last_checkpoint(checkpoints: Path) -> str | None:
-    """Returns the newest complete checkpoint. The Trainer writes `trainer_state.json` last."""
-    complete = [path for path in checkpoints.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    for path in sorted(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True):
-        damage = stored.damage(path)
+def _last_checkpoint(stage: Path, steps: int) -> str | None:
+    """Returns the newest complete checkpoint of at most `steps` steps. The Trainer writes `trainer_state.json` last.
+
+    Checkpoints of more steps are those of an extension that was stopped.
+    """
+    found = step_folders(stage)
+    for step in sorted((step for step in found if step <= steps), reverse=True):
+        if not (found[step] / "trainer_state.json").is_file():
+            continue
+        damage = stored.damage(found[step])
         if damage is None:
-            return str(path)
-        _LOG.warning("%s is skipped: %s", path, damage)
+            return str(found[step])
+        _LOG.warning("%s is skipped: %s", found[step], damage)
     return None
 
 
@@ -220,8 +239,11 @@ def _progress(context: Context) -> "TrainerCallback":
     return Progress()
 
 
-def _saved(call: Callable[[int, Path], None], tokenizer: "PreTrainedTokenizerBase") -> "TrainerCallback":
-    """Returns a Trainer callback that calls a function after each checkpoint, without changing the training's random state."""
+def _saved(call: Callable[[int, Path], None] | None, tokenizer: "PreTrainedTokenizerBase") -> "TrainerCallback":
+    """Returns a Trainer callback that adds the tokenizer to each checkpoint.
+
+    It then calls a function, without changing the training's random state.
+    """
     from transformers import TrainerCallback
 
     class Saved(TrainerCallback):
@@ -231,7 +253,32 @@ def _saved(call: Callable[[int, Path], None], tokenizer: "PreTrainedTokenizerBas
             if state.is_world_process_zero:
                 folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
                 tokenizer.save_pretrained(folder)
-                with torch.random.fork_rng():
-                    call(state.global_step, folder)
+                if call:
+                    with torch.random.fork_rng():
+                        call(state.global_step, folder)
 
     return Saved()
+
+
+def _rate_of_schedule() -> "TrainerCallback":
+    """Returns a Trainer callback that sets the learning rate of the first step after a resume.
+
+    A checkpoint contains that rate, but more steps or phases since then have changed the schedule.
+    """
+    from transformers import TrainerCallback
+
+    class RateOfSchedule(TrainerCallback):
+        def on_train_begin(
+            self,
+            args: "TrainingArguments",
+            state: "TrainerState",
+            control: "TrainerControl",
+            optimizer: Any = None,
+            lr_scheduler: Any = None,
+            **kwargs: object,
+        ) -> None:
+            lambdas = zip(optimizer.param_groups, lr_scheduler.base_lrs, lr_scheduler.lr_lambdas, strict=True)
+            for group, base, rate in lambdas:
+                group["lr"] = base * rate(lr_scheduler.last_epoch)
+
+    return RateOfSchedule()

@@ -38,7 +38,7 @@ class TwoProcesses:
     def train(self, record: Trained, folder: Path) -> Trained:
         """Trains the stage of a record in a folder; returns its metrics."""
         folder.mkdir(exist_ok=True)
-        (folder / "settings.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
+        (folder / "processes.json").write_text(json.dumps(record | {"cluster": {"device": "cpu"}}))
         (folder / "done").unlink(missing_ok=True)
         (self.queue / str(next(self.numbers))).symlink_to(folder.resolve())
         while not (folder / "done").exists():

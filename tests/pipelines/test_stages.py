@@ -204,7 +204,7 @@ def test_installed_packages_need_no_trust(folder: Path, tenfold: Tenfold) -> Non
 @pytest.mark.slow
 def test_the_processes_of_a_data_parallel_stage_load_an_added_kind(tmp_path: Path, variables: dict[str, str]) -> None:
     record = {"stage": WORDS, "policy": "", "seed": 1, "cluster": {"device": "cpu"}}
-    (tmp_path / "settings.json").write_text(json.dumps(record))
+    (tmp_path / "processes.json").write_text(json.dumps(record))
     command = processes.launch(Cluster(device="cuda", gpus=2), tmp_path)
     subprocess.run(command, cwd=tmp_path, env=variables, check=True)
     assert {path.name for path in tmp_path.glob("rank-*")} == {"rank-0", "rank-1"}

@@ -266,6 +266,15 @@ def test_a_killed_distillation_resumes_with_the_same_result(lab: Path, trained: 
     assert calls == 108, "from the checkpoint after step 4"
 
 
+def test_more_steps_with_a_constant_learning_rate_give_the_result_of_a_new_run(lab: Path, trained: Path) -> None:
+    stage = distills(trained, schedule="constant", steps=6)
+    whole = distilled(stage, lab / "whole")
+    distilled(stage | {"steps": 4}, lab / "out")
+    assert distilled(stage, lab / "out") == whole
+    weights = [(lab / out / "policy/model.safetensors").read_bytes() for out in ("whole", "out")]
+    assert weights[0] == weights[1], "equal in all bits"
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_training_in_two_processes_equals_training_in_one(
     lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool

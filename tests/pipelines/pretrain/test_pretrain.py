@@ -137,8 +137,6 @@ def test_several_processes_of_a_cluster_train_like_one_process(
             rays.add_node(num_cpus=2, num_gpus=1)
         cluster = Cluster(device="cuda", nodes=nodes, gpus=2 // nodes, ray_address=rays and rays.address)
         folder.mkdir()
-        record = {"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 7, "cluster": cluster.model_dump()}
-        (folder / "settings.json").write_text(json.dumps(record))
         reported: list[int] = []
         spread = stage.run(Context(folder, TINY, 7, {}, lambda done, *a, **k: reported.append(done), cluster))
     finally:
@@ -199,3 +197,29 @@ def test_tokens_of_another_tokenizer_are_refused(data: Path, tmp_path: Path) -> 
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     with pytest.raises(UserError, match="were made with another tokenizer than"):
         run(settings(data), tmp_path / "run", f"{TINY}&tokenizer={tmp_path / 'tokenizer'}")
+
+
+def test_further_phases_continue_a_training_like_a_new_one(data: Path, tmp_path: Path) -> None:
+    phases = [phase | {"context": 32} for phase in PHASES]
+    short, whole = settings(data, phases=phases[:2]), settings(data, phases=phases)
+    expected = run(whole, tmp_path / "whole")
+    run(short, tmp_path / "out")
+    extension = whole.extension(short.model_dump(mode="json"))
+    assert extension is not None
+    assert (extension.step, extension.difference) == (6, "")
+    assert run(whole, tmp_path / "out") == expected
+    # Equal in all bits, because the operations and their order are equal.
+    weights = [(tmp_path / out / "policy/model.safetensors").read_bytes() for out in ("whole", "out")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        [*PHASES[:1], PHASES[1] | {"tokens": 2048}],  # the order within a phase depends on its length
+        [*PHASES[:2], PHASES[2] | {"context": 64}],  # sources are shuffled in pieces of the longest context
+        [*PHASES[:2], PHASES[1] | {"learning_rate": 3e-3}],
+    ],
+)
+def test_other_changes_of_the_phases_do_not_continue_a_training(data: Path, phases: list[dict[str, Any]]) -> None:
+    assert settings(data, phases=phases).extension(settings(data, phases=PHASES[:2]).model_dump(mode="json")) is None

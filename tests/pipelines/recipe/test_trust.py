@@ -184,7 +184,7 @@ def test_code_that_the_user_names_needs_no_trust(folder: Path, monkeypatch: pyte
     tenfold.register("lab/Mine-v0", problems="generate:evil:rows?n=2", verifier="evil:judge")
     read = recipes.load(write(FILTER | {"environment": "lab/Mine-v0"}, policy="scripted:no"), {"policy": "call:evil:says"})
     with trust.limited(read, Path("out")):
-        assert runner.prepare(read, Path("out")).policy == "call:evil:says"
+        assert runner.prepare(read, Path("out")).recipe.policy == "call:evil:says"
         assert tenfold.load_policy(read.policy)
         with pytest.raises(UserError, match="--trust"):
             tenfold.load_policy("call:evil:Held")

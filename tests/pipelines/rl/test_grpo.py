@@ -102,7 +102,8 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
     assert any(len(row["messages"]) == 4 for row in episodes)
     policy = tenfold.load_policy(f"stage:{out}/grpo")
     assert policy.generate([[{"role": "user", "content": "Say something."}]], 1, tenfold.Sampling(max_tokens=4))
-    assert not (lab / out / "grpo/checkpoints").exists()
+    checkpoints = [path.name for path in (lab / out / "grpo/checkpoints").iterdir() if path.is_dir()]
+    assert checkpoints == ["global_step_3"], "only the last"
 
 
 def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) -> None:
@@ -139,6 +140,34 @@ def test_a_killed_grpo_run_resumes_and_ends_with_equal_weights(lab: Path) -> Non
     # Equal in all bits, because the operations, their order and the number of threads are equal.
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_more_steps_give_the_result_of_a_new_run_and_any_kept_step_is_a_policy(lab: Path) -> None:
+    tenfold.run(write(lab, steps=6), "whole", quiet=True, trust=True)
+    tenfold.run(write(lab, steps=4, save_steps=2, keep_checkpoints=2), "out", quiet=True, trust=True)
+    early = load_file(lab / "out/grpo/checkpoints/global_step_2/actor/huggingface/model.safetensors")
+    tenfold.run(write(lab, steps=6, save_steps=2, keep_checkpoints=3), "out", quiet=True, trust=True)
+    assert json.loads((lab / "out/grpo/stage.json").read_text())["extended"] == [{"step": 4, "exact": True}]
+
+    def steps(out: str) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
+        return [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+
+    assert [row["step"] for row in steps("out")] == [1, 2, 3, 4, 5, 6]
+    assert steps("out") == steps("whole")
+    # Equal in all bits, because the operations, their order and the number of threads are equal.
+    weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "out")]
+    assert weights[0] == weights[1]
+    metrics = [json.loads((lab / out / "grpo/stage.json").read_text())["metrics"] for out in ("whole", "out")]
+    assert metrics[0] == metrics[1]
+    from tenfold.policies import checkpoints
+
+    branch = checkpoints.checkpoint(f"stage:{lab}/out/grpo@step=2")
+    assert all(torch.equal(weight, early[name]) for name, weight in load_file(branch / "model.safetensors").items())
+    assert tenfold.load_policy(f"stage:{lab}/out/grpo@step=4")
+    with pytest.raises(UserError, match="steps with a checkpoint: 2, 4, 6"):
+        checkpoints.checkpoint(f"stage:{lab}/out/grpo@step=3")
 
 
 class Touches:
