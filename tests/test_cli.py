@@ -1,6 +1,7 @@
 import errno
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -107,11 +108,11 @@ def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFi
     (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
     assert run(*command, "--out", "b", "--samples", "2", "--max-tokens", "16") == 0
     message = capsys.readouterr().out
-    assert "chain_sum_avg2: avg@2 50.0 [" in message
-    assert "gsm8k_avg2: avg@2 50.0 [" in message
-    assert len((lab / "b/chain_sum.samples.jsonl").read_text().splitlines()) == 5
+    assert re.search(r"chain_sum-own-\w{6}_avg2: avg@2 50\.0 \[", message)
+    assert re.search(r"gsm8k-own-\w{6}_avg2: avg@2 50\.0 \[", message)
+    assert [len(path.read_text().splitlines()) for path in (lab / "b").glob("chain_sum*.samples.jsonl")] == [5]
     assert run("bench", "rescore", "b") == 0
-    assert "gsm8k_avg2" in capsys.readouterr().out
+    assert "gsm8k-own-" in capsys.readouterr().out
 
 
 def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

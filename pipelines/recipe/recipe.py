@@ -23,7 +23,7 @@ from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
 from ..stages import KINDS, AnyStage
-from . import references
+from . import references, trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -58,6 +58,11 @@ class Recipe(BaseModel):
     def seed_of(self, stage: Stage) -> int:
         """Returns the stage's own seed, else the recipe's."""
         return self.seed if stage.seed is None else stage.seed
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _with_trained(cls, stages: Any) -> Any:
+        return trained.with_environments(stages)
 
     @field_validator("cluster", mode="before")
     @classmethod

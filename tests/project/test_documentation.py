@@ -44,7 +44,7 @@ from tenfold.pipelines.stage import Stage
 from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "env list", "env check", "env play", "rollout", "show", "bench", "synthesize", "verify")
+COMMANDS = ("run", "env list", "env check", "env play", "rollout", "show", "bench", "task check", "synthesize", "verify")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCK = re.compile(
