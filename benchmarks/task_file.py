@@ -124,8 +124,10 @@ def load(path: str | Path, reserved: Collection[str] = ()) -> TaskFile:
 
 def _first_error(error: pydantic.ValidationError) -> str:
     """Returns the first error as one line: the setting's name, what is wrong, and the valid settings."""
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
+    errors = error.errors()
+    # A list of examples that is wrong gives an error for each form of `examples`; the innermost names the setting.
+    first = max(errors, key=lambda found: len(found["loc"])) if errors[0]["loc"][:1] == ("examples",) else errors[0]
+    name = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[Example]"))
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = Example if len(first["loc"]) > 1 else TaskFile
         return f"{name}: unknown setting; use one of {', '.join(model.model_fields)}"

@@ -47,8 +47,8 @@ def held_out_arguments(id: str, options: Mapping[str, object] | None = None) -> 
             raise UserError(f"{id}: held_out is set, but its entry point has no argument problems; add one, or remove held_out")
         return {**options, "problems": registered}, True
     if isinstance(problems := settings.get("problems"), str):
-        held_out = _TRAIN.sub("part=held_out", problems)
-        return (options, False) if held_out == problems else ({**options, "problems": held_out}, True)
+        uri = held_out_uri(problems)
+        return (options, False) if uri is None else ({**options, "problems": uri}, True)
     if problems is None and isinstance(inner := settings.get("environment"), str) and _takes_problems(spec):
         arguments, found = held_out_arguments(inner)
         return ({**options, **arguments}, True) if found and arguments.keys() == {"problems"} else (options, False)
@@ -59,6 +59,12 @@ def held_out_arguments(id: str, options: Mapping[str, object] | None = None) -> 
         new = [{"id": part["id"], **arguments} for part, (arguments, _) in zip(declarations, held, strict=True)]
         return ({**options, "environments": new}, True) if found else (options, False)
     return options, False
+
+
+def held_out_uri(uri: str) -> str | None:
+    """Returns the URI of problems with `part=held_out` instead of `part=train`, or None if it has no such part."""
+    held_out = _TRAIN.sub("part=held_out", uri)
+    return None if held_out == uri else held_out
 
 
 def _takes_problems(spec: EnvSpec) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...benchmarks import environment_name
+from ...envs import held_out
 
 WORD = "trained"
 
@@ -40,10 +41,13 @@ def _replaced(stage: Any, trained: list[str]) -> Any:
 
 
 def _task(stage: Mapping[str, Any]) -> str:
-    """Returns the name of the benchmark task for a grpo stage: env:ID, with the stage's options but without its problems.
+    """Returns the name of the benchmark task for a grpo stage: env:ID with the stage's options.
 
-    Benchmarks use the held-out problems, not those of training.
+    If the stage has problems of its own, the task has their held-out part if there is one, else the problems that the
+    environment's registration holds out.
     """
-    options = stage.get("options")
-    chosen = {name: value for name, value in options.items() if name != "problems"} if isinstance(options, Mapping) else {}
-    return environment_name.with_options(f"{environment_name.PREFIX}{stage['environment']}", chosen)
+    options = dict(stage["options"]) if isinstance(stage.get("options"), Mapping) else {}
+    problems = options.pop("problems", None)
+    if isinstance(problems, str) and (uri := held_out.held_out_uri(problems)):
+        options["problems"] = uri
+    return environment_name.with_options(f"{environment_name.PREFIX}{stage['environment']}", options)
