@@ -141,7 +141,7 @@ def evaluate(
     task = find(request, options)
     task.problem_count()
     chosen = {"options": task.options, **dataclasses.asdict(task.sampling), "max_turns": task.max_turns}
-    store = free_store(folder, task.name, chosen)
+    store = free_store(folder, task.name, chosen, store_settings)
     rewards = {"options": task.options, "rewards": identity.of_environment(task.id, task.arguments)}
     played = playing.play(
         task.make,

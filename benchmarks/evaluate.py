@@ -133,7 +133,7 @@ def _run_task(
     if request.is_lm_eval:
         return lm_eval_tasks.evaluate(request.task, policy, options, **further)
     resolved = resolve(request, options)
-    store = free_store(folder, resolved.name, {"seed": options.seed})
+    store = free_store(folder, resolved.name, {"seed": options.seed}, store_settings)
     return run(resolved, policy, options, store, **further)
 
 

@@ -49,7 +49,7 @@ def evaluate(
             f"{name} runs a model's code outside of a sandbox, which tenfold does not allow; use humaneval, mbpp, "
             "livecodebench or fullstack_bench without lm_eval:, which run in the sandbox"
         )
-    store = free_store(folder, f"lm_eval_{task}", {"seed": options.seed})
+    store = free_store(folder, f"lm_eval_{task}", {"seed": options.seed}, store_settings)
     model = PolicyLM(policy, store_settings, options.seed, store, progress, keep_truncated=True)
     try:
         results = lm_eval.simple_evaluate(

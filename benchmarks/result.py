@@ -241,13 +241,18 @@ def free_name(folder: str | Path | None, name: str, settings: Mapping[str, objec
     return name if before == after else f"{name}-{after[:6]}"
 
 
-def free_store(folder: str | Path | None, name: str, settings: Mapping[str, object]) -> Path | None:
+def free_store(
+    folder: str | Path | None, name: str, settings: Mapping[str, object], policy: Mapping[str, object] | None = None
+) -> Path | None:
     """Returns the file for the samples of a task, by the same rule as `free_name`; None without a folder.
+
+    If the folder has samples of another policy, the file is theirs, and `Store` refuses it.
 
     Args:
         folder: folder of the results.
         name: the plain name, such as aime24.
         settings: settings that the user chooses and that all samples of a file share, such as the seed.
+        policy: facts about the policy, which all samples of a folder share.
     """
     if folder is None:
         return None
@@ -255,7 +260,10 @@ def free_store(folder: str | Path | None, name: str, settings: Mapping[str, obje
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is reported when it is opened
         with path.open("rb") as lines:
             stored = json.loads(lines.readline())["settings"]
-        if {key: stored.get(key) for key in settings} != json.loads(json.dumps(dict(settings))):
+        same_policy, same_settings = (
+            {key: stored.get(key) for key in found} == json.loads(json.dumps(dict(found))) for found in (policy or {}, settings)
+        )
+        if same_policy and not same_settings:
             return Path(folder) / f"{name}-{settings_hash(settings)[:6]}.samples.jsonl"
     return path
 

@@ -27,6 +27,14 @@ def test_the_first_result_has_the_plain_name_and_other_settings_add_a_digest(lab
     assert results("b") == sorted([first, second, third], key=lambda result: f"{result.task}.result.json")
 
 
+def test_a_folder_has_samples_of_one_policy(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for task in ("chain_sum", "env:tenfold/ChainSum-v0"):
+        command = ["bench", task, "--limit", "2", "--samples", "2", "--out", "b"]
+        assert cli.main([*command, "--policy", "scripted:7"]) == 0
+        assert cli.main([*command, "--policy", "scripted:8", "--seed", "1"]) == 2
+        assert "was made with policy='scripted:7', not 'scripted:8'" in capsys.readouterr().err
+
+
 def test_equal_numbers_have_equal_digests() -> None:
     assert settings_hash({"temperature": 0, "top_p": [1, 0.5]}) == settings_hash({"temperature": 0.0, "top_p": [1.0, 0.5]})
     assert settings_hash({"trained": True}) != settings_hash({"trained": 1})
