@@ -206,9 +206,9 @@ def task_file() -> Iterator[str]:
 
     yield "# Task files"
     yield ""
-    yield "This page is generated from the pydantic classes in `benchmarks/task_file.py`. A task file is a YAML file with "
-    yield "a benchmark task of your own. `tenfold task check FILE` checks it and `tenfold bench --task FILE` runs it. In a recipe, "
-    yield "the path of the file is the name of the task. Paths in the file are relative to the working folder."
+    yield "This page is generated from the pydantic classes in `benchmarks/task_file.py`. A task file is a YAML file "
+    yield "with a benchmark task of your own. `tenfold task check FILE` checks it and `tenfold bench --task FILE` runs it. In "
+    yield "a recipe, the path of the file is the name of the task. Paths in the file are relative to the working folder."
     yield ""
     yield from settings(TaskFile)
     yield "An entry of `examples` has these settings:"

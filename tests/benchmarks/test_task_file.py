@@ -138,8 +138,8 @@ def test_task_check_says_what_is_wrong_and_what_to_do(
     with (units / "units.jsonl").open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     if verify:
-        (units / "lab_strict.py").write_text(f"def verify(gold, answer):\n    {verify}\n")
-        write(verifier="lab_strict:verify")
+        (units / "lab_checked.py").write_text(f"def verify(gold, answer):\n    {verify}\n")
+        write(verifier="lab_checked:verify")
     assert cli.main(["task", "check", "units.yaml", "--trust"]) == 2
     printed = capsys.readouterr()
     assert f"- {words}" in printed.out
