@@ -125,11 +125,11 @@ def _run_task(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> Result:
-    check(task, options)
     request = catalogue.expand([task])[0]
     further: dict[str, Any] = {"store_settings": store_settings, "folder": folder, "progress": progress}
     if request.is_environment:
         return environment.evaluate(request, policy, options, **further)
+    check(task, options)
     if request.is_lm_eval:
         return lm_eval_tasks.evaluate(request.task, policy, options, **further)
     resolved = resolve(request, options)

@@ -5,7 +5,8 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .. import disk
@@ -241,11 +242,28 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
 
     display = Display()
     for folder in folders or ["."]:
-        with display.stage(f"rescore {folder}") as progress:
+        with _environments_of_run(folder, trust), display.stage(f"rescore {folder}") as progress:
             changed = rescore.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
         _write_json([after for _, after in changed], folder, json_lines)
         print(f"page: {page.write(folder)}")
+
+
+@contextlib.contextmanager
+def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
+    """Registers the environments of the recipe if the folder is a stage of a run."""
+    from ..envs import registry
+    from ..pipelines.recipe import recipe, references
+    from ..pipelines.recipe import trust as trusts
+
+    path = Path(folder).resolve().parent / "recipe.yaml"
+    if not path.is_file():
+        yield
+        return
+    read = recipe.load(path)
+    limits = trusts.limits(read, trusted=trust, dry=not trust)
+    with registry.recipe_environments(references.with_folders(read.environments, path.parent), limits):
+        yield
 
 
 def _compare(folders: Sequence[str], model: str | None) -> None:

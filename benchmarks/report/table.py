@@ -63,6 +63,7 @@ def results(found: Sequence[Result]) -> Table:
 def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
     """Returns the table of results before and after their samples were judged again."""
     table = Table("task", "before", "after", "settings", title="avg@k with its 95% interval over new problems")
+    table.columns[0].overflow = "fold"
     for before, after in changed:
         table.add_row(before.task, str(before.score), str(after.score), after.hash)
     return table
@@ -72,7 +73,8 @@ def compared(rows: Sequence[Comparison]) -> Table:
     """Returns the table of results and published scores."""
     table = Table(title="difference from published scores, with its 95% interval over new samples of the same problems")
     for column in ("task", "model", "here", "reported", "difference", "only noise?"):
-        table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
+        left = column in ("task", "model")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column != "task", overflow="fold")
     for row in rows:
         table.add_row(
             row.task,
@@ -96,6 +98,7 @@ def paired(found: Mapping[str, Difference]) -> Table:
     columns = ("task", "problems", "difference", "new samples", "detectable")
     title = "paired difference, with 95% intervals over new problems and over new samples of the same problems"
     table = Table(*columns, title=title)
+    table.columns[0].overflow = "fold"
     for task, difference in found.items():
         table.add_row(
             task,

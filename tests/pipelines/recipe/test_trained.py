@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import yaml
 
 import tenfold
+from tenfold import cli
+from tenfold.benchmarks.result import results
 from tenfold.core import UserError
 from tenfold.pipelines.recipe import recipe
 
@@ -43,6 +46,10 @@ def test_a_bench_stage_measures_an_environment_of_the_recipe_and_its_identity_ha
     score = metrics["bench"]["scores"]["env_lab_Sums-v0_avg2"]
     assert (score["mean"], score["problems"], score["cautions"]) == (0.25, 4, [])
     assert tenfold.run(read, "out", quiet=True) == metrics
+    gymnasium.registry.pop("lab/Sums-v0", None)
+    before = results("out/bench")
+    assert cli.main(["bench", "rescore", "out/bench"]) == 0
+    assert results("out/bench") == before
     (lab / "test.jsonl").write_text('{"question": "1 + 1 =", "answer": 2}\n')
     with pytest.raises(UserError, match=r"bench was started with task env:lab/Sums-v0 problems content="):
         tenfold.run(read, "out", quiet=True)
