@@ -1,4 +1,10 @@
-"""The available benchmarks: our tasks (one YAML file each in `tasks/`), suites, and lm-eval's own tasks as `lm_eval:NAME`."""
+"""The available benchmarks.
+
+NAME            one of our tasks (one YAML file each in `tasks/`), or a suite of tasks
+lm_eval:NAME    one of lm-eval's own tasks
+env:ID          a registered environment, with options as in env:ID?NAME=VALUE (`environments.py`)
+FILE.yaml       a task of your own (`task_file.py`)
+"""
 
 import difflib
 import functools
@@ -11,12 +17,15 @@ from lm_eval import tasks as lm_evals
 from lm_eval.tasks import TaskManager
 
 from ..core import UserError
+from . import environment_name, task_file
 
 TASKS = Path(__file__).parent / "tasks"
 LM_EVALS = Path(lm_evals.__file__).parent
 """Folder of lm-eval's own tasks."""
 LM_EVAL = "lm_eval:"
 """Prefix of the name of one of lm-eval's own tasks."""
+OWN = "own"
+"""Name of the file in `tasks/` with lm-eval's settings of a task file."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
@@ -37,36 +46,61 @@ class TaskRequest(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The task's name with the number of samples, as in aime24_avg64."""
-        return self.task if self.samples is None else f"{self.task}_avg{self.samples}"
+        """The task's name with the number of samples, as in aime24_avg64 or env:lab/Units-v0_avg64?level=2."""
+        address, mark, options = _parts(self.task)
+        return self.task if self.samples is None else f"{address}_avg{self.samples}{mark}{options}"
+
+    @property
+    def is_environment(self) -> bool:
+        """True if the task is a registered environment."""
+        return self.task.startswith(environment_name.PREFIX)
+
+    @property
+    def is_lm_eval(self) -> bool:
+        """True if the task is one of lm-eval's own."""
+        return self.task.startswith(LM_EVAL)
 
 
 def names() -> list[str]:
     """Returns the names of our tasks."""
-    return sorted(_index())
+    return sorted(_index().keys() - {OWN})
 
 
 def expand(task_names: Sequence[str]) -> list[TaskRequest]:
     """Returns the tasks with these names and the tasks of these suites. `aime24_avg64` is aime24 with 64 samples.
 
     Raises:
-        UserError: a task does not exist. The message suggests similar names.
+        UserError: a task does not exist. The message suggests similar names. Environments and task files are not read yet.
     """
     requests = []
     for name in task_names:
         for task in SUITES.get(name, (name,)):
             base, samples = _with_samples(task)
-            if not base.startswith(LM_EVAL) and base not in _index():
+            if (
+                not base.startswith((LM_EVAL, environment_name.PREFIX))
+                and not task_file.is_file_name(base)
+                and base not in names()
+            ):
                 near = difflib.get_close_matches(base, [*names(), *SUITES], n=4, cutoff=0.5)
-                hint = f"did you mean {', '.join(near)}?" if near else f"use one of {', '.join([*SUITES, *names()])}"
+                known = ", ".join([*SUITES, *names()])
+                hint = f"did you mean {', '.join(near)}?" if near else f"use one of {known}, env:ID, or FILE.yaml"
                 raise UserError(f"no task {name!r}; {hint}")
             requests.append(TaskRequest(base, samples))
     return requests
 
 
 def settings(task: str) -> dict[str, Any]:
-    """Returns the YAML settings of one of our tasks. Their `metadata` names the problems."""
-    return _index()[task].cfg
+    """Returns the YAML settings of one of our tasks or of a task file. Their `metadata` names the problems.
+
+    Raises:
+        UserError: there is no such file, it is invalid, or the task is an environment.
+    """
+    if task.startswith(environment_name.PREFIX):
+        raise UserError(f"{task} is an environment, which has no task settings; use a task, or the URI of its problems")
+    if task_file.is_file_name(task):
+        return task_file.load(task, reserved=[*names(), *SUITES]).lm_eval_settings()
+    settings: dict[str, Any] = _index()[task].cfg
+    return settings
 
 
 @functools.cache
@@ -93,10 +127,14 @@ def _all_lm_eval_tasks() -> TaskManager:
 
 
 def _with_samples(name: str) -> TaskRequest:
-    if name in _index():
-        return TaskRequest(name)
-    found = re.fullmatch(r"(.+)_avg(?:@|_at_)?(\d+)", name)
-    return TaskRequest(found[1], int(found[2])) if found else TaskRequest(name)
+    address, mark, options = _parts(name)
+    found = re.fullmatch(r"(.+)_avg(?:@|_at_)?(\d+)", address)
+    return TaskRequest(f"{found[1]}{mark}{options}", int(found[2])) if found and name not in _index() else TaskRequest(name)
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Returns the name without options, the question mark and the options; only an environment has options."""
+    return name.partition("?") if name.startswith(environment_name.PREFIX) else (name, "", "")
 
 
 @functools.cache

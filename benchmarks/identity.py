@@ -1,13 +1,16 @@
 """Digests of everything that determines a task's score, except the samples: problems, prompt, verifier or judge."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from .. import digests
 from ..envs import identity
 from ..envs.identity import Identity
 from ..policies import identity as policies
-from . import catalogue, judged
+from ..verifiers import VerifierLike
+from . import catalogue, environment, judged
 from .result import Options
+from .task import resolve
 from .tasks import avg_at_k
 
 
@@ -19,7 +22,7 @@ def of_verdicts(metadata: Mapping[str, object], options: Options) -> Identity:
         options: options of the benchmark run.
     """
     if "judged" not in metadata:
-        verifier = str(metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]))
+        verifier = cast(VerifierLike, metadata.get("verifier", avg_at_k.DEFAULTS["verifier"]))
         return {f"verifier {name}".strip(): value for name, value in identity.of_verifier(verifier).items()}
     found = {"judged": str(metadata["judged"])}
     if options.judge:
@@ -31,7 +34,7 @@ def of_verdicts(metadata: Mapping[str, object], options: Options) -> Identity:
 
 
 def of_task(name: str, options: Options) -> Identity:
-    """Returns the digests of what determines the score of our tasks, their problems included.
+    """Returns the digests of what determines the score of our tasks, task files and environments, their problems included.
 
     lm-eval's own tasks are left out. Their results contain a digest of the prompts and gold answers.
 
@@ -44,12 +47,16 @@ def of_task(name: str, options: Options) -> Identity:
     """
     found: Identity = {}
     for request in catalogue.expand([name]):
-        if request.task.startswith(catalogue.LM_EVAL):
+        if request.is_lm_eval:
             continue
-        settings = catalogue.settings(request.task)
-        overrides = {"problems": options.problems, "data": None if options.problems else options.data}
-        metadata = settings["metadata"] | {name: value for name, value in overrides.items() if value is not None}
-        parts = {"settings": digests.of(dict(settings)), **of_verdicts(metadata, options)}
-        parts["problems content"] = identity.of_problems(avg_at_k.source(metadata))
+        if request.is_environment:
+            task = environment.find(request, options)
+            parts = identity.of_environment(task.id, task.arguments)
+        else:
+            settings, metadata = catalogue.settings(request.task), resolve(request, options).metadata
+            parts = {"settings": digests.of(dict(settings)), **of_verdicts(metadata, options)}
+            parts["problems content"] = identity.of_problems(avg_at_k.source(metadata))
+            if examples := avg_at_k.few_shot(metadata):
+                parts["examples content"] = digests.of(examples)
         found |= {f"task {request.task} {part}": value for part, value in parts.items()}
     return found

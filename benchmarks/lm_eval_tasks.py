@@ -16,7 +16,7 @@ from ..core import Policy, UserError
 from ..policies.store import verdict_to_json
 from . import catalogue
 from .lm import PolicyLM
-from .result import Options, Result, ScoredProblem, ScoredSample, save, score_of, settings_hash
+from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
 
 
 def evaluate(
@@ -33,7 +33,7 @@ def evaluate(
     Args:
         name: the task's name with its prefix, "lm_eval:NAME".
         policy: the policy to measure.
-        options: seed and number of problems; other options are not used.
+        options: seed, number of problems and of few-shot examples; other options are not used.
         store_settings, folder, progress: see `evaluate.evaluate`.
 
     Raises:
@@ -49,11 +49,17 @@ def evaluate(
             f"{name} runs a model's code outside of a sandbox, which tenfold does not allow; use humaneval, mbpp, "
             "livecodebench or fullstack_bench without lm_eval:, which run in the sandbox"
         )
-    store = Path(folder) / f"lm_eval_{task}.samples.jsonl" if folder else None
+    store = free_store(folder, f"lm_eval_{task}", {"seed": options.seed}, store_settings)
     model = PolicyLM(policy, store_settings, options.seed, store, progress, keep_truncated=True)
     try:
         results = lm_eval.simple_evaluate(
-            model=model, tasks=[task], task_manager=manager, limit=options.limit, bootstrap_iters=0, log_samples=True
+            model=model,
+            tasks=[task],
+            task_manager=manager,
+            num_fewshot=options.fewshot,
+            limit=options.limit,
+            bootstrap_iters=0,
+            log_samples=True,
         )
     except (ConnectionError, FileNotFoundError) as error:
         cause = str(error).splitlines()[0][:200]
@@ -75,16 +81,14 @@ def evaluate(
         for metric, value in found.items()
         if "stderr" not in metric and isinstance(value, float)
     }
-    sampled = [sample for row in rows for sample in row["samples"]]
-    result = Result(
-        task=f"lm_eval_{task}",
-        score=score_of(rows),
-        settings={**settings, **(store_settings or {})},
-        hash=settings_hash(settings),
-        truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
-        tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
+    found = {**settings, **(store_settings or {})}
+    result = result_of(
+        free_name(folder, f"lm_eval_{task}", found),
+        rows,
+        found,
+        hashed=settings,
         figures=figures,
-        refused=sum(sample["method"] == "refused" for sample in sampled),
+        store=store.name if store else "",
     )
     if folder:
         save(Path(folder), result, rows)

@@ -7,14 +7,18 @@ from pathlib import Path
 from .. import disk, named_code
 from ..core import Completion, Conversation, Sampling, UserError
 from ..envs import registry
-from .evaluate import TASK_SETTINGS, run_task
+from . import catalogue, environment_name, environment_replay
+from .evaluate import TASK_SETTINGS, run
 from .result import Options, Result, results
+from .task import stored
 
 
 def rescore(
     folder: str | Path, progress: Callable[..., None] | None = None, *, trust: bool = False
 ) -> list[tuple[Result, Result]]:
     """Judges the stored samples of every result in a folder again, and replaces the results. It needs no policy.
+
+    The results keep their names. Those of lm-eval's own tasks are left as they are, because lm-eval judges them.
 
     Args:
         folder: folder of the results; it may come from someone else.
@@ -25,9 +29,12 @@ def rescore(
         Each result before and after.
 
     Raises:
-        UserError: the folder contains no result, or samples are missing.
+        UserError: the folder contains no result that can be judged again, or samples are missing.
     """
-    before = results(folder)  # first, because it raises for a missing folder
+    found = results(folder)  # first, because it raises for a missing folder
+    before = [result for result in found if not str(result.settings.get("task")).startswith(catalogue.LM_EVAL)]
+    if not before:
+        raise UserError(f"{folder} contains only results of lm-eval's own tasks, which lm-eval judges; run them again")
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.locked(folder))
         if not trust:
@@ -38,21 +45,24 @@ def rescore(
 
 def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:
     remedy = "remove it and run its benchmark again; the samples are stored"
-    with disk.reading(Path(folder) / f"{result.task}.result.json", remedy):
+    folder = Path(folder)
+    with disk.reading(folder / f"{result.task}.result.json", remedy):
         settings = result.settings
+        is_environment = settings["task"].startswith(environment_name.PREFIX)
         store_settings = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
         options = Options(
-            seed=settings["seed"],
-            limit=settings["number"],
-            problems=settings["problems"],
-            temperature=settings["sampling"]["temperature"] if settings["sampling"].get("do_sample") else 0,
-            top_p=settings["sampling"].get("top_p"),
-            max_tokens=settings["sampling"].get("max_gen_toks"),
-            judge=settings["judge"],
-            baseline=settings["baseline"],
+            seed=settings["seed"], limit=settings["number"], judge=settings["judge"], baseline=settings["baseline"]
         )
-    return result, run_task(
-        result.task, StoredSamplesOnly(), options, store_settings=store_settings, folder=folder, progress=progress
+        task = None if is_environment else stored(result)
+        store = folder / (result.store or f"{settings['task']}.samples.jsonl")
+    if task is None:
+        return result, environment_replay.rescore(result, folder, store_settings, progress)
+    return result, run(
+        *(task, StoredSamplesOnly(), options, store),
+        store_settings=store_settings,
+        folder=folder,
+        progress=progress,
+        name=result.task,
     )
 
 

@@ -1,5 +1,6 @@
 """Options and results of benchmark tasks, and the files of a result."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,7 +21,7 @@ class Result:
     """Score of a policy on a task, with everything that it depends on."""
 
     task: str
-    """The task and its k, as in aime24_avg8."""
+    """Name of the result: the task and its k, as in aime24_avg8, and part of a digest if that name was taken (`free_name`)."""
     score: scores.Score
     settings: dict[str, Any]
     """Everything that the score depends on."""
@@ -36,6 +37,10 @@ class Result:
     refused: int = 0
     """Samples whose prompt a server refused, for example by its content filter. They have no score and are counted in
     `score.without_score`."""
+    store: str = ""
+    """Name of the file of samples, in the folder of the result."""
+    cautions: list[str] = dataclasses.field(default_factory=list)
+    """What the reader should know, for example that the problems may be training problems."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the result as JSON data."""
@@ -65,9 +70,22 @@ class Options:
     baseline: str | None = None
     """JSONL files of a baseline's answers for Arena-Hard, comma-separated. A line has uid and answer, or it is one of the
     benchmark's own model answers."""
+    system: str | None = None
+    """System turn before the prompt."""
+    fewshot: int | None = None
+    """Number of few-shot examples before each problem."""
+    max_turns: int | None = None
+    """Limit of the policy's turns in an episode, for environments."""
 
     def __post_init__(self) -> None:
-        for name, minimum in (("samples", 1), ("limit", 1), ("max_tokens", 1), ("temperature", 0)):
+        for name, minimum in (
+            ("samples", 1),
+            ("limit", 1),
+            ("max_tokens", 1),
+            ("max_turns", 1),
+            ("temperature", 0),
+            ("fewshot", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise UserError(f"{name}: expected {minimum} or more, got {value}")
@@ -153,6 +171,103 @@ def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
         raise UserError(f"{error}; first reason: {first[:200]}") from None
 
 
+def result_of(
+    task: str,
+    rows: Sequence[ScoredProblem],
+    settings: dict[str, Any],
+    *,
+    hashed: Mapping[str, object],
+    figures: Mapping[str, float] | None = None,
+    store: str = "",
+    cautions: Sequence[str] = (),
+) -> Result:
+    """Returns the result of a task.
+
+    Args:
+        task: name of the result.
+        rows: problems with the verdicts on their samples.
+        settings: everything that the score depends on.
+        hashed: the settings that results must share to be comparable.
+        figures: further metrics.
+        store: name of the file of samples.
+        cautions: see `Result.cautions`.
+
+    Raises:
+        UserError: no sample has a score.
+    """
+    sampled = [sample for row in rows for sample in row["samples"]]
+    return Result(
+        task=task,
+        score=score_of(rows),
+        settings=settings,
+        hash=settings_hash(hashed),
+        truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
+        tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
+        figures=dict(figures or {}),
+        refused=sum(sample["method"] == "refused" for sample in sampled),
+        store=store,
+        cautions=list(cautions),
+    )
+
+
+CHOSEN = (
+    "own number problems_hash samples sampling stop seed limit n_shot verifier template system fewshot examples_hash judge "
+    "baseline_hash max_turns options"
+).split()
+"""Settings of a result that its user chooses. Results that differ in one of them have different files."""
+
+
+def free_name(folder: str | Path | None, name: str, settings: Mapping[str, object]) -> str:
+    """Returns the name under which a result is saved, so that no result replaces one with other settings.
+
+    The first result in a folder has the plain name, such as aime24_avg8. If that name belongs to a result with other settings,
+    the name is followed by six digits of a digest of the settings. A result with the same settings is replaced.
+
+    Args:
+        folder: folder of the results.
+        name: the plain name.
+        settings: the result's settings.
+
+    Raises:
+        UserError: the result with the plain name is damaged.
+    """
+    path = Path(folder or "") / f"{name}.result.json"
+    if folder is None or not path.exists():
+        return name
+    remedy = "remove it and run its benchmark again; the samples are stored"
+    with disk.reading(path, remedy):
+        stored = disk.read_object(path, remedy)["settings"]
+        before, after = (settings_hash({key: found.get(key) for key in CHOSEN}) for found in (stored, settings))
+    return name if before == after else f"{name}-{after[:6]}"
+
+
+def free_store(
+    folder: str | Path | None, name: str, settings: Mapping[str, object], policy: Mapping[str, object] | None = None
+) -> Path | None:
+    """Returns the file for the samples of a task, by the same rule as `free_name`; None without a folder.
+
+    If the folder has samples of another policy, the file is theirs, and `Store` refuses it.
+
+    Args:
+        folder: folder of the results.
+        name: the plain name, such as aime24.
+        settings: settings that the user chooses and that all samples of a file share, such as the seed.
+        policy: facts about the policy, which all samples of a folder share.
+    """
+    if folder is None:
+        return None
+    path = Path(folder) / f"{name}.samples.jsonl"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is reported when it is opened
+        with path.open("rb") as lines:
+            stored = json.loads(lines.readline())["settings"]
+        same_policy, same_settings = (
+            {key: stored.get(key) for key in found} == json.loads(json.dumps(dict(found))) for found in (policy or {}, settings)
+        )
+        if same_policy and not same_settings:
+            return Path(folder) / f"{name}-{settings_hash(settings)[:6]}.samples.jsonl"
+    return path
+
+
 def save(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
     """Writes a result's files. The result comes last, so that a folder with a result is complete.
 
@@ -167,5 +282,15 @@ def save(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:
 
 
 def settings_hash(value: object) -> str:
-    """Returns a digest of JSON data, 12 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    """Returns a digest of JSON data, 12 hexadecimal digits. Equal numbers have equal digests, such as 1 and 1.0."""
+    text = json.dumps(_with_integers(value), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _with_integers(value: object) -> object:
+    """Returns nested data in which each float with an integer value is an int."""
+    if isinstance(value, Mapping):
+        return {key: _with_integers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

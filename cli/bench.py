@@ -1,19 +1,24 @@
 """`tenfold bench`: scores a policy on benchmark tasks."""
 
 import argparse
+import contextlib
+import json
 import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from .. import disk
+from ..benchmarks import environment_name
 from ..core import Policy, SamplingIncomplete, UserError
-from . import options
+from ..terminal import plain
+from . import options, task_files
 from .options import Commands
 
 if TYPE_CHECKING:
     from ..benchmarks import catalogue
-    from ..benchmarks.result import Options
+    from ..benchmarks.result import Options, Result
     from ..pipelines.recipe.report import Display
 
 
@@ -24,11 +29,21 @@ def add(commands: Commands) -> None:
         "tasks",
         nargs="*",
         metavar="TASK",
-        help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, paper; without names the tasks are listed; "
+        help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, env:lab/Units-v0, paper; without names the tasks "
+        "are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
         "published scores, `compare FOLDER FOLDER` compares two runs",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
+    command.add_argument(
+        "--task",
+        dest="files",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="YAML file of a task of your own; may be repeated",
+    )
+    options.set_option(command, help="for env: tasks: keyword argument of the environment; may be repeated")
     command.add_argument("--policy", help="URI of the policy; see `tenfold --help`")
     command.add_argument("--limit", type=options.positive, help="number of problems for each task (default: all)")
     command.add_argument("--problems", help="problem URI instead of the task's own, such as jsonl:FILE")
@@ -43,88 +58,158 @@ def add(commands: Commands) -> None:
         type=options.positive,
         help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
     )
+    command.add_argument("--greedy", action="store_true", help="temperature 0 and one sample for each problem")
+    command.add_argument("--system", metavar="TEXT", help="system turn before the prompts (default: the task's own)")
+    command.add_argument(
+        "--fewshot",
+        type=options.not_negative,
+        metavar="N",
+        help="few-shot examples before each problem (default: the task's own)",
+    )
+    command.add_argument(
+        "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"
+    )
     command.add_argument(
         "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
     )
     command.add_argument(
         "--trust",
         action="store_true",
-        help="with rescore: allow the results to name code outside tenfold, such as a source of problems",
+        help="allow task files, and with rescore results, to name code outside tenfold, such as a verifier",
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
+    command.add_argument(
+        "--json", action="store_true", help="print one JSON object for each result, and nothing else, on stdout"
+    )
+    command.add_argument("--yes", action="store_true", help="do not ask before samples are requested from a server")
     command.set_defaults(call=run, command="bench")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Scores a policy on benchmark tasks."""
-    from ..benchmarks import catalogue, evaluate
+    if not arguments.json:
+        return _run(arguments, None)
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        _run(arguments, stdout)
+
+
+def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
+    """Runs the command. With `json_lines`, results are also written there as JSON objects."""
+    from ..benchmarks import catalogue, task
     from ..benchmarks.report import table
     from ..benchmarks.result import Options
     from ..pipelines.recipe.report import Display
     from ..policies import load_policy
 
     if arguments.tasks[:1] == ["rescore"]:
-        return _rescore(arguments.tasks[1:], arguments.trust)
+        return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
     if arguments.tasks[:1] == ["compare"]:
         return _compare(arguments.tasks[1:], arguments.against)
-    if arguments.list or not arguments.tasks:
+    names = [*_with_options(arguments.tasks, arguments.options), *arguments.files]
+    if arguments.list or not names:
         print(table.tasks())
         return
-    tasks = catalogue.expand(arguments.tasks)
+    requests = catalogue.expand(names)
     if not arguments.policy:
         raise UserError("--policy is missing: give the URI of a policy; see `tenfold --help`")
-    task_options = Options(**{name: getattr(arguments, name) for name in Options.__slots__})
-    not_run = evaluate.not_runnable(tasks, task_options)
-    policy, display = load_policy(arguments.policy), Display()
-    out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
-    with disk.locked(out):
-        _tasks(arguments.policy, policy, tasks, task_options, not_run, out, display)
+    values = {name: getattr(arguments, name) for name in Options.__slots__}
+    if arguments.greedy:
+        if arguments.temperature is not None or arguments.samples is not None:
+            raise UserError("--greedy means temperature 0 and one sample; omit --temperature and --samples")
+        values |= {"temperature": 0.0, "samples": 1}
+    task_options = Options(**values)
+    with task_files.code_limits([request.task for request in requests], vars(arguments), arguments.trust):
+        not_run = task.not_runnable(requests, task_options)
+        if not arguments.yes:
+            _confirm([request for request in requests if request.name not in not_run], task_options, arguments)
+        policy, display = load_policy(arguments.policy), Display()
+        out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
+        with disk.locked(out):
+            _tasks(arguments.policy, policy, requests, task_options, not_run, out, display, json_lines)
+
+
+def _with_options(names: Sequence[str], options: Mapping[str, object]) -> list[str]:
+    """Returns the names of the tasks with the options of --set, which apply to all environments."""
+    if not options:
+        return list(names)
+    if not any(map(_is_environment, names)):
+        raise UserError("--set gives options to environments, but no task is an environment (env:ID); omit it")
+    return [environment_name.with_options(name, options) if _is_environment(name) else name for name in names]
+
+
+def _is_environment(name: str) -> bool:
+    return name.startswith(environment_name.PREFIX)
+
+
+def _confirm(requests: "Sequence[catalogue.TaskRequest]", task_options: "Options", arguments: argparse.Namespace) -> None:
+    """Asks on a terminal before samples are requested from a server, because they may cost money."""
+    from ..benchmarks import task
+
+    servers = [uri for uri in (arguments.policy, arguments.judge) if uri and uri.startswith("openai:")]
+    if not servers or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    costs = [task.sampling_cost(request.name, task_options) for request in requests]
+    samples, tokens = sum(count for count, _ in costs), sum(count * limit for count, limit in costs)
+    print(
+        f"up to {samples:,} samples and {tokens:,} tokens from {plain(arguments.policy)}"
+        + (", and a judge" * bool(arguments.judge))
+    )
+    try:
+        answer = input("Continue? Type yes: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError("not confirmed; answer yes, or use --yes")
 
 
 def _tasks(
     uri: str,
     policy: Policy,
-    tasks: "Sequence[catalogue.TaskRequest]",
+    requests: "Sequence[catalogue.TaskRequest]",
     task_options: "Options",
     not_run: dict[str, str],
     out: str,
     display: "Display",
+    json_lines: TextIO | None,
 ) -> None:
     """Runs the tasks that have all they need, and prints their results.
 
     Args:
         uri: URI of the policy.
         policy: the loaded policy.
-        tasks: the tasks of the command line.
+        requests: the tasks of the command line.
         task_options: options that override those of the tasks.
         not_run: reasons why tasks cannot run, by name; reasons of tasks that fail are added.
         out: folder for samples and scores.
         display: shows the progress.
+        json_lines: receives each result as a line of JSON.
     """
     from ..benchmarks import evaluate
     from ..benchmarks.report import page, table
     from ..policies.identity import policy_identity
 
     results = []
-    for task in tasks:
-        if task.name in not_run:
+    for request in requests:
+        if request.name in not_run:
             continue
         try:
-            with display.stage(task.name) as progress:
+            with display.stage(request.name) as progress:
                 store_settings = policy_identity(uri)
                 result = evaluate.run_task(
-                    task.name, policy, task_options, store_settings=store_settings, folder=out, progress=progress
+                    request.name, policy, task_options, store_settings=store_settings, folder=out, progress=progress
                 )
         except UserError as error:
-            if len(tasks) == 1 or isinstance(error, SamplingIncomplete):
+            if len(requests) == 1 or isinstance(error, SamplingIncomplete):
                 raise
-            not_run[task.name] = str(error)
+            not_run[request.name] = str(error)
             continue
         results.append(result)
         print(table.line(result))
+        _write_json([result], out, json_lines)
     if not results:
         raise UserError("no task was run; " + "; ".join(f"{name}: {reason}" for name, reason in not_run.items()))
     display.console.print(table.results(results))
@@ -136,10 +221,20 @@ def _tasks(
             print(
                 f"{result.task}: {result.score.without_score} samples have no score and are left out{refused}", file=sys.stderr
             )
+        for caution in result.cautions:
+            print(f"{result.task}: caution: {caution}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
 
-def _rescore(folders: Sequence[str], trust: bool) -> None:
+def _write_json(results: "Sequence[Result]", folder: str, json_lines: TextIO | None) -> None:
+    """Writes results as lines of JSON."""
+    from ..benchmarks.report.json_object import json_object
+
+    for result in results if json_lines else ():
+        print(json.dumps(json_object(result, folder), ensure_ascii=False), file=json_lines, flush=True)
+
+
+def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> None:
     """Judges stored samples again."""
     from ..benchmarks import rescore
     from ..benchmarks.report import page, table
@@ -147,10 +242,28 @@ def _rescore(folders: Sequence[str], trust: bool) -> None:
 
     display = Display()
     for folder in folders or ["."]:
-        with display.stage(f"rescore {folder}") as progress:
+        with _environments_of_run(folder, trust), display.stage(f"rescore {folder}") as progress:
             changed = rescore.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
+        _write_json([after for _, after in changed], folder, json_lines)
         print(f"page: {page.write(folder)}")
+
+
+@contextlib.contextmanager
+def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
+    """Registers the environments of the recipe if the folder is a stage of a run."""
+    from ..envs import registry
+    from ..pipelines.recipe import recipe, references
+    from ..pipelines.recipe import trust as trusts
+
+    path = Path(folder).resolve().parent / "recipe.yaml"
+    if not path.is_file():
+        yield
+        return
+    read = recipe.load(path)
+    limits = trusts.limits(read, trusted=trust, dry=not trust)
+    with registry.recipe_environments(references.with_folders(read.environments, path.parent), limits):
+        yield
 
 
 def _compare(folders: Sequence[str], model: str | None) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from .. import extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, env, rollout, run, show, synthesize, verify
+from . import bench, env, rollout, run, show, synthesize, task, verify
 
-COMMANDS = (run, env, rollout, show, bench, synthesize, verify)
+COMMANDS = (run, env, rollout, show, bench, task, synthesize, verify)
 """The commands in the order of `--help`."""
-EXTRAS = {"run": "train", "bench": "bench", "synthesize": "synthesis"}
+EXTRAS = {"run": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis"}
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
   tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model
@@ -22,6 +22,7 @@ EPILOG = """examples:
   tenfold env play tenfold/ChainSum-v0                   answer a problem by hand
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
   tenfold bench chain_sum_avg8 --policy stage:runs/quickstart/grpo
+  tenfold bench env:tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs

@@ -15,14 +15,12 @@ else:
 def environment(command: argparse.ArgumentParser) -> None:
     """Adds the environment's id and its keyword arguments."""
     command.add_argument("id", help='environment id (see `tenfold env list`), or "module:id"')
-    command.add_argument(
-        "--set",
-        dest="options",
-        metavar="NAME=VALUE",
-        action=_Option,
-        default={},
-        help="keyword argument of the environment; may be repeated",
-    )
+    set_option(command, help="keyword argument of the environment; may be repeated")
+
+
+def set_option(command: argparse.ArgumentParser, help: str) -> None:
+    """Adds the option --set, which collects keyword arguments of an environment in `options`."""
+    command.add_argument("--set", dest="options", metavar="NAME=VALUE", action=_Option, default={}, help=help)
 
 
 class _Option(argparse.Action):
@@ -38,6 +36,13 @@ class _Option(argparse.Action):
         with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(text)
         namespace.options = {**namespace.options, name: value}
+
+
+def not_negative(text: str) -> int:
+    """Returns an integer of at least 0; a type for argparse."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text!r}")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -200,6 +200,27 @@ def tasks() -> Iterator[str]:
         yield ""
 
 
+def task_file() -> Iterator[str]:
+    """The settings of a task file, from the pydantic classes."""
+    from tenfold.benchmarks.task_file import Example, TaskFile
+
+    yield "# Task files"
+    yield ""
+    yield "This page is generated from the pydantic classes in `benchmarks/task_file.py`. A task file is a YAML file "
+    yield "with a benchmark task of your own. `tenfold task check FILE` checks it and `tenfold bench --task FILE` runs it. In "
+    yield "a recipe, the path of the file is the name of the task. Paths in the file are relative to the working folder."
+    yield ""
+    yield from settings(TaskFile)
+    yield "An entry of `examples` has these settings:"
+    yield ""
+    yield from settings(Example)
+    yield "The URI of examples names problems with solutions (`solution=COLUMN`). Without a solution, the response is the gold "
+    yield "answer. An example whose prompt is that of the problem is left out."
+    yield ""
+    yield "A file that names code outside tenfold, such as `verifier: lab:verify`, runs only with `--trust`, because a task "
+    yield "file may come from someone else."
+
+
 def environments() -> Iterator[str]:
     """Every registered environment, and every verifier by name."""
     from tenfold import verifiers
@@ -209,11 +230,15 @@ def environments() -> Iterator[str]:
     yield ""
     yield "This page is generated from `envs/built_in.py` and `verifiers/__init__.py`."
     yield ""
-    yield from table("environment", "problems", "verifier, or wrapper")
+    yield "`tenfold bench env:ID` measures a policy on the held-out problems: those of the column, or those of the same "
+    yield "generator with `part=held_out` instead of `part=train`."
+    yield ""
+    yield from table("environment", "problems", "held-out problems", "verifier, or wrapper")
     for id, declaration in ENVIRONMENTS.items():
         problems = f"`{cell(declaration['problems'])}`" if "problems" in declaration else f"as `{declaration['environment']}`"
         judge = declaration.get("verifier") or declaration["entry_point"].rpartition(":")[2]
-        yield row(f"`{id}`", problems, f"`{judge}`")
+        held_out = f"`{cell(declaration['held_out'])}`" if "held_out" in declaration else ""
+        yield row(f"`{id}`", problems, held_out, f"`{judge}`")
     yield ""
     yield from table("verifier", "function", "options")
     for name, target in verifiers.BUILT_IN_VERIFIERS.items():
@@ -273,6 +298,7 @@ def extras() -> Iterator[str]:
 GENERATED = {
     "reference/stages.md": stages,
     "reference/tasks.md": tasks,
+    "reference/task-file.md": task_file,
     "reference/environments.md": environments,
     "reference/command-line.md": command_line,
     "reference/extras.md": extras,

@@ -7,6 +7,7 @@ class Declaration(TypedDict, total=False):
     """Arguments of `registry.register`."""
 
     problems: str
+    held_out: str
     verifier: str
     template: str
     entry_point: str
@@ -23,6 +24,7 @@ PROGRAM_INSTRUCTION = "Answer with the whole program in one ```python block."
 MATHEMATICS: dict[str, Declaration] = {
     "tenfold/GSM8K-v0": {
         "problems": "hf:openai/gsm8k?name=main&split=train&answer_after=%23%23%23%23",
+        "held_out": "hf:openai/gsm8k?name=main&split=test&answer_after=%23%23%23%23",
         "verifier": "math",
         "template": REASONING_TEMPLATE,
     },
@@ -44,6 +46,7 @@ CODING: dict[str, Declaration] = {
     },
     "tenfold/MBPP-v0": {
         "problems": "hf:google-research-datasets/mbpp?name=full&split=train",
+        "held_out": "hf:google-research-datasets/mbpp?name=full&split=test",
         "verifier": "code",
         "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
     },

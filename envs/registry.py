@@ -41,6 +41,8 @@ _ids: dict[str, None] = {}
 """Ids registered through this module, in order."""
 _of_recipes: dict[str, named_code.Limits] = {}
 """Ids that a recipe of this process has declared, with the recipe's limits."""
+_held_out: dict[str, str | Sequence[Problem]] = {}
+"""Problems held out from training, by id."""
 _loaded_plugins: set[str] = set()
 _MAKE_PARAMETERS = frozenset(inspect.signature(gymnasium.make).parameters)
 """Arguments of `gymnasium.make` itself, not of the environment."""
@@ -52,6 +54,7 @@ def register(
     problems: str | Sequence[Problem | Mapping[str, object]] | None = None,
     verifier: VerifierLike | None = None,
     entry_point: str | Callable[..., object] | None = None,
+    held_out: str | Sequence[Problem] | None = None,
     **kwargs: Any,
 ) -> None:
     """Registers an environment under an id such as "lab/Units-v0".
@@ -67,13 +70,17 @@ def register(
             `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool. Default: "math".
         entry_point: class or function that creates the environment, or its name "module:name". `problems` and `verifier` are
             passed to it if given.
+        held_out: problems on which the environment is measured (`tenfold bench env:ID`), in the form of `problems`. Training
+            does not use them. An `entry_point` receives them as its argument `problems`.
         **kwargs: keyword arguments of the environment, such as `template` and `system` of `TextEnv`.
 
     Raises:
-        UserError: neither `problems` nor `entry_point` is given, or the id is malformed.
+        UserError: neither `problems` nor `entry_point` is given, `held_out` is equal to `problems`, or the id is malformed.
     """
     if problems is None and entry_point is None:
         raise UserError(f"register({id!r}): problems= and entry_point= are both missing; give one of them")
+    if held_out is not None and held_out == problems:
+        raise UserError(f"register({id!r}): held_out= names the training problems; name other problems, or omit it")
     if problems is not None:
         kwargs |= {"problems": problems}
     if entry_point is None or verifier is not None:
@@ -88,6 +95,9 @@ def register(
         raise UserError(f"cannot register {id!r}: {error}") from None
     _ids[id] = None
     _of_recipes.pop(id, None)
+    _held_out.pop(id, None)
+    if held_out is not None:
+        _held_out[id] = held_out
 
 
 def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
@@ -114,6 +124,11 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
     environment = gymnasium.make(spec, **kwargs)
     spaces.widen(environment)
     return environment
+
+
+def held_out_of(id: str) -> str | Sequence[Problem] | None:
+    """Returns the problems that a registration holds out from training, or None; see `register` and `held_out.py`."""
+    return _held_out.get(id)
 
 
 def constructor(spec: EnvSpec) -> Callable[..., object]:
@@ -203,6 +218,7 @@ def recipe_environments(environments: Mapping[str, Mapping[str, Any]], limits: n
         UserError: see `register`; or a declaration has an unknown argument.
     """
     replaced = {id: gymnasium.registry[id] for id in environments if id in gymnasium.registry and id not in _of_recipes}
+    held_out = {id: _held_out[id] for id in replaced if id in _held_out}
     try:
         for id, declaration in environments.items():
             gymnasium.registry.pop(id, None)
@@ -216,6 +232,8 @@ def recipe_environments(environments: Mapping[str, Mapping[str, Any]], limits: n
         gymnasium.registry.update(replaced)
         for id in replaced:
             _of_recipes.pop(id, None)
+            _held_out.pop(id, None)
+        _held_out.update(held_out)
 
 
 def load_plugins() -> None:

@@ -87,7 +87,8 @@ class Store(Generic[Row]):
             _settings(lines[0], self.path), json.loads(without_surrogates(first))["settings"]
         ):
             raise UserError(
-                f"{self.path} was made with {name}={stored!r}, not {new!r}; use another file, or remove this one to start again"
+                f"{self.path} was made with {name}={stored!r}, not {new!r}; "
+                "use another file (another --out), or remove this one to start again"
             )
         parsed = [disk.parse_row(line, check) for line in lines[1:-1] if line.strip()]
         self.rows = cast(list[Row], [row for row in parsed if row is not None])

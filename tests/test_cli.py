@@ -1,6 +1,7 @@
 import errno
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 import tenfold
 from tenfold import cli
 from tenfold.policies import checkpoints
+from tenfold.policies.scripted import ScriptedPolicy
 
 
 def run(*arguments: str) -> int:
@@ -143,11 +145,11 @@ def test_bench_scores_a_task_and_lists_tasks(lab: Path, capsys: pytest.CaptureFi
     (lab / "sums.jsonl").write_text('{"question": "3 + 4?", "answer": 7}\n{"question": "3 + 5?", "answer": 8}\n')
     assert run(*command, "--out", "b", "--samples", "2", "--max-tokens", "16") == 0
     message = capsys.readouterr().out
-    assert "chain_sum_avg2: avg@2 50.0 [" in message
-    assert "gsm8k_avg2: avg@2 50.0 [" in message
-    assert len((lab / "b/chain_sum.samples.jsonl").read_text().splitlines()) == 5
+    assert re.search(r"chain_sum-own-\w{6}_avg2: avg@2 50\.0 \[", message)
+    assert re.search(r"gsm8k-own-\w{6}_avg2: avg@2 50\.0 \[", message)
+    assert [len(path.read_text().splitlines()) for path in (lab / "b").glob("chain_sum*.samples.jsonl")] == [5]
     assert run("bench", "rescore", "b") == 0
-    assert "gsm8k_avg2" in capsys.readouterr().out
+    assert "gsm8k-own-" in capsys.readouterr().out
 
 
 def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,3 +269,36 @@ def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.Captur
     assert run("bench", "compare", "c", "c") == 2  # one problem is too few to compare two runs
     assert run("bench", "compare", "nowhere") == 2
     assert "nowhere contains no result" in capsys.readouterr().err
+
+
+def test_bench_prints_json_and_nothing_else_on_stdout(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bench", "chain_sum", "env:tenfold/ChainSum-v0", "arena_hard_v2", "--policy", "scripted:7", "--greedy", "--json"]
+    assert run(*command, "--limit", "3", "--out", "b", "--system", "Add.") == 0
+    printed = capsys.readouterr()
+    first, second = map(json.loads, printed.out.splitlines())
+    names = "name task policy k problems avg_at_k new_problems new_samples pass_at_k figures without_score refused truncated "
+    names += "tokens seed sampling settings_hash cautions folder"
+    assert first.keys() == second.keys() == set(names.split())
+    assert (first["name"], first["task"], first["policy"], first["k"]) == ("chain_sum_avg1", "chain_sum", "scripted:7", 1)
+    assert (second["name"], second["sampling"]["temperature"]) == ("env_tenfold_ChainSum-v0_avg1", 0)
+    assert "arena_hard_v2: not run: it needs a judge" in printed.err
+    assert json.loads((lab / "b/chain_sum_avg1.scores.jsonl").read_text().splitlines()[0])["prompt"][0]["content"] == "Add."
+    assert run("bench", "rescore", "b", "--json") == 0
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == [first["name"], second["name"]]
+
+
+@pytest.mark.parametrize(("answer", "status"), [("yes", 0), ("no", 2)])
+def test_bench_asks_before_it_requests_samples_from_a_server(
+    lab: Path, answer: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tenfold.policies.load_policy", lambda uri: ScriptedPolicy("7"))
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+    command = ["bench", "chain_sum", "--policy", "openai:m", "--limit", "3", "--samples", "2", "--out", "b"]
+    assert run(*command) == status
+    printed = capsys.readouterr()
+    assert "up to 6 samples and 192 tokens from openai:m" in printed.out
+    assert ("answer yes, or use --yes" in printed.err) == (status == 2)
+    monkeypatch.setattr("builtins.input", lambda question: pytest.fail("asked"))
+    assert run(*command, "--yes") == 0

@@ -128,7 +128,7 @@ def test_custom_stage(run: Run) -> None:
 @pytest.mark.slow
 def test_recipe(run: Run) -> None:
     ran = run("recipe")
-    before, after = re.findall(r"chain_sum_avg8: ([\d.]+) \[", ran.output)
+    before, after = re.findall(r"env_lab_First-v0_avg8:\s+([\d.]+) \[", ran.output)
     assert float(after) > float(before) + 3
     cells = json.loads((ran.folder / "read_a_run.ipynb").read_text())["cells"]
     program = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")

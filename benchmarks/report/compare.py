@@ -1,6 +1,7 @@
 """Differences between a run and published scores, and between two runs, with intervals."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NotRequired, TypedDict
 import yaml
 
 from ...core import UserError
-from ..result import Result, scored
+from ..result import Result, results, scored
 from ..stats import intervals, scores
 
 REPORTED = Path(__file__).parent / "reported.yaml"
@@ -61,7 +62,7 @@ def reported(path: str | Path = REPORTED) -> dict[str, Reported]:
     return reported
 
 
-def compare(results: Sequence[Result], model: str | None = None) -> list[Comparison]:
+def compare(measured: Sequence[Result], model: str | None = None) -> list[Comparison]:
     """Compares each result with the published scores of its task, of one model or of all.
 
     Raises:
@@ -72,9 +73,9 @@ def compare(results: Sequence[Result], model: str | None = None) -> list[Compari
     models = sorted({name for entry in entries.values() for name in entry["scores"]})
     if model is not None and model not in models:
         raise UserError(f"no scores of {model!r} are published; use one of {', '.join(models)}")
-    for result in results:
+    for result in measured:
         entry = entries.get(result.settings["task"])
-        if entry is None:
+        if entry is None or result.settings.get("own"):  # the user's own problems
             continue
         noise = intervals.Z95 * math.sqrt(2) * result.score.same_problems_stderr
         for name, percent in entry["scores"].items():
@@ -108,6 +109,8 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
         cautions.append(f"avg@{result.score.samples} here, avg@{k} reported")
     if problems and result.score.problems != problems:
         cautions.append(f"{result.score.problems} of {problems} problems here")
+    if result.settings.get("system") or result.settings.get("fewshot"):
+        cautions.append("the prompt here has a system turn or few-shot examples of your choice")
     return cautions
 
 
@@ -139,16 +142,32 @@ def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
 def paired(first: str | Path, second: str | Path) -> dict[str, scores.Difference]:
     """Returns the paired difference, first minus second, of two runs on each task that both folders contain.
 
+    Results with equal settings are compared, else those of the same name.
+
     Raises:
         UserError: no task is in both folders, or fewer than two problems of a task have scores in both.
     """
-    tasks = [path.name for path in sorted(Path(first).glob("*.scores.jsonl")) if (Path(second) / path.name).is_file()]
-    if not tasks:
+    hashes, other_hashes = _hashes(first), _hashes(second)
+    found = {}
+    for task, digest in hashes.items():
+        equal = [other for other, value in other_hashes.items() if digest and value == digest and _plain(other) == _plain(task)]
+        if other := next(iter(equal), task if task in other_hashes else None):
+            found[task] = scores.difference(_by_problem(first, task), _by_problem(second, other))
+    if not found:
         raise UserError(f"{first} and {second} contain no result of the same task and k")
-    return {
-        task: scores.difference(_by_problem(first, task), _by_problem(second, task))
-        for task in (name.removesuffix(".scores.jsonl") for name in tasks)
-    }
+    return found
+
+
+def _hashes(folder: str | Path) -> dict[str, str]:
+    """Returns the names of the results in a folder, each with the hash of its settings (empty if unknown)."""
+    names = [path.name.removesuffix(".scores.jsonl") for path in sorted(Path(folder).glob("*.scores.jsonl"))]
+    known = {result.task: result.hash for result in results(folder)} if any(Path(folder).glob("*.result.json")) else {}
+    return {name: known.get(name, "") for name in names}
+
+
+def _plain(name: str) -> str:
+    """Returns the name of a result without the digest that `result.free_name` adds."""
+    return re.sub(r"(?<=_avg)(\d+)-[0-9a-f]{6}$", r"\1", name)
 
 
 def _by_problem(folder: str | Path, task: str) -> dict[str, list[float | None]]:

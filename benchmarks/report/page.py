@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from ... import disk
-from ...core import without_surrogates
+from ...core import message_text, without_surrogates
+from ...policies.store import check_episode
 from ..result import Result, results, scored
 from .compare import compare
 
@@ -41,10 +42,9 @@ def _write(folder: Path, found: list[Result]) -> Path:
 
 def _task(folder: Path, result: Result) -> dict[str, Any]:
     """Returns a task's data for `index.html`. Writes each problem into a file of its own."""
-    stem = result.task.rsplit("_avg", 1)[0]
-    sampled = folder / f"{stem}.samples.jsonl"
-    rows = disk.read_rows(sampled, _check)
-    texts = {(row["request"], row["sample"]): row["text"] for _, row in rows if "request" in row} if sampled.is_file() else {}
+    sampled = folder / (result.store or f"{result.task.rsplit('_avg', 1)[0]}.samples.jsonl")
+    rows = disk.read_rows(sampled, _check) if sampled.is_file() else ()
+    stored = {_key(row): row for _, row in rows if "settings" not in row}
     problems = []
     (folder / "page" / result.task).mkdir(parents=True)
     for number, row in enumerate(scored(folder, result.task)):
@@ -54,7 +54,8 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
             "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
             "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
             "samples": [
-                sample | {"text": texts.get((row["request"], index), "")} for index, sample in enumerate(row["samples"])
+                sample | {"text": _text(stored.get((row["request"], index)), len(row["prompt"]))}
+                for index, sample in enumerate(row["samples"])
             ],
         }
         name = f"{result.task}/{number}"
@@ -78,9 +79,26 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
 
 
 def _check(row: dict[str, Any]) -> None:
-    """Raises if a line of a store is neither its settings nor a sample."""
-    if "settings" not in row:
+    """Raises if a line of a store is neither its settings nor a sample nor an episode."""
+    if "messages" in row:
+        check_episode(row)
+    elif "settings" not in row:
         disk.check_types(row, request=str, sample=int, text=str)
+
+
+def _key(row: dict[str, Any]) -> tuple[str, int]:
+    """Returns the request and the number of a stored sample."""
+    return row["request"] if "request" in row else str(row["problem"]), row["sample"]
+
+
+def _text(row: dict[str, Any] | None, prompt: int) -> str:
+    """Returns the text of a stored sample; of an episode, its turns after the first `prompt` messages, each with its role."""
+    if row is None or "messages" not in row:
+        return row["text"] if row else ""
+    turns = row["messages"][prompt:]
+    if len(turns) == 1:
+        return message_text(turns[0])
+    return "\n\n".join(f"{turn['role']}: {message_text(turn)}" for turn in turns)
 
 
 def _json(value: object) -> str:

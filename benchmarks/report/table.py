@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from .. import catalogue
+from .. import catalogue, environment
 from ..result import Result
 from ..stats.scores import Difference
 from .compare import Comparison
@@ -17,6 +17,8 @@ def tasks() -> str:
         settings = catalogue.settings(name)
         source = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
         lines.append(f"{name:16} avg@{settings['repeats']}  {source}")
+    lines.append(f"{'env:ID':16} avg@{environment.SAMPLES}  a registered environment; `tenfold env list` lists them")
+    lines.append(f"{'FILE.yaml':16} avg@K  a task of your own, in a file")
     return "\n".join(lines)
 
 
@@ -34,9 +36,12 @@ def line(result: Result) -> str:
 
 def results(found: Sequence[Result]) -> Table:
     """Returns the table of all results of a run."""
-    table = Table(title="95% intervals of avg@k: over new problems, and over new samples of the same problems")
-    for column in ("task", "avg@k", "new problems", "new samples", "pass@k", "tokens", "trunc."):
-        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
+    table = Table(
+        title="95% intervals of avg@k: over new problems, and over new samples of the same problems", collapse_padding=True
+    )
+    table.add_column("task", overflow="fold")
+    for column in ("avg@k", "new problems", "new samples", "pass@k", "tokens", "trunc."):
+        table.add_column(column, justify="right", no_wrap=True)
     for result in found:
         score = result.score
         table.add_row(
@@ -58,6 +63,7 @@ def results(found: Sequence[Result]) -> Table:
 def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:
     """Returns the table of results before and after their samples were judged again."""
     table = Table("task", "before", "after", "settings", title="avg@k with its 95% interval over new problems")
+    table.columns[0].overflow = "fold"
     for before, after in changed:
         table.add_row(before.task, str(before.score), str(after.score), after.hash)
     return table
@@ -67,7 +73,8 @@ def compared(rows: Sequence[Comparison]) -> Table:
     """Returns the table of results and published scores."""
     table = Table(title="difference from published scores, with its 95% interval over new samples of the same problems")
     for column in ("task", "model", "here", "reported", "difference", "only noise?"):
-        table.add_column(column, justify="left" if column in ("task", "model") else "right", no_wrap=True)
+        left = column in ("task", "model")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column != "task", overflow="fold")
     for row in rows:
         table.add_row(
             row.task,
@@ -91,6 +98,7 @@ def paired(found: Mapping[str, Difference]) -> Table:
     columns = ("task", "problems", "difference", "new samples", "detectable")
     title = "paired difference, with 95% intervals over new problems and over new samples of the same problems"
     table = Table(*columns, title=title)
+    table.columns[0].overflow = "fold"
     for task, difference in found.items():
         table.add_row(
             task,

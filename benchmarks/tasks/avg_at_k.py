@@ -12,7 +12,8 @@ import datasets
 
 from tenfold import verifiers
 from tenfold.benchmarks.stats import scores
-from tenfold.core import Problem, Status, UserError, Verdict
+from tenfold.core import Message, Problem, Status, UserError, Verdict
+from tenfold.envs.check import gold_response
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import prompt_messages
 from tenfold.policies.store import VerdictRow, verdict_to_json
@@ -26,6 +27,7 @@ class Document(TypedDict):
     text: str
     """The prompt as JSON: a conversation."""
     verifier: str
+    """The verifier's declaration as JSON."""
 
 
 VerdictFields = VerdictRow
@@ -38,16 +40,72 @@ THREADS = 8
 
 
 def dataset(**metadata: Any) -> dict[str, datasets.Dataset]:
-    """Returns the documents of a task from its `metadata`: source of the problems, verifier and prompt template."""
+    """Returns the documents of a task from its `metadata`: problems, verifier, prompt template, few-shot examples."""
     verifier, template = (metadata.get(name, default) for name, default in DEFAULTS.items())
     rows: list[Document] = []
+    examples = few_shot(metadata)
     for problem in problem_sources.load(source(metadata)):
-        prompt = json.dumps(prompt_messages(problem, template, metadata.get("system")))
-        rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": prompt, "verifier": verifier})
+        prompt = json.dumps(prompt_of(problem, template, metadata.get("system"), examples, metadata.get("fewshot") or 0))
+        rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": prompt, "verifier": json.dumps(verifier)})
     return {"test": datasets.Dataset.from_list(rows)}
 
 
 DEFAULTS = {"verifier": "math", "template": "{prompt}"}
+
+
+Example = tuple[Message, Message]
+"""The turns of a few-shot example: the user's and the policy's."""
+
+
+def few_shot(metadata: Mapping[str, Any]) -> list[Example]:
+    """Returns the few-shot examples of a task, one more than each prompt gets; empty if its prompts get none.
+
+    A prompt leaves out an example that is its own problem (`prompt_of`).
+
+    Args:
+        metadata: `examples` is the URI of problems with solutions, or a list of {"prompt", "response"}. `fewshot` is the number
+            of examples in each prompt.
+
+    Raises:
+        UserError: there are too few examples, or an example has no response.
+    """
+    count, given = metadata.get("fewshot") or 0, metadata.get("examples") or []
+    if not count:
+        return []
+    template = metadata.get("template", DEFAULTS["template"])
+    found: list[Example] = []
+    if isinstance(given, str):
+        for problem in problem_sources.load(given)[: count + 1]:
+            solution = problem.meta.get("solution")
+            response = gold_response(problem) if solution is None else str(solution)
+            if response is None or len(problem.prompt) != 1:
+                raise UserError(f"{given}: {problem.id} is no few-shot example; use problems with one user turn and a solution")
+            found.append((prompt_messages(problem, template)[0], Message(role="assistant", content=response)))
+    else:
+        for example in given[: count + 1]:
+            prompt = template.replace("{prompt}", example["prompt"])
+            found.append((Message(role="user", content=prompt), Message(role="assistant", content=example["response"])))
+    if len(found) < count:
+        raise UserError(f"fewshot: there are only {len(found)} examples, got {count}; lower it, or add examples")
+    return found
+
+
+def prompt_of(
+    problem: Problem, template: str, system: str | None, examples: Sequence[Example] = (), fewshot: int = 0
+) -> list[Message]:
+    """Returns the prompt of a problem: system turn, few-shot examples, and the problem's turns.
+
+    Args:
+        problem: the problem.
+        template: text of the last user turn.
+        system: text of the system turn; None: none.
+        examples: the examples, from `few_shot`.
+        fewshot: number of examples to put before the problem. An example with the problem's own prompt is left out.
+    """
+    turns = list(prompt_messages(problem, template))
+    others = [example for example in examples if example[0]["content"] != turns[-1]["content"]][:fewshot]
+    head = [Message(role="system", content=system)] if system else []
+    return [*head, *(turn for example in others for turn in example), *turns]
 
 
 def source(metadata: Mapping[str, Any]) -> str:
@@ -89,7 +147,7 @@ def all_samples(responses: Iterable[list[str]], documents: object) -> list[list[
 
 def process_results(document: Document, results: list[list[str]]) -> dict[str, list[VerdictFields]]:
     """Judges the k responses in `results[0]`. Every metric gets the verdicts of all k."""
-    problem, verifier = Problem(**json.loads(document["problem"])), verifiers.load(document["verifier"])
+    problem, verifier = Problem(**json.loads(document["problem"])), verifiers.load(json.loads(document["verifier"]))
 
     def judge(response: str) -> Verdict:
         verdict = verifier(problem, response)

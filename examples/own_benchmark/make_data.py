@@ -1,4 +1,4 @@
-"""Writes `clock.jsonl`: a benchmark of 60 problems of adding hours on a clock."""
+"""Writes `clock.jsonl`: a benchmark of 60 different problems of adding hours on a clock."""
 
 import json
 import random
@@ -7,14 +7,13 @@ from pathlib import Path
 SIZE = 60
 
 
-def row(number: int, rng: random.Random) -> dict[str, str]:
+def row(number: int, now: int, hours: int) -> dict[str, str]:
     """Returns a problem with its gold answer."""
-    now, hours = rng.randint(1, 12), rng.randint(2, 40)
     question = f"A clock with 12 hours shows {now} o'clock. What hour does it show {hours} hours later?"
     return {"id": f"clock/{number}", "question": question, "answer": str((now + hours - 1) % 12 + 1)}
 
 
 if __name__ == "__main__":
-    rng = random.Random(0)
-    Path("clock.jsonl").write_text("".join(json.dumps(row(number, rng)) + "\n" for number in range(SIZE)))
+    pairs = random.Random(0).sample([(now, hours) for now in range(1, 13) for hours in range(2, 41)], SIZE)
+    Path("clock.jsonl").write_text("".join(json.dumps(row(number, *pair)) + "\n" for number, pair in enumerate(pairs)))
     print(f"clock.jsonl: {SIZE} problems")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TASK = "chain_sum_avg8"
+TASK = "clock_avg8"
 
 
 def show(folder: Path) -> None:

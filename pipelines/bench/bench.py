@@ -21,7 +21,11 @@ class Bench(Stage):
     compared_in_identity: ClassVar[frozenset[str]] = frozenset({"data"})
 
     kind: Literal["bench"]
-    tasks: list[str] = Field(min_length=1, description="names of benchmark tasks")
+    tasks: list[str] = Field(
+        min_length=1,
+        description="names of benchmark tasks; env:ID for a registered environment; FILE.yaml for a task of your own; "
+        '"trained" for the environments of all grpo stages of the recipe',
+    )
     limit: int | None = Field(None, ge=1, description="maximum number of problems per task; default: all")
     problems: str | None = Field(None, description="URI of problems; default: the task's own problems")
     data: str | None = Field(None, description="folder with the tasks' files; default: the Hugging Face hub")
@@ -33,14 +37,19 @@ class Bench(Stage):
     max_tokens: int | None = Field(None, ge=1, description="longest sample, in tokens; default: the task's own")
     judge: str | None = Field(None, description="URI of the policy that is the judge, for tasks that need one")
     baseline: str | None = Field(None, description="files with a baseline's answers for Arena-Hard, separated by commas")
+    system: str | None = Field(None, description="system turn before the prompts; default: the task's own")
+    fewshot: int | None = Field(None, ge=0, description="few-shot examples before each problem; default: the task's own")
+    max_turns: int | None = Field(
+        None, ge=1, description="limit of the policy's turns in an episode of an environment; default: 16"
+    )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
         """Checks that each task exists and that its problems can be loaded."""
-        from ...benchmarks import evaluate
+        from ...benchmarks.task import check
 
         for task in self.tasks:
-            evaluate.check(task, self.options(seed=0))
+            check(task, self.options(seed=0))
 
     def identity(self) -> dict[str, str]:
         """Returns the digests of the tasks' problems, prompts and verifiers, and of the judge."""
@@ -51,9 +60,10 @@ class Bench(Stage):
 
     def cost(self) -> CostEstimate:
         """Returns the cost if each sample has the largest length. It leaves out lm-eval's tasks, whose sizes are unknown."""
-        from ...benchmarks import catalogue, evaluate
+        from ...benchmarks import catalogue
+        from ...benchmarks.task import sampling_cost
 
-        sizes = [evaluate.sampling_cost(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
+        sizes = [sampling_cost(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
         return CostEstimate(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
 
     def options(self, seed: int) -> "Options":
@@ -78,10 +88,13 @@ class Bench(Stage):
                 folder=context.folder,
                 progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
             )
-            scores[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash}
+            scores[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash, "cautions": result.cautions}
         page.write(context.folder)
         return {"scores": scores}
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the score of each task."""
-        return "; ".join(f"{task}: {scoreboard.scored(score)}" for task, score in metrics["scores"].items())
+        return "; ".join(
+            f"{task}: {scoreboard.scored(score)}" + "".join(f" (caution: {caution})" for caution in score.get("cautions", ()))
+            for task, score in metrics["scores"].items()
+        )

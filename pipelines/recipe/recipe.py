@@ -25,7 +25,7 @@ from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
 from ..stages import KINDS, AnyStage
-from . import changes, references, repeat
+from . import changes, references, repeat, trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -72,6 +72,11 @@ class Recipe(BaseModel):
     def seed_of(self, stage: Stage) -> int:
         """Returns the stage's own seed, else the recipe's."""
         return self.seed if stage.seed is None else stage.seed
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _with_trained(cls, stages: Any) -> Any:
+        return trained.with_environments(stages)
 
     @field_validator("cluster", mode="before")
     @classmethod

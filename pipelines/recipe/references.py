@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_ENVIRONMENT = re.compile(r"env:([^?]*?)(?:_avg\d+)?(?:\?.*)?")
+"""The name of a benchmark task that is an environment (`benchmarks/environment.py`)."""
 _REFERENCE = re.compile(r"\{stage:([^{}]*)\}")
 
 
@@ -28,6 +30,7 @@ def environments(value: object, registered: Mapping[str, object]) -> set[str]:
         registered: the recipe's registrations, by id.
     """
     if isinstance(value, str):
+        value = _id_in(value)
         inner = {key: kept for key, kept in registered.items() if key != value}
         return {value} | environments(registered[value], inner) if value in registered else set()
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -42,8 +45,15 @@ def stages_named_in(value: object, environments: Mapping[str, object]) -> set[st
         environments: the recipe's registrations, by id.
     """
     if isinstance(value, str):
-        inner = {key: kept for key, kept in environments.items() if key != value}
-        further = stages_named_in(environments[value], inner) if value in environments else set()
+        id = _id_in(value)
+        inner = {key: kept for key, kept in environments.items() if key != id}
+        further = stages_named_in(environments[id], inner) if id in environments else set()
         return {reference[1] for reference in _REFERENCE.finditer(value)} | further
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     return set().union(*(stages_named_in(item, environments) for item in items))
+
+
+def _id_in(text: str) -> str:
+    """Returns the environment id in the name of a benchmark task (env:ID), else the text."""
+    found = _ENVIRONMENT.fullmatch(text)
+    return found[1] if found else text

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,23 @@ def rows_of(folder: Path, task: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{task}.scores.jsonl").read_text().splitlines()]
 
 
-def samples_of(folder: Path, task: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / f"{task}.samples.jsonl").read_text().splitlines()][1:]
+def store_of(folder: Path) -> Path:
+    """The only file of samples in a folder."""
+    (path,) = folder.glob("*.samples.jsonl")
+    return path
+
+
+def samples_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in store_of(folder).read_text().splitlines()][1:]
 
 
 @pytest.mark.parametrize("task", MATH)
 def test_a_task_generates_k_different_samples_and_judges_all_of_them(task: str, problems: str, tmp_path: Path) -> None:
     result = evaluate.run_task(task, ScriptedPolicy(guess), Options(problems=problems), folder=tmp_path)
     k = catalogue.settings(task)["repeats"]
-    rows, samples = rows_of(tmp_path, result.task), samples_of(tmp_path, task)
-    assert (result.task, result.score.problems, result.score.samples) == (f"{task}_avg{k}", 6, k)
+    rows, samples = rows_of(tmp_path, result.task), samples_of(tmp_path)
+    assert re.fullmatch(rf"{task}-own-[0-9a-f]{{6}}_avg{k}", result.task)
+    assert (result.score.problems, result.score.samples) == (6, k)
     assert len({(sample["request"], sample["text"]) for sample in samples}) == len(samples) == 6 * k
     assert result.score.mean == pytest.approx(sum(sample["score"] for row in rows for sample in row["samples"]) / (6 * k))
     assert result.settings["sampling"]["temperature"] == 0.6
@@ -84,7 +92,7 @@ def test_a_stopped_benchmark_resumes_with_the_same_result(problems: str, tmp_pat
     resumed = Stops(guess)
     assert run(resumed, "stopped") == whole
     assert resumed.calls == 1
-    assert (tmp_path / "stopped/gsm8k.samples.jsonl").read_text() == (tmp_path / "whole/gsm8k.samples.jsonl").read_text()
+    assert store_of(tmp_path / "stopped").read_text() == store_of(tmp_path / "whole").read_text()
 
 
 def test_a_server_failure_loses_no_problem_whose_samples_are_complete(problems: str, tmp_path: Path) -> None:
@@ -102,10 +110,10 @@ def test_a_server_failure_loses_no_problem_whose_samples_are_complete(problems: 
     policy = Fails(guess)
     with pytest.raises(UserError, match="the server stopped"):
         evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
-    assert len(samples_of(tmp_path, "gsm8k")) == 5 * 8
+    assert len(samples_of(tmp_path)) == 5 * 8
     policy.failing = False
     evaluate.run_task("gsm8k", policy, Options(problems=problems), folder=tmp_path)
-    assert len(samples_of(tmp_path, "gsm8k")) == 6 * 8
+    assert len(samples_of(tmp_path)) == 6 * 8
 
 
 def test_a_result_has_its_settings_and_their_hash(problems: str, tmp_path: Path) -> None:
@@ -156,7 +164,7 @@ def test_stored_samples_are_judged_again_without_a_policy(
     [(old, new)] = rescore.rescore(tmp_path)
     assert (old.score.mean, new.score.mean) == (before.score.mean, 1)
     assert results(tmp_path) == [new]
-    (tmp_path / "gsm8k.samples.jsonl").write_text("".join((tmp_path / "gsm8k.samples.jsonl").read_text().splitlines(True)[:-4]))
+    store_of(tmp_path).write_text("".join(store_of(tmp_path).read_text().splitlines(True)[:-4]))
     with pytest.raises(UserError, match="not stored"):
         rescore.rescore(tmp_path)
 
@@ -177,7 +185,7 @@ def test_rescore_runs_code_that_results_name_only_with_trust(problems: str, tmp_
 def test_samples_are_stored_with_their_finish_reason(problems: str, tmp_path: Path) -> None:
     options = Options(problems=problems, limit=2, seed=3)
     evaluate.run_task("gsm8k", ScriptedPolicy(guess), options, folder=tmp_path, store_settings={"policy": "guess"})
-    settings, *samples = [json.loads(line) for line in (tmp_path / "gsm8k.samples.jsonl").read_text().splitlines()]
+    settings, *samples = [json.loads(line) for line in store_of(tmp_path).read_text().splitlines()]
     assert settings == {"settings": {"policy": "guess", "seed": 3}}
     assert len(samples) == 16
     assert {"text", "finish_reason", "tokens", "request", "sample"} == set(samples[0])

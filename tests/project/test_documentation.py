@@ -4,7 +4,7 @@ A page is followed from top to bottom in an empty folder, as a reader would foll
 
     python              blocks run in one namespace; a `text` block directly after one contains its expected output
     python title="F"    and json, jsonl, yaml, toml, text: the block is written to the file F
-    yaml                a recipe: checked as `tenfold run FILE --dry-run` does it; or a cluster, or the settings of one stage
+    yaml                a recipe: checked as `tenfold run FILE --dry-run` does it; or a cluster, one stage, or a task file
     bash                each command is run; `make X` and `pip install 'tenfold[X]'` are only looked up, because they install
     console             `$ command`, followed by its output
 
@@ -36,6 +36,7 @@ import yaml
 
 from tenfold import cli
 from tenfold.benchmarks import catalogue
+from tenfold.benchmarks.task_file import TaskFile
 from tenfold.core import UserError
 from tenfold.envs import built_in
 from tenfold.pipelines.cluster import Cluster
@@ -44,7 +45,9 @@ from tenfold.pipelines.stage import Stage
 from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "env list", "env check", "env show", "env play", "rollout", "show", "bench", "synthesize", "verify")
+COMMANDS = (
+    *("run", "env list", "env check", "env show", "env play", "rollout", "show", "bench", "task check", "synthesize", "verify"),
+)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCK = re.compile(
@@ -158,7 +161,7 @@ def run(command: str) -> str:
 
 
 def settings(block: Block, place: Path, runs: bool) -> None:
-    """Checks a YAML block: a recipe, a cluster or a stage."""
+    """Checks a YAML block: a recipe, a cluster, a stage or a task file."""
     content = yaml.safe_load(block.text)
     if isinstance(content, list):
         content = {"stages": content}
@@ -174,10 +177,12 @@ def settings(block: Block, place: Path, runs: bool) -> None:
             run(f"tenfold run {file.name} --dry-run")
     elif "kind" in content:
         KINDS[content["kind"]].model_validate(content)
+    elif content.keys() <= TaskFile.model_fields.keys():
+        TaskFile.model_validate(content)
     elif content.keys() <= Cluster.model_fields.keys():
         Cluster.model_validate(content)
     else:
-        pytest.fail(f"{block}: neither a recipe nor a cluster nor a stage; mark it `skip`")
+        pytest.fail(f"{block}: neither a recipe nor a cluster nor a stage nor a task file; mark it `skip`")
 
 
 def follow(page: Path, slow: bool) -> None:

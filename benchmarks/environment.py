@@ -1,0 +1,286 @@
+"""A registered environment as a benchmark task: plays k episodes of each problem that the environment holds out from training.
+
+The episodes are those of `policies/rollout.py`: several turns and tools included, with the same seeds. Their file is continued
+only while the inputs of the reward are unchanged (`envs/identity.py`).
+"""
+
+import contextlib
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from ..core import Episode, Message, Policy, Problem, Sampling, UserError
+from ..envs import held_out, identity, registry
+from ..policies import rollout as playing
+from ..policies.store import verdict_to_json
+from . import environment_name, voting
+from .catalogue import TaskRequest
+from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
+
+SAMPLES, TEMPERATURE, TOP_P, MAX_TOKENS = 8, 0.6, 0.95, 65536
+"""Defaults, as for our tasks (`tasks/_avg_at_k.yaml`)."""
+CAUTION = "no held-out problems are known, so these may be training problems; register the environment with held_out=URI"
+_NOT_HASHED = ("problems", "baseline")
+"""Settings with the location of data, which `Result.hash` does not cover."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentTask:
+    """An environment with the options of a run."""
+
+    id: str
+    """As in the name of the task, "module:id" included."""
+    name: str
+    """Start of the names of its files: env_lab_Units-v0."""
+    options: dict[str, Any]
+    """Keyword arguments of the environment that the user has chosen."""
+    arguments: dict[str, Any]
+    """All keyword arguments, with those that select the held-out problems."""
+    is_held_out: bool
+    """False if the problems may be training problems."""
+    own: str | None
+    """"problems" if the user has named other problems than the registration, else None."""
+    samples: int
+    sampling: Sampling
+    max_turns: int
+    limit: int | None
+
+    def make(self) -> playing.Environment:
+        """Returns a new environment with the problems of the benchmark.
+
+        Raises:
+            UserError: the environment cannot be created; for held-out problems the message says how to name others.
+        """
+        try:
+            return registry.make(self.id, **self.arguments)
+        except UserError as error:
+            if not self.is_held_out or "problems" in self.options:
+                raise
+            raise UserError(f"{error} (held-out problems of {self.id}; register it with held_out=URI to name others)") from None
+
+    def problem_count(self) -> int:
+        """Returns the number of problems that are played.
+
+        Raises:
+            UserError: the environment does not report its number of problems, and there is no limit.
+        """
+        environment = self.make()
+        with contextlib.closing(environment):
+            count = playing.count_problems(environment)
+        if count is None and self.limit is None:
+            raise UserError(f"{self.id} does not report its number of problems; set --limit")
+        return min(number for number in (count, self.limit) if number is not None)
+
+
+def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | None = None) -> EnvironmentTask:
+    """Returns the environment that a task names, with the options of a run.
+
+    Args:
+        request: the task, "env:ID" or "env:ID?NAME=VALUE".
+        options: options of the benchmark run.
+        chosen: further keyword arguments of the environment.
+
+    Raises:
+        UserError: there is no such environment, or it cannot have these options.
+    """
+    id, named = environment_name.parse(request.task)
+    chosen = named | dict(chosen or {})
+    if options.fewshot:
+        raise UserError(f"{request.task}: an environment has no few-shot examples; omit --fewshot")
+    if options.system is not None:
+        chosen["system"] = options.system
+    if options.problems is not None:
+        chosen["problems"] = options.problems
+    spec = registry.find(id)
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", f"env_{spec.id}")
+    own = None
+    if isinstance(problems := chosen.get("problems"), str) and problems not in (
+        registry.held_out_of(spec.id),
+        spec.kwargs.get("problems"),
+    ):
+        own = "problems"
+        name += f"-own-{identity.of_problems(problems)[:6]}"
+    samples = next(number for number in (options.samples, request.samples, SAMPLES) if number is not None)
+    if samples < 1:
+        raise UserError(f"{request.name}: expected at least one sample per problem, got {samples}")
+    sampling = Sampling(
+        TEMPERATURE if options.temperature is None else options.temperature,
+        TOP_P if options.top_p is None else options.top_p,
+        options.max_tokens or MAX_TOKENS,
+        options.seed,
+    )
+    arguments, is_held_out = held_out.held_out_arguments(id, chosen)
+    max_turns = options.max_turns or playing.MAX_TURNS
+    return EnvironmentTask(id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit)
+
+
+def evaluate(
+    request: TaskRequest,
+    policy: Policy,
+    options: Options,
+    *,
+    store_settings: Mapping[str, object] | None = None,
+    folder: str | Path | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Result:
+    """Measures a policy on an environment.
+
+    Args:
+        request: the task, "env:ID".
+        policy: the policy to measure.
+        options: see `evaluate.evaluate`.
+        store_settings, folder, progress: see `evaluate.evaluate`.
+
+    Raises:
+        UserError: there is no such environment, its problems cannot be loaded, or the stored episodes were played in another
+            environment.
+    """
+    task = find(request, options)
+    task.problem_count()
+    chosen = {"options": task.options, **dataclasses.asdict(task.sampling), "max_turns": task.max_turns}
+    store = free_store(folder, task.name, chosen, store_settings)
+    rewards = {"options": task.options, "rewards": identity.of_environment(task.id, task.arguments)}
+    played = playing.play(
+        task.make,
+        policy,
+        task.samples,
+        problems=task.limit,
+        sampling=task.sampling,
+        max_turns=task.max_turns,
+        store=store,
+        store_settings={**(store_settings or {}), **rewards},
+        progress=progress,
+    )
+    return scored(task, played, store, store_settings=store_settings, folder=folder)
+
+
+def scored(
+    task: EnvironmentTask,
+    played: Mapping[int, Sequence[Episode]],
+    store: Path | None,
+    *,
+    store_settings: Mapping[str, object] | None,
+    folder: str | Path | None,
+    name: str | None = None,
+) -> Result:
+    """Returns the result of played episodes, and saves it if there is a folder.
+
+    Args:
+        task: the environment with the options of the run.
+        played: the episodes of each problem, by its index.
+        store: file of the episodes.
+        store_settings: facts about the policy, for the settings of the result.
+        folder: folder of the results.
+        name: name of the result; default: the first that is free.
+    """
+    environment = task.make()
+    with contextlib.closing(environment):
+        rows = [_row(environment, index, episodes) for index, episodes in played.items()]
+    found = identity.of_environment(task.id, task.arguments)
+    spec = registry.find(task.id)
+    problems = task.arguments.get("problems", spec.kwargs.get("problems"))
+    verifier = spec.kwargs.get("verifier") or found.get("verifier") or str(spec.entry_point)
+    settings: dict[str, Any] = {
+        "task": f"{environment_name.PREFIX}{task.id}",
+        "own": task.own,
+        "version": None,
+        "problems": problems if isinstance(problems, str) else None,
+        "held_out": task.is_held_out,
+        "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
+        "number": len(rows),
+        "verifier": verifier if isinstance(verifier, str | dict | list) else str(found.get("verifier", verifier)),
+        "template": task.arguments.get("template", spec.kwargs.get("template")),
+        "system": task.arguments.get("system", spec.kwargs.get("system")),
+        "options": task.options,
+        "max_turns": task.max_turns,
+        "samples": task.samples,
+        "sampling": {
+            "do_sample": task.sampling.temperature > 0,
+            "temperature": task.sampling.temperature,
+            "top_p": task.sampling.top_p,
+            "max_gen_toks": task.sampling.max_tokens,
+        },
+        "stop": [],
+        "seed": task.sampling.seed,
+        "judge": None,
+        "baseline": None,
+        "baseline_hash": None,
+        "identity": found,
+        "versions": identity.versions(),
+    }
+    hashed = {key: value for key, value in settings.items() if key not in _NOT_HASHED}
+    hashed["identity"] = {key: value for key, value in found.items() if key.rpartition(" ")[2] not in _NOT_HASHED}
+    settings |= store_settings or {}
+    plain = f"{task.name}_avg{task.samples}"
+    result = result_of(
+        name or free_name(folder, plain, settings),
+        rows,
+        settings,
+        hashed=hashed,
+        figures=voting.majority(verifier, rows, functools.partial(_last_turn, played)),
+        store=store.name if store else "",
+        cautions=[] if task.is_held_out else [CAUTION],
+    )
+    if folder:
+        save(Path(folder), result, rows)
+    return result
+
+
+def _row(environment: playing.Environment, index: int, episodes: Sequence[Episode]) -> ScoredProblem:
+    """Returns a problem with the verdicts on its episodes.
+
+    Raises:
+        UserError: a reward is not in 0..1.
+    """
+    problem = _problem(environment, index)
+    return {
+        "problem": episodes[0].problem_id,
+        "prompt": _prompt(environment, index, episodes[0]),
+        "gold": problem.answer if problem else None,
+        "meta": problem.meta if problem else {},
+        "request": str(index),
+        "samples": [_sample(episode) for episode in episodes],
+    }
+
+
+def _sample(episode: Episode) -> ScoredSample:
+    score = episode.verdict.score
+    if score is not None and not 0 <= score <= 1:
+        raise UserError(
+            f"problem {episode.problem_id}: the reward {score:g} is not between 0 and 1, as avg@k needs; scale the rewards of "
+            "the environment"
+        )
+    sample = {**verdict_to_json(episode.verdict), "tokens": episode.tokens, "finish_reason": episode.finish_reason}
+    return cast(ScoredSample, sample)
+
+
+def _prompt(environment: playing.Environment, index: int, episode: Episode) -> Sequence[Message]:
+    """Returns the prompt of a problem; the messages of an episode if the environment raises an error."""
+    try:
+        text, info = environment.reset(seed=index, options={"problem": index})
+        return playing.prompt_messages_of(text, cast(Any, info))
+    except UserError:
+        raise
+    except Exception:  # an environment of the user
+        return episode.messages
+
+
+def _problem(environment: playing.Environment, index: int) -> Problem | None:
+    """Returns a problem of an environment, or None if the environment has no list of `Problem`."""
+    listed: Any = getattr(environment.unwrapped, "problems", None)
+    try:
+        found = listed[index]
+        while not isinstance(found, Problem):  # in a mixture: an environment, and the problem's index in it
+            part, own = found
+            found = part.unwrapped.problems[own]
+    except Exception:
+        return None
+    return found
+
+
+def _last_turn(played: Mapping[int, Sequence[Episode]], row: ScoredProblem, number: int) -> str:
+    messages = played[int(row["request"])][number].messages
+    return messages[-1]["content"] if messages else ""

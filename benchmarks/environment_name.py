@@ -1,0 +1,32 @@
+"""Names of benchmark tasks that are environments: env:ID, with keyword arguments as in env:ID?NAME=VALUE."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+PREFIX = "env:"
+
+
+def with_options(name: str, options: Mapping[str, object]) -> str:
+    """Returns the name with further keyword arguments of the environment. A value that is no text is written as JSON."""
+    query = urlencode({key: value if _is_plain(value) else json.dumps(value) for key, value in options.items()})
+    return f"{name}{'&' if '?' in name else '?'}{query}" if query else name
+
+
+def parse(name: str) -> tuple[str, dict[str, Any]]:
+    """Returns the environment id and the keyword arguments. A value that is JSON is decoded."""
+    id, _, query = name.removeprefix(PREFIX).partition("?")
+    return id, {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
+
+
+def _value(text: str) -> Any:
+    with contextlib.suppress(json.JSONDecodeError):
+        return json.loads(text)
+    return text
+
+
+def _is_plain(value: object) -> bool:
+    """True for a text that is read back as the same text."""
+    return isinstance(value, str) and _value(value) == value

@@ -1,0 +1,154 @@
+"""A benchmark task with the options of a run applied, and checks of tasks before they run."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import UserError
+from ..envs import identity as environments
+from . import catalogue, environment, environment_name
+from .catalogue import TaskRequest
+from .result import Options, Result
+from .tasks import avg_at_k
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One of our tasks or a task file, with the options of a run."""
+
+    name: str
+    """Start of the names of its files: gsm8k, gsm8k-own-1a2b3c (with problems of the user), or the name of a task file."""
+    lm_eval: str
+    """Name of lm-eval's task: gsm8k, or `catalogue.OWN` for a task file."""
+    metadata: dict[str, Any]
+    samples: int
+    """Samples per problem, k."""
+    generation: dict[str, Any]
+    """lm-eval's `generation_kwargs`."""
+    own: str | None = None
+    """"problems" if the problems are the user's, "file" for a task file, else None. Only then published scores apply."""
+
+
+def resolve(request: TaskRequest, options: Options) -> Task:
+    """Returns a task with the options applied.
+
+    Raises:
+        UserError: there is no such task file, the problems cannot be read, or the task cannot have these options.
+    """
+    settings = catalogue.settings(request.task)
+    metadata = settings["metadata"] | overrides(options)
+    generation = dict(settings["generation_kwargs"])
+    chosen = {"temperature": options.temperature, "top_p": options.top_p, "max_gen_toks": options.max_tokens}
+    generation |= {name: value for name, value in chosen.items() if value is not None}
+    if options.temperature is not None:
+        generation["do_sample"] = options.temperature > 0
+    samples = next(number for number in (options.samples, request.samples, settings["repeats"]) if number is not None)
+    if samples < 1:
+        raise UserError(f"{request.name}: expected at least one sample per problem, got {samples}")
+    if metadata.get("fewshot") and not metadata.get("examples"):
+        raise UserError(
+            f"{request.task} has no few-shot examples; omit --fewshot, or list examples in a file of your own (--task FILE)"
+        )
+    is_file = request.task not in catalogue.names()
+    own = "file" if is_file else None
+    name = settings["task"] if is_file else request.task
+    if options.problems is not None and options.problems != settings["metadata"].get("problems"):
+        own = own or "problems"
+        name += f"-own-{environments.of_problems(options.problems)[:6]}"
+    return Task(name, catalogue.OWN if is_file else request.task, metadata, samples, generation, own)
+
+
+def stored(result: Result) -> Task:
+    """Returns the task of a stored result, with the result's own settings.
+
+    Raises:
+        KeyError, TypeError: the settings are incomplete.
+    """
+    settings = result.settings
+    sampling = settings["sampling"] | {"until": settings["stop"]}
+    if settings.get("own") == "file":
+        return Task(settings["task"], catalogue.OWN, settings["definition"], settings["samples"], sampling, "file")
+    changed = {name: settings[name] for name in ("problems", "system", "fewshot") if settings.get(name) is not None}
+    metadata = catalogue.settings(settings["task"])["metadata"] | changed
+    return Task(settings["task"], settings["task"], metadata, settings["samples"], sampling, settings.get("own"))
+
+
+def overrides(options: Options) -> dict[str, Any]:
+    """Returns the options that replace entries of a task's `metadata`."""
+    values = {
+        "problems": options.problems,
+        "data": None if options.problems else options.data,
+        "system": options.system,
+        "fewshot": options.fewshot,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def check(task: str, options: Options) -> None:
+    """Checks that a task exists and that its problems can be loaded.
+
+    Raises:
+        UserError: the check fails.
+    """
+    from ..envs.problems import sources
+
+    for request in catalogue.expand([task]):
+        if request.is_environment:
+            environment.find(request, options).make().close()
+        elif request.is_lm_eval:
+            if options.system is not None:
+                raise UserError(f"{request.name}: lm-eval's tasks have their own prompts; omit --system")
+        else:
+            metadata = resolve(request, options).metadata
+            sources.load(avg_at_k.source(metadata))
+            avg_at_k.few_shot(metadata)
+
+
+def sampling_cost(task: str, options: Options) -> tuple[int, int]:
+    """Returns a task's number of samples and its limit of tokens per sample. Both are 0 for lm-eval's own tasks, because their
+    number of problems is unknown until they are loaded."""
+    from ..envs.problems import sources
+
+    request = catalogue.expand([task])[0]
+    if request.is_lm_eval:
+        return 0, 0
+    if request.is_environment:
+        found = environment.find(request, options)
+        return found.problem_count() * found.samples, found.sampling.max_tokens
+    resolved = resolve(request, options)
+    problems = len(sources.load(avg_at_k.source(resolved.metadata)))
+    return min(problems, options.limit or problems) * resolved.samples, resolved.generation["max_gen_toks"]
+
+
+def not_runnable(requests: Sequence[TaskRequest], options: Options) -> dict[str, str]:
+    """Returns the tasks that cannot run, with the reason: the judge, the baseline or the data are missing.
+
+    Raises:
+        UserError: there is only one task, and its data are missing.
+    """
+    reasons = {}
+    for request in requests:
+        if reason := missing(request.task, options):
+            reasons[request.name] = reason
+            continue
+        try:
+            check(request.name, options)
+        except UserError as error:
+            if len(requests) == 1:
+                raise
+            reasons[request.name] = str(error)
+    return reasons
+
+
+def missing(task: str, options: Options) -> str | None:
+    """Returns which option a judged task still needs; None if none is missing."""
+    if task.startswith((catalogue.LM_EVAL, environment_name.PREFIX)):
+        return None
+    metadata = catalogue.settings(task)["metadata"]
+    if "judged" not in metadata:
+        return None
+    if not options.judge:
+        return "it needs a judge; name one with --judge"
+    if metadata.get("baseline") and not options.baseline:
+        return "it needs a baseline's answers; name their files with --baseline"
+    return None

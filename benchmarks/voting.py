@@ -1,0 +1,51 @@
+"""maj@k: the mean score of each problem's most frequent answer."""
+
+from collections.abc import Callable, Sequence
+
+from ..verifiers.answers import ParseError, final_answer, readings_of
+from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
+from ..verifiers.budget import SECONDS, OutOfTime, limit
+from .result import ScoredProblem
+from .stats import scores
+
+VOTING = ("math", "choice", "science")
+"""Verifiers of final answers, for which maj@k is defined."""
+
+
+def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[[ScoredProblem, int], str]) -> dict[str, float]:
+    """Returns maj@k under its name; empty for programs, calls and single samples, and if no sample has a score.
+
+    All correct answers count as equal. Incorrect answers are equal if their values or their texts are equal.
+
+    Args:
+        verifier: name of the verifier.
+        rows: problems with the verdicts on their samples.
+        text_of: returns the text of a problem's sample that is judged.
+    """
+    samples = max(len(row["samples"]) for row in rows)
+    if verifier not in VOTING or samples == 1:
+        return {}
+    if all(sample["score"] is None for row in rows for sample in row["samples"]):
+        return {}
+    votes = [
+        [(_vote(text_of(row, number), sample["score"]), sample["score"]) for number, sample in enumerate(row["samples"])]
+        for row in rows
+    ]
+    return {f"maj@{samples}": scores.maj_at_k(votes)}
+
+
+def _vote(text: str, score: float | None) -> str | None:
+    """Returns a text that is equal for samples with equal answers; None if the sample has no answer."""
+    answer = final_answer(text)
+    if answer is None or score is None:
+        return None
+    if score == 1:
+        return "correct"
+    try:
+        with limit(SECONDS):
+            node = readings_of(answer)[0]
+            number = exact(node)
+    except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):
+        return answer
+    # In hexadecimal, because Python does not write numbers of more than 4,300 decimal digits, such as 5e9000.
+    return repr(node) if number is None else f"{number.numerator:x}/{number.denominator:x}"
