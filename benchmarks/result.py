@@ -203,11 +203,20 @@ def result_of(
         hash=settings_hash(hashed),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
         tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
-        figures=dict(figures or {}),
+        figures=dict(figures or {}) | _part_scores(sampled),
         refused=sum(sample["method"] == "refused" for sample in sampled),
         store=store,
         cautions=list(cautions),
     )
+
+
+def _part_scores(samples: Sequence[ScoredSample]) -> dict[str, float]:
+    """Returns the mean score of each part of a reward, by "part NAME"; empty for a reward without parts."""
+    scores: dict[str, list[float]] = {}
+    for part in (part for sample in samples for part in sample.get("parts", ())):
+        if part["score"] is not None:
+            scores.setdefault(f"part {part['name']}", []).append(part["score"])
+    return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
 CHOSEN = (

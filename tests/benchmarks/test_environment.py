@@ -29,6 +29,8 @@ from tenfold.envs.text import Text
 
 tenfold.register("lab/Sums-v0", problems="jsonl:train.jsonl", held_out="jsonl:test.jsonl", template="Sum: {prompt}")
 tenfold.register("lab/All-v0", problems="jsonl:train.jsonl")
+parts = ["math", {"name": "length", "weight": 0.5, "free": 0, "limit": 2}]
+tenfold.register("lab/Parts-v0", problems="jsonl:train.jsonl", held_out="jsonl:test.jsonl", verifier=parts)
 
 
 class Guess(gymnasium.Env):
@@ -89,6 +91,13 @@ def guess(conversation: Conversation, seed: int) -> str:
 
 def measure(task: str, policy: ScriptedPolicy | None = None, **options: Any) -> Result:
     return evaluate.evaluate(task, policy or ScriptedPolicy("4"), **options)
+
+
+def test_a_result_has_the_mean_score_of_each_part_of_the_reward(units: Path) -> None:
+    result = measure("env:lab_sums:lab/Parts-v0", samples=2, folder="b")
+    assert result.figures == {"part math": 0.1, "part length": 0.5}  # "4" is right on one of ten problems, and one character
+    assert result.score.mean == pytest.approx((0.1 + 0.5 * 0.5) / 1.5)
+    assert rows_of(units / "b", result.task)[0]["samples"][0]["parts"][1]["name"] == "length"
 
 
 def test_an_environment_is_measured_on_its_held_out_problems_with_its_template(units: Path) -> None:
