@@ -2,12 +2,14 @@
 
 from typing import TypedDict
 
+from .reasoning_gym_names import NAMES, SIZES
+
 
 class Declaration(TypedDict, total=False):
     """Arguments of `registry.register`."""
 
     problems: str
-    verifier: str
+    verifier: str | dict[str, object]
     template: str
     entry_point: str
     environment: str
@@ -56,6 +58,29 @@ TOOLS: dict[str, Declaration] = {
 INSTRUCTIONS: dict[str, Declaration] = {
     "tenfold/IFEval-v0": {"problems": "hf:google/IFEval?split=train", "verifier": "instructions"},
 }
+GAMES: dict[str, Declaration] = {
+    "tenfold/GuessNumber-v0": {
+        "entry_point": "tenfold.envs.games.guess_number:GuessNumber",
+        "problems": "generate:tenfold.envs.games.guess_number:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/Mastermind-v0": {
+        "entry_point": "tenfold.envs.games.mastermind:Mastermind",
+        "problems": "generate:tenfold.envs.games.mastermind:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/TwentyQuestions-v0": {
+        "entry_point": "tenfold.envs.games.twenty_questions:TwentyQuestions",
+        "problems": "generate:tenfold.envs.games.twenty_questions:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/Hangman-v0": {
+        "entry_point": "tenfold.envs.games.hangman:Hangman",
+        "problems": "generate:tenfold.envs.games.hangman:problems?part=train&size=250&seed=0",
+    },
+    "tenfold/Nim-v0": {
+        "entry_point": "tenfold.envs.games.nim:Nim",
+        "problems": "generate:tenfold.envs.games.nim:problems?part=train&size=200&seed=0",
+    },
+}
+"""Games of several turns."""
 TOY: dict[str, Declaration] = {
     "tenfold/ChainSum-v0": {
         "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=3&max_terms=4&min_digits=1&max_digits=1",
@@ -72,4 +97,27 @@ TOY: dict[str, Declaration] = {
 }
 """For tests, examples and the quickstart. A model of a million parameters learns them on a laptop."""
 
-ENVIRONMENTS = MATHEMATICS | SCIENCE | CODING | TOOLS | INSTRUCTIONS | TOY
+REASONING_GYM_PREFIX = "tenfold/RG-"
+REASONING_GYM: dict[str, Declaration] = {
+    f"{REASONING_GYM_PREFIX}{name}-v0": {
+        "problems": f"reasoning_gym:{name}?part=train&size={SIZES.get(name, 200)}&seed=0",
+        "verifier": "reasoning_gym",
+        "template": "{prompt}\n\nReason step by step and put the final answer between <answer> and </answer>.",
+    }
+    for name in NAMES
+}
+"""One environment for each generator of reasoning-gym."""
+
+GROUPS = {
+    "mathematics": MATHEMATICS,
+    "science": SCIENCE,
+    "coding": CODING,
+    "tools": TOOLS,
+    "instructions": INSTRUCTIONS,
+    "games": GAMES,
+    "toy": TOY,
+    "reasoning-gym": REASONING_GYM,
+}
+"""The environments in groups, as `tenfold env list` shows them."""
+ENVIRONMENTS = {id: declaration for group in GROUPS.values() for id, declaration in group.items()}
+"""All built-in environments."""

@@ -1,16 +1,18 @@
-"""Checks of an environment: Gymnasium's own checker, and a check that gold answers score 1."""
+"""Checks of an environment: Gymnasium's own checker, and a check that gold answers and gold moves score 1."""
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from gymnasium.utils.env_checker import check_env
 
 from ..core import Problem, Status, UserError
 from . import registry
+from .games.game import TextGame
 from .text import TextEnv
 
 GOLD_CHECKED = 100
-"""Number of problems, from the first, whose gold answer is checked. Our choice."""
+"""Number of problems, from the first, whose gold answer or gold moves are checked. Our choice."""
 
 
 def check(id: str, options: Mapping[str, object] | None = None) -> None:
@@ -26,6 +28,8 @@ def check(id: str, options: Mapping[str, object] | None = None) -> None:
     environment = registry.make(id, **(options or {}))
     if isinstance(environment.unwrapped, TextEnv):
         _check_gold(id, environment.unwrapped)
+    elif isinstance(environment.unwrapped, TextGame):
+        _check_gold_moves(id, environment.unwrapped)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -49,13 +53,27 @@ def _check_gold(id: str, environment: TextEnv) -> None:
             )
 
 
+def _check_gold_moves(id: str, game: TextGame) -> None:
+    for index in range(min(GOLD_CHECKED, len(game.problems))):
+        game.reset(options={"problem": index})
+        reward, ended, info = 0.0, False, dict[str, Any]()
+        while not ended:
+            _, reward, ended, _, info = game.step(game.gold_move())
+        if reward != 1:
+            reason = info["verdict"].reason[:200]
+            raise UserError(f"{id}: the gold moves of problem {info['problem_id']} do not score 1 but {reward:g} ({reason})")
+
+
 def gold_response(problem: Problem) -> str | None:
     """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
 
+    Answers of reasoning-gym are put into the tag that its own prompts ask for, because some have several lines.
     Returns None if the problem has no solution, as is the case for most instruction-following problems.
     """
     if isinstance(problem.answer, list) and problem.answer:
         return f"\\boxed{{{problem.answer[0]}}}"
+    if isinstance(problem.answer, str) and problem.source.startswith("reasoning_gym:"):
+        return f"<answer>{problem.answer}</answer>"
     if isinstance(problem.answer, str | int | float):
         return str(problem.answer)
     solution = problem.meta.get("solution")

@@ -6,6 +6,7 @@ imports or accesses anything else is incorrect.
 """
 
 import ast
+import json
 import operator
 import re
 import sys
@@ -47,13 +48,19 @@ def verify(problem: Problem, response: str) -> Verdict:
     metadata = cast(Mapping[str, Any], problem.meta["metadata"])
     with limit(SECONDS):
         tag = tagged(response)
-        # Grids and programs are scored as they stand in the tag, line by line. Other answers are extracted as usual.
-        answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
-    if answer is None:
+        # Grids, programs and sentences are scored as they stand in the tag. Other answers are extracted as usual.
+        whole = tag if tag and "\\boxed" not in tag else None
+        extracted = None if whole and "\n" in whole else final_answer(response)
+    answers = [*dict.fromkeys(answer for answer in (whole, extracted) if answer is not None)]
+    if not answers:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}
+    entry = json.loads(json.dumps(entry, default=str))  # the metadata of some generators has fractions
+    score, answer = 0.0, answers[0]
     try:
-        score = pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer)
+        for answer in answers:
+            if (score := pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer)) >= 1:
+                break
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
     except pool.WorkerFault as error:
