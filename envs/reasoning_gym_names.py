@@ -18,5 +18,18 @@ NAMES = tuple(
     """.split()
 )
 """The generators of reasoning-gym 0.1.25."""
-SIZES = {"futoshiki": 50, "intermediate_integration": 50, "knight_swap": 30}
-"""Numbers of problems of the environments whose generators are slow. Our choice."""
+SIZES = {
+    "futoshiki": 50,
+    "intermediate_integration": 50,
+    "knight_swap": 30,
+    "number_sequence": 50,
+    "puzzle24": 30,
+    "quantum_lock": 100,
+    "sokoban": 50,
+    "string_splitting": 150,
+    "string_synthesis": 150,
+    "sudoku": 100,
+    "tower_of_hanoi": 75,
+    "zebra_puzzles": 100,
+}
+"""Numbers of problems of the environments whose generators are slow or have few problems. Our choice."""

@@ -7,6 +7,7 @@ An attribute with fewer levels stays at its highest. Options of the generator ta
 """
 
 import hashlib
+import json
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,8 @@ UNSTABLE = frozenset(
 )
 """Generators whose problems differ between processes, because they iterate over sets or use Python's global random generator.
 They run in a worker in which both are seeded. Found by comparing 30 problems in two processes (reasoning-gym 0.1.25)."""
+EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
+"""Entries of the metadata that are a correct answer."""
 MAX_SECONDS = 3_600.0
 """Processor time limit of a worker that generates problems. Our choice."""
 
@@ -62,10 +65,19 @@ def problems(
             messages(entry["question"]),
             entry["answer"],
             uri,
-            {"metadata": entry["metadata"]},
+            {"metadata": entry["metadata"], **_solution(entry)},
         )
         for entry in found
     ]
+
+
+def _solution(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the example solution of a problem with many solutions and no gold answer."""
+    examples = (entry["metadata"].get(name) for name in EXAMPLES)
+    example = next((example for example in examples if example is not None), None)
+    if entry["answer"] is not None or example is None:
+        return {}
+    return {"solution": f"<answer>{example if isinstance(example, str) else json.dumps(example)}</answer>"}
 
 
 def _in_worker(arguments: tuple[object, ...]) -> Any:
