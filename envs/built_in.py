@@ -49,6 +49,15 @@ CODING: dict[str, Declaration] = {
         "verifier": "code",
         "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
     },
+    "tenfold/Repair-v0": {
+        "problems": "generate:tenfold.envs.generators.repairs:problems?part=train&size=500&seed=0",
+        "verifier": "code",
+        "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
+    },
+    "tenfold/SQL-v0": {
+        "problems": "generate:tenfold.envs.generators.sql_queries:problems?part=train&size=500&seed=0",
+        "verifier": "sql",
+    },
     "tenfold/HumanEvalTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/HumanEval-v0"},
     "tenfold/MBPPTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/MBPP-v0"},
 }
@@ -81,6 +90,36 @@ GAMES: dict[str, Declaration] = {
     },
 }
 """Games of several turns."""
+TEXT: dict[str, Declaration] = {
+    "tenfold/Strings-v0": {
+        "problems": "generate:tenfold.envs.generators.strings:problems?part=train&size=1000&seed=0",
+        "verifier": "text",
+        "template": REASONING_TEMPLATE,
+    },
+    "tenfold/Retrieval-v0": {
+        "problems": "generate:tenfold.envs.generators.retrieval:problems?part=train&size=200&seed=0",
+        "verifier": "text",
+        "template": "{prompt}\n\nPut the final answer in \\boxed{}.",
+    },
+    "tenfold/JSONSchema-v0": {
+        "problems": "generate:tenfold.envs.generators.json_objects:problems?part=train&size=500&seed=0",
+        "verifier": "json_schema",
+        "template": "{prompt}\n\nPut the JSON object in one ```json block.",
+    },
+    "tenfold/Regex-v0": {
+        "problems": "generate:tenfold.envs.generators.regular_expressions:problems?part=train&size=500&seed=0",
+        "verifier": "regex",
+        "template": "{prompt}\n\nPut the answer between <answer> and </answer>.",
+    },
+}
+"""Letters and words, long texts, and answers in a given form."""
+PUZZLES: dict[str, Declaration] = {
+    "tenfold/Logic-v0": {
+        "problems": "generate:tenfold.envs.generators.logic_puzzles:problems?part=train&size=500&seed=0",
+        "verifier": {"name": "text", "case": False},
+        "template": REASONING_TEMPLATE,
+    },
+}
 TOY: dict[str, Declaration] = {
     "tenfold/ChainSum-v0": {
         "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=3&max_terms=4&min_digits=1&max_digits=1",
@@ -114,6 +153,8 @@ GROUPS = {
     "coding": CODING,
     "tools": TOOLS,
     "instructions": INSTRUCTIONS,
+    "text and formats": TEXT,
+    "puzzles": PUZZLES,
     "games": GAMES,
     "toy": TOY,
     "reasoning-gym": REASONING_GYM,

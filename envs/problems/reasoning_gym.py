@@ -21,12 +21,13 @@ from .parts import in_part
 
 COMPOSED = ("chain_sum", "gcd", "lcm", "letter_counting", "number_sorting", "spell_backward")
 """The generators that `reasoning_gym:composite` mixes if its option `datasets` is not given. Our choice."""
-UNSTABLE = frozenset(
-    "codeio intermediate_integration isomorphic_strings knight_swap list_functions polynomial_multiplication ransom_note "
+IN_WORKER = frozenset(
+    "bf codeio intermediate_integration isomorphic_strings knight_swap list_functions polynomial_multiplication ransom_note "
     "word_ladder".split()
 )
-"""Generators whose problems differ between processes, because they iterate over sets or use Python's global random generator.
-They run in a worker in which both are seeded. Found by comparing 30 problems in two processes (reasoning-gym 0.1.25)."""
+"""Generators that run in a worker process. Their problems differ between processes, because they iterate over sets or use
+Python's global random generator, and the worker seeds both; `bf` prints. Found by comparing 30 problems in two processes
+(reasoning-gym 0.1.25)."""
 EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Entries of the metadata that are a correct answer."""
 MAX_SECONDS = 3_600.0
@@ -54,7 +55,7 @@ def problems(
     try:
         in_part("", part)
         arguments = (generator, size, seed, part, level, options)
-        found = _in_worker(arguments) if generator in UNSTABLE else entries(*arguments)
+        found = _in_worker(arguments) if generator in IN_WORKER else entries(*arguments)
     except (UserError, pool.TimeLimit, pool.MemoryLimit, pool.WorkerFault) as error:
         raise UserError(f"{uri}: {error}") from None
     if isinstance(found, str):
