@@ -19,9 +19,9 @@ NAMES = tuple(
 )
 """The generators of reasoning-gym 0.1.25."""
 SIZES = {
-    "futoshiki": 50,
+    "futoshiki": 25,
     "intermediate_integration": 50,
-    "knight_swap": 30,
+    "knight_swap": 20,
     "number_sequence": 50,
     "puzzle24": 30,
     "quantum_lock": 100,
@@ -30,6 +30,6 @@ SIZES = {
     "string_synthesis": 150,
     "sudoku": 100,
     "tower_of_hanoi": 75,
-    "zebra_puzzles": 100,
+    "zebra_puzzles": 50,
 }
 """Numbers of problems of the environments whose generators are slow or have few problems. Our choice."""

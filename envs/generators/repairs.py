@@ -6,6 +6,7 @@ fails for the changed function, and the prompt shows failing tests. The verifier
 
 import ast
 import copy
+import functools
 import random
 import types
 from collections.abc import Iterator, Sequence
@@ -51,8 +52,8 @@ def problems(size: int = 500, seed: int = 0, part: str = "train", mistakes: int 
             for _ in range(mistakes):
                 broken = rng.choice(mutants(broken))
             inputs = [_argument(rng, argument) for _ in range(TESTS)]
-            expected = [_value(solution, name, value) for value in inputs]
-            failing = [place for place in range(TESTS) if _value(broken, name, inputs[place]) != expected[place]]
+            expected, found = _values(solution, name, inputs), _values(broken, name, inputs)
+            failing = [place for place in range(TESTS) if found[place] != expected[place]]
             if failing:
                 break
         order = [*failing, *(place for place in range(TESTS) if place not in failing)]
@@ -70,18 +71,20 @@ def problems(size: int = 500, seed: int = 0, part: str = "train", mistakes: int 
     return distinct(URI, draw, size, seed, part)
 
 
-def mutants(program: str) -> list[str]:
+@functools.lru_cache(1_000)
+def mutants(program: str) -> Sequence[str]:
     """Returns the programs that differ from this one in one operator, number, or use of min or max."""
     tree = ast.parse(program)
-    found = []
-    for place, node in enumerate(ast.walk(tree)):
+    original, found = ast.unparse(tree), []
+    for node in ast.walk(tree):
         for change in _changes(node):
-            mutant = copy.deepcopy(tree)
-            target = next(other for index, other in enumerate(ast.walk(mutant)) if index == place)
-            for field, value in change.items():
-                setattr(target, field, value)
-            found.append(ast.unparse(mutant))
-    return [*dict.fromkeys(mutant for mutant in found if mutant != ast.unparse(tree))]
+            before = {field: getattr(node, field) for field in change}
+            for fields in (change, before):
+                for field, value in fields.items():
+                    setattr(node, field, value)
+                if fields is change:
+                    found.append(ast.unparse(tree))
+    return [*dict.fromkeys(mutant for mutant in found if mutant != original)]
 
 
 def _changes(node: ast.AST) -> Iterator[dict[str, object]]:
@@ -98,16 +101,19 @@ def _changes(node: ast.AST) -> Iterator[dict[str, object]]:
         yield {"id": NAMES[node.id]}
 
 
-def _value(program: str, name: str, argument: object) -> object:
-    """Returns the value of a function of this module at an argument, or its error. Every such function ends."""
+def _values(program: str, name: str, arguments: Sequence[object]) -> list[object]:
+    """Returns the values of a function of this module, or its errors. Every such function ends."""
     namespace: dict[str, object] = {}
     exec(compile(program, "<function>", "exec"), namespace)
     function = namespace[name]
     assert isinstance(function, types.FunctionType)
-    try:
-        return function(copy.deepcopy(argument))
-    except Exception as error:
-        return type(error)
+    values: list[object] = []
+    for argument in arguments:
+        try:
+            values.append(function(copy.deepcopy(argument)))
+        except Exception as error:
+            values.append(type(error))
+    return values
 
 
 def _argument(rng: random.Random, kind: str) -> int | str | Sequence[object]:

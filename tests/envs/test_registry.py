@@ -9,7 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.envs import built_in, registry
+from tenfold.envs import built_in, identity, registry
 from tenfold.envs.check import gold_response
 from tenfold.envs.games.game import TextGame
 from tenfold.envs.text import TextEnv
@@ -28,7 +28,7 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 """
 
 
-SAMPLE = ("caesar_cipher", "chain_sum", "composite", "isomorphic_strings", "mini_sudoku", "spiral_matrix")
+SAMPLE = ("caesar_cipher", "chain_sum", "composite", "maze", "mini_sudoku", "spiral_matrix")
 """Generators of reasoning-gym that the default tests check. `test_reasoning_gym.py` checks all."""
 IDS = [id for id in registry.ids() if id not in built_in.REASONING_GYM] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
 
@@ -100,6 +100,23 @@ def test_a_registered_environment_can_be_made(lab: Path) -> None:
     assert env.reset(seed=0)[0] == "How many metres is 1 km? Just the number."
     assert env.step("1,000")[1] == 1
     assert "lab/Units-v0" in registry.ids()
+
+
+def test_a_question_mark_changes_options_of_the_registered_problems(lab: Path) -> None:
+    env = tenfold.make("tenfold/ChainSum-v0", problems="?size=3&part=held_out").unwrapped
+    assert len(env.problems) == 3
+    assert env.problems[0].source.startswith("reasoning_gym:chain_sum?part=held_out&size=3&seed=2&min_terms=3&")
+    mixture = {"id": "tenfold/Nim-v0", "problems": "?size=2"}
+    tenfold.register("lab/Few-v0", entry_point="tenfold.envs.mixture:Mixture", environments=[mixture])
+    assert len(tenfold.make("lab/Few-v0").unwrapped.problems) == 2
+    changed, full = (
+        identity.of_environment("tenfold/ChainSum-v0", {"problems": uri})
+        for uri in ("?size=3&part=held_out", env.problems[0].source)
+    )
+    assert changed == full
+    tenfold.register("lab/Objects-v0", problems=[], verifier="math")
+    with pytest.raises(UserError, match="has no problem URI whose options can change"):
+        tenfold.make("lab/Objects-v0", problems="?size=3")
 
 
 def test_an_id_with_a_module_imports_the_module(lab: Path) -> None:

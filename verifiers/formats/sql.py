@@ -77,10 +77,12 @@ def first_difference(answer: Mapping[str, Any], query: str) -> str:
     for number, tables in enumerate(answer["databases"], start=1):
         connection = sqlite3.connect(":memory:")
         try:
+            connection.set_authorizer(_authorize_setup)  # problems may come from another person's file
             connection.executescript(answer["schema"])
             for table, rows in tables.items():
                 connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(rows[0]))})' if rows else "", rows)
             connection.commit()
+            _restrict(connection)
             expected = _comparable(connection.execute(answer["query"]).fetchall(), ordered)
             found = _run(connection, query)
         finally:
@@ -92,13 +94,17 @@ def first_difference(answer: Mapping[str, Any], query: str) -> str:
     return ""
 
 
-def _run(connection: sqlite3.Connection, query: str) -> list[tuple[object, ...]] | str:
-    """Returns the rows of a query under the limits, or the reason why there are none."""
+def _restrict(connection: sqlite3.Connection) -> None:
+    """Allows a connection nothing but reading, with limits on sizes."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 100)
     connection.setlimit(sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 20)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.set_authorizer(_authorize)
+
+
+def _run(connection: sqlite3.Connection, query: str) -> list[tuple[object, ...]] | str:
+    """Returns the rows of a query under the limits, or the reason why there are none."""
     end = time.thread_time() + QUERY_SECONDS
     connection.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
     try:
@@ -106,6 +112,12 @@ def _run(connection: sqlite3.Connection, query: str) -> list[tuple[object, ...]]
     except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
         return _LATE if time.thread_time() > end else f"SQLite: {str(error)[:200]}"
     return rows if len(rows) <= MAX_ROWS else f"more than {MAX_ROWS:,} rows"
+
+
+def _authorize_setup(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
+    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_CREATE_VTABLE):
+        return sqlite3.SQLITE_DENY
+    return _authorize(sqlite3.SQLITE_FUNCTION, first, second) if action == sqlite3.SQLITE_FUNCTION else sqlite3.SQLITE_OK
 
 
 def _authorize(action: int, first: str | None, second: str | None, *rest: str | None) -> int:

@@ -198,7 +198,8 @@ def test_queries_are_judged_by_their_results(gold: object, query: str, score: fl
 
 
 def test_a_wrong_gold_query_is_a_fault_and_a_wrong_form_is_undecided() -> None:
-    assert tenfold.verify(SHOP | {"query": "SELECT x"}, "SELECT 1", "sql").status == Status.FAULT
+    for wrong in ({"query": "SELECT x"}, {"query": "DROP TABLE shops"}, {"schema": "ATTACH '/tmp/tenfold-test.db' AS x;"}):
+        assert tenfold.verify(SHOP | wrong, "SELECT 1", "sql").status == Status.FAULT
     assert tenfold.verify("SELECT 1", "SELECT 1", "sql").status == Status.UNDECIDED
 
 
