@@ -228,6 +228,8 @@ class Info(TypedDict, total=False):
     """Role of the observation that `step` returns; "user" if absent."""
     tool_calls: int
     """Number of tool calls so far in the episode; returned by `step`."""
+    invalid_actions: int
+    """Number of responses so far in the episode that were not legal moves of a game; returned by `step`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ def package_of(module: str) -> str:
     return PACKAGES.get(module, module.replace("_", "-"))
 
 
+def extra_of(module: str) -> str:
+    """Returns the extra that installs a module."""
+    return _EXTRA[module]
+
+
 def explain(error: BaseException, user: str, extra: str = "") -> str | None:
     """Returns a one-line message about a package that is not installed, or None for any other error.
 

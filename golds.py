@@ -10,6 +10,10 @@
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
     judge           the form of its rules (`math` by default)
+    text            a text or an integer
+    json_schema     a schema and a value, see `verifiers/formats/json_schema.py`
+    regex           a pattern, or texts to match and to reject, see `verifiers/formats/regex.py`
+    sql             a query and databases, see `verifiers/formats/sql.py`
 
 Gold answers are read from files and can have any form. A verifier's `invalid_gold` checks the form before the answer is used.
 """

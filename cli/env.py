@@ -1,6 +1,7 @@
 """`tenfold env`: lists, checks, shows and plays environments."""
 
 import argparse
+import json
 
 from . import env_play, options
 from .options import Commands
@@ -10,9 +11,10 @@ def add(commands: Commands) -> None:
     """Adds the command and its options."""
     environments = commands.add_parser("env", help="list, check, show or play environments")
     actions = environments.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="list the environment ids and their sources of problems").set_defaults(
-        call=list_ids, command="env list"
-    )
+    listing = actions.add_parser("list", help="list the environments in groups, with turns, tools, verifier and problems")
+    listing.add_argument("--all", action="store_true", help="list each generator of reasoning-gym")
+    listing.add_argument("--json", action="store_true", help="print all environments as a JSON list")
+    listing.set_defaults(call=list_ids, command="env list")
     calls = {"check": check, "show": env_play.show, "play": env_play.play}
     for name, words in (
         ("check", "check an environment: Gymnasium's checker, gold and wrong answers, seeds, other processes, times"),
@@ -34,14 +36,25 @@ def add(commands: Commands) -> None:
 
 
 def list_ids(arguments: argparse.Namespace) -> None:
-    """Lists the environments."""
-    import gymnasium
+    """Lists the environments in groups."""
+    from ..envs import listing
 
-    from ..envs import registry
-
-    for id in registry.ids():
-        spec = gymnasium.spec(id)
-        print(f"{id:32} {spec.kwargs.get('problems', spec.entry_point)}")
+    rows = listing.rows()
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return
+    rows = rows if arguments.all else listing.short(rows)
+    columns = ("id", "turns", "tools", "verifier", "needs", "problems")
+    cells = [columns, *(tuple(str(row.get(column) or "-") for column in columns) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    print(lines[0])
+    group = ""
+    for row, line in zip(rows, lines[1:], strict=True):
+        if row["group"] != group:
+            group = row["group"]
+            print(f"\n{group}")
+        print(line)
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -224,21 +224,32 @@ def task_file() -> Iterator[str]:
 def environments() -> Iterator[str]:
     """Every registered environment, and every verifier by name."""
     from tenfold import verifiers
-    from tenfold.envs.built_in import ENVIRONMENTS
+    from tenfold.envs import built_in, listing
 
     yield "# Environments and verifiers"
     yield ""
-    yield "This page is generated from `envs/built_in.py` and `verifiers/__init__.py`."
+    yield "This page is generated from `envs/built_in.py` and `verifiers/__init__.py`. `tenfold env list` prints the tables. "
+    yield "The column `needs` names the extra that must be installed. An episode has a single turn or several turns."
     yield ""
-    yield "`tenfold bench env:ID` measures a policy on the held-out problems: those of the column, or those of the same "
-    yield "generator with `part=held_out` instead of `part=train`."
+    yield "`tenfold bench env:ID` measures a policy on the held-out problems: those held out by its registration, or those of "
+    yield "the same generator with `part=held_out` instead of `part=train`."
     yield ""
-    yield from table("environment", "problems", "held-out problems", "verifier, or wrapper")
-    for id, declaration in ENVIRONMENTS.items():
-        problems = f"`{cell(declaration['problems'])}`" if "problems" in declaration else f"as `{declaration['environment']}`"
-        judge = declaration.get("verifier") or declaration["entry_point"].rpartition(":")[2]
-        held_out = f"`{cell(declaration['held_out'])}`" if "held_out" in declaration else ""
-        yield row(f"`{id}`", problems, held_out, f"`{judge}`")
+    yield "`problems=` with a question mark changes options of an environment's problem URI: "
+    yield '`tenfold.make(ID, problems="?part=held_out&size=100")`, on the command line `--set problems=?part=held_out`. '
+    yield "The docstring of the function in the URI explains its options. `level` sets the difficulty of a generator of "
+    yield "reasoning-gym; level 0 is the easiest."
+    yield ""
+    rows = [each for each in listing.rows() if each["id"] in built_in.ENVIRONMENTS]
+    for group in built_in.GROUPS:
+        yield f"## {group}"
+        yield ""
+        yield from table("environment", "turns", "tools", "verifier", "needs", "problems")
+        for each in rows:
+            if each["group"] == group:
+                cells = (each["turns"], each["tools"], f"`{each['verifier']}`", each["needs"])
+                yield row(f"`{each['id']}`", *cells, f"`{cell(each['problems'])}`")
+        yield ""
+    yield "## Verifiers"
     yield ""
     yield from table("verifier", "function", "options")
     for name, target in verifiers.BUILT_IN_VERIFIERS.items():

@@ -2,13 +2,15 @@
 
 from typing import TypedDict
 
+from .reasoning_gym_names import NAMES, SIZES
+
 
 class Declaration(TypedDict, total=False):
     """Arguments of `registry.register`."""
 
     problems: str
     held_out: str
-    verifier: str
+    verifier: str | dict[str, object]
     template: str
     entry_point: str
     environment: str
@@ -50,6 +52,15 @@ CODING: dict[str, Declaration] = {
         "verifier": "code",
         "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
     },
+    "tenfold/Repair-v0": {
+        "problems": "generate:tenfold.envs.generators.repairs:problems?part=train&size=500&seed=0",
+        "verifier": "code",
+        "template": "{prompt}\n\n" + PROGRAM_INSTRUCTION,
+    },
+    "tenfold/SQL-v0": {
+        "problems": "generate:tenfold.envs.generators.sql_queries:problems?part=train&size=500&seed=0",
+        "verifier": "sql",
+    },
     "tenfold/HumanEvalTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/HumanEval-v0"},
     "tenfold/MBPPTurns-v0": {"entry_point": "tenfold.envs.tools:with_tests", "environment": "tenfold/MBPP-v0"},
 }
@@ -58,6 +69,59 @@ TOOLS: dict[str, Declaration] = {
 }
 INSTRUCTIONS: dict[str, Declaration] = {
     "tenfold/IFEval-v0": {"problems": "hf:google/IFEval?split=train", "verifier": "instructions"},
+}
+GAMES: dict[str, Declaration] = {
+    "tenfold/GuessNumber-v0": {
+        "entry_point": "tenfold.envs.games.guess_number:GuessNumber",
+        "problems": "generate:tenfold.envs.games.guess_number:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/Mastermind-v0": {
+        "entry_point": "tenfold.envs.games.mastermind:Mastermind",
+        "problems": "generate:tenfold.envs.games.mastermind:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/TwentyQuestions-v0": {
+        "entry_point": "tenfold.envs.games.twenty_questions:TwentyQuestions",
+        "problems": "generate:tenfold.envs.games.twenty_questions:problems?part=train&size=500&seed=0",
+    },
+    "tenfold/Hangman-v0": {
+        "entry_point": "tenfold.envs.games.hangman:Hangman",
+        "problems": "generate:tenfold.envs.games.hangman:problems?part=train&size=250&seed=0",
+    },
+    "tenfold/Nim-v0": {
+        "entry_point": "tenfold.envs.games.nim:Nim",
+        "problems": "generate:tenfold.envs.games.nim:problems?part=train&size=200&seed=0",
+    },
+}
+"""Games of several turns."""
+TEXT: dict[str, Declaration] = {
+    "tenfold/Strings-v0": {
+        "problems": "generate:tenfold.envs.generators.strings:problems?part=train&size=1000&seed=0",
+        "verifier": "text",
+        "template": REASONING_TEMPLATE,
+    },
+    "tenfold/Retrieval-v0": {
+        "problems": "generate:tenfold.envs.generators.retrieval:problems?part=train&size=200&seed=0",
+        "verifier": "text",
+        "template": "{prompt}\n\nPut the final answer in \\boxed{}.",
+    },
+    "tenfold/JSONSchema-v0": {
+        "problems": "generate:tenfold.envs.generators.json_objects:problems?part=train&size=500&seed=0",
+        "verifier": "json_schema",
+        "template": "{prompt}\n\nPut the JSON object in one ```json block.",
+    },
+    "tenfold/Regex-v0": {
+        "problems": "generate:tenfold.envs.generators.regular_expressions:problems?part=train&size=500&seed=0",
+        "verifier": "regex",
+        "template": "{prompt}\n\nPut the answer between <answer> and </answer>.",
+    },
+}
+"""Letters and words, long texts, and answers in a given form."""
+PUZZLES: dict[str, Declaration] = {
+    "tenfold/Logic-v0": {
+        "problems": "generate:tenfold.envs.generators.logic_puzzles:problems?part=train&size=500&seed=0",
+        "verifier": {"name": "text", "case": False},
+        "template": REASONING_TEMPLATE,
+    },
 }
 TOY: dict[str, Declaration] = {
     "tenfold/ChainSum-v0": {
@@ -75,4 +139,29 @@ TOY: dict[str, Declaration] = {
 }
 """For tests, examples and the quickstart. A model of a million parameters learns them on a laptop."""
 
-ENVIRONMENTS = MATHEMATICS | SCIENCE | CODING | TOOLS | INSTRUCTIONS | TOY
+REASONING_GYM_PREFIX = "tenfold/RG-"
+REASONING_GYM: dict[str, Declaration] = {
+    f"{REASONING_GYM_PREFIX}{name}-v0": {
+        "problems": f"reasoning_gym:{name}?part=train&size={SIZES.get(name, 200)}&seed=0",
+        "verifier": "reasoning_gym",
+        "template": "{prompt}\n\nReason step by step and put the final answer between <answer> and </answer>.",
+    }
+    for name in NAMES
+}
+"""One environment for each generator of reasoning-gym."""
+
+GROUPS = {
+    "mathematics": MATHEMATICS,
+    "science": SCIENCE,
+    "coding": CODING,
+    "tools": TOOLS,
+    "instructions": INSTRUCTIONS,
+    "text and formats": TEXT,
+    "puzzles": PUZZLES,
+    "games": GAMES,
+    "toy": TOY,
+    "reasoning-gym": REASONING_GYM,
+}
+"""The environments in groups, as `tenfold env list` shows them."""
+ENVIRONMENTS = {id: declaration for group in GROUPS.values() for id, declaration in group.items()}
+"""All built-in environments."""

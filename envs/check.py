@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 from gymnasium.utils.env_checker import check_env
@@ -75,6 +75,15 @@ class Finding:
     def __str__(self) -> str:
         """Returns the finding as a line, with the remedy in a second one."""
         return f"{self.level:8} {self.name:10} {self.text}" + (f"\n{'':20}-> {self.remedy}" if self.remedy else "")
+
+
+@runtime_checkable
+class SupportsGoldMove(Protocol):
+    """An environment of several turns that knows a right move."""
+
+    def gold_move(self) -> str:
+        """Returns a move that leads to a score of 1, if all earlier moves of the episode were gold moves."""
+        ...
 
 
 Environment = gymnasium.Env[str, str]
@@ -173,8 +182,11 @@ def _answers(make: Make, environment: Environment) -> Iterator[Finding]:
     golds = [gold_response(problem) if "invalid_gold" not in problem.meta else None for problem in problems[:GOLD_CHECKED]]
     if isinstance(inner, TextEnv):
         yield from _golds(environment, inner, golds)
+    elif isinstance(inner, SupportsGoldMove):
+        yield from _gold_moves(environment, inner)
     else:
-        yield Finding(Level.NOTE, "gold", "an environment of its own class has no gold answers that could be played")
+        remedy = "give the class a method gold_move(), which returns a right move, and the moves are played here"
+        yield Finding(Level.NOTE, "gold", "an environment of its own class has no gold answers that could be played", remedy)
     count = min(WRONG_CHECKED, count_problems(environment) or WRONG_CHECKED)
     prompts = [_reset(environment, index)[0] for index in range(count)]
     for name, responses, remedy in (
@@ -219,6 +231,25 @@ def _golds(environment: Environment, inner: TextEnv, golds: Sequence[str | None]
     else:
         remedy = "add a column `solution` with a correct response, and it is played here"
         yield Finding(Level.NOTE, "gold", "no problem has a correct response that could be played", remedy)
+
+
+def _gold_moves(environment: Environment, game: SupportsGoldMove) -> Iterator[Finding]:
+    count = min(GOLD_CHECKED, count_problems(environment) or WRONG_CHECKED)
+    failures = []
+    for index in range(count):
+        _reset(environment, index)
+        total, ended, info = 0.0, False, dict[str, Any]()
+        while not ended:
+            _, reward, terminated, truncated, info = environment.step(game.gold_move())
+            total, ended = total + float(reward), terminated or truncated
+        if verdict_of(info, total).score != 1:  # type: ignore[arg-type]
+            failures.append(index)
+    if failures:
+        remedy = "correct gold_move() or the rules of the game"
+        text = f"the gold moves do not score 1 on {len(failures)} of {count} problems, first on {failures[0]}"
+        yield Finding(Level.FAILS, "gold", text, remedy)
+    else:
+        yield Finding(Level.PASSES, "gold", f"the gold moves of {count} problems score 1")
 
 
 def _constants(environment: Environment, count: int, golds: Sequence[str | None]) -> Iterator[Finding]:
@@ -346,10 +377,13 @@ def _score(environment: Environment, index: int, response: str) -> float | None:
 def gold_response(problem: Problem) -> str | None:
     """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
 
+    Answers of reasoning-gym are put into the tag that its own prompts ask for, because some have several lines.
     Returns None if the problem has no solution, as is the case for most instruction-following problems.
     """
     if isinstance(problem.answer, list) and problem.answer:
         return f"\\boxed{{{problem.answer[0]}}}"
+    if isinstance(problem.answer, str) and problem.source.startswith("reasoning_gym:"):
+        return f"<answer>{problem.answer}</answer>"
     if isinstance(problem.answer, str | int | float):
         return str(problem.answer)
     solution = problem.meta.get("solution")

@@ -92,7 +92,7 @@ def of_environment(id: str, options: Mapping[str, object] | None = None) -> Iden
         UserError: there is no such environment, or its registration names data that does not exist.
     """
     spec = registry.find(id)
-    return _of_entry(spec.entry_point, {**spec.kwargs, **(options or {})}) | _of_wrappers(spec)
+    return _of_entry(spec.entry_point, registry.arguments(spec, options or {})) | _of_wrappers(spec)
 
 
 def store_settings(id: str, options: Mapping[str, object] | None = None) -> dict[str, object]:

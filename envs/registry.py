@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
@@ -31,6 +32,11 @@ ENTRY_POINTS = (
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
     "tenfold.envs.spaces:TextSpaces",
+    "tenfold.envs.games.guess_number:GuessNumber",
+    "tenfold.envs.games.hangman:Hangman",
+    "tenfold.envs.games.mastermind:Mastermind",
+    "tenfold.envs.games.nim:Nim",
+    "tenfold.envs.games.twenty_questions:TwentyQuestions",
 )
 """Entry points of this package that a recipe may name, in addition to those of its own modules."""
 
@@ -103,6 +109,11 @@ def register(
 def make(id: str, **kwargs: Any) -> "gymnasium.Env[str, str]":
     """Creates the environment with the given id, like `gymnasium.make`. "module:id" imports the module first.
 
+    Args:
+        id: id of the environment.
+        **kwargs: arguments that differ from those of the registration. `problems="?part=held_out&size=100"` changes options of
+            the registered problem URI.
+
     Raises:
         UserError: no environment has that id (the message lists the ids), or it does not accept these arguments.
     """
@@ -117,13 +128,37 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
     assert spec.entry_point is not None  # Gymnasium requires one
     signature = inspect.signature(constructor(spec))
     own = {name: value for name, value in kwargs.items() if name not in _MAKE_PARAMETERS}
+    merged = arguments(spec, own)
     try:
-        signature.bind(**(spec.kwargs | own))
+        signature.bind(**merged)
     except TypeError as error:
         raise UserError(f"{id}: {error}; the arguments are {', '.join(signature.parameters)}") from None
-    environment = gymnasium.make(spec, **kwargs)
+    environment = gymnasium.make(spec, **(kwargs | {name: merged[name] for name in own}))
     spaces.widen(environment)
     return environment
+
+
+def arguments(spec: EnvSpec, changes: Mapping[str, object]) -> dict[str, Any]:
+    """Returns the arguments of an environment: those of its registration with changes.
+
+    Args:
+        spec: the registration.
+        changes: other values by name. A value of `problems` that starts with "?" changes options of the registered URI.
+
+    Raises:
+        UserError: `problems` starts with "?", but the registration has no problem URI.
+    """
+    merged = {**spec.kwargs, **changes}
+    changed = changes.get("problems")
+    if isinstance(changed, str) and changed.startswith("?"):
+        uri = spec.kwargs.get("problems")
+        if isinstance(uri, str):
+            address, _, query = uri.partition("?")
+            options = dict(parse_qsl(query, keep_blank_values=True)) | dict(parse_qsl(changed[1:], keep_blank_values=True))
+            merged["problems"] = f"{address}?{urlencode(options)}"
+        elif "environment" not in spec.kwargs:  # a wrapper passes the options on to the environment that it wraps
+            raise UserError(f"{spec.id}: problems={changed!r}: the environment has no problem URI whose options can change")
+    return merged
 
 
 def held_out_of(id: str) -> str | Sequence[Problem] | None:
@@ -171,7 +206,13 @@ def find(id: str) -> EnvSpec:
             raise named_code.NotImported(
                 f"{name} may be registered by {named_code.describe(modules[0])}, which a dry run does not import"
             ) from None
-        raise UserError(f"no environment {id!r} ({error}); the ids are {', '.join(_ids)}") from None
+        raise UserError(f"no environment {id!r} ({error}); the ids are {', '.join(_short_list())}") from None
+
+
+def _short_list() -> list[str]:
+    """Returns the ids, with one entry for all ids of reasoning-gym's generators."""
+    own = {*built_in.REASONING_GYM}
+    return [id for id in _ids if id not in own] + [f"{built_in.REASONING_GYM_PREFIX}GENERATOR-v0"]
 
 
 def ids() -> list[str]:

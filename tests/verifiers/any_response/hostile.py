@@ -83,6 +83,13 @@ ANSWERS = {
     "instructions": {"instructions": IFEVAL, "arguments": [{}, {}, {"num_placeholders": 2}, {}]},
     "function_calls": {"functions": [AREA], "calls": [{"area": {"base": [10]}}]},
     "judge": "the cat",
+    "format": None,
+    "length": None,
+    "language": None,
+    "text": "the cat, the dog",
+    "json_schema": {"schema": {"type": "object", "properties": {"base": {"type": "integer"}}}, "value": {"base": 10}},
+    "regex": {"match": ["a1", "b22"], "reject": ["a", "1"]},
+    "sql": {"schema": "CREATE TABLE t (a INTEGER);", "databases": [{"t": [[1], [2]]}], "query": "SELECT a FROM t"},
 }
 """A gold answer for each verifier."""
 assert ANSWERS.keys() == BUILT_IN_VERIFIERS.keys()

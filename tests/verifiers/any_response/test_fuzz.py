@@ -16,9 +16,9 @@ SECONDS = 4.0
 """Processor seconds of one verdict in this process. Half of it is the verdict's limit, the rest is for a slow machine."""
 MEMORY = 64 << 20
 """Bytes in addition to the memory at rest."""
-HERE = ("math", "choice", "function_calls", "judge")
+HERE = ("math", "choice", "function_calls", "judge", "format", "length", "language", "text", "json_schema")
 """Verifiers that do all their work in this process."""
-ELSEWHERE = {"code": 12, "fullstack": 12, "reasoning_gym": 12, "instructions": 4}
+ELSEWHERE = {"code": 12, "fullstack": 12, "reasoning_gym": 12, "instructions": 4, "regex": 40, "sql": 40}
 """Verifiers that work in the sandbox or in worker processes, and the number of responses that each gets.
 
 `code_share` is `code` with another score; `science` is `math` or `choice`.

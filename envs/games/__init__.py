@@ -1,0 +1,1 @@
+"""Text games of several turns."""

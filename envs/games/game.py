@@ -1,0 +1,99 @@
+"""`TextGame`: the base class of text games of several turns.
+
+In each turn the policy replies with one move in `\\boxed{}`, and the environment replies to it. A subclass defines the rules:
+
+    class GuessNumber(TextGame):
+        def start(self, problem): ...       # sets the state
+        def play(self, move): ...           # returns a Reply
+        def gold_move(self): ...            # returns a move that leads to a score of 1
+
+A text that is not a legal move is answered with the form of a move. It uses up a turn and is counted.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import gymnasium
+
+from ...core import Info, Problem, Status, Verdict
+from ...verifiers.formats.marked import marked_answer
+from ..problems import sources
+from ..text import Text, problem_index, prompt_messages
+
+MAX_MOVE = 200
+"""Maximum length of a move, in characters. A longer text is not a legal move. Our choice."""
+
+
+class Reply(NamedTuple):
+    """The reply to a move."""
+
+    text: str
+    score: float | None = None
+    """From 0 to 1 if the move ends the game."""
+    is_legal: bool = True
+
+
+class TextGame(gymnasium.Env[str, str], abc.ABC):
+    """A game with one problem in each episode and a limit of turns.
+
+    The problem's answer is a mapping with everything that the rules need, and `turns`, the limit. The score is that of the
+    reply that ends the game, or 0 if the turns are used up. `info["invalid_actions"]` is the number of texts so far that were
+    not legal moves.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
+
+    def __init__(self, problems: str | Sequence[Problem], system: str | None = None):
+        """Loads the problems.
+
+        Args:
+            problems: a problem URI (see `envs/problems/sources.py`), or the problems.
+            system: text of a system turn to put first.
+        """
+        self.problems = sources.load(problems) if isinstance(problems, str) else problems
+        self.system = system
+        self.observation_space = self.action_space = Text()
+        self.problem: Problem | None = None
+        self.turns = self.invalid_actions = 0
+
+    @abc.abstractmethod
+    def start(self, problem: Problem) -> None:
+        """Starts a game."""
+
+    @abc.abstractmethod
+    def play(self, move: str) -> Reply:
+        """Returns the reply to a move, which may be any text of at most `MAX_MOVE` characters."""
+
+    @abc.abstractmethod
+    def gold_move(self) -> str:
+        """Returns a move that leads to a score of 1 from the start of a game, if all earlier moves were gold moves."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Starts a game with problem `options["problem"]`; without this option, with a random one."""
+        super().reset(seed=seed)
+        index = problem_index(options, len(self.problems), self.np_random)
+        self.problem = self.problems[index]
+        self.turns = self.invalid_actions = 0
+        self.start(self.problem)
+        messages = prompt_messages(self.problem, system=self.system)
+        text = "\n\n".join(message["content"] for message in messages)
+        return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Plays the move in a response."""
+        if self.problem is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        self.turns += 1
+        move = marked_answer(action)
+        reply = self.play(move if len(move) <= MAX_MOVE else "")
+        self.invalid_actions += not reply.is_legal
+        left = cast(Mapping[str, int], self.problem.answer)["turns"] - self.turns
+        score = 0.0 if reply.score is None and left <= 0 else reply.score
+        info = Info(problem_id=self.problem.id, invalid_actions=self.invalid_actions)
+        if score is None:
+            return f"{reply.text} Turns left: {left}.", 0.0, False, False, dict(info)
+        reason = f"{self.turns} turns, {self.invalid_actions} of them not legal: {reply.text}"
+        info["verdict"] = Verdict(Status.SCORED, score, "game", reason)
+        self.problem = None
+        return reply.text, score, True, False, dict(info)

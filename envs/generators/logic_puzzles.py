@@ -1,0 +1,206 @@
+"""Logic puzzles with exactly one solution: knights and knaves, and orders of houses.
+
+Each puzzle is solved by going through all assignments, so its solution is proved to be unique.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from ...core import Problem, UserError
+from ..problems.parts import Draft, distinct, integer
+
+URI = "generate:tenfold.envs.generators.logic_puzzles:problems"
+KINDS = ("knights", "houses")
+PEOPLE = "Ada Ben Clara David Emma Felix Grace Henry".split()
+ATTRIBUTES = {
+    "pet": "cat dog bird fish horse hamster".split(),
+    "drink": "tea milk water juice coffee cocoa".split(),
+    "fruit": "apple banana cherry grape lemon mango".split(),
+}
+"""The attributes of houses. The first is asked for."""
+MAX_TRIES = 1_000
+"""Number of random sets of statements that are tried for a puzzle with one solution. Our choice."""
+
+MAX_ORDERS = 15_000
+"""Largest number of orders of houses that are gone through. Our choice."""
+
+Assignment = tuple[bool, ...]
+"""For each person True for a knight."""
+Statement = tuple[str, Callable[[Assignment], bool]]
+"""The words of a statement, and whether it is true under an assignment."""
+Order = dict[str, int]
+"""The number of the house of each value, from 0."""
+Clue = tuple[str, Callable[[Order], bool]]
+
+
+def problems(
+    size: int = 500,
+    seed: int = 0,
+    part: str = "train",
+    kinds: Sequence[str] = KINDS,
+    min_people: int = 3,
+    max_people: int = 5,
+    min_houses: int = 3,
+    max_houses: int = 4,
+    attributes: int = 2,
+) -> Iterator[Problem]:
+    """Yields problems.
+
+    Args:
+        size: number of problems.
+        seed: seed of the random choices.
+        part: all, train or held_out; see `parts.in_part`.
+        kinds: "knights" (knights and knaves), "houses" (order of houses), or both.
+        min_people: smallest number of people of a puzzle with knights.
+        max_people: largest number of people.
+        min_houses: smallest number of houses.
+        max_houses: largest number of houses.
+        attributes: number of attributes of a house.
+    """
+    kinds = [kinds] if isinstance(kinds, str) else [*kinds]
+    if not kinds or not {*kinds} <= {*KINDS}:
+        raise UserError(f"kinds: expected names of {', '.join(KINDS)}, got {kinds!r:.100}")
+    integer("max_people", max_people, integer("min_people", min_people, 3), len(PEOPLE))
+    integer("max_houses", max_houses, integer("min_houses", min_houses, 2), 5)
+    integer("attributes", attributes, 1, len(ATTRIBUTES))
+    if math.factorial(max_houses) ** attributes > MAX_ORDERS:
+        raise UserError(f"max_houses={max_houses}, attributes={attributes}: too many orders to go through; lower one of them")
+
+    def draw(rng: random.Random) -> Draft:
+        if rng.choice(kinds) == "knights":
+            return _knights(rng, rng.randint(min_people, max_people))
+        return _houses(rng, rng.randint(min_houses, max_houses), attributes)
+
+    return distinct(URI, draw, size, seed, part)
+
+
+def knight_solutions(statements: Sequence[Statement]) -> list[Assignment]:
+    """Returns all assignments in which exactly the statements of knights are true. Person i makes statement i."""
+    return [
+        assignment
+        for assignment in itertools.product((True, False), repeat=len(statements))
+        if all(is_true(assignment) == knight for (_, is_true), knight in zip(statements, assignment, strict=True))
+    ]
+
+
+def _knights(rng: random.Random, people: int) -> Draft:
+    names = rng.sample(PEOPLE, people)
+    for _ in range(MAX_TRIES):
+        statements = [_statement(rng, names, speaker) for speaker in range(people)]
+        solutions = knight_solutions(statements)
+        if len(solutions) == 1 and any(solutions[0]):
+            break
+    else:
+        raise UserError(f"no puzzle of {people} people has one solution")
+    said = "\n".join(f"{name}: {words}" for name, (words, _) in zip(names, statements, strict=True))
+    prompt = (
+        f"On an island, knights always tell the truth and knaves always lie. "
+        f"{', '.join(names[:-1])} and {names[-1]} live there. "
+        "Each of them is a knight or a knave. They say:\n\n"
+        f"{said}\n\nWho are the knights? Give their names in alphabetical order, separated by commas."
+    )
+    answer = ", ".join(sorted(name for name, knight in zip(names, solutions[0], strict=True) if knight))
+    return Draft(prompt, answer, {"kind": "knights"})
+
+
+def _statement(rng: random.Random, names: Sequence[str], speaker: int) -> Statement:
+    first, second = rng.sample([one for one in range(len(names)) if one != speaker], 2)
+    match rng.randrange(6):
+        case 0:
+            return f"{names[first]} is a knight.", lambda who: who[first]
+        case 1:
+            return f"{names[first]} is a knave.", lambda who: not who[first]
+        case 2:
+            return f"{names[first]} and I are both knights or both knaves.", lambda who: who[first] == who[speaker]
+        case 3:
+            return (
+                f"At least one of {names[first]} and {names[second]} is a knave.",
+                lambda who: not (who[first] and who[second]),
+            )
+        case 4:
+            return (
+                f"If {names[first]} is a knight, then {names[second]} is a knight.",
+                lambda who: not who[first] or who[second],
+            )
+        case _:
+            count = rng.randint(1, len(names) - 1)
+            return (
+                f"Exactly {count} of us {len(names)} {'is a knight' if count == 1 else 'are knights'}.",
+                lambda who: sum(who) == count,
+            )
+
+
+def orders(values: Sequence[Sequence[str]]) -> Iterator[Order]:
+    """Yields all ways to give each house one value of each attribute."""
+    houses = range(len(values[0]))
+    for places in itertools.product(itertools.permutations(houses), repeat=len(values)):
+        yield {value: house for row, place in zip(values, places, strict=True) for value, house in zip(row, place, strict=True)}
+
+
+def _houses(rng: random.Random, houses: int, attributes: int) -> Draft:
+    values = [rng.sample(ATTRIBUTES[name], houses) for name in [*ATTRIBUTES][:attributes]]
+    truth = {value: house for row in values for house, value in enumerate(row)}  # in the order of each sampled row
+    for row in values:
+        rng.shuffle(row)
+    clues = [clue for clue in _clues(values) if clue[1](truth)]
+    rng.shuffle(clues)
+    left, chosen = [*orders(values)], list[Clue]()
+    for clue in clues:  # adds clues until one order is left
+        fewer = [order for order in left if clue[1](order)]
+        if len(fewer) < len(left):
+            left, chosen = fewer, [*chosen, clue]
+        if len(left) == 1:
+            break
+    everything = [*orders(values)]
+    for clue in [*chosen]:  # removes clues that the others make superfluous
+        others = [other for other in chosen if other is not clue]
+        if sum(all(is_true(order) for _, is_true in others) for order in everything) == 1:
+            chosen = others
+    rng.shuffle(chosen)
+    listed = "\n".join(f"- {words}" for words, _ in chosen)
+    names = [*ATTRIBUTES][:attributes]
+    choices = "\n".join(f"- {name}: {', '.join(sorted(row))}" for name, row in zip(names, values, strict=True))
+    prompt = (
+        f"{houses} houses stand in a row, numbered 1 to {houses} from left to right. Each has one value of each of these, and "
+        f"no two houses have the same:\n\n{choices}\n\nClues:\n\n{listed}\n\nWhich {names[0]} is in which house? Give the "
+        f"{names[0]} of each house from house 1 to house {houses}, separated by commas."
+    )
+    answer = ", ".join(sorted(values[0], key=truth.__getitem__))
+    return Draft(prompt, answer, {"kind": "houses"})
+
+
+def _clues(values: Sequence[Sequence[str]]) -> Iterator[Clue]:
+    """Yields all clues about the values, true or not."""
+
+    def place(first: str, house: int) -> Clue:
+        return f"The {first} is in house {house + 1}.", lambda order: order[first] == house
+
+    def not_place(first: str, house: int) -> Clue:
+        return f"The {first} is not in house {house + 1}.", lambda order: order[first] != house
+
+    def same(first: str, second: str) -> Clue:
+        return f"The {first} and the {second} are in the same house.", lambda order: order[first] == order[second]
+
+    def left(first: str, second: str) -> Clue:
+        return f"The {first} is directly left of the {second}.", lambda order: order[second] - order[first] == 1
+
+    def somewhere_left(first: str, second: str) -> Clue:
+        return f"The {first} is somewhere left of the {second}.", lambda order: order[first] < order[second]
+
+    def next_to(first: str, second: str) -> Clue:
+        return f"The {first} is next to the {second}.", lambda order: abs(order[first] - order[second]) == 1
+
+    every = [value for row in values for value in row]
+    houses = range(len(values[0]))
+    for value, house in itertools.product(every, houses):
+        yield not_place(value, house)
+        if house in (0, houses[-1]):
+            yield place(value, house)
+    for first, second in itertools.permutations(every, 2):
+        yield left(first, second)
+        yield somewhere_left(first, second)
+        if first < second:
+            yield same(first, second)
+            yield next_to(first, second)

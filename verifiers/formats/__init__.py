@@ -1,0 +1,1 @@
+"""Verifiers of answers in a given form: text, JSON, regular expressions, SQL."""
