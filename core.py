@@ -23,8 +23,6 @@ Functions
     batch_size               the number of samples that a policy generates at once
     verdict_without_response the verdict on a sample that has no response
     message_text             a message as text, tool calls included
-    without_surrogates       text that UTF-8 can encode
-    without_secrets          text with passwords and keys in URLs replaced by ***
 
 Errors
     UserError                a mistake that the user can correct, in one line
@@ -41,8 +39,7 @@ from enum import StrEnum
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from .responses import without_thinking
-from .texts import without_secrets as without_secrets
-from .texts import without_surrogates as without_surrogates
+from .texts import without_secrets
 
 
 class Function(TypedDict):

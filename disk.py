@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from .core import UserError, without_surrogates
+from .core import UserError
+from .texts import without_surrogates
 
 T = TypeVar("T")
 

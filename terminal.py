@@ -11,7 +11,7 @@ from typing import IO, Any, TextIO, cast
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from .core import without_surrogates
+from .texts import without_surrogates
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor, screen

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core import Message, without_surrogates
+from ..core import Message
+from ..texts import without_surrogates
 from .checkpoints import prompt_tokens
 
 if TYPE_CHECKING:

@@ -11,19 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import openai
 
-from ..core import (
-    TEXT,
-    Completion,
-    Conversation,
-    Message,
-    PromptRefused,
-    Sampling,
-    SamplingIncomplete,
-    UserError,
-    sample_seed,
-    without_secrets,
-    without_surrogates,
-)
+from ..core import TEXT, Completion, Conversation, Message, PromptRefused, Sampling, SamplingIncomplete, UserError, sample_seed
+from ..texts import without_secrets, without_surrogates
 from .server import errors as server_errors
 from .server import keys, replies
 from .server import requests as at_once

@@ -34,8 +34,8 @@ from ..core import (
     batch_size,
     sample_seed,
     verdict_without_response,
-    without_surrogates,
 )
+from ..texts import without_surrogates
 from .server import requests
 from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row
 from .transcript import Limits, TokenPolicy, Transcript

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from ..core import Completion, Conversation, Sampling, sample_seed, without_surrogates
+from ..core import Completion, Conversation, Sampling, sample_seed
+from ..texts import without_surrogates
 
 
 class ScriptedPolicy:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, cast
 
 from .. import disk
-from ..core import Episode, Message, Part, Status, UserError, Verdict, without_surrogates
+from ..core import Episode, Message, Part, Status, UserError, Verdict
+from ..texts import without_surrogates
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 """A JSON object. Each kind of store has a TypedDict for its rows."""

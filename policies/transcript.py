@@ -20,15 +20,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ..core import (
-    Completion,
-    Conversation,
-    Message,
-    Policy,
-    Sampling,
-    sample_seed,
-    without_surrogates,
-)
+from ..core import Completion, Conversation, Message, Policy, Sampling, sample_seed
+from ..texts import without_surrogates
 from .chat_tokens import turn_tokens
 from .checkpoints import prompt_tokens
 from .completions import completion

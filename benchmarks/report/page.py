@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from ... import disk
-from ...core import message_text, without_surrogates
+from ...core import message_text
 from ...policies.store import check_episode
+from ...texts import without_surrogates
 from ..result import Result, results, scored
 from .compare import compare
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...core import without_surrogates
+from ...texts import without_surrogates
 
 _MISSING = frozenset({"", "nan", "<na>", "nat"})
 """Texts that stand for a missing value. "None" is not one of them, because it is the answer of some problems."""

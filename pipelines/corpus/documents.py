@@ -36,9 +36,10 @@ import pyarrow.parquet
 from pydantic import Field, field_validator
 
 from ... import disk
-from ...core import Problem, UserError, message_text, without_surrogates
+from ...core import Problem, UserError, message_text
 from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
+from ...texts import without_surrogates
 from .. import figures
 from ..stage import Context, Metrics, Stage
 from . import shards

@@ -34,12 +34,13 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from ...core import Episode, Info, Verdict, sample_seed, without_surrogates
+from ...core import Episode, Info, Verdict, sample_seed
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
 from ...policies.rollout import environment_error, prompt_messages_of, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
+from ...texts import without_surrogates
 from ..verl_compat.order import SampleId
 from . import groups
 from .threads import in_thread

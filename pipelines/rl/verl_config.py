@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core import UserError, without_secrets
+from ...core import UserError
+from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints

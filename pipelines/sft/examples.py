@@ -10,11 +10,12 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from ...core import Message, Problem, UserError, without_surrogates
+from ...core import Message, Problem, UserError
 from ...envs.problems import cells
 from ...envs.text import prompt_messages
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
+from ...texts import without_surrogates
 from ..trainer.trainer import IGNORED
 from . import tool_turns
 

@@ -16,8 +16,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ...core import Message, UserError, message_text, without_surrogates
+from ...core import Message, UserError, message_text
 from ...envs.problems.function_calls import INSTRUCTION
+from ...texts import without_surrogates
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

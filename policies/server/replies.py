@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...core import Completion, Function, Message, ToolCall, message_text, without_surrogates
+from ...core import Completion, Function, Message, ToolCall, message_text
+from ...texts import without_surrogates
 
 Fields = Mapping[str, Any]
 """A JSON object."""

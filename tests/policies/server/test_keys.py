@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import tenfold
-from tenfold.core import Sampling, UserError, without_secrets
+from tenfold.core import Sampling, UserError
 from tenfold.policies import identity
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.server import keys
+from tenfold.texts import without_secrets
 
 from .servers import answer
 
