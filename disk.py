@@ -3,6 +3,7 @@
 Index:
     write                 writes a text file atomically
     sync_folder           flushes all files of a folder to the disk
+    step_folders          lists the checkpoints of a stage
     reading               turns errors while a file is read into one line that names the file
     read_object           reads a file with one JSON object
     read_rows             reads a file of JSON lines
@@ -17,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -88,6 +90,21 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def step_folders(stage: str | Path) -> dict[int, Path]:
+    """Returns the checkpoints in a stage's folder, by step: those of transformers' Trainer and those of verl."""
+    paths = (path for path in (Path(stage) / "checkpoints").glob("*") if path.is_dir())
+    return {int(found[1]): path for path in paths if (found := _STEP.fullmatch(path.name))}
+
+
+def checkpoint_folders(stage: str | Path) -> dict[int, Path]:
+    """Returns the folders in Hugging Face format of these checkpoints, by step."""
+    found = step_folders(stage)
+    return {step: verl if (verl := path / "actor" / "huggingface").is_dir() else path for step, path in found.items()}
+
+
+_STEP = re.compile(r"(?:checkpoint-|global_step_)(\d+)")
 
 
 @contextlib.contextmanager

@@ -159,11 +159,12 @@ class Stage(BaseModel):
         """
         return None
 
-    def cautions(self, start: str) -> list[str]:
-        """Returns settings that are valid but probably a mistake, one text each.
+    def cautions(self, policy: str, origin: str) -> list[str]:
+        """Returns texts about settings that are valid but probably a mistake.
 
         Args:
-            start: URI of the policy from which the earlier stages have trained this stage's policy; empty for none.
+            policy: URI of the policy to start from; empty for none.
+            origin: URI of the policy from which the earlier stages trained that policy; the same URI if none did.
         """
         return []
 

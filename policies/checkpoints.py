@@ -15,7 +15,6 @@ import importlib.metadata
 import inspect
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .. import faults
+from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import storable
 from ..responses import opened_thinking
@@ -74,12 +73,6 @@ def checkpoint(uri: str) -> Path:
     if unknown := set(options) - set(names):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(names) or 'none'}")
     return source(location, **options)
-
-
-def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load(folder: str | Path, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
@@ -231,7 +224,7 @@ def _micro(
         model.save_pretrained(folder)
         hf_tokenizer.save_pretrained(folder)
 
-    tokenizer_source = sha256(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
+    tokenizer_source = digests.of_file(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
     return _cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
 
 
@@ -266,7 +259,7 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
         model.save_pretrained(folder)
         hf_tokenizer.save_pretrained(folder)
 
-    source = (sha256(path), sha256(_path(tokenizer) / "tokenizer.json"), seed)
+    source = (digests.of_file(path), digests.of_file(_path(tokenizer) / "tokenizer.json"), seed)
     return _cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
 
 
@@ -358,38 +351,22 @@ def stage_and_step(location: str) -> tuple[str, int | None]:
     return (folder, int(step)) if sign and step.isascii() and step.isdigit() else (location, None)
 
 
-def step_folders(stage: str | Path) -> dict[int, Path]:
-    """Returns the checkpoints in a stage's folder, by step: those of transformers' Trainer and those of verl."""
-    paths = (path for path in (Path(stage) / "checkpoints").glob("*") if path.is_dir())
-    return {int(found[1]): path for path in paths if (found := _STEP.fullmatch(path.name))}
-
-
-_STEP = re.compile(r"(?:checkpoint-|global_step_)(\d+)")
-
-
 def _stage(location: str) -> Path:
     name, step = stage_and_step(location)
     folder = _path(name)
     if step is not None:
-        found = {number: _weights(path) for number, path in step_folders(folder).items()}
-        usable = {number: path for number, path in found.items() if any(path.glob("*.safetensors"))}
-        if step not in usable:
-            steps = ", ".join(map(str, sorted(usable))) or "none"
-            raise UserError(
-                f"the stage {folder} has no checkpoint of step {step}; steps with a checkpoint: {steps} (the stage's settings "
-                "save_steps and keep_checkpoints decide which are kept)"
-            )
-        return usable[step]
+        kept = {number: path for number, path in disk.checkpoint_folders(folder).items() if any(path.glob("*.safetensors"))}
+        if step in kept:
+            return kept[step]
+        raise UserError(
+            f"the stage {folder} has no checkpoint of step {step}; steps with a checkpoint: "
+            f"{', '.join(map(str, sorted(kept))) or 'none'} (save_steps and keep_checkpoints of the stage decide)"
+        )
     if not (folder / "stage.json").is_file():
         raise UserError(f"the stage {folder} is not finished: there is no stage.json")
     if not (folder / "policy").is_dir():
         raise UserError(f"the stage {folder} has no policy")
     return folder / "policy"
-
-
-def _weights(checkpoint: Path) -> Path:
-    """Returns the folder in Hugging Face format within a checkpoint of a stage."""
-    return path if (path := checkpoint / "actor" / "huggingface").is_dir() else checkpoint
 
 
 SOURCES: dict[str, Callable[..., Path]] = {

@@ -32,6 +32,7 @@ from ..trainer import trainer
 from ..trainer.settings import KEEP_CHECKPOINTS
 from ..trainer.trainer import IGNORED
 from . import stream
+from .rotary import check_theta, set_theta
 from .schedule import ScheduleName, Segment, learning_rate
 
 if TYPE_CHECKING:
@@ -315,38 +316,6 @@ def _theta(settings: Pretrain, step: int) -> float | None:
             break
         step -= segment.steps
     return theta
-
-
-def set_theta(model: "PreTrainedModel", theta: float | None) -> None:
-    """Sets the base of a model's rotary position embedding ("adjusted base frequency", Xiong et al., 2023), unless it is None.
-
-    Raises:
-        UserError: see `check_theta`.
-    """
-    check_theta(model, theta)
-    if theta is None or model.config.rope_parameters["rope_theta"] == theta:
-        return
-    model.config.rope_parameters["rope_theta"] = theta
-    for module in model.modules():
-        if hasattr(module, "inv_freq"):
-            frequencies, _ = module.compute_default_rope_parameters(model.config, module.inv_freq.device)
-            module.inv_freq.copy_(frequencies)
-            module.original_inv_freq = module.inv_freq.clone()
-
-
-def check_theta(model: "PreTrainedModel", theta: float | None) -> None:
-    """Checks that the base of a model's rotary position embedding can be set.
-
-    Raises:
-        UserError: the model has no rotary position embedding with a single base, or scales it in another way.
-    """
-    if theta is None:
-        return
-    positions = getattr(model.config, "rope_parameters", None) or {}
-    if "rope_theta" not in positions:
-        raise UserError(f"rope_theta cannot be set: {type(model).__name__} has no rotary position embedding with a single base")
-    if positions["rope_theta"] != theta and positions["rope_type"] != "default":
-        raise UserError(f"rope_theta cannot be set: the model's rotary position embedding has type {positions['rope_type']}")
 
 
 class PhaseMetrics(TypedDict):

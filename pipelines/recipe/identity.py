@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ... import digests
+from ... import digests, disk
 from ...core import UserError
 from ...envs import identity as environments
 from ...envs.identity import Identity
@@ -242,7 +242,7 @@ def extension_of(stage: Stage, folder: Path) -> Extension | None:
     if before is None or before["stage"]["kind"] != stage.kind:
         return None
     extension = stage.extension(before["stage"])
-    if checkpoints.step_folders(folder):
+    if disk.step_folders(folder):
         return extension
     return extension._replace(difference="") if extension and "metrics" not in before else None  # it begins with step 1
 

@@ -239,14 +239,14 @@ def cautions(recipe: Recipe, selected: Collection[str], folder: Path) -> list[st
         selected: names of the stages to run.
         folder: folder of the run.
     """
-    starts: dict[str, str] = {}
+    origins: dict[str, str] = {}
     found = []
     for stage, policy in with_policies(recipe, folder):
         location = Path(checkpoints.stage_and_step(policy)[0].removeprefix("stage:"))
-        own = policy.startswith("stage:") and location.parent == folder and location.name in starts
-        starts[stage.name] = start = starts[location.name] if own else policy
+        own = policy.startswith("stage:") and location.parent == folder and location.name in origins
+        origins[stage.name] = origins[location.name] if own else policy
         if stage.name in selected:
-            found += [f"{stage.name}: caution: {text}" for text in stage.cautions(start)]
+            found += [f"{stage.name}: caution: {text}" for text in stage.cautions(policy, origins[stage.name])]
     return found
 
 

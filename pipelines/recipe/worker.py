@@ -30,10 +30,13 @@ def main(folder: Path) -> None:
     cluster = Cluster.model_validate(record["cluster"])
     first = os.environ.get("RANK", "0") == "0"
 
+    last: dict[str, object] = {}
+
     def progress(done: int, total: int, **values: object) -> None:
         if first:
+            last.update(values)  # because the parent does not read the file after each call
             partial = folder / f"{PROGRESS}.partial"
-            partial.write_text(json.dumps([done, total, values]))
+            partial.write_text(json.dumps([done, total, last]))
             partial.rename(folder / PROGRESS)
 
     metrics = stage.train(Context(folder, record["policy"], record["seed"], {}, progress, cluster))

@@ -16,7 +16,7 @@ import pandas
 
 from ... import disk
 from ...core import Info, Message, UserError
-from ...disk import storable
+from ...disk import step_folders, storable
 from ...envs import registry
 from ...policies import checkpoints as initial
 from ...policies.rollout import count_problems, prompt_messages_of
@@ -145,7 +145,8 @@ class GRPO(GRPOSettings):
         """Returns the mean rewards of the first and the last tenth of the steps."""
         missing = f", {metrics['without_score']} samples without a score" if metrics["without_score"] else ""
         missing += f" ({metrics['refused']} refused)" if metrics.get("refused") else ""
-        return f"{metrics['steps']} steps, reward {metrics['reward_first']:.3f} to {metrics['reward_last']:.3f}{missing}"
+        first, last, tenth = metrics["reward_first"], metrics["reward_last"], _tenth(metrics["steps"])
+        return f"{metrics['steps']} steps, mean reward {first:.3f} (first {tenth}) to {last:.3f} (last {tenth}){missing}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""
@@ -203,7 +204,7 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
         shutil.copytree(exported, policy)
     steps = gather(folder, last)
     disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
-    tenth = max(1, len(steps) // 10)
+    tenth = _tenth(len(steps))
     parts = {name: None for step in steps for name in step.get("parts", {})}
     return {
         "steps": len(steps),
@@ -215,6 +216,11 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
         "curves": {name: [step[name] for step in steps] for name in CURVES}
         | {f"part {name}": [step.get("parts", {}).get(name) for step in steps] for name in parts},
     }
+
+
+def _tenth(steps: int) -> int:
+    """Returns the number of steps at the start and at the end whose mean rewards are compared."""
+    return max(1, steps // 10)
 
 
 def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Problem]]:
@@ -286,7 +292,7 @@ def _repair(checkpoints: Path, keep: int) -> None:
     """
     if not checkpoints.is_dir():
         return
-    steps = initial.step_folders(checkpoints.parent)
+    steps = step_folders(checkpoints.parent)
     tracked = _tracked(checkpoints)
     # If the tracker file is unusable, a checkpoint counts as complete if its last file, `data.pt`, is complete.
     if tracked in steps and not stored.damage(steps[tracked]):

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 from ... import named_code
 from ...core import UserError
-from ...policies.checkpoints import step_folders
+from ...disk import step_folders
 from ..stage import RECORD
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from ...core import UserError
-from ...policies.checkpoints import step_folders
+from ...disk import step_folders
 from ..cluster import Cluster
 from ..stage import Context, Metrics
 from . import checkpoints as stored

@@ -16,7 +16,7 @@ from transformers import AutoConfig, MambaConfig, MambaForCausalLM
 from tenfold.core import UserError
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.corpus import mix, shards
-from tenfold.pipelines.pretrain import pretrain
+from tenfold.pipelines.pretrain import pretrain, rotary
 from tenfold.pipelines.stage import Context
 from tenfold.pipelines.trainer.trainer import IGNORED
 from tenfold.policies import checkpoints
@@ -160,15 +160,15 @@ def test_a_scaled_rotary_position_embedding_is_refused_before_the_first_step(dat
 
 def test_a_model_without_rotary_position_embedding_cannot_have_a_base() -> None:
     mamba = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1))
-    pretrain.set_theta(mamba, None)
+    rotary.set_theta(mamba, None)
     with pytest.raises(UserError, match="rope_theta cannot be set: MambaForCausalLM has no rotary position embedding"):
-        pretrain.set_theta(mamba, 5e4)
+        rotary.set_theta(mamba, 5e4)
 
 
 def test_set_theta_sets_the_frequencies_of_the_new_base() -> None:
     model, _ = checkpoints.load(checkpoints.checkpoint(TINY), torch.float32)
     before = model.model.rotary_emb.inv_freq.clone()
-    pretrain.set_theta(model, 1e6)
+    rotary.set_theta(model, 1e6)
     fresh = type(model.model.rotary_emb)(model.config)
     assert torch.equal(model.model.rotary_emb.inv_freq, fresh.inv_freq)
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)

@@ -21,3 +21,13 @@ def test_a_discarded_interrupt_is_raised_again_at_the_next_step() -> None:
         with pytest.raises(KeyboardInterrupt):
             progress(2, 10)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_lines_of_a_log_repeat_the_last_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """A training reports its loss only in some of its steps."""
+    with Display().stage("sft") as progress:
+        progress(9, 100, loss=2.5)
+        progress(10, 100)
+        progress(11, 100, loss=2.25)
+        progress(20, 100)
+    assert capsys.readouterr().out.splitlines() == ["sft: starting", "sft: 10/100 loss 2.5", "sft: 20/100 loss 2.25"]

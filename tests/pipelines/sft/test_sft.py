@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import transformers
 from safetensors.torch import load_file
 
 import tenfold
+from tenfold import cli
 from tenfold.pipelines.recipe import recipe, runner
 from tenfold.pipelines.sft import sft
 from tenfold.pipelines.trainer import trainer
@@ -119,3 +121,32 @@ def test_every_checkpoint_is_measured_without_changing_the_training(lab: Path) -
     assert found["measured"]["losses"] == found["plain"]["losses"]
     benchmarks = found["measured"]["benchmarks"]
     assert {step: [*scores] for step, scores in benchmarks.items()} == {"2": ["chain_sum_avg8"], "4": ["chain_sum_avg8"]}
+
+
+def test_the_summary_names_what_is_left_out_and_the_setting_to_change(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [{"question": "1 + 1 ?" + " + 1" * 20 * (n > 2), "answer": "2"} for n in range(8)]
+    Path("r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 1, "batch_size": 2, "max_tokens": 30}
+    Path("r.yaml").write_text(json.dumps({"name": "r", "policy": TINY, "stages": [stage]}))
+    assert cli.main(["run", "r.yaml", "--out", "out"]) == 0
+    output = capsys.readouterr().out
+    assert "left out 5 of 8 problems: 5 too long (raise max_tokens=30, or set truncate: true)" in output
+    assert re.search(r"^sft: 1/1", output, re.MULTILINE)
+
+
+def test_a_learning_rate_that_cannot_train_random_weights_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("r.jsonl").write_text('{"question": "1 + 1", "answer": 2}\n')
+    sft = {"kind": "sft", "problems": "jsonl:r.jsonl", "steps": 1, "batch_size": 1}
+    stages = [sft | {"name": "low", "learning_rate": 1e-6}, sft | {"name": "next", "learning_rate": 1e-6}]
+    Path("r.yaml").write_text(json.dumps({"name": "r", "policy": TINY, "stages": stages}))
+    caution = "low: caution: learning_rate=1e-06 is too low for micro:, which learns from 0.0001 to 0.01"
+    for options in (["--dry-run"], ["--out", "out"]):
+        assert cli.main(["run", "r.yaml", *options]) == 0
+        output = capsys.readouterr().out.splitlines()
+        assert caution in output
+        assert not any(line.startswith("next: caution") for line in output), "it starts from trained weights"
+    assert cli.main(["run", "r.yaml", "--dry-run", "--out", "other", "--set", "low.learning_rate=1"]) == 0
+    assert "low: caution: learning_rate=1 is too high for micro:" in capsys.readouterr().out
