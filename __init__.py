@@ -16,7 +16,8 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from . import extras, gymnasium_hook
+from . import extras
+from .envs import gymnasium_hook
 from .version import __version__
 
 if TYPE_CHECKING:

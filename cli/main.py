@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import extras, faults, named_code, signals, terminal
+from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
 from . import bench, env, rollout, run, show, synthesize, verify
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    cpu_threads.stop_spinning()  # before a command imports torch
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

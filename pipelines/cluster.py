@@ -40,6 +40,11 @@ class Cluster(BaseModel):
     agent_workers: int | None = Field(
         None, ge=1, description="processes that play episodes, on all nodes together; default: 8 per node, 1 on CPU"
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="threads of torch on a CPU; default: $OMP_NUM_THREADS, else the fastest number when the run starts",
+    )
     ray_address: str | None = Field(
         None,
         description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, else a new local Ray',

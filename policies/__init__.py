@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import extras, named_code
+from .. import cpu_threads, extras, named_code
 from ..core import Policy, UserError
 
 __all__ = ["load_policy"]
@@ -54,6 +54,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
 
 
 def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
+    cpu_threads.stop_spinning()
     from . import checkpoints
 
     backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import extras
+from ... import cpu_threads, extras
 
 if TYPE_CHECKING:
     from ..stage import Metrics
@@ -27,6 +27,7 @@ def run(
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
+    cpu_threads.stop_spinning()
     with extras.required_by("a recipe", "train"):
         from . import runner  # imported here, so that `tenfold.run` exists without the extra
     return runner.run(recipe, out, quiet=quiet, trust=trust)

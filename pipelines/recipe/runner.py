@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ... import disk, faults, named_code
+from ... import cpu_threads, disk, faults, named_code
 from ...core import UserError
 from ...envs import identity as environments
 from ...policies import checkpoints
@@ -55,6 +55,7 @@ def run(
         original, recipe = recipe, prepare(recipe, folder)
         disk.write(folder / "recipe.yaml", yaml.safe_dump(original.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, [_plan(stage, folder) for stage in recipe.stages])
+        _choose_threads(recipe, folder, display)
         reader, records = _reader(original, folder), dict[str, dict[str, Any]]()
         for stage, policy in with_policies(recipe, folder):
             earlier = {name: folder / name for name in records}
@@ -98,6 +99,17 @@ def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) 
         identity.check_same([(stage, _identity_of(stage, policy, reader)) for stage, policy in begun], folder)
     _check_inputs(recipe, folder, waiting, skipped)
     return recipe
+
+
+def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> None:
+    """Sets the number of threads of torch on a CPU: for a resumed run that of its last stage, unless the user chose another."""
+    if not recipe.cluster.on_cpu():
+        return
+    records = [read_record(folder / stage.name) or {} for stage in recipe.stages]
+    recorded = [number for record in records if isinstance(number := record.get("machine", {}).get("threads"), int)]
+    number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None)
+    if recorded and number != recorded[-1] and not all("metrics" in record for record in records):
+        display.console.print(f"threads: {number} instead of {recorded[-1]} as before; results may differ in the last bits")
 
 
 def _reader(recipe: Recipe, folder: Path) -> identity.IdentityReader:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ... import cpu_threads
 from ...core import UserError, without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
@@ -325,7 +326,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
             "VERL_ENGINE_DEVICE": "cuda",  # verl's registry has its FSDP engine under this name
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "RAY_prestart_worker_first_driver": "0",  # prestarted workers lack these variables and would stay idle
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
+            **cpu_threads.variables(),
         }
     return variables
 
