@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the stages, their cost and verl's settings without running; imports the recipe's modules only with --trust",
+        help="check the recipe, and print its cost and verl's settings, without running; imports the recipe's modules only "
+        "with --trust",
     )
     command.set_defaults(call=run, command="run")
 
@@ -63,6 +64,8 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool) -> None:
         Display().console.print(dry_run.costs(read, folder))
         for needed in supply.check(read.stages, read.policy, folder):
             print(needed.line())
+        for line in dry_run.estimates(read, unprepared, folder):
+            print(line)
         for line in dry_run.verl_settings(read, folder):
             print(line)
     needs_trust = "runs code" if trusted else "would run code if trusted"

@@ -97,6 +97,23 @@ class Cluster(BaseModel):
                 f"cluster: nodes={self.nodes} needs a Ray cluster: start Ray on every node and set cluster.ray_address to auto"
             )
 
+    def check_model(self, checkpoint: Path) -> None:
+        """Checks that vLLM can split a checkpoint's model over the GPUs that share it.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if self.on_cpu() or self.tensor_parallel == 1:
+            return
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(checkpoint, **checkpoints.NO_CODE).get_text_config()
+        heads = getattr(config, "num_attention_heads", None)
+        if heads and heads % self.tensor_parallel:
+            raise UserError(
+                f"cluster: tensor_parallel={self.tensor_parallel} does not divide the model's {heads} attention heads"
+            )
+
 
 HERE = Cluster.model_validate({})
 """This machine, with all defaults."""

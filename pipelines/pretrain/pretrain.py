@@ -25,10 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ...core import UserError
 from ...policies import checkpoints
 from .. import figures
+from ..cluster import Cluster
 from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics, Stage
 from ..trainer import trainer
+from ..trainer.settings import check_batch
 from ..trainer.trainer import IGNORED
 from . import stream
 from .schedule import ScheduleName, Segment, learning_rate
@@ -144,6 +146,10 @@ class Pretrain(Stage):
     def steps(self) -> int:
         """Number of steps of all phases."""
         return sum(segment.steps for segment in self.segments)
+
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Checks that batches can be split. See `Stage.check_cluster`."""
+        check_batch(self.batch_size, self.micro_batch_size, cluster.world)
 
     def check(self) -> None:
         """Checks that the sources exist and have the tokens that the phases need."""

@@ -8,8 +8,9 @@ from rich.table import Table
 from ...core import UserError
 from ..rl import verl_config
 from ..rl.grpo import GRPO
+from . import resources
 from .recipe import Recipe
-from .runner import with_policies
+from .runner import starting_checkpoints, waiting_stages, with_policies
 
 
 def costs(recipe: Recipe, folder: Path) -> Table:
@@ -27,6 +28,20 @@ def costs(recipe: Recipe, folder: Path) -> Table:
             numbers = ["?"] * 3
         table.add_row(stage.name, stage.kind, policy, *numbers)
     return table
+
+
+def estimates(recipe: Recipe, unprepared: Recipe, folder: Path) -> Iterator[str]:
+    """Yields lines on the memory and the disk space that the recipe needs.
+
+    Args:
+        recipe: as `runner.prepare` returns it.
+        unprepared: the recipe with references.
+        folder: folder of the run.
+
+    Raises:
+        UserError: the machine has too little of them.
+    """
+    yield from resources.lines(recipe, folder, starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder)))
 
 
 def verl_settings(recipe: Recipe, folder: Path) -> Iterator[str]:

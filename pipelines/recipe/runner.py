@@ -8,7 +8,7 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from ... import cpu_threads, disk, faults, named_code
 from ...core import UserError
 from ...envs import identity as environments
-from ...policies import checkpoints
+from ...policies import check_uri, checkpoints
 from ..launch import nodes
 from ..pretrain import supply
 from ..stage import Context, Metrics, Stage, read_record, rerun_advice
@@ -87,7 +87,7 @@ def prepare(recipe: Recipe, folder: Path, not_checked: list[str] | None = None) 
     Raises:
         UserError: an input is missing, or a stage has begun with another identity.
     """
-    waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
+    waiting = waiting_stages(recipe, folder)
     reader = _reader(recipe, folder)
     recipe = Recipe.model_validate(references.with_folders(recipe.model_dump(), folder))
     supply.check(recipe.stages, recipe.policy, folder)
@@ -125,10 +125,19 @@ def _identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> 
         raise UserError(f"{stage.name}: {error}") from None
 
 
-def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
-    """True if a stage reads the folder of a stage that is not finished. Its inputs cannot be checked yet."""
-    named = references.stages_named_in([stage.model_dump(), policy], recipe.environments)
-    return any(not (folder / name / "stage.json").is_file() for name in named)
+def waiting_stages(recipe: Recipe, folder: Path) -> set[str]:
+    """Returns the stages that read the folder of a stage that is not finished. Their inputs cannot be checked yet.
+
+    Args:
+        recipe: with references.
+        folder: folder of the run.
+    """
+
+    def waits(stage: Stage, policy: str) -> bool:
+        named = references.stages_named_in([stage.model_dump(), policy], recipe.environments)
+        return any(not (folder / name / "stage.json").is_file() for name in named)
+
+    return {stage.name for stage, policy in with_policies(recipe, folder) if waits(stage, policy)}
 
 
 def _plan(stage: Stage, folder: Path) -> tuple[str, str, str]:
@@ -162,21 +171,59 @@ def _check_inputs(recipe: Recipe, folder: Path, waiting: set[str], skipped: list
         skipped: receives a line for each stage whose code is not imported.
     """
     recipe.cluster.check()
-    left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
-    for stage, policy in with_policies(recipe, folder):
+    starts = starting_checkpoints(recipe, folder, waiting)
+    for stage, _ in with_policies(recipe, folder):
         if (folder / stage.name / "stage.json").is_file():
             continue
         waits = stage.name in waiting
-        if not waits and policy not in left_by_stages and policy.partition(":")[0] in checkpoints.SOURCES:
-            checkpoints.checkpoint(policy)
         try:
             if not waits:
                 stage.check()
             stage.check_cluster(recipe.cluster)
+            if not waits and (start := starts.get(stage.name)):
+                checkpoints.check_files(start)
+                recipe.cluster.check_model(start)
+                stage.check_policy(start, recipe.cluster)
         except named_code.NotImported as reason:
             skipped.append(f"{stage.name} is not checked: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
+
+
+def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str]) -> dict[str, Path]:
+    """Returns a folder with the model and the tokenizer that each stage starts from, by stage, as far as they exist already.
+
+    A stage that starts from the result of an unfinished stage has the model and the tokenizer with which the latter starts.
+
+    Args:
+        recipe: with references replaced.
+        folder: folder of the run.
+        waiting: names of the stages that read from an unfinished stage.
+
+    Raises:
+        UserError: a checkpoint is missing.
+    """
+    starts: dict[str, Path] = {}
+    stage_of = {f"stage:{folder / stage.name}": stage.name for stage in recipe.stages}
+    for stage, policy in with_policies(recipe, folder):
+        done = (folder / stage.name / "stage.json").is_file()
+        if done and stage.writes_policy:
+            starts[stage.name] = folder / stage.name / "policy"
+        elif done:
+            continue
+        elif (earlier := stage_of.get(policy)) is not None:
+            if earlier in starts:
+                starts[stage.name] = starts[earlier]
+        elif policy:
+            check_uri(policy)
+            if not stage.writes_policy and policy.partition(":")[0] not in checkpoints.SOURCES:
+                continue
+            try:
+                starts[stage.name] = checkpoints.checkpoint(policy)
+            except UserError:
+                if stage.name not in waiting:
+                    raise
+    return starts
 
 
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:

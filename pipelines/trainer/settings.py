@@ -4,6 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from ...core import UserError
+from ..cluster import Cluster
 from ..stage import Stage
 
 
@@ -25,3 +27,24 @@ class Training(Stage):
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
+
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Checks that batches can be split. See `Stage.check_cluster`."""
+        check_batch(self.batch_size, self.micro_batch_size, cluster.world)
+
+
+def check_batch(batch_size: int, micro_batch_size: int | None, processes: int) -> None:
+    """Checks that a batch can be split over processes and forward passes.
+
+    Args:
+        batch_size: examples per step.
+        micro_batch_size: examples per process and forward pass; None: the process's whole share.
+        processes: number of processes.
+
+    Raises:
+        UserError: batch_size is not a multiple of micro_batch_size times the number of processes.
+    """
+    micro = micro_batch_size or max(1, batch_size // processes)
+    if batch_size % (micro * processes):
+        times = f" times {processes} processes" if processes > 1 else ""
+        raise UserError(f"batch_size={batch_size} is not a multiple of micro_batch_size={micro}{times}")
