@@ -26,7 +26,8 @@ EPILOG = """examples:
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
 
-policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
+policies:  micro:  smollm2:  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME
+           openai:MODEL?base_url=URL  scripted:TEXT  call:MODULE:FUNCTION
 """
 
 
@@ -46,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the command was started with a closed stream
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
     cpu_threads.stop_spinning()  # before a command imports torch
