@@ -2,21 +2,26 @@
 
     import tenfold
 
-    env = tenfold.make("tenfold/ChainSum-v0")
-    tenfold.register("lab/Units-v0", problems="jsonl:units.jsonl", verifier="math")
-    tenfold.verify(gold="1/2", response="The answer is 0.5")
-    policy = tenfold.load_policy("smollm2:")
-    episodes = tenfold.rollout("lab/Units-v0", policy, samples=16)
-    tenfold.run("quickstart", out="runs/quickstart")
-    result = tenfold.evaluate("gsm8k", policy, limit=100)
+    tenfold.register("lab/Units-v0", problems="jsonl:units.jsonl", verifier="math")     declares an environment
+    env = tenfold.make("tenfold/ChainSum-v0")                                           a gymnasium.Env with text
+    tenfold.verify(gold="1/2", response="The answer is 0.5")                            the verdict of a response
+    policy = tenfold.load_policy("smollm2:")                                            samples responses
+    episodes = tenfold.rollout("lab/Units-v0", policy, samples=16)                      plays an environment
+    tenfold.run("quickstart", out="runs/quickstart")                                    runs a recipe
+    result = tenfold.evaluate("gsm8k", policy, limit=100)                               measures a policy
 
-`import tenfold` registers the environments with Gymnasium. All other modules are imported on first use.
+Types: Problem, Verdict, Status, Sampling, Completion, Episode. Protocols: Verifier, Policy. Base classes: TextEnv for
+environments; Stage, with its Context, for stages of recipes. UserError is an error that the user can fix.
+
+`help(tenfold.register)` describes one name. The command line is `tenfold --help`. `import tenfold` registers the environments
+with Gymnasium. All other modules are imported on first use.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-from . import extras, gymnasium_hook
+from . import extras
+from .envs import gymnasium_hook
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +57,9 @@ _MODULE_OF = {
     "verify": "verifiers",
 }
 
+_MODULES = ("benchmarks", "core", "envs", "pipelines", "policies", "verifiers")
+"""Modules of the package that its documentation names."""
+
 _EXTRA_OF = {"evaluate": "bench"}
 """The optional dependencies ("extra") of each name that needs one."""
 
@@ -80,6 +88,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with extras.required_by(f"tenfold.{name}", _EXTRA_OF.get(name, "")):
@@ -87,7 +97,7 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted((*__all__, *_MODULES))
 
 
 gymnasium_hook.install()

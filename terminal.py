@@ -51,6 +51,10 @@ class Console(RichConsole):
         plain_objects = (Text(plain(item.plain), item.style) if isinstance(item, Text) else item for item in objects)
         super().print(*plain_objects, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Raises the current BrokenPipeError again, because rich would end the process with status 1."""
+        raise
+
     def render_str(self, text: str, **options: Any) -> Text:
         """See rich. Control characters are removed."""
         return super().render_str(plain(text), **options)

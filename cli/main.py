@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import extras, faults, named_code, signals, terminal
+from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
 from . import bench, env, rollout, run, show, synthesize, task, verify
 
@@ -27,7 +27,8 @@ EPILOG = """examples:
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
 
-policies:  micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME  openai:MODEL?base_url=URL  scripted:TEXT
+policies:  micro:  smollm2:  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME
+           openai:MODEL?base_url=URL  scripted:TEXT  call:MODULE:FUNCTION
 """
 
 
@@ -47,8 +48,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status: 0, 2 after a user's mistake, or 128 + n after signal n."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the command was started with a closed stream
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     parsed = parser().parse_args(arguments)
     _quiet_libraries()
+    cpu_threads.stop_spinning()  # before a command imports torch
     for stream in (sys.stdout, sys.stderr):  # file names may contain bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

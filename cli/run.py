@@ -65,7 +65,8 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the stages, their cost and verl's settings without running; imports the recipe's modules only with --trust",
+        help="check the recipe, and print its cost and verl's settings, without running; imports the recipe's modules only "
+        "with --trust",
     )
     command.set_defaults(call=run, command="run")
 
@@ -109,6 +110,8 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "S
         display.console.print(dry_run.costs(plan, folder))
         for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())
+        for line in dry_run.estimates(plan, unprepared, folder):
+            print(line)
         for line in dry_run.verl_settings(plan, folder):
             print(line)
     needs_trust = "runs code" if trusted else "would run code if trusted"

@@ -40,6 +40,11 @@ class Cluster(BaseModel):
     agent_workers: int | None = Field(
         None, ge=1, description="processes that play episodes, on all nodes together; default: 8 per node, 1 on CPU"
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="threads of torch on a CPU; default: $OMP_NUM_THREADS, else the fastest number when the run starts",
+    )
     ray_address: str | None = Field(
         None,
         description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, else a new local Ray',
@@ -90,6 +95,23 @@ class Cluster(BaseModel):
         if self.nodes > 1 and not self.address:
             raise UserError(
                 f"cluster: nodes={self.nodes} needs a Ray cluster: start Ray on every node and set cluster.ray_address to auto"
+            )
+
+    def check_model(self, checkpoint: Path) -> None:
+        """Checks that vLLM can split a checkpoint's model over the GPUs that share it.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if self.on_cpu() or self.tensor_parallel == 1:
+            return
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(checkpoint, **checkpoints.NO_CODE).get_text_config()
+        heads = getattr(config, "num_attention_heads", None)
+        if heads and heads % self.tensor_parallel:
+            raise UserError(
+                f"cluster: tensor_parallel={self.tensor_parallel} does not divide the model's {heads} attention heads"
             )
 
 

@@ -129,6 +129,20 @@ class Stage(BaseModel):
             UserError: the stage cannot run there.
         """
 
+    def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
+        """Checks the settings against the model and the tokenizer of the policy that the stage starts from.
+
+        If that policy is the result of an earlier stage that is not finished, `checkpoint` is the folder from which the
+        earlier stage starts: training changes neither.
+
+        Args:
+            checkpoint: folder with a configuration, weights and a tokenizer. The weights may be those of an earlier policy.
+            cluster: hardware that the stage runs on.
+
+        Raises:
+            UserError: the stage would fail with this model.
+        """
+
     def check_links(self, earlier: Mapping[str, "Stage"]) -> None:
         """Checks the stage's references to earlier stages.
 

@@ -3,10 +3,33 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .. import extras, named_code
+from .. import cpu_threads, extras, named_code
 from ..core import Policy, UserError
 
-__all__ = ["load_policy"]
+__all__ = ["check_uri", "load_policy"]
+
+SAMPLERS = ("openai", "scripted", "call")
+"""Schemes of policies that are not checkpoints, and can only be sampled from."""
+BACKENDS = ("vllm+", "transformers+")
+"""Prefixes of a checkpoint's URI that choose the backend."""
+
+
+def check_uri(uri: str) -> None:
+    """Checks the scheme of a policy's URI.
+
+    Raises:
+        UserError: there is no such scheme.
+    """
+    from . import checkpoints
+
+    address = next((uri.removeprefix(backend) for backend in BACKENDS if uri.startswith(backend)), uri)
+    scheme, colon, _ = address.partition(":")
+    if not colon or scheme not in (*checkpoints.SOURCES, *(SAMPLERS if address == uri else ())):
+        known = ", ".join(f"{name}:" for name in (*checkpoints.SOURCES, *SAMPLERS))
+        raise UserError(
+            f"cannot find a policy at {uri!r}: a policy URI starts with one of {known}; {' or '.join(BACKENDS)} before a "
+            "checkpoint chooses the backend"
+        )
 
 
 def load_policy(uri: str, **options: Any) -> Policy:
@@ -54,9 +77,11 @@ def load_policy(uri: str, **options: Any) -> Policy:
 
 
 def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
+    cpu_threads.stop_spinning()
     from . import checkpoints
 
-    backend, _, address = uri.rpartition("+") if uri.startswith(("vllm+", "transformers+")) else ("", "", uri)
+    check_uri(uri)
+    backend, _, address = uri.partition("+") if uri.startswith(BACKENDS) else ("", "", uri)
     folder = checkpoints.checkpoint(address)
     if backend == "vllm":
         from .vllm import VLLMPolicy

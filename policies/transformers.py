@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .. import cpu_threads
 from ..core import Completion, Conversation, Sampling
 from . import checkpoints
 from .cache import grow_in_place
@@ -45,6 +46,8 @@ class TransformersPolicy:
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        if self.device.type == "cpu":
+            cpu_threads.chosen()
         self.model, self.tokenizer = checkpoints.load(checkpoint, dtype)
         self.model.to(self.device).eval()
         self.batch_size = batch_size

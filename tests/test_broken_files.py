@@ -1,5 +1,6 @@
 """Benchmarks and rollouts with broken files, with files of the wrong kind, and with signals."""
 
+import json
 import os
 import signal
 import subprocess
@@ -149,7 +150,40 @@ def test_a_signal_ends_a_command_with_one_line_and_finished_episodes_are_stored(
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_a_closed_pipe_ends_a_command_without_an_error_message(lab: Path) -> None:
-    command = f"{sys.executable} -m tenfold.cli env list | true; exit ${{PIPESTATUS[0]}}"
-    printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (printed.returncode, printed.stderr) == (128 + signal.SIGPIPE, "")
+EPISODE = {"step": 1, "problem": 0, "problem_id": "p", "sample": 0, "tokens": 3, "finish_reason": "stop"} | {
+    "messages": [{"role": "user", "content": "?"}],
+    "verdict": {"status": "scored", "score": 1.0, "method": "exact", "reason": "equal"},
+}
+
+
+@pytest.mark.parametrize("command", ["env list", "bench --list", "--help", "show out"])
+def test_a_closed_pipe_ends_a_command_without_an_error_message(lab: Path, command: str) -> None:
+    (lab / "out/grpo/episodes").mkdir(parents=True)
+    (lab / "out/grpo/episodes/0.jsonl").write_text(json.dumps(EPISODE) + "\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "tenfold.cli", *command.split()], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    status = 0 if command == "--help" else 128 + signal.SIGPIPE  # argparse ignores the error
+    assert (ended.returncode, ended.stderr) == (status, "")
+
+
+def test_a_closed_pipe_ends_a_table_without_an_error_message() -> None:
+    program = (
+        "from rich.table import Table; from tenfold.terminal import Console\n"
+        "try:\n    Console().print(Table('a'))\n    print('x' * 100_000, flush=True)\n"
+        "except BrokenPipeError:\n    raise SystemExit(7)"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert (
+        subprocess.run([sys.executable, "-c", program], stdout=writer, stderr=subprocess.DEVNULL, check=False).returncode == 7
+    )
+    os.close(writer)
+
+
+def test_a_command_works_with_a_closed_standard_output() -> None:
+    ended = subprocess.run(f"{sys.executable} -m tenfold.cli env list >&-", shell=True, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -1,6 +1,7 @@
 """The public names of the package."""
 
 import inspect
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,20 @@ FACE = (
 
 def test_every_public_name_exists_and_is_listed() -> None:
     assert {*FACE, "__version__"} == {*tenfold.__all__}
-    assert set(FACE) <= set(dir(tenfold))
+    modules = {"benchmarks", "core", "envs", "pipelines", "policies", "verifiers"}
+    assert {*dir(tenfold)} == {*tenfold.__all__} | modules, "the names that Tab shows"
+    assert all(inspect.ismodule(getattr(tenfold, name)) for name in modules)
     for name in FACE:
         assert inspect.getdoc(getattr(tenfold, name)), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         tenfold.nothing  # noqa: B018
+
+
+def test_help_begins_with_what_each_function_does() -> None:
+    shown = pydoc.plain(pydoc.render_doc(tenfold)).splitlines()[:40]
+    functions = [name for name in FACE if inspect.isfunction(getattr(tenfold, name))]
+    assert [name for name in functions if not any(f"tenfold.{name}(" in line for line in shown)] == []
+    assert not any("gymnasium_hook" in line for line in shown)
 
 
 def test_importing_the_package_and_its_core_types_does_not_import_torch() -> None:

@@ -44,6 +44,7 @@ from urllib.parse import parse_qsl
 
 from ... import extras, named_code
 from ...core import Problem, UserError
+from ...policies.server import hub
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
 from .parts import in_part as in_part
@@ -169,15 +170,15 @@ def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
     """
     import datasets
 
+    def read() -> Iterable[Row]:
+        rows: Iterable[Row] = datasets.load_dataset(location, name, split=split, revision=revision)
+        return rows
+
     name, split, revision = options.pop("name", None), options.pop("split", "train"), options.pop("revision", None)
     try:
-        return datasets.load_dataset(location, name, split=split, revision=revision)
-    except Exception as error:  # the hub's clients raise many types, all about the name or the connection
-        cause = str(error).splitlines()[0][:200]
-        raise UserError(
-            f"{uri}: the data set cannot be loaded ({type(error).__name__}: {cause}); without access to the hub, "
-            "use a file with jsonl: or parquet:"
-        ) from None
+        return hub.fetch("data set", location, read, "a file with jsonl: or parquet:")
+    except UserError as error:
+        raise UserError(f"{uri}: {error}") from None
 
 
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:

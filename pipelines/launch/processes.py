@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ... import disk
+from ... import cpu_threads, disk
 from ...core import UserError
 from ..cluster import Cluster
 from ..stage import Context, Metrics, Stage
@@ -53,10 +53,16 @@ def train_in_processes(stage: Stage, context: Context) -> Metrics:
 
     log.touch()
     try:
-        supervise.follow(command, VARIABLES, log, progress_marker, STALL_SECONDS)
+        supervise.follow(command, VARIABLES | threads_of(context.cluster), log, progress_marker, STALL_SECONDS)
     except supervise.Stopped as stopped:
         raise UserError(f"{stage.name}: {stopped}") from None
     return disk.read_object(folder / TRAINED, "run again")
+
+
+def threads_of(cluster: Cluster) -> dict[str, str]:
+    """Returns the environment variables about threads for training processes on GPUs. By default each has one thread."""
+    number = {cpu_threads.THREADS: str(cluster.threads)} if cluster.threads else {}
+    return number | cpu_threads.waiting()
 
 
 def launch(cluster: Cluster, folder: Path, node: int = 0, rendezvous: tuple[str, int] | None = None) -> list[str]:

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
 from . import supervise
-from .processes import START, VARIABLES, launch
+from .processes import START, VARIABLES, launch, threads_of
 
 PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
 """Environment variables of this process that the nodes' processes also need."""
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
     # Workers of a running Ray do not inherit this process's variables.
     inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
-    variables = VARIABLES | inherited
+    variables = VARIABLES | inherited | threads_of(cluster)
     arguments = (cluster, folder, os.getcwd(), variables, rendezvous)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *arguments): node for node in range(cluster.nodes)}
     while waiting:

@@ -25,11 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ...core import UserError
 from ...policies import checkpoints
 from .. import figures
+from ..cluster import Cluster
 from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import trainer
-from ..trainer.settings import KEEP_CHECKPOINTS
+from ..trainer.settings import KEEP_CHECKPOINTS, check_batch
 from ..trainer.trainer import IGNORED
 from . import stream
 from .rotary import check_theta, set_theta
@@ -165,6 +166,10 @@ class Pretrain(Stage):
         if not added or not same or len({phase.context for phase in self.phases}) > 1:
             return None
         return Extension(earlier.steps, frozenset({"phases", "max_passes"}))
+
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Checks that batches can be split. See `Stage.check_cluster`."""
+        check_batch(self.batch_size, self.micro_batch_size, cluster.world)
 
     def check(self) -> None:
         """Checks that the sources exist and have the tokens that the phases need."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import extras
+from ... import cpu_threads, extras
 
 if TYPE_CHECKING:
     from ..stage import Metrics
@@ -42,6 +42,7 @@ def run(
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.
     """
+    cpu_threads.stop_spinning()
     with extras.required_by("a recipe", "train"):
         from . import plan, runner, sweep  # imported here, so that `tenfold.run` exists without the extra
         from .recipe import load

@@ -8,8 +8,10 @@ from rich.table import Table
 from ...core import UserError
 from ..rl import verl_config
 from ..rl.grpo import GRPO
+from . import resources
 from .plan import Plan
-from .runner import with_policies
+from .recipe import Recipe
+from .runner import starting_checkpoints, waiting_stages, with_policies
 
 
 def costs(plan: Plan, folder: Path) -> Table:
@@ -30,6 +32,21 @@ def costs(plan: Plan, folder: Path) -> Table:
             numbers = ["?"] * 3
         table.add_row(stage.name, stage.kind, policy, *numbers)
     return table
+
+
+def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
+    """Yields lines on the memory and the disk space that the recipe needs.
+
+    Args:
+        plan: as `runner.prepare` returns it.
+        unprepared: the recipe with references.
+        folder: folder of the run.
+
+    Raises:
+        UserError: the machine has too little of them.
+    """
+    recipe = plan.recipe
+    yield from resources.lines(recipe, folder, starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder)))
 
 
 def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:

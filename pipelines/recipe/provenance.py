@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
+from ... import cpu_threads
 from ...version import __version__
 
 PACKAGE = Path(__file__).parents[2]
@@ -26,6 +27,8 @@ class Machine(TypedDict):
     """Model name of the processor."""
     processors: int
     """Number of processors that this process may use."""
+    threads: int | None
+    """Number of threads of torch on the CPU (`cpu_threads.py`); None if models run on GPUs."""
     memory_gib: int
     """Main memory, in GiB."""
     gpus: list[str]
@@ -54,6 +57,7 @@ def machine() -> Machine:
         "platform": platform.platform(),
         "processor": _processor(),
         "processors": len(os.sched_getaffinity(0)),
+        "threads": cpu_threads.recordable(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "gpus": _gpus(),
     }

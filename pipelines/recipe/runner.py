@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from ... import disk, faults, named_code
+from ... import cpu_threads, disk, faults, named_code
 from ...core import UserError
 from ...envs import identity as environments
-from ...policies import checkpoints
+from ...policies import check_uri, checkpoints
 from ..launch import nodes
 from ..pretrain import supply
 from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, rerun_advice, work_record
@@ -68,6 +68,7 @@ def run(
         disk.write(folder / "recipe.yaml", yaml.safe_dump(original.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, plan.rows(folder))
         display.lines([*cautions(recipe, plan.selected, folder), *plan.stale_lines(folder)])
+        _choose_threads(recipe, folder, display)
         reader, records = _reader(original, folder), dict[str, dict[str, Any]]()
         earlier: dict[str, Path] = {}
         for stage, policy in with_policies(recipe, folder):
@@ -116,7 +117,7 @@ def prepare(
         UserError: an input is missing, or a stage has begun with another identity.
     """
     selected = selection.names(recipe.stages, folder)
-    waiting = {stage.name for stage, policy in with_policies(recipe, folder) if _waits(recipe, stage, policy, folder)}
+    waiting = waiting_stages(recipe, folder)
     reader = _reader(recipe, folder)
     needed = reader.needs(selected)
     for name in sorted(selected):
@@ -151,6 +152,17 @@ def _stale(stages: Sequence[tuple[Stage, str]], folder: Path, reader: identity.I
     return found
 
 
+def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> None:
+    """Sets the number of threads of torch on a CPU: for a resumed run that of its last stage, unless the user chose another."""
+    if not recipe.cluster.on_cpu():
+        return
+    records = [work_record(stage, folder / stage.name) or {} for stage in recipe.stages]
+    recorded = [number for record in records if isinstance(number := record.get("machine", {}).get("threads"), int)]
+    number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None)
+    if recorded and number != recorded[-1] and not all("metrics" in record for record in records):
+        display.console.print(f"threads: {number} instead of {recorded[-1]} as before; results may differ in the last bits")
+
+
 def _reader(recipe: Recipe, folder: Path) -> identity.IdentityReader:
     named = {stage.name: (stage, policy) for stage, policy in with_policies(recipe, folder)}
     seeds = {name: recipe.seed_of(stage) for name, (stage, _) in named.items()}
@@ -164,10 +176,19 @@ def _identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> 
         raise UserError(f"{stage.name}: {error}") from None
 
 
-def _waits(recipe: Recipe, stage: Stage, policy: str, folder: Path) -> bool:
-    """True if a stage reads the folder of a stage that is not finished. Its inputs cannot be checked yet."""
-    named = references.stages_named_in([stage.model_dump(), policy], recipe.environments)
-    return any(not (folder / name / "stage.json").is_file() for name in named)
+def waiting_stages(recipe: Recipe, folder: Path) -> set[str]:
+    """Returns the stages that read the folder of a stage that is not finished. Their inputs cannot be checked yet.
+
+    Args:
+        recipe: with references.
+        folder: folder of the run.
+    """
+
+    def waits(stage: Stage, policy: str) -> bool:
+        named = references.stages_named_in([stage.model_dump(), policy], recipe.environments)
+        return any(not (folder / name / "stage.json").is_file() for name in named)
+
+    return {stage.name for stage, policy in with_policies(recipe, folder) if waits(stage, policy)}
 
 
 def _begun(stage: Stage, folder: Path) -> bool:
@@ -196,23 +217,60 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
         skipped: receives a line for each stage whose code is not imported.
     """
     recipe.cluster.check()
-    left_by_stages = {f"stage:{folder / stage.name}" for stage in recipe.stages}
-    for stage, policy in with_policies(recipe, folder):
+    starts = starting_checkpoints(recipe, folder, waiting)
+    for stage, _ in with_policies(recipe, folder):
         done = (folder / stage.name / RECORD).is_file() and not identity.extension_of(stage, folder / stage.name)
         if stage.name not in selected or done:
             continue
         waits = stage.name in waiting
-        start = checkpoints.stage_and_step(policy)[0]
-        if not waits and start not in left_by_stages and policy.partition(":")[0] in checkpoints.SOURCES:
-            checkpoints.checkpoint(policy)
         try:
             if not waits:
                 stage.check()
             stage.check_cluster(recipe.cluster)
+            if not waits and (start := starts.get(stage.name)):
+                checkpoints.check_files(start)
+                recipe.cluster.check_model(start)
+                stage.check_policy(start, recipe.cluster)
         except named_code.NotImported as reason:
             skipped.append(f"{stage.name} is not checked: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
+
+
+def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str]) -> dict[str, Path]:
+    """Returns a folder with the model and the tokenizer that each stage starts from, by stage, as far as they exist already.
+
+    A stage that starts from the result of an unfinished stage has the model and the tokenizer with which the latter starts.
+
+    Args:
+        recipe: with references replaced.
+        folder: folder of the run.
+        waiting: names of the stages that read from an unfinished stage.
+
+    Raises:
+        UserError: a checkpoint is missing.
+    """
+    starts: dict[str, Path] = {}
+    stage_of = {f"stage:{folder / stage.name}": stage.name for stage in recipe.stages}
+    for stage, policy in with_policies(recipe, folder):
+        done = (folder / stage.name / "stage.json").is_file()
+        if done and stage.writes_policy:
+            starts[stage.name] = folder / stage.name / "policy"
+        elif done:
+            continue
+        elif (earlier := stage_of.get(checkpoints.stage_and_step(policy)[0])) is not None:
+            if earlier in starts:
+                starts[stage.name] = starts[earlier]
+        elif policy:
+            check_uri(policy)
+            if not stage.writes_policy and policy.partition(":")[0] not in checkpoints.SOURCES:
+                continue
+            try:
+                starts[stage.name] = checkpoints.checkpoint(policy)
+            except UserError:
+                if stage.name not in waiting:
+                    raise
+    return starts
 
 
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:

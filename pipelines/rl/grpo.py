@@ -27,7 +27,7 @@ from ..stage import Context, Metrics, finished_record, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
-from . import verl_config, watch
+from . import model_checks, verl_config, watch
 from .metrics import CURVES, gather, last_step, mean, steps_done
 from .settings import GRPOSettings, too_few_problems
 
@@ -136,6 +136,10 @@ class GRPO(GRPOSettings):
     def check_cluster(self, cluster: Cluster) -> None:
         """Checks that verl accepts the settings, and that the batch fits the cluster."""
         verl_config.check(self, cluster)
+
+    def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
+        """Checks lengths, prompts and LoRA's settings against the model. See `Stage.check_policy`."""
+        model_checks.check(self, verl_config.check(self, cluster), checkpoint, cluster)
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
         """Returns the mean reward of the last tenth of the steps."""

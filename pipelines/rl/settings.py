@@ -152,6 +152,8 @@ class GRPOSettings(Stage):
         if not isinstance(filtered, rl_filter.Filter):
             filters = ", ".join(name for name, stage in earlier.items() if isinstance(stage, rl_filter.Filter)) or "none"
             raise UserError(f"{self.name}.keep: no earlier filter stage {self.keep!r}; earlier filter stages: {filters}")
+        if filtered.problems and filtered.problems < self.batch_size:
+            raise UserError(f"{self.name}: {too_few_problems(self.batch_size, filtered.problems, f' from {self.keep}')}")
         if difference := rl_filter.different_limit(filtered, self):
             raise UserError(difference)
 

@@ -10,14 +10,16 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ... import cpu_threads
 from ...core import UserError
 from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
 from ..verl_compat import names
+from . import verl_checks
 from .settings import GRPOSettings
 
 if TYPE_CHECKING:
@@ -178,9 +180,15 @@ def overrides(
             for part in ("param", "reduce", "buffer"):
                 lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
     own = dict(settings.verl)
-    if libraries := own.pop(LIBRARIES, None):
-        own[LIBRARIES] = [names.ENGINE, *([libraries] if isinstance(libraries, str) else libraries)]
+    if libraries := _libraries(own):
+        own[LIBRARIES] = [names.ENGINE, *libraries]
     return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in own.items()]
+
+
+def _libraries(own: Mapping[str, object]) -> list[str]:
+    """Returns the modules that verl imports for the user."""
+    libraries = own.get(LIBRARIES) or []
+    return [libraries] if isinstance(libraries, str) else [*cast(list[str], libraries)]
 
 
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
@@ -205,13 +213,15 @@ def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
         )
 
 
-def check(settings: GRPOSettings, cluster: Cluster) -> None:
-    """Checks that verl accepts a stage's settings on a cluster, before any file exists.
+def check(settings: GRPOSettings, cluster: Cluster) -> "DictConfig":
+    """Returns verl's configuration after a check that verl accepts a stage's settings on a cluster, before any file exists.
 
     Raises:
-        UserError: see `overrides` and `checked`.
+        UserError: see `overrides`, `checked` and `verl_checks`.
     """
-    checked(overrides(settings, 0, Path("model"), Path("stage"), cluster, {}), settings.verl)
+    config = checked(overrides(settings, 0, Path("model"), Path("stage"), cluster, {}), settings.verl)
+    verl_checks.check(config, _libraries(settings.verl), joins_ray=bool(cluster.address))
+    return config
 
 
 def check_checkpoints(folder: Path, cluster: Cluster) -> None:
@@ -259,9 +269,11 @@ def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
                 OmegaConf.update(config, line.key_or_group, line.value(), force_add=line.is_add() or line.is_force_add())
         OmegaConf.resolve(config)
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            if need_critic(config) and "critic.model.path" not in own:
+                raise ValueError(f"adv_estimator={config.algorithm.adv_estimator} needs a critic (critic.model.path); use grpo")
             validate_config(config, need_reference_policy(config), need_critic(config))
     except Exception as error:  # of Hydra, OmegaConf or verl's assertions
-        raise UserError(f"verl rejects these settings: {' '.join(str(error).split())[:400]}") from None
+        raise UserError(f"verl rejects these settings: {verl_checks.reason(error)}") from None
     return config
 
 
@@ -276,13 +288,13 @@ def _composed(*lines: str) -> "DictConfig":
 
 def _check_setting(config: "DictConfig", name: str, value: object) -> None:
     """Checks that verl's configuration has a setting, and that the value has the default's type unless the default is empty."""
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
     at, parts = config, name.split(".")
     for depth, part in enumerate(parts):
         if at is None or at == {} or parts[:2] == ["ray_kwargs", "ray_init"]:
             return
-        if not isinstance(at, DictConfig) or part not in at:
+        if not isinstance(at, DictConfig) or (part not in at and not OmegaConf.is_missing(at, part)):
             names = [".".join([*parts[:depth], key]) for key in (at if isinstance(at, DictConfig) else [])]
             near = difflib.get_close_matches(".".join(parts[: depth + 1]), names, 3) or names
             choices = f"use one of {', '.join(near)}" if near else f"{'.'.join(parts[:depth])} is {at!r}"
@@ -326,7 +338,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
             "VERL_ENGINE_DEVICE": "cuda",  # verl's registry has its FSDP engine under this name
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "RAY_prestart_worker_first_driver": "0",  # prestarted workers lack these variables and would stay idle
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
+            **cpu_threads.variables(),
         }
     return variables
 

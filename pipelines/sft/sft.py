@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,11 +13,12 @@ import torch
 from pydantic import Field, model_validator
 
 from ... import disk, verifiers
-from ...core import UserError
+from ...core import UserError, Verifier
 from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from .. import figures
 from ..bench.bench import Bench
+from ..cluster import Cluster
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
@@ -93,6 +95,27 @@ class SFT(Training):
         if bench := self.bench_stage:
             bench.check()
 
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Checks that batches can be split, and that there is one process if there are benchmarks."""
+        super().check_cluster(cluster)
+        if self.bench and cluster.world > 1:
+            raise UserError("bench works with one training process only; remove bench, and add a bench stage after this one")
+
+    def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
+        """Checks that there is an example that fits into `max_tokens`. See `Stage.check_policy`."""
+        tokenizer = checkpoints.tokenizer_of(checkpoint)
+        lost: dict[str, Counter[str]] = {}
+        for uri in self.sources:
+            reasons: Counter[str] = Counter()
+            for new, reason in _each(uri, self, tokenizer):
+                if new:
+                    break
+                reasons[reason] += 1
+            else:
+                lost[uri] = reasons
+        if len(lost) == len(self.sources) or (self.shares and lost):
+            raise UserError(_no_example(*next(iter(lost.items())), self))
+
     def identity(self) -> dict[str, str]:
         """Returns the identity of the checkpoints' benchmarks."""
         return bench.identity() if (bench := self.bench_stage) else {}
@@ -114,10 +137,6 @@ class SFT(Training):
 
     def run(self, context: Context) -> Metrics:
         """Trains the policy and writes the checkpoint to `policy`, with one process per GPU."""
-        if self.bench and context.cluster.world > 1:
-            raise UserError(
-                f"{self.name}: bench works with one training process only; remove bench, and add a bench stage after this one"
-            )
         return processes.train_in_processes(self, context)
 
     def train(self, context: Context) -> Metrics:
@@ -130,11 +149,7 @@ class SFT(Training):
         sources, left_out = zip(*(_examples(uri, self, tokenizer) for uri in self.sources), strict=True)
         for uri, examples, lost in zip(self.sources, sources, left_out, strict=True):
             if not examples and (self.shares or not any(sources)):
-                reasons = ", ".join(f"{count} {why}" for why, count in lost.items())
-                raise UserError(
-                    f"{self.name}: {uri} has no usable example ({reasons}; max_tokens={self.max_tokens}); change the problems "
-                    "or the settings"
-                )
+                raise UserError(f"{self.name}: {_no_example(uri, lost, self)}")
 
         # The seed depends on the stage's name, so that two stages of a recipe have different orders of examples.
         seed = int(hashlib.sha256(f"{context.seed}/{self.name}".encode()).hexdigest()[:8], 16) >> 1
@@ -203,19 +218,36 @@ def _measure(settings: SFT, context: Context, step: int, checkpoint: Path) -> No
     disk.write(folder / SCORES, json.dumps(settings.bench_stage.run(bench_context)["scores"]))
 
 
+def _no_example(uri: str, lost: Counter[str], settings: SFT) -> str:
+    """Returns the message for a source of which no problem can be used."""
+    reasons = ", ".join(f"{count} {why}" for why, count in lost.items())
+    return f"{uri} has no usable example ({reasons}; max_tokens={settings.max_tokens}); change the problems or the settings"
+
+
 def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[Example], Counter[str]]:
     """Returns the examples of a source, and the numbers of problems that are left out or truncated, by reason."""
-    verify = verifiers.load(settings.verifier) if settings.verifier else None
     examples: list[Example] = []
     lost: Counter[str] = Counter()
+    for new, reason in _each(uri, settings, tokenizer, verifiers.load(settings.verifier) if settings.verifier else None):
+        if reason:
+            lost[reason] += 1
+        if new:
+            examples.append(new)
+    return examples, lost
+
+
+def _each(
+    uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase", verify: Verifier | None = None
+) -> Iterator[tuple[Example | None, str]]:
+    """Yields the example of each problem, or None, with the reason why it is left out or truncated ("" for neither)."""
     for problem in problem_sources.load(uri):
         if not is_trainable(problem):
-            lost["without an answer"] += 1
+            yield None, "without an answer"
             continue
         if verify:
             verdict = verify(problem, worked(problem, settings.target_template))
             if verdict.score is None or verdict.score < 1:
-                lost[INCORRECT if verdict.score is not None else f"without a score ({verdict.status.value})"] += 1
+                yield None, INCORRECT if verdict.score is not None else f"without a score ({verdict.status.value})"
                 continue
         new = example(
             problem, tokenizer, settings.template, settings.system, settings.target_template, settings.thinking_template
@@ -223,11 +255,10 @@ def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> 
         if len(new["input_ids"]) > settings.max_tokens:
             new = {name: row[: settings.max_tokens] for name, row in new.items()}
             has_target = any(label != trainer.IGNORED for label in new["labels"])
-            lost[TOO_LONG if not settings.truncate else "cut" if has_target else NO_TARGET] += 1
-            if not settings.truncate or not has_target:
-                continue
-        examples.append(new)
-    return examples, lost
+            reason = TOO_LONG if not settings.truncate else "cut" if has_target else NO_TARGET
+            yield (new if reason == "cut" else None), reason
+        else:
+            yield new, ""
 
 
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:

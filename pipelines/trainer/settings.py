@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ...core import UserError
+from ..cluster import Cluster
 from ..stage import Extension, Stage
 
 KEEP_CHECKPOINTS = "number of checkpoints that stay in the folder, the last ones; 0: none when the stage is finished"
@@ -52,3 +54,24 @@ class Training(Stage):
             return None
         reason = "" if self.schedule == "constant" else f"schedule={self.schedule} depends on the number of steps"
         return Extension(before["steps"], frozenset({"steps"}), reason)
+
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Checks that batches can be split. See `Stage.check_cluster`."""
+        check_batch(self.batch_size, self.micro_batch_size, cluster.world)
+
+
+def check_batch(batch_size: int, micro_batch_size: int | None, processes: int) -> None:
+    """Checks that a batch can be split over processes and forward passes.
+
+    Args:
+        batch_size: examples per step.
+        micro_batch_size: examples per process and forward pass; None: the process's whole share.
+        processes: number of processes.
+
+    Raises:
+        UserError: batch_size is not a multiple of micro_batch_size times the number of processes.
+    """
+    micro = micro_batch_size or max(1, batch_size // processes)
+    if batch_size % (micro * processes):
+        times = f" times {processes} processes" if processes > 1 else ""
+        raise UserError(f"batch_size={batch_size} is not a multiple of micro_batch_size={micro}{times}")

@@ -14,7 +14,7 @@ from ...disk import step_folders
 from ..cluster import Cluster
 from ..stage import Context, Metrics
 from . import checkpoints as stored
-from .settings import Training
+from .settings import Training, check_batch
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -92,9 +92,10 @@ def fit(
     checkpoints = context.folder / "checkpoints"
     world, cpu = processes(context.cluster).num_processes, device_of(context.cluster) == "cpu"
     micro = micro_batch_size or max(1, batch_size // world)
-    if batch_size % (micro * world):
-        times = f" times {world} processes" if world > 1 else ""
-        raise UserError(f"{context.folder.name}: batch_size={batch_size} is not a multiple of micro_batch_size={micro}{times}")
+    try:
+        check_batch(batch_size, micro_batch_size, world)
+    except UserError as error:
+        raise UserError(f"{context.folder.name}: {error}") from None
     # The interval divides save_steps, because a checkpoint does not contain the running sum of losses since the last log.
     every = max(interval for interval in range(1, max(1, steps // logged) + 1) if save_steps % interval == 0)
     args = TrainingArguments(

@@ -75,3 +75,14 @@ def test_the_reported_model_has_the_reported_size() -> None:
     everything = sum(weights.numel() for weights in model.parameters())
     assert everything == pytest.approx(3.93e9, rel=0.002)
     assert everything - embeddings == pytest.approx(3.08e9, rel=0.002)
+
+
+def test_the_folder_of_a_run_proposes_its_stages_with_a_policy(tmp_path: Path) -> None:
+    for stage in ("sft", "bench", "grpo", "unfinished"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / ("settings.json" if stage == "unfinished" else "stage.json")).write_text("{}")
+    for stage in ("sft", "grpo", "unfinished"):
+        (tmp_path / stage / "policy").mkdir()
+    with pytest.raises(UserError) as error:
+        checkpoints.checkpoint(f"stage:{tmp_path}")
+    assert str(error.value) == f"{tmp_path} is the folder of a run: use stage:{tmp_path}/grpo or stage:{tmp_path}/sft"

@@ -109,7 +109,6 @@ def test_chain_sums_have_worked_solutions() -> None:
         ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
         ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
         ("generate:lab_sources:needs?n=3", "row 1: expected a problem or a mapping of columns, got int"),
-        ("hf:no/such-data-set", "without access to the hub"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:

@@ -1,6 +1,7 @@
 """Dry runs: costs, settings of verl, and checks."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from tenfold import cli
 
 STAGES: list[dict[str, Any]] = [
-    {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 5, "batch_size": 4, "max_tokens": 10},
+    {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 5, "batch_size": 4, "max_tokens": 40},
     {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "samples": 8, "max_tokens": 6},
     {
         "kind": "grpo",
@@ -54,12 +55,14 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {cells[0]: cells[1:] for line in lines if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 6}
-    assert rows["sft"][2:] == ["-", "-", "200"]
+    assert rows["sft"][2:] == ["-", "-", "800"]
     assert rows["filter"][2:] == ["240", "1,440", "-"]
     assert rows["grpo"][1:] == ["stage:out/sft", "24", "144", "624"]
     assert "grpo: caution: learning_rate=1e-06 is too low for micro:, which learns from 1e-05 to 0.0003" in lines
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
     assert "grpo: verl on the CPU, with" in lines
+    assert re.search("^grpo: estimated memory: .* of .* main memory", "\n".join(lines), re.MULTILINE)
+    assert re.search("^estimated disk space: .* are free in ", "\n".join(lines), re.MULTILINE)
     assert "  data.train_batch_size=2" in lines
     assert not (lab / "out").exists()
 
@@ -73,6 +76,7 @@ def test_a_dry_run_finds_missing_files(recipe: Path, lab: Path, capsys: pytest.C
 @pytest.mark.parametrize(("cluster", "words"), [("one_gpu", "1 x 1 GPUs"), ("several_nodes", "2 x 8 GPUs")])
 def test_a_dry_run_accepts_another_cluster(recipe: Path, capsys: pytest.CaptureFixture[str], cluster: str, words: str) -> None:
     written = yaml.safe_load(recipe.read_text())
+    written["stages"][0] |= {"batch_size": 16}
     written["stages"][2] |= {"batch_size": 4}
     recipe.write_text(yaml.safe_dump(written))
     assert cli.main(["run", "r.yaml", "--dry-run", "--cluster", cluster]) == 0

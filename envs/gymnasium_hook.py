@@ -23,7 +23,7 @@ def install() -> None:
 
 def _register() -> None:
     """Registers the environments of this package and of installed plug-in packages."""
-    importlib.import_module(".envs.registry", __package__)
+    importlib.import_module(".registry", __package__)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -1,0 +1,123 @@
+"""Estimates of the memory and the disk space that a recipe's stages need.
+
+Training has 16 bytes per parameter: weights, gradients and two moments of AdamW in float32. The activations of a transformer
+are those of Korthikanti et al. (2022), "Reducing activation recomputation in large transformer models", equation 2, without the
+attention matrix, which is not stored. The logits are counted three times: values, log-probabilities and gradients.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ...core import UserError
+from ..cluster import Cluster
+from ..pretrain.pretrain import Pretrain
+from ..rl.grpo import GRPO
+from ..stage import Stage
+from ..trainer.empty_model import config_of, parameters
+from ..trainer.settings import Training
+from .recipe import Recipe
+
+GIB = 2**30
+STATE_BYTES = 16
+"""Bytes per parameter: weights, gradients, two moments."""
+WEIGHT_BYTES = 4
+"""Bytes per parameter of weights in float32."""
+TRAINER_BYTES, VERL_BYTES = 12, 16
+"""Bytes per parameter of a checkpoint: weights and two moments; verl's also has the weights in Hugging Face format."""
+CHECKPOINTS = 3
+"""Checkpoints on the disk at the same time: two, and the one that is being written."""
+ACTIVATIONS, RECOMPUTED = 34, 2
+"""Bytes per token, layer and unit of width in 16 bits; the second with gradient checkpointing."""
+
+
+class Memory(NamedTuple):
+    """Memory of one training process, in bytes."""
+
+    state: float
+    """Weights, gradients and moments, and copies of the weights for sampling and for the KL term."""
+    activations: float
+
+    def line(self, stage: str, on: str) -> str:
+        """Returns a line for the dry run.
+
+        Args:
+            stage: name of the stage.
+            on: where the memory is.
+        """
+        total = self.state + self.activations
+        return (
+            f"{stage}: estimated memory: {_gib(total)} {on}, of which {_gib(self.activations)} are activations (they depend on "
+            "micro_batch_size and lengths)"
+        )
+
+
+def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path]) -> Iterator[str]:
+    """Yields lines on the memory of each stage that trains, and on the disk space of the run.
+
+    Args:
+        recipe: with references replaced.
+        folder: folder of the run.
+        starts: folders with the models from which the stages start, by stage.
+
+    Raises:
+        UserError: the disk has too little space, or a model with its optimizer does not fit into this machine's memory.
+    """
+    cpu, kept, largest = recipe.cluster.on_cpu(), 0.0, 0.0
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for stage in recipe.stages:
+        if not isinstance(stage, Training | Pretrain | GRPO) or stage.name not in starts:
+            continue
+        if (folder / stage.name / "stage.json").is_file():
+            continue
+        start = starts[stage.name]
+        needed = memory_of(stage, start, recipe.cluster)
+        yield needed.line(stage.name, f"of {_gib(memory)} main memory" if cpu else "on each GPU")
+        if cpu and needed.state > memory:
+            raise UserError(
+                f"{stage.name}: weights and optimizer need {_gib(needed.state)} of main memory, but this machine has "
+                f"{_gib(memory)}; use a smaller policy or GPUs"
+            )
+        kept += WEIGHT_BYTES * parameters(start)
+        per_parameter = VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES
+        largest = max(largest, per_parameter * parameters(start) * min(CHECKPOINTS, -(-stage.steps // stage.save_steps)))
+    if kept:
+        at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+        free = shutil.disk_usage(at).free
+        text = f"estimated disk space: {_gib(kept + largest)} (policies {_gib(kept)}, checkpoints of a stage {_gib(largest)})"
+        if kept + largest > free:
+            raise UserError(f"{at}: {text}, but {_gib(free)} are free; choose another --out, or delete files")
+        yield f"{text}; {_gib(free)} are free in {at}"
+
+
+def memory_of(stage: Stage, checkpoint: Path, cluster: Cluster) -> Memory:
+    """Returns an estimate of the memory of one training process.
+
+    Args:
+        stage: a stage that trains.
+        checkpoint: folder with the model.
+        cluster: hardware to train on.
+    """
+    count, world, config = parameters(checkpoint), cluster.world, config_of(checkpoint)
+    state = STATE_BYTES * count / world
+    recompute = bool(getattr(stage, "gradient_checkpointing", False))
+    if isinstance(stage, GRPO):
+        recompute = not cluster.on_cpu()
+        copies = (stage.track_kl or stage.kl > 0) + cluster.on_cpu()  # on a CPU also the sampler's
+        state += copies * WEIGHT_BYTES * count / world
+        per_sample = stage.max_prompt_tokens + stage.max_response_tokens
+        micro = stage.micro_batch_size or (stage.batch_size * stage.samples if cluster.on_cpu() else 0)
+        tokens = micro * per_sample or cluster.tokens_per_gpu
+    else:
+        assert isinstance(stage, Training | Pretrain)
+        share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
+        tokens = round(stage.cost().trained_tokens / stage.steps * share)
+    precision = 2 if cluster.on_cpu() else 1  # float32 has twice the bytes of the source's 16 bits
+    per_token = (RECOMPUTED if recompute else ACTIVATIONS) * config.num_hidden_layers * config.hidden_size * precision
+    return Memory(state, tokens * (per_token + 3 * WEIGHT_BYTES * config.vocab_size))
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,251 @@
+"""Checks of verl's configuration that verl itself makes only minutes after its start, or at the end of the first step.
+
+`validate_config`, which verl calls at its start, does not look names up in verl's registries, and does not check experiment
+trackers and most sizes. These checks call the same functions of verl as the training does, where there is one.
+"""
+
+import contextlib
+import importlib.util
+import io
+import math
+import netrc
+import os
+import warnings
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...core import UserError
+from ..verl_compat import names
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+SAVED = ("model", "optimizer", "extra", "hf_model")
+"""Parts of verl's checkpoints that a GRPO stage needs to resume and to export its policy."""
+ROLLOUTS = ("vllm", "sglang", "trtllm", names.ROLLOUT)
+"""verl's rollouts, and this package's own for a CPU."""
+VLLM_TYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
+"""vLLM's types of weights."""
+RESUME_MODES = ("auto", "disable", "resume_path")
+
+
+class Tracker(NamedTuple):
+    """What an experiment tracker needs."""
+
+    module: str
+    required: tuple[str, ...] = ()
+    """Environment variables without which verl's call fails."""
+
+
+TRACKERS = {
+    "clearml": Tracker("clearml"),
+    "mlflow": Tracker("mlflow"),
+    "rl_insight": Tracker("rl_insight"),
+    "swanlab": Tracker("swanlab"),
+    "tensorboard": Tracker("tensorboard"),
+    "trackio": Tracker("trackio"),
+    "vemlp_wandb": Tracker("volcengine_ml_platform", ("VOLC_ACCESS_KEY_ID", "VOLC_SECRET_ACCESS_KEY", "MLP_TRACKING_REGION")),
+    "wandb": Tracker("wandb"),
+}
+"""The trackers of verl's `Tracking` that are packages of their own."""
+
+
+def check(config: "DictConfig", own_libraries: Collection[str], *, joins_ray: bool) -> None:
+    """Checks names, trackers and sizes.
+
+    Args:
+        config: verl's configuration, composed and resolved.
+        own_libraries: the user's modules that verl imports. They may register further names, so names are not checked then.
+        joins_ray: verl runs in a Ray cluster, whose environment variables are not known here.
+
+    Raises:
+        UserError: verl would fail during the run.
+    """
+    _check_libraries(own_libraries)
+    _check_parts(config)
+    if not own_libraries:
+        _check_names(config)
+    _check_optimizer(config)
+    _check_trackers(config.trainer.logger, joins_ray=joins_ray)
+    _check_checkpoints(config)
+    _check_sizes(config)
+
+
+def _check_libraries(libraries: Collection[str]) -> None:
+    for library in libraries:
+        if importlib.util.find_spec(library.partition(".")[0]) is None:  # the part before the dot, because it is not imported
+            raise UserError(f"verl: actor_rollout_ref.model.external_lib: there is no module {library!r}; install it")
+
+
+def _check_parts(config: "DictConfig") -> None:
+    """Checks the rollout's settings and the types of weights with verl's own constructors."""
+    from verl.utils.config import omega_conf_to_dataclass
+    from verl.utils.torch_dtypes import PrecisionType
+
+    with _named(ROLLOUT), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+        omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
+    fsdp = config.actor_rollout_ref.actor.get("fsdp_config") or {}
+    for setting in ("model_dtype", "dtype"):
+        with _named(f"{ACTOR}.fsdp_config.{setting}"):
+            PrecisionType.to_dtype(fsdp.get(setting, "fp32"))
+
+
+def _check_names(config: "DictConfig") -> None:
+    """Looks names up in verl's registries."""
+    import torch
+    from verl.trainer.ppo import core_algos
+
+    actor = config.actor_rollout_ref.actor
+    rollout = config.actor_rollout_ref.rollout
+    _one_of("algorithm.adv_estimator", config.algorithm.adv_estimator, sorted(core_algos.ADV_ESTIMATOR_REGISTRY))
+    _one_of(f"{ROLLOUT}.name", rollout.name, ROLLOUTS)
+    if rollout.name == "vllm":
+        _one_of(f"{ROLLOUT}.dtype", rollout.dtype, VLLM_TYPES)
+    _one_of(f"{ACTOR}.policy_loss.loss_mode", actor.policy_loss.loss_mode, sorted(core_algos.POLICY_LOSS_REGISTRY))
+    nothing = torch.zeros(1)
+    if actor.use_kl_loss:
+        with _named(f"{ACTOR}.kl_loss_type", f"unknown value {actor.kl_loss_type!r}; use kl, abs, mse or low_var_kl"):
+            core_algos.kl_penalty(nothing, nothing, actor.kl_loss_type)
+    if config.algorithm.use_kl_in_reward:
+        penalty = config.algorithm.kl_penalty
+        with _named("algorithm.kl_penalty", f"unknown value {penalty!r}; use kl, abs, mse or low_var_kl"):
+            core_algos.kl_penalty(nothing, nothing, penalty)
+        with _named("algorithm.kl_ctrl.type", f"unknown value {config.algorithm.kl_ctrl.type!r}; use fixed or adaptive"):
+            core_algos.get_kl_controller(config.algorithm.kl_ctrl)
+    if config.trainer.v1.trainer_mode != "sync":
+        from verl.trainer.ppo.v1 import get_trainer_cls  # takes seconds
+
+        with _named("trainer.v1.trainer_mode"):
+            get_trainer_cls(config.trainer.v1.trainer_mode)
+    if actor.strategy not in ("fsdp", "fsdp2"):
+        with warnings.catch_warnings(action="ignore"):
+            from verl.workers.engine import EngineRegistry  # takes seconds
+        try:
+            EngineRegistry.get_engine_cls("language_model", actor.strategy)
+        except AssertionError:
+            raise UserError(f"verl: {ACTOR}.strategy: unknown value {actor.strategy!r}; use fsdp2 or fsdp") from None
+        except Exception:  # the engine exists, but not for this machine's processor
+            return
+
+
+def _check_optimizer(config: "DictConfig") -> None:
+    """Checks that the optimizer's class exists. Only torch's own module is imported, because another one may be the user's."""
+    import torch
+
+    settings = config.actor_rollout_ref.actor.optim
+    module, name = settings.get("optimizer_impl", "torch.optim"), settings.get("optimizer", "AdamW")
+    if importlib.util.find_spec(str(module).partition(".")[0]) is None:
+        raise UserError(f"verl: {ACTOR}.optim.optimizer_impl: there is no module {module!r}; install it")
+    if module == "torch.optim":
+        kinds = [kind for kind, value in vars(torch.optim).items() if isinstance(value, type)]
+        _one_of(f"{ACTOR}.optim.optimizer", name, sorted(kinds))
+
+
+def _check_trackers(loggers: object, *, joins_ray: bool) -> None:
+    """Checks that verl knows the trackers, and that they are installed and configured."""
+    from verl.utils.tracking import Tracking
+
+    for name in [loggers] if isinstance(loggers, str) else list(loggers or []):  # type: ignore[call-overload]
+        _one_of("trainer.logger", name, sorted(Tracking.supported_backend), "loggers")
+        if name not in TRACKERS:
+            continue
+        tracker = TRACKERS[name]
+        if importlib.util.find_spec(tracker.module) is None:
+            raise UserError(f"loggers: the tracker {name} is not installed: pip install {tracker.module.replace('_', '-')}")
+        missing = [variable for variable in tracker.required if not os.environ.get(variable)]
+        if missing and not joins_ray:
+            raise UserError(f"loggers: the tracker {name} needs the environment variable {missing[0]}")
+        if name == "wandb" and not joins_ray and not _has_wandb_key():
+            raise UserError(
+                "loggers: the tracker wandb has no key: run `wandb login`, or set WANDB_API_KEY, or set WANDB_MODE=offline"
+            )
+
+
+def _has_wandb_key() -> bool:
+    """True if wandb starts without asking for a key: it has one, or it sends nothing."""
+    variables = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or any(map(os.environ.get, variables)):
+        return True
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    if (folder / "settings").is_file():  # it may contain a mode or a key
+        return True
+    for file in filter(None, (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")):
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            if netrc.netrc(str(Path(file).expanduser())).hosts:
+                return True
+    return False
+
+
+def _check_checkpoints(config: "DictConfig") -> None:
+    """Checks what verl stores and from what it resumes."""
+    saved = config.actor_rollout_ref.actor.checkpoint.save_contents
+    if missing := [part for part in SAVED if part not in saved]:
+        raise UserError(
+            f"verl: {ACTOR}.checkpoint.save_contents: expected all of {', '.join(SAVED)}, got {list(saved)} without "
+            f"{missing[0]}; the stage needs it to resume and to write its policy"
+        )
+    mode, path = config.trainer.resume_mode, config.trainer.get("resume_from_path")
+    _one_of("trainer.resume_mode", mode, RESUME_MODES)
+    if mode == "resume_path" and "global_step_" not in str(path):
+        raise UserError(f"verl: trainer.resume_from_path: expected a folder global_step_N of a checkpoint, got {path!r}")
+
+
+def _check_sizes(config: "DictConfig") -> None:
+    """Checks sizes of batches and of groups of GPUs, with verl's own arithmetic."""
+    actor, rollout, trainer = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout, config.trainer
+    gpus = trainer.n_gpus_per_node * trainer.nnodes
+    copies = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
+    if gpus % copies:
+        raise UserError(
+            f"verl: {ROLLOUT}: tensor_model_parallel_size x data_parallel_size x pipeline_model_parallel_size = {copies} does "
+            f"not divide nodes x gpus = {gpus}"
+        )
+    if actor.strategy not in ("fsdp", "fsdp2") or gpus % actor.ulysses_sequence_parallel_size:
+        return
+    parallel = gpus // actor.ulysses_sequence_parallel_size
+    batch = actor.ppo_mini_batch_size * rollout.n
+    product = f"{ACTOR}.ppo_mini_batch_size x samples = {actor.ppo_mini_batch_size} x {rollout.n} = {batch}"
+    if batch % parallel:
+        raise UserError(f"verl: {product} samples per update cannot be split evenly over {parallel} data-parallel GPUs")
+    samples = config.data.train_batch_size * rollout.n
+    multiple = math.lcm(parallel, batch)
+    if trainer.balance_batch:
+        samples = math.ceil(samples / multiple) * multiple  # verl adds samples without a loss
+    elif samples % batch:
+        raise UserError(f"verl: {product} samples per update do not divide the {samples} samples of a step")
+    for name, whole, micro, dynamic in (
+        (f"{ACTOR}.ppo_micro_batch_size_per_gpu", batch, actor.ppo_micro_batch_size_per_gpu, actor.use_dynamic_bsz),
+        (
+            *(f"{ROLLOUT}.log_prob_micro_batch_size_per_gpu", samples),
+            *(rollout.log_prob_micro_batch_size_per_gpu, rollout.log_prob_use_dynamic_bsz),
+        ),
+    ):
+        if not dynamic and micro and (whole // parallel) % micro:
+            raise UserError(
+                f"verl: {name}={micro} does not divide the {whole // parallel} samples of a GPU ({product}); set "
+                "micro_batch_size"
+            )
+
+
+def _one_of(name: str, value: object, choices: Collection[str], setting: str = "") -> None:
+    """Raises an error if a value is not one of the choices. `setting` is the stage's own setting for the name."""
+    if value not in choices:
+        raise UserError(f"{setting or f'verl: {name}'}: unknown value {value!r}; use one of {', '.join(choices)}")
+
+
+@contextlib.contextmanager
+def _named(name: str, message: str = "") -> Iterator[None]:
+    """Turns an error of verl's code into one line that names the setting."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"verl: {name}: {message or reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Returns the text of an error of verl's code as one line, without Hydra's text about a constructor that failed."""
+    inner = error.__cause__
+    text = str(inner) if inner is not None and str(inner) else str(error)
+    return " ".join(text.split())[:400] or type(error).__name__

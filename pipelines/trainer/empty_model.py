@@ -1,0 +1,32 @@
+"""A checkpoint's model without weights: its modules and the number of its parameters, in no memory."""
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...policies import checkpoints
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def config_of(folder: Path) -> "PretrainedConfig":
+    """Returns the configuration of a checkpoint's text model."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, **checkpoints.NO_CODE).get_text_config()
+
+
+def empty_model(folder: Path) -> "PreTrainedModel":
+    """Returns the model of a checkpoint folder on torch's device "meta"."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **checkpoints.NO_CODE))
+
+
+@functools.lru_cache(maxsize=8)
+def parameters(folder: Path) -> int:
+    """Returns the number of parameters of a checkpoint's model; shared ones count once."""
+    return sum(parameter.numel() for parameter in empty_model(folder).parameters())
