@@ -253,8 +253,8 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
 def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
     """Registers the environments of the recipe if the folder is a stage of a run."""
     from ..envs import registry
-    from ..pipelines.recipe import recipe, references
     from ..pipelines.recipe import trust as trusts
+    from ..pipelines.recipe.content import recipe, references
 
     path = Path(folder).resolve().parent / "recipe.yaml"
     if not path.is_file():

@@ -73,7 +73,8 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from ..pipelines.recipe import changes, plan, recipe, runner, sweep, trust
+    from ..pipelines.recipe import plan, recipe, runner, sweep, trust
+    from ..pipelines.recipe.content import changes
 
     options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "Selection", inexact: bool) -> None:
     """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
     from ..pipelines.pretrain import supply
-    from ..pipelines.recipe import dry_run, runner, sweep, trust
+    from ..pipelines.recipe import dry_run, preparation, runner, sweep, trust
     from ..pipelines.recipe.report import Display
 
     folder = runner.folder_of(unprepared, out)
@@ -103,10 +104,10 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "S
         folder, unprepared = folder / runs[0].name, prepared[0]
     not_seen: list[str] = []
     with trust.limited(unprepared, folder, trusted=trusted, dry=True):
-        plan = runner.prepare(unprepared, folder, not_seen, selection=selection, inexact=inexact)
+        plan = preparation.prepare(unprepared, folder, not_seen, selection=selection, inexact=inexact)
         read, display = plan.recipe, Display()
         display.plan(read.name, read.description, folder, plan.rows(folder))
-        display.lines([*runner.cautions(read, plan.selected, folder), *plan.stale_lines(folder)])
+        display.lines([*preparation.cautions(read, plan.selected, folder), *plan.stale_lines(folder)])
         display.console.print(dry_run.costs(plan, folder))
         for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())

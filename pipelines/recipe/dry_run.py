@@ -10,8 +10,8 @@ from ..rl import verl_config
 from ..rl.grpo import GRPO
 from . import resources
 from .plan import Plan
+from .preparation import starting_checkpoints, waiting_stages, with_policies
 from .recipe import Recipe
-from .runner import starting_checkpoints, waiting_stages, with_policies
 
 
 def costs(plan: Plan, folder: Path) -> Table:
@@ -38,7 +38,7 @@ def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
     """Yields lines on the memory and the disk space that the recipe needs.
 
     Args:
-        plan: as `runner.prepare` returns it.
+        plan: as `preparation.prepare` returns it.
         unprepared: the recipe with references.
         folder: folder of the run.
 

@@ -36,7 +36,7 @@ from ...policies import checkpoints
 from ...policies import identity as policies
 from ..corpus import documents
 from ..stage import Extension, Stage, finished_record, read_record, work_record
-from . import references
+from .content import references
 
 RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
 """Packages whose versions a stage records if they are installed."""

@@ -25,7 +25,7 @@ from .. import cluster as clusters
 from ..cluster import HERE, Cluster
 from ..stage import Stage
 from ..stages import KINDS, AnyStage
-from . import changes, references, repeat, trained
+from .content import changes, references, repeat, trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 

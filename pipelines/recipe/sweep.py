@@ -33,7 +33,8 @@ from ... import digests, disk
 from ...core import UserError
 from ..bench.contrast import t_interval
 from ..stage import Metrics, finished_record
-from . import changes, runner
+from . import runner
+from .content import changes
 from .plan import ALL, Selection
 from .recipe import Recipe, checked
 from .report import Display

@@ -31,7 +31,7 @@ from ...core import UserError
 from ...envs import registry
 from ...policies.server import keys
 from ...terminal import plain
-from . import references
+from .content import references
 
 if TYPE_CHECKING:
     from .recipe import Recipe

@@ -9,8 +9,9 @@ import yaml
 import tenfold
 from tenfold import cli
 from tenfold.core import UserError
-from tenfold.pipelines.recipe import changes, trust
 from tenfold.pipelines.recipe import recipe as recipes
+from tenfold.pipelines.recipe import trust
+from tenfold.pipelines.recipe.content import changes
 
 TEXT = """
 name: two

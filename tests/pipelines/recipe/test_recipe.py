@@ -23,7 +23,7 @@ from tenfold import cli, disk
 from tenfold.core import UserError
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import runner, trust
+from tenfold.pipelines.recipe import trust
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.grpo import GRPO as GRPOSettings
 
@@ -373,7 +373,7 @@ def test_a_wrong_recipe_is_a_one_line_error_and_finishes_no_stage(lab: Path, con
 def test_a_dry_run_checks_that_there_are_enough_problems_for_a_batch(lab: Path, stages: Any, problems: int) -> None:
     recipe = recipes.load(write(lab, small(lab) | {"stages": stages}))
     with pytest.raises(UserError, match=rf"^grpo: expected at least batch_size=\d+ problems, got {problems}; lower batch_size"):
-        runner.prepare(recipe, Path("out"))
+        preparation.prepare(recipe, Path("out"))
 
 
 def test_an_unknown_recipe_is_an_error_that_lists_the_recipes() -> None:

@@ -8,7 +8,7 @@ import yaml
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.pipelines.recipe import references
+from tenfold.pipelines.recipe.content import references
 
 ENVIRONMENTS = {
     "lab/All-v0": {"entry_point": "m:Mixture", "environments": ["lab/Code-v0", "lab/Other-v0"]},

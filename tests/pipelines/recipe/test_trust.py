@@ -21,7 +21,7 @@ from tenfold.envs import registry
 from tenfold.envs.problems import sources
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import runner, trust
+from tenfold.pipelines.recipe import trust
 from tenfold.verifiers.pool import Pool
 
 EVIL = """
@@ -184,7 +184,7 @@ def test_code_that_the_user_names_needs_no_trust(folder: Path, monkeypatch: pyte
     tenfold.register("lab/Mine-v0", problems="generate:evil:rows?n=2", verifier="evil:judge")
     read = recipes.load(write(FILTER | {"environment": "lab/Mine-v0"}, policy="scripted:no"), {"policy": "call:evil:says"})
     with trust.limited(read, Path("out")):
-        assert runner.prepare(read, Path("out")).recipe.policy == "call:evil:says"
+        assert preparation.prepare(read, Path("out")).recipe.policy == "call:evil:says"
         assert tenfold.load_policy(read.policy)
         with pytest.raises(UserError, match="--trust"):
             tenfold.load_policy("call:evil:Held")

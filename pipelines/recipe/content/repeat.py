@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ...core import UserError
+from ....core import UserError
 
 MAX_ROUNDS = 1_000
 """Largest number of rounds. Our choice."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from ...core import UserError
-from .. import cluster as clusters
-from ..stages import KINDS
+from ....core import UserError
+from ... import cluster as clusters
+from ...stages import KINDS
 
 DOTTED = frozenset({"verl"})
 """Settings whose own names contain dots: all that follows is one name."""

@@ -7,8 +7,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...benchmarks import environment_name
-from ...envs import held_out
+from ....benchmarks import environment_name
+from ....envs import held_out
 
 WORD = "trained"
 
