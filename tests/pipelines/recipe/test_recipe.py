@@ -22,8 +22,8 @@ import tenfold
 from tenfold import cli, disk
 from tenfold.core import UserError
 from tenfold.pipelines.cluster import Cluster
+from tenfold.pipelines.recipe import preparation, trust
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import trust
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.grpo import GRPO as GRPOSettings
 

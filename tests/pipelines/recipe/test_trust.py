@@ -20,8 +20,8 @@ from tenfold.core import UserError
 from tenfold.envs import registry
 from tenfold.envs.problems import sources
 from tenfold.pipelines.cluster import Cluster
+from tenfold.pipelines.recipe import preparation, trust
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import trust
 from tenfold.verifiers.pool import Pool
 
 EVIL = """
