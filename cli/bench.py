@@ -12,7 +12,7 @@ from .. import disk
 from ..benchmarks import environment_name
 from ..core import Policy, SamplingIncomplete, UserError
 from ..terminal import plain
-from . import options, task_files
+from . import bench_reports, options, task_files
 from .options import Commands
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def add(commands: Commands) -> None:
         help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, env:lab/Units-v0, paper; without names the tasks "
         "are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
-        "published scores, `compare FOLDER FOLDER` compares two runs",
+        "published scores, `compare FOLDER FOLDER ...` compares folders, runs or stages with the first; "
+        "`leaderboard FOLDER ...` prints policies and tasks as one table",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument(
@@ -77,9 +78,12 @@ def add(commands: Commands) -> None:
         help="allow task files, and with rescore results, to name code outside tenfold, such as a verifier",
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
+    command.add_argument("--by", metavar="TASK", help="with leaderboard: task to sort by (default: the mean over shared tasks)")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
+    command.add_argument(
+        "--out", help="folder for samples and scores (default: bench/POLICY); with compare and leaderboard: the page to write"
+    )
     command.add_argument(
         "--json", action="store_true", help="print one JSON object for each result, and nothing else, on stdout"
     )
@@ -107,7 +111,9 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
     if arguments.tasks[:1] == ["compare"]:
-        return _compare(arguments.tasks[1:], arguments.against)
+        return bench_reports.compare(arguments.tasks[1:], arguments.against, arguments.out)
+    if arguments.tasks[:1] == ["leaderboard"]:
+        return bench_reports.leaderboard(arguments.tasks[1:], arguments.by, arguments.out, json_lines)
     names = [*_with_options(arguments.tasks, arguments.options), *arguments.files]
     if arguments.list or not names:
         print(table.tasks())
@@ -245,24 +251,4 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
             changed = rescore.rescore(folder, progress, trust=trust)
         display.console.print(table.rescored(changed))
         _write_json([after for _, after in changed], folder, json_lines)
-        print(f"page: {page.write(folder)}")
-
-
-def _compare(folders: Sequence[str], model: str | None) -> None:
-    """Compares results with published scores, or two runs with each other."""
-    from ..benchmarks.report import compare, page, table
-    from ..benchmarks.result import results
-    from ..pipelines.recipe.report import Display
-
-    console = Display().console
-    if len(folders) == 2:
-        console.print(table.paired(compare.paired(*folders)))
-        return
-    folders = folders or ["."]
-    rows = compare.compare([result for folder in folders for result in results(folder)], model)
-    if not rows:
-        raise UserError(f"{', '.join(folders)}: no result of a task with published scores")
-    console.print(table.compared(rows))
-    print(table.cautions(rows))
-    for folder in folders:
         print(f"page: {page.write(folder)}")
