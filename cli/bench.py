@@ -12,7 +12,7 @@ from .. import disk
 from ..benchmarks import environment_name
 from ..core import Policy, SamplingIncomplete, UserError
 from ..terminal import plain
-from . import bench_reports, options, task_files
+from . import bench_options, bench_reports, options, task_files
 from .options import Commands
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ def add(commands: Commands) -> None:
         type=options.positive,
         help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
     )
+    command.add_argument(
+        "--sampling",
+        choices=("task", "model"),
+        default="task",
+        help="source of temperature and top_p: the task, or the checkpoint's generation_config.json (default: %(default)s)",
+    )
     command.add_argument("--greedy", action="store_true", help="temperature 0 and one sample for each problem")
     command.add_argument("--system", metavar="TEXT", help="system turn before the prompts (default: the task's own)")
     command.add_argument(
@@ -65,6 +71,14 @@ def add(commands: Commands) -> None:
         type=options.not_negative,
         metavar="N",
         help="few-shot examples before each problem (default: the task's own)",
+    )
+    command.add_argument(
+        "--text", action="store_true", default=None, help="prompts as plain text without a chat template, for base models"
+    )
+    command.add_argument(
+        "--thinking",
+        choices=("on", "off"),
+        help="value of enable_thinking in the policy's chat template (default: the template's own)",
     )
     command.add_argument(
         "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"
@@ -106,7 +120,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     from ..benchmarks.report import table
     from ..benchmarks.result import Options
     from ..pipelines.recipe.report import Display
-    from ..policies import load_policy
+    from ..policies import chat_tokens, load_policy
 
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
@@ -123,15 +137,21 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         raise UserError("--policy is missing: give the URI of a policy; see `tenfold --help`")
     values = {name: getattr(arguments, name) for name in Options.__slots__}
     if arguments.greedy:
+        if arguments.sampling == "model":
+            raise UserError("--greedy means temperature 0; omit --sampling model")
         if arguments.temperature is not None or arguments.samples is not None:
             raise UserError("--greedy means temperature 0 and one sample; omit --temperature and --samples")
         values |= {"temperature": 0.0, "samples": 1}
     task_options = Options(**values)
+    if arguments.sampling == "model":
+        task_options = bench_options.with_model_sampling(task_options, arguments.policy)
     with task_files.code_limits([request.task for request in requests], vars(arguments), arguments.trust):
         not_run = task.not_runnable(requests, task_options)
         if not arguments.yes:
             _confirm([request for request in requests if request.name not in not_run], task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
+        for caution in chat_tokens.cautions(policy, task_options.text):
+            print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
         with disk.locked(out):
             _tasks(arguments.policy, policy, requests, task_options, not_run, out, display, json_lines)

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl
 
 from .. import faults
 from ..core import TEXT, Conversation, UserError, message_text
-from ..disk import storable
+from ..disk import read_object, storable
 from ..responses import opened_thinking
 
 if TYPE_CHECKING:
@@ -184,6 +184,14 @@ def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozen
     configured = generation.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in [tokenizer.eos_token_id, *listed] if token is not None)
+
+
+def recommended_sampling(folder: Path) -> dict[str, float]:
+    """Returns temperature (0 is greedy), top_p and top_k of a checkpoint's generation_config.json; empty if it has none."""
+    path = folder / "generation_config.json"
+    config = read_object(path, "correct the file, or set the sampling settings yourself") if path.is_file() else {}
+    greedy = {"temperature": 0.0} if config.get("do_sample") is False else {}
+    return {name: config[name] for name in ("temperature", "top_p", "top_k") if config.get(name) is not None} | greedy
 
 
 def window(folder: str | Path) -> int | None:
