@@ -47,6 +47,8 @@ class EnvironmentTask:
     sampling: Sampling
     max_turns: int
     limit: int | None
+    thinking: str | None = None
+    """See `Options.thinking`."""
 
     def make(self) -> playing.Environment:
         """Returns a new environment with the problems of the benchmark.
@@ -90,6 +92,8 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
     chosen = named | dict(chosen or {})
     if options.fewshot:
         raise UserError(f"{request.task}: an environment has no few-shot examples; omit --fewshot")
+    if options.text:
+        raise UserError(f"{request.task}: an environment has prompts of its own; omit --text")
     if options.system is not None:
         chosen["system"] = options.system
     if options.problems is not None:
@@ -114,7 +118,9 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
     )
     arguments, is_held_out = held_out.held_out_arguments(id, chosen)
     max_turns = options.max_turns or playing.MAX_TURNS
-    return EnvironmentTask(id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit)
+    return EnvironmentTask(
+        *(id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit, options.thinking)
+    )
 
 
 def evaluate(
@@ -140,7 +146,12 @@ def evaluate(
     """
     task = find(request, options)
     task.problem_count()
-    chosen = {"options": task.options, **dataclasses.asdict(task.sampling), "max_turns": task.max_turns}
+    chosen = {
+        "options": task.options,
+        **dataclasses.asdict(task.sampling),
+        "max_turns": task.max_turns,
+        "thinking": task.thinking,
+    }
     store = free_store(folder, task.name, chosen, store_settings)
     rewards = {"options": task.options, "rewards": identity.of_environment(task.id, task.arguments)}
     played = playing.play(
@@ -151,7 +162,7 @@ def evaluate(
         sampling=task.sampling,
         max_turns=task.max_turns,
         store=store,
-        store_settings={**(store_settings or {}), **rewards},
+        store_settings={**(store_settings or {}), **rewards, **({"thinking": task.thinking} if task.thinking else {})},
         progress=progress,
     )
     return scored(task, played, store, store_settings=store_settings, folder=folder)
@@ -210,6 +221,7 @@ def scored(
         "baseline_hash": None,
         "identity": found,
         "versions": identity.versions(),
+        **({"thinking": task.thinking} if task.thinking else {}),
     }
     hashed = {key: value for key, value in settings.items() if key not in _NOT_HASHED}
     hashed["identity"] = {key: value for key, value in found.items() if key.rpartition(" ")[2] not in _NOT_HASHED}

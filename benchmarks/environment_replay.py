@@ -63,6 +63,7 @@ def _task(result: Result) -> EnvironmentTask:
         top_p=sampling["top_p"],
         max_tokens=sampling["max_gen_toks"],
         max_turns=settings["max_turns"],
+        thinking=settings.get("thinking"),
     )
     return environment.find(TaskRequest(settings["task"]), options, settings["options"])
 

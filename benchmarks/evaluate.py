@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lm_eval
 from lm_eval.tasks import TaskManager
@@ -13,6 +13,7 @@ from lm_eval.tasks import TaskManager
 from .. import disk
 from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
+from ..policies import chat_tokens
 from ..policies import identity as policies
 from . import catalogue, environment, identity, judged, lm_eval_tasks, voting
 from .lm import PolicyLM
@@ -23,7 +24,7 @@ from .tasks import avg_at_k
 TASK_SETTINGS = frozenset(
     (
         "task own definition version problems problems_hash held_out number verifier template system fewshot examples_hash "
-        "options max_turns samples sampling stop seed judge baseline baseline_hash identity versions"
+        "options max_turns text thinking samples sampling stop seed judge baseline baseline_hash identity versions"
     ).split()
 )
 """Settings of a result that describe the task. All others describe the policy."""
@@ -48,6 +49,8 @@ def evaluate(
     system: str | None = None,
     fewshot: int | None = None,
     max_turns: int | None = None,
+    text: bool | None = None,
+    thinking: Literal["on", "off"] | None = None,
     folder: str | Path | None = None,
     store_settings: Mapping[str, object] | None = None,
     progress: Callable[..., None] | None = None,
@@ -75,6 +78,8 @@ def evaluate(
         system: system turn before the prompt.
         fewshot: number of few-shot examples before each problem.
         max_turns: limit of the policy's turns in an episode, for environments.
+        text: prompts as plain text without a chat template, for base models.
+        thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.
@@ -88,7 +93,9 @@ def evaluate(
         SamplingIncomplete: the policy failed; the samples so far are in the folder.
     """
     options = Options(
-        *(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline, system, fewshot, max_turns)
+        *(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline, system, fewshot, max_turns),
+        text=text,
+        thinking=thinking,
     )
     return run_task(task, policy, options, folder=folder, store_settings=store_settings, progress=progress)
 
@@ -113,7 +120,7 @@ def run_task(
     Raises:
         UserError: there is no such task, or its problems cannot be loaded.
     """
-    with disk.locked(folder) if folder else contextlib.nullcontext():
+    with disk.locked(folder) if folder else contextlib.nullcontext(), chat_tokens.thinking(policy, options.thinking):
         return _run_task(task, policy, options, store_settings, folder, progress)
 
 
@@ -133,7 +140,12 @@ def _run_task(
     if request.is_lm_eval:
         return lm_eval_tasks.evaluate(request.task, policy, options, **further)
     resolved = resolve(request, options)
-    store = free_store(folder, resolved.name, {"seed": options.seed}, store_settings)
+    store = free_store(
+        folder,
+        resolved.name,
+        {"seed": options.seed, "text": options.text or None, "thinking": options.thinking},
+        store_settings,
+    )
     return run(resolved, policy, options, store, **further)
 
 
@@ -147,6 +159,7 @@ def run(
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
     name: str | None = None,
+    cautions: Sequence[str] | None = None,
 ) -> Result:
     """Measures a policy on one of our tasks or a task file.
 
@@ -157,6 +170,7 @@ def run(
         store: file of samples, to read and to extend.
         store_settings, folder, progress: see `evaluate`.
         name: name of the result; default: the first that is free (`result.free_name`).
+        cautions: see `Result.cautions`; default: about the policy's chat template.
     """
     metadata = task.metadata
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=metadata)
@@ -164,7 +178,7 @@ def run(
     loaded = loaded_tasks["tasks"][task.lm_eval]
     loaded.set_config("repeats", task.samples)
     loaded.set_config("generation_kwargs", task.generation)
-    model = PolicyLM(policy, store_settings, options.seed, store, progress)
+    model = PolicyLM(policy, {**(store_settings or {}), **options.prompt_settings()}, options.seed, store, progress)
     # Not simple_evaluate, because it seeds every generator of this process and runs pip.
     results = lm_eval.evaluate(lm=model, task_dict=loaded_tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
     assert results is not None
@@ -199,6 +213,7 @@ def run(
         "baseline_hash": settings_hash(judged.baseline(options.baseline)) if is_judged and options.baseline else None,
         "identity": identity.of_verdicts(metadata, options),
         "versions": environments.versions(),
+        **options.prompt_settings(),
         **(store_settings or {}),
     }
     result = result_of(
@@ -208,6 +223,7 @@ def run(
         hashed={name: settings[name] for name in sorted((TASK_SETTINGS - NOT_HASHED) & settings.keys())},
         figures=figures,
         store=store.name if store else "",
+        cautions=chat_tokens.cautions(policy, options.text) if cautions is None else cautions,
     )
     if folder:
         save(Path(folder), result, rows)

@@ -51,7 +51,12 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
         is_environment = settings["task"].startswith(environment_name.PREFIX)
         store_settings = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
         options = Options(
-            seed=settings["seed"], limit=settings["number"], judge=settings["judge"], baseline=settings["baseline"]
+            seed=settings["seed"],
+            limit=settings["number"],
+            judge=settings["judge"],
+            baseline=settings["baseline"],
+            text=settings.get("text"),
+            thinking=settings.get("thinking"),
         )
         task = None if is_environment else stored(result)
         store = folder / (result.store or f"{settings['task']}.samples.jsonl")
@@ -63,6 +68,7 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
         folder=folder,
         progress=progress,
         name=result.task,
+        cautions=result.cautions,
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pydantic
 
@@ -76,6 +76,10 @@ class Options:
     """Number of few-shot examples before each problem."""
     max_turns: int | None = None
     """Limit of the policy's turns in an episode, for environments."""
+    text: bool | None = None
+    """True: prompts as plain text without a chat template, for base models."""
+    thinking: Literal["on", "off"] | None = None
+    """Value of `enable_thinking` in the chat template of the policy; None: the template's default."""
 
     def __post_init__(self) -> None:
         for name, minimum in (
@@ -93,6 +97,12 @@ class Options:
             raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")
         if self.data is not None and not Path(self.data).is_dir():
             raise UserError(f"data: there is no folder {self.data}")
+        if self.text and self.thinking:
+            raise UserError("thinking: a plain text prompt has no chat template; omit text or thinking")
+
+    def prompt_settings(self) -> dict[str, object]:
+        """Returns `text` and `thinking` if they are set. Samples with other values are not comparable."""
+        return {name: value for name in ("text", "thinking") if (value := getattr(self, name))}
 
 
 class ScoredSample(TypedDict):
@@ -221,7 +231,7 @@ def _part_scores(samples: Sequence[ScoredSample]) -> dict[str, float]:
 
 CHOSEN = (
     "own number problems_hash samples sampling stop seed limit n_shot verifier template system fewshot examples_hash judge "
-    "baseline_hash max_turns options"
+    "baseline_hash max_turns options text thinking"
 ).split()
 """Settings of a result that its user chooses. Results that differ in one of them have different files."""
 
@@ -273,7 +283,8 @@ def free_store(
             {key: stored.get(key) for key in found} == json.loads(json.dumps(dict(found))) for found in (policy or {}, settings)
         )
         if same_policy and not same_settings:
-            return Path(folder) / f"{name}-{settings_hash(settings)[:6]}.samples.jsonl"
+            digest = settings_hash({key: value for key, value in settings.items() if value is not None})
+            return Path(folder) / f"{name}-{digest[:6]}.samples.jsonl"
     return path
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core import UserError
 from ..envs import identity as environments
+from ..policies import checkpoints
 from . import catalogue, environment, environment_name
 from .catalogue import TaskRequest
 from .result import Options, Result
@@ -45,6 +46,8 @@ def resolve(request: TaskRequest, options: Options) -> Task:
     samples = next(number for number in (options.samples, request.samples, settings["repeats"]) if number is not None)
     if samples < 1:
         raise UserError(f"{request.name}: expected at least one sample per problem, got {samples}")
+    if options.text:
+        generation["until"] = [*(generation.get("until") or ()), avg_at_k.TEXT_STOP]
     if metadata.get("fewshot") and not metadata.get("examples"):
         raise UserError(
             f"{request.task} has no few-shot examples; omit --fewshot, or list examples in a file of your own (--task FILE)"
@@ -68,9 +71,38 @@ def stored(result: Result) -> Task:
     sampling = settings["sampling"] | {"until": settings["stop"]}
     if settings.get("own") == "file":
         return Task(settings["task"], catalogue.OWN, settings["definition"], settings["samples"], sampling, "file")
-    changed = {name: settings[name] for name in ("problems", "system", "fewshot") if settings.get(name) is not None}
+    changed = {name: settings[name] for name in ("problems", "system", "fewshot", "text") if settings.get(name) is not None}
     metadata = catalogue.settings(settings["task"])["metadata"] | changed
     return Task(settings["task"], settings["task"], metadata, settings["samples"], sampling, settings.get("own"))
+
+
+def with_model_sampling(options: Options, uri: str) -> tuple[Options, dict[str, float]]:
+    """Returns options with the sampling settings that a checkpoint recommends, where the user has set none.
+
+    Args:
+        options: options of the benchmark run.
+        uri: URI of the policy.
+
+    Returns:
+        The options, and all settings that the checkpoint recommends.
+
+    Raises:
+        UserError: the policy is not a checkpoint, or its generation_config.json has neither temperature nor top_p.
+    """
+    if uri.partition(":")[0] in ("openai", "scripted", "call"):
+        raise UserError(f"sampling: {uri} is not a checkpoint and recommends no settings; set temperature and top_p")
+    folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
+    found = checkpoints.recommended_sampling(folder)
+    if not {"temperature", "top_p"} & found.keys():
+        raise UserError(f"sampling: {uri} has no generation_config.json with temperature or top_p; set them yourself")
+    temperature, top_p = (
+        default if value is None else value
+        for value, default in (
+            (options.temperature, found.get("temperature", 1.0)),  # 1 is transformers' default of both
+            (options.top_p, found.get("top_p", 1.0)),
+        )
+    )
+    return dataclasses.replace(options, temperature=temperature, top_p=top_p), found
 
 
 def overrides(options: Options) -> dict[str, Any]:
@@ -80,6 +112,7 @@ def overrides(options: Options) -> dict[str, Any]:
         "data": None if options.problems else options.data,
         "system": options.system,
         "fewshot": options.fewshot,
+        "text": options.text,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -98,6 +131,8 @@ def check(task: str, options: Options) -> None:
         elif request.is_lm_eval:
             if options.system is not None:
                 raise UserError(f"{request.name}: lm-eval's tasks have their own prompts; omit --system")
+            if options.text or options.thinking:
+                raise UserError(f"{request.name}: the prompts of lm-eval's tasks are plain text; omit --text and --thinking")
         else:
             metadata = resolve(request, options).metadata
             sources.load(avg_at_k.source(metadata))

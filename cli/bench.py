@@ -13,8 +13,9 @@ from .. import disk
 from ..benchmarks import environment_name
 from ..core import Policy, SamplingIncomplete, UserError
 from ..terminal import plain
-from . import options, task_files
+from . import bench_options, bench_reports, options
 from .options import Commands
+from .task import code_limits
 
 if TYPE_CHECKING:
     from ..benchmarks import catalogue
@@ -32,7 +33,8 @@ def add(commands: Commands) -> None:
         help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, env:lab/Units-v0, paper; without names the tasks "
         "are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
-        "published scores, `compare FOLDER FOLDER` compares two runs",
+        "published scores, `compare FOLDER FOLDER ...` compares folders, runs or stages with the first; "
+        "`leaderboard FOLDER ...` prints policies and tasks as one table",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
     command.add_argument(
@@ -58,6 +60,12 @@ def add(commands: Commands) -> None:
         type=options.positive,
         help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
     )
+    command.add_argument(
+        "--sampling",
+        choices=("task", "model"),
+        default="task",
+        help="source of temperature and top_p: the task, or the checkpoint's generation_config.json (default: %(default)s)",
+    )
     command.add_argument("--greedy", action="store_true", help="temperature 0 and one sample for each problem")
     command.add_argument("--system", metavar="TEXT", help="system turn before the prompts (default: the task's own)")
     command.add_argument(
@@ -65,6 +73,14 @@ def add(commands: Commands) -> None:
         type=options.not_negative,
         metavar="N",
         help="few-shot examples before each problem (default: the task's own)",
+    )
+    command.add_argument(
+        "--text", action="store_true", default=None, help="prompts as plain text without a chat template, for base models"
+    )
+    command.add_argument(
+        "--thinking",
+        choices=("on", "off"),
+        help="value of enable_thinking in the policy's chat template (default: the template's own)",
     )
     command.add_argument(
         "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"
@@ -78,9 +94,12 @@ def add(commands: Commands) -> None:
         help="allow task files, and with rescore results, to name code outside tenfold, such as a verifier",
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
+    command.add_argument("--by", metavar="TASK", help="with leaderboard: task to sort by (default: the mean over shared tasks)")
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
-    command.add_argument("--out", help="folder for samples and scores (default: bench/POLICY)")
+    command.add_argument(
+        "--out", help="folder for samples and scores (default: bench/POLICY); with compare and leaderboard: the page to write"
+    )
     command.add_argument(
         "--json", action="store_true", help="print one JSON object for each result, and nothing else, on stdout"
     )
@@ -103,12 +122,14 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     from ..benchmarks.report import table
     from ..benchmarks.result import Options
     from ..pipelines.recipe.report import Display
-    from ..policies import load_policy
+    from ..policies import chat_tokens, load_policy
 
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
     if arguments.tasks[:1] == ["compare"]:
-        return _compare(arguments.tasks[1:], arguments.against)
+        return bench_reports.compare(arguments.tasks[1:], arguments.against, arguments.out)
+    if arguments.tasks[:1] == ["leaderboard"]:
+        return bench_reports.leaderboard(arguments.tasks[1:], arguments.by, arguments.out, json_lines)
     names = [*_with_options(arguments.tasks, arguments.options), *arguments.files]
     if arguments.list or not names:
         print(table.tasks())
@@ -118,15 +139,21 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         raise UserError("--policy is missing: give the URI of a policy; see `tenfold --help`")
     values = {name: getattr(arguments, name) for name in Options.__slots__}
     if arguments.greedy:
+        if arguments.sampling == "model":
+            raise UserError("--greedy means temperature 0; omit --sampling model")
         if arguments.temperature is not None or arguments.samples is not None:
             raise UserError("--greedy means temperature 0 and one sample; omit --temperature and --samples")
         values |= {"temperature": 0.0, "samples": 1}
     task_options = Options(**values)
-    with task_files.code_limits([request.task for request in requests], vars(arguments), arguments.trust):
+    if arguments.sampling == "model":
+        task_options = bench_options.with_model_sampling(task_options, arguments.policy)
+    with code_limits([request.task for request in requests], vars(arguments), arguments.trust):
         not_run = task.not_runnable(requests, task_options)
         if not arguments.yes:
             _confirm([request for request in requests if request.name not in not_run], task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
+        for caution in chat_tokens.cautions(policy, task_options.text):
+            print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
         with disk.locked(out):
             _tasks(arguments.policy, policy, requests, task_options, not_run, out, display, json_lines)
@@ -253,8 +280,9 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
 def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
     """Registers the environments of the recipe if the folder is a stage of a run."""
     from ..envs import registry
+    from ..pipelines.recipe import recipe
     from ..pipelines.recipe import trust as trusts
-    from ..pipelines.recipe.content import recipe, references
+    from ..pipelines.recipe.content import references
 
     path = Path(folder).resolve().parent / "recipe.yaml"
     if not path.is_file():
@@ -264,23 +292,3 @@ def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
     limits = trusts.limits(read, trusted=trust, dry=not trust)
     with registry.recipe_environments(references.with_folders(read.environments, path.parent), limits):
         yield
-
-
-def _compare(folders: Sequence[str], model: str | None) -> None:
-    """Compares results with published scores, or two runs with each other."""
-    from ..benchmarks.report import compare, page, table
-    from ..benchmarks.result import results
-    from ..pipelines.recipe.report import Display
-
-    console = Display().console
-    if len(folders) == 2:
-        console.print(table.paired(compare.paired(*folders)))
-        return
-    folders = folders or ["."]
-    rows = compare.compare([result for folder in folders for result in results(folder)], model)
-    if not rows:
-        raise UserError(f"{', '.join(folders)}: no result of a task with published scores")
-    console.print(table.compared(rows))
-    print(table.cautions(rows))
-    for folder in folders:
-        print(f"page: {page.write(folder)}")

@@ -1,9 +1,11 @@
-"""`tenfold task`: checks a task file."""
+"""`tenfold task`: checks a task file. Also the code that task files may name on the command line."""
 
 import argparse
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
+from .. import named_code
 from ..core import UserError
-from . import task_files
 from .options import Commands
 
 
@@ -25,7 +27,7 @@ def check(arguments: argparse.Namespace) -> None:
 
     if not task_file.is_file_name(arguments.file):
         raise UserError(f"{arguments.file}: the name of a task file ends with .yaml; rename it")
-    with task_files.code_limits([arguments.file], {"trust": arguments.trust}, arguments.trust):
+    with code_limits([arguments.file], {"trust": arguments.trust}, arguments.trust):
         report = task_check.check(arguments.file)
     print(f"{report.name}: {report.problems} problems, avg@{report.samples}, verifier {report.verifier}")
     print("\nthe first prompt:\n")
@@ -39,3 +41,27 @@ def check(arguments: argparse.Namespace) -> None:
             print(f"- {finding}")
         raise UserError(f"{arguments.file}: {len(report.findings)} findings; see the list above")
     print("passes")
+
+
+@contextlib.contextmanager
+def code_limits(tasks: Sequence[str], arguments: Mapping[str, object], trust: bool) -> Iterator[None]:
+    """Limits the code that this process may name while it runs task files, which may come from someone else.
+
+    Args:
+        tasks: names of tasks.
+        arguments: the values of the command line; the user may name any code there.
+        trust: no limits: the task files may also name code, and modules in the working folder.
+    """
+    from ..benchmarks import catalogue, task_file
+    from ..envs import registry
+
+    files = [task for task in tasks if task_file.is_file_name(task)]
+    if not files:
+        yield
+    elif trust:
+        named_code.import_from_here([catalogue.settings(file) for file in files])
+        yield
+    else:
+        names = {*registry.user_code_names(), *named_code.names_in(dict(arguments))}
+        with named_code.limited(named_code.Limits(names=tuple(sorted(names)), origin=", ".join(files))):
+            yield

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from .reasoning_gym_names import NAMES, SIZES
+from .generators.reasoning_gym_names import NAMES, SIZES
 
 
 class Declaration(TypedDict, total=False):

@@ -1,10 +1,11 @@
 """Token ids of a conversation, turn by turn. Sampled turns keep their sampled tokens; other turns are tokenized separately."""
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..core import Message
+from ..core import Message, Policy, UserError
 from ..texts import without_surrogates
 from .checkpoints import prompt_tokens
 
@@ -81,3 +82,44 @@ def conversation_tokens(
             ids += new
             mask += [int(by_policy)] * len(new)
     return ids, mask
+
+
+@contextlib.contextmanager
+def thinking(policy: Policy, value: str | None) -> Iterator[None]:
+    """Sets `enable_thinking` in the chat template of a policy for the duration of the block.
+
+    Args:
+        policy: the policy.
+        value: "on", "off", or None for the template's default.
+
+    Raises:
+        UserError: the policy has no chat template with this variable.
+    """
+    if value is None:
+        yield
+        return
+    tokenizer = getattr(policy, "tokenizer", None)
+    template = getattr(tokenizer, "chat_template", None)
+    if tokenizer is None or not isinstance(template, str) or "enable_thinking" not in template:
+        raise UserError("thinking: the policy has no chat template with the variable enable_thinking; omit --thinking")
+    # "+%}" keeps a newline at the start of the template.
+    tokenizer.chat_template = f"{{% set enable_thinking = {'true' if value == 'on' else 'false'} +%}}{template}"
+    try:
+        yield
+    finally:
+        tokenizer.chat_template = template
+
+
+def cautions(policy: Policy, text: bool | None) -> list[str]:
+    """Returns a caution if a policy has a tokenizer without a chat template, as base models do.
+
+    Args:
+        policy: the policy.
+        text: true if its prompts are plain text anyway.
+    """
+    tokenizer = getattr(policy, "tokenizer", None)
+    if text or tokenizer is None or getattr(tokenizer, "chat_template", None):
+        return []
+    return [
+        "no chat template, so the turns are joined by newlines; for a base model, set text (--text) and fewshot (--fewshot N)"
+    ]

@@ -17,15 +17,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
-from ..disk import storable
+from ..disk import read_object, storable
 from ..responses import opened_thinking
+from .models.learned_tokenizer import learned_tokenizer
 from .server import hub
 
 if TYPE_CHECKING:
@@ -197,6 +198,14 @@ def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozen
     return frozenset(token for token in [tokenizer.eos_token_id, *listed] if token is not None)
 
 
+def recommended_sampling(folder: Path) -> dict[str, float]:
+    """Returns temperature (0 is greedy), top_p and top_k of a checkpoint's generation_config.json; empty if it has none."""
+    path = folder / "generation_config.json"
+    config = read_object(path, "correct the file, or set the sampling settings yourself") if path.is_file() else {}
+    greedy = {"temperature": 0.0} if config.get("do_sample") is False else {}
+    return {name: config[name] for name in ("temperature", "top_p", "top_k") if config.get(name) is not None} | greedy
+
+
 def window(folder: str | Path) -> int | None:
     """Returns the model's context window in tokens, or None if its configuration does not contain it."""
     from transformers import AutoConfig
@@ -278,40 +287,6 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
 
     source = (digests.of_file(path), digests.of_file(_path(tokenizer) / "tokenizer.json"), seed)
     return _cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
-
-
-def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
-    """Trains a byte-level BPE tokenizer in which each digit and each turn mark is a token.
-
-    Args:
-        texts: training texts.
-        vocabulary: maximum number of tokens.
-        chat_template: Jinja template of turns; None for a base model.
-    """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<|pad|>",
-        eos_token="<|end|>",
-        additional_special_tokens=special[2:],
-        chat_template=chat_template,
-        padding_side="left",
-    )
 
 
 def _smollm2(location: str) -> Path:

@@ -53,7 +53,7 @@ def test_broken_lines_of_a_store_are_logged_and_sampled_again(
     [
         (["bench", "compare", "b"], "b/chain_sum_avg2.result.json"),
         (["bench", "rescore", "b"], "b/chain_sum_avg2.result.json"),
-        (["bench", "compare", "b", "b"], "b/chain_sum_avg2.scores.jsonl"),
+        (["bench", "compare", "b", "b"], "b/chain_sum_avg2.result.json"),
         (BENCH, "b/chain_sum.samples.jsonl"),
         (ROLLOUT, "e.jsonl"),
     ],

@@ -1,13 +1,17 @@
 """Results as text: a line per task, a table per run. All scores are in percent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from .. import catalogue, environment
 from ..result import Result
-from ..stats.scores import Difference
 from .compare import Comparison
+from .leaderboard import Leaderboard, mean_text
+from .paired import TaskComparison
+
+LISTED_IDS = 10
+"""Number of flipped problems of each direction that are listed. Our choice; the page has all."""
 
 
 def tasks() -> str:
@@ -27,10 +31,12 @@ def line(result: Result) -> str:
     score = result.score
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
     refused = f"; {result.refused} refused" if result.refused else ""
+    used = result.settings.get("sampling") or {}
+    sampling = "".join(f"; {name} {used[name]:g}" for name in ("temperature", "top_p") if name in used)
     return (
         f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"
-        f"{detectable}; {result.truncated:.1%} truncated{refused}; settings {result.hash}"
+        f"{detectable}; {result.truncated:.1%} truncated{refused}{sampling}; settings {result.hash}"
     )
 
 
@@ -93,18 +99,44 @@ def cautions(rows: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def paired(found: Mapping[str, Difference]) -> Table:
-    """Returns the table of the paired differences of two runs."""
-    columns = ("task", "problems", "difference", "new samples", "detectable")
-    title = "paired difference, with 95% intervals over new problems and over new samples of the same problems"
-    table = Table(*columns, title=title)
-    table.columns[0].overflow = "fold"
-    for task, difference in found.items():
-        table.add_row(
-            task,
-            str(difference.problems),
-            str(difference),
-            f"{100 * difference.same_problems_low:+.1f}, {100 * difference.same_problems_high:+.1f}",
-            f"{100 * difference.detectable:.1f}",
-        )
+def task_comparison(task: TaskComparison) -> Table:
+    """Returns the table of a task in several folders: each score, and the differences from the first."""
+    table = Table(title=task.name, title_justify="left")
+    table.add_column("", overflow="fold")
+    for column in ("avg@k, 95% interval", "problems"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for measured in task.measured:
+        table.add_row(measured.label, str(measured.result.score), str(measured.result.score.problems))
+    for pair in task.pairs:
+        shown = (str(pair.difference), str(pair.difference.problems)) if pair.difference else ("too few shared problems", "")
+        table.add_row(pair.name, *shown)
+    return table
+
+
+def pair_lines(task: TaskComparison) -> list[str]:
+    """Returns the lines below the table of a task: methods, cautions, and the problems that flipped."""
+    lines = []
+    for pair in task.pairs:
+        if difference := pair.difference:
+            detectable = f"; detectable difference {100 * difference.detectable:.1f}" if difference.detectable else ""
+            lines.append(f"{pair.name}: {pair.method}; {difference.problems} shared problems{detectable}")
+        if str(pair.settings):
+            lines.append(f"{pair.name}: caution: {pair.settings}")
+        for solver, other, ids in ((pair.second, pair.first, pair.gained), (pair.first, pair.second, pair.lost)):
+            listed = ", ".join(ids[:LISTED_IDS]) + (", ..." if len(ids) > LISTED_IDS else "")
+            lines.append(
+                f"solved by most samples of {solver.label}, not of {other.label}: {len(ids)}" + f": {listed}" * bool(ids)
+            )
+    return lines
+
+
+def leaderboard(board: Leaderboard) -> Table:
+    """Returns the table of a leaderboard. The interval is below the score, so that the table is narrow."""
+    table = Table()
+    table.add_column("policy", overflow="fold")
+    for column in ("mean", *board.tasks):
+        table.add_column(column, justify="right", overflow="fold")
+    for row in board.rows:
+        cells = (board.cell(row, task).replace(" [", "\n[") for task in board.tasks)
+        table.add_row(row.policy, mean_text(row), *cells)
     return table

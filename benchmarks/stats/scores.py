@@ -183,5 +183,29 @@ def difference(first: Mapping[str, Sequence[float | None]], second: Mapping[str,
     )
 
 
+def mcnemar(first: Mapping[str, Sequence[float | None]], second: Mapping[str, Sequence[float | None]]) -> float | None:
+    """Returns the two-sided p-value of McNemar's exact test for two policies with one sample per problem.
+
+    The test asks whether each policy alone solves equally many problems (McNemar, 1947). With n problems that one policy alone
+    solves, and m the smaller of the two numbers, p is twice the probability of at most m successes in Binomial(n, 1/2).
+
+    Args:
+        first: scores of the first policy's samples by problem id.
+        second: scores of the second policy's samples by problem id.
+
+    Returns:
+        The p-value over the problems for which both have scores; None if a problem has several samples, a score is not 0 or 1,
+        or there is no such problem.
+    """
+    pairs = [(first[id], second[id]) for id in first if id in second]
+    if any(len(row) != 1 for pair in pairs for row in pair):
+        return None
+    scored = [(left[0], right[0]) for left, right in pairs if left[0] is not None and right[0] is not None]
+    if not scored or any(score not in (0, 1) for pair in scored for score in pair):
+        return None
+    left_only, right_only = (sum(pair == flip for pair in scored) for flip in ((1, 0), (0, 1)))
+    return min(1.0, 2 * float(special.bdtr(min(left_only, right_only), left_only + right_only, 0.5)))
+
+
 def _scored(row: Sequence[float | None]) -> list[float]:
     return [score for score in row if score is not None]

@@ -12,7 +12,7 @@ import datasets
 
 from tenfold import verifiers
 from tenfold.benchmarks.stats import scores
-from tenfold.core import Message, Problem, Status, UserError, Verdict
+from tenfold.core import TEXT, Message, Problem, Status, UserError, Verdict
 from tenfold.envs.check import gold_response
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import prompt_messages
@@ -45,7 +45,8 @@ def dataset(**metadata: Any) -> dict[str, datasets.Dataset]:
     rows: list[Document] = []
     examples = few_shot(metadata)
     for problem in problem_sources.load(source(metadata)):
-        prompt = json.dumps(prompt_of(problem, template, metadata.get("system"), examples, metadata.get("fewshot") or 0))
+        turns = prompt_of(problem, template, metadata.get("system"), examples, metadata.get("fewshot") or 0)
+        prompt = json.dumps(plain_text(turns) if metadata.get("text") else turns)
         rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": prompt, "verifier": json.dumps(verifier)})
     return {"test": datasets.Dataset.from_list(rows)}
 
@@ -106,6 +107,18 @@ def prompt_of(
     others = [example for example in examples if example[0]["content"] != turns[-1]["content"]][:fewshot]
     head = [Message(role="system", content=system)] if system else []
     return [*head, *(turn for example in others for turn in example), *turns]
+
+
+TEXT_LABELS = {"user": "Question: ", "assistant": "Answer: "}
+"""Labels of turns in a plain text prompt. Our choice."""
+TEXT_STOP = "\nQuestion:"
+"""Text that ends a sample of a plain text prompt, because a base model may continue with a further question."""
+
+
+def plain_text(turns: Sequence[Message]) -> list[Message]:
+    """Returns a prompt as plain text for a base model: a single message that the policy continues after "Answer:"."""
+    parts = [TEXT_LABELS.get(turn["role"], "") + turn["content"] for turn in turns]
+    return [Message(role=TEXT, content="\n\n".join(parts) + "\nAnswer:")]
 
 
 def source(metadata: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from ...core import Problem
+from ..generators.words import WORDS
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
 from .game import Reply, TextGame
 
 URI = "generate:tenfold.envs.games.hangman:problems"
@@ -17,7 +17,7 @@ TURNS = 15
 def problems(
     size: int = 250, seed: int = 0, part: str = "train", wrong: int = 6, min_letters: int = 4, max_letters: int = 8
 ) -> Iterator[Problem]:
-    """Yields problems with different words of `envs/words.py`.
+    """Yields problems with different words of `envs/generators/words.py`.
 
     Args:
         size: number of problems.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...core import Problem
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
+from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.json_objects:problems"
 MONTHS = "January February March April May June July August September October November December".split()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ...core import Problem, UserError
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
+from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.regular_expressions:problems"
 KINDS = ("text", "pattern")

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from ...core import Problem
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
 from .function_sources import FUNCTIONS
+from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.repairs:problems"
 TESTS = 14

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ...core import Problem
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
+from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.retrieval:problems"
 COLOURS = "red blue green black white grey brown orange purple yellow".split()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...core import Problem, UserError
 from ..problems.parts import Draft, distinct, integer
-from ..words import WORDS
+from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.strings:problems"
 VOWELS = "aeiou"

@@ -42,6 +42,15 @@ class Bench(Stage):
     max_turns: int | None = Field(
         None, ge=1, description="limit of the policy's turns in an episode of an environment; default: 16"
     )
+    text: bool | None = Field(
+        None, description="prompts as plain text without a chat template, for base models; default: false"
+    )
+    thinking: Literal["on", "off"] | None = Field(
+        None, description="value of enable_thinking in the policy's chat template; default: the template's own"
+    )
+    sampling: Literal["task", "model"] = Field(
+        "task", description="source of the default temperature and top_p: the task, or the checkpoint's generation_config.json"
+    )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     def check(self) -> None:
@@ -76,14 +85,18 @@ class Bench(Stage):
         """Runs all tasks; writes the samples, the scores of each problem and a page that shows them to the stage's folder."""
         from ...benchmarks import catalogue, evaluate
         from ...benchmarks.report import page
+        from ...benchmarks.task import with_model_sampling
 
+        options = self.options(context.seed)
+        if self.sampling == "model":
+            options, _ = with_model_sampling(options, context.policy)
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
         scores = {}
         for task in catalogue.expand(self.tasks):
             result = evaluate.run_task(
                 task.name,
                 policy,
-                self.options(context.seed),
+                options,
                 store_settings=policies.policy_identity(context.policy),
                 folder=context.folder,
                 progress=lambda done, total, name=task.name: context.progress(done, total, task=name),

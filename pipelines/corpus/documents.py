@@ -12,8 +12,7 @@ Options of every source: domain=NAME sets the domain of its documents; holds=CHA
 limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and parquet files). Options
 of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and `source` are used.
 
-Documents that cannot be read are skipped and counted by reason: no text (or no JSON), no UTF-8, empty, too long.
-"""
+Unreadable documents are skipped and counted by reason: no text (or no JSON), no UTF-8, empty, too long."""
 
 import ast
 import functools

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ...core import UserError
-from ...policies import checkpoints
+from ...policies.models.learned_tokenizer import learned_tokenizer
 from ..stage import Context, Metrics, Stage
 from . import shards
 
@@ -37,7 +37,7 @@ class Tokenizer(Stage):
     def run(self, context: Context) -> Metrics:
         """Trains the tokenizer. A killed stage starts again from the beginning."""
         paths = shards.list_shards(self.documents)
-        tokenizer = checkpoints.learned_tokenizer(_first_documents(paths, self.characters), self.vocabulary)
+        tokenizer = learned_tokenizer(_first_documents(paths, self.characters), self.vocabulary)
         if len(tokenizer) < self.vocabulary:
             raise UserError(
                 f"{self.name}: expected a vocabulary of {self.vocabulary} tokens, got {len(tokenizer)} from these documents; "

@@ -10,9 +10,9 @@ import pytest
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import built_in, check
+from tenfold.envs.generators.reasoning_gym_names import NAMES, SIZES
 from tenfold.envs.problems import reasoning_gym as source
 from tenfold.envs.problems import sources
-from tenfold.envs.reasoning_gym_names import NAMES, SIZES
 
 IDS_OF = """
 import json, sys

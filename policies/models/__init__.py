@@ -1,0 +1,1 @@
+"""Configurations of models (JSON), and a tokenizer that is trained on texts."""
