@@ -112,6 +112,8 @@ def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) ->
     ):
         tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True, trust=True)
     assert not (lab / "out/grpo/verl.log").exists()
+    with pytest.raises(UserError, match="longer than max_prompt_tokens=2"):  # a start without work does not fix the settings
+        tenfold.run(write(lab, max_prompt_tokens=2), "out", quiet=True, trust=True)
 
 
 @pytest.mark.slow
