@@ -20,7 +20,7 @@ from ..bench.bench import Bench
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import trainer
-from ..trainer.settings import Training
+from ..trainer.settings import Training, rate_cautions
 from .examples import Example, example, in_shares, is_trainable, worked
 
 if TYPE_CHECKING:
@@ -174,13 +174,7 @@ class SFT(Training):
 
     def cautions(self, policy: str, origin: str) -> list[str]:
         """Returns a text if random weights will probably not learn at the learning rate."""
-        low, high = MICRO_RATES
-        if not policy.startswith("micro:") or low <= self.learning_rate <= high:
-            return []
-        return [
-            f"learning_rate={self.learning_rate:g} {'is too low for' if self.learning_rate < low else 'may destroy'} random "
-            f"weights; micro: learns well from {low:g} to {high:g}"
-        ]
+        return rate_cautions(self.learning_rate, *MICRO_RATES) if policy.startswith("micro:") else []
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the problems that are left out with the settings to change."""

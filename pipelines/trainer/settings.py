@@ -11,6 +11,21 @@ KEEP_CHECKPOINTS = "number of checkpoints that stay in the folder, the last ones
 """Description of the setting of all stages that train."""
 
 
+def rate_cautions(rate: float, low: float, high: float) -> list[str]:
+    """Returns a text if `micro:` hardly learns at a learning rate, or is destroyed by it.
+
+    Args:
+        rate: the learning rate.
+        low: the least rate that trains `micro:`.
+        high: the greatest.
+    """
+    if low <= rate <= high:
+        return []
+    return [
+        f"learning_rate={rate:g} is too {'low' if rate < low else 'high'} for micro:, which learns from {low:g} to {high:g}"
+    ]
+
+
 class Training(Stage):
     """A stage that trains a checkpoint with `trainer.fit`, in one process per GPU of the cluster."""
 

@@ -57,6 +57,7 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     assert rows["sft"][2:] == ["-", "-", "200"]
     assert rows["filter"][2:] == ["240", "1,440", "-"]
     assert rows["grpo"][1:] == ["stage:out/sft", "24", "144", "624"]
+    assert "grpo: caution: learning_rate=1e-06 is too low for micro:, which learns from 1e-05 to 0.0003" in lines
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
     assert "grpo: verl on the CPU, with" in lines
     assert "  data.train_batch_size=2" in lines

@@ -142,11 +142,11 @@ def test_a_learning_rate_that_cannot_train_random_weights_is_named(lab: Path, ca
     sft = {"kind": "sft", "problems": "jsonl:r.jsonl", "steps": 1, "batch_size": 1}
     stages = [sft | {"name": "low", "learning_rate": 1e-6}, sft | {"name": "next", "learning_rate": 1e-6}]
     Path("r.yaml").write_text(json.dumps({"name": "r", "policy": TINY, "stages": stages}))
-    caution = "low: caution: learning_rate=1e-06 is too low for random weights; micro: learns well from 0.0001 to 0.01"
+    caution = "low: caution: learning_rate=1e-06 is too low for micro:, which learns from 0.0001 to 0.01"
     for options in (["--dry-run"], ["--out", "out"]):
         assert cli.main(["run", "r.yaml", *options]) == 0
         output = capsys.readouterr().out.splitlines()
         assert caution in output
         assert not any(line.startswith("next: caution") for line in output), "it starts from trained weights"
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "other", "--set", "low.learning_rate=1"]) == 0
-    assert "low: caution: learning_rate=1 may destroy random weights" in capsys.readouterr().out
+    assert "low: caution: learning_rate=1 is too high for micro:" in capsys.readouterr().out
