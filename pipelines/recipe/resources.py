@@ -45,12 +45,11 @@ class Memory(NamedTuple):
 
         Args:
             stage: name of the stage.
-            on: where the memory is.
+            on: where the memory is, and its size if known.
         """
-        total = self.state + self.activations
         return (
-            f"{stage}: estimated memory: {_gib(total)} {on}, of which {_gib(self.activations)} are activations (they depend on "
-            "micro_batch_size and lengths)"
+            f"{stage}: estimated memory: {_gib(self.state)} for weights and optimizer, and up to {_gib(self.activations)} for "
+            f"activations, if all texts have the largest length ({on})"
         )
 
 
@@ -74,7 +73,7 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path]) -> Iterator[
             continue
         start = starts[stage.name]
         needed = memory_of(stage, start, recipe.cluster)
-        yield needed.line(stage.name, f"of {_gib(memory)} main memory" if cpu else "on each GPU")
+        yield needed.line(stage.name, f"main memory: {_gib(memory)}" if cpu else "on each GPU")
         if cpu and needed.state > memory:
             raise UserError(
                 f"{stage.name}: weights and optimizer need {_gib(needed.state)} of main memory, but this machine has "

@@ -61,7 +61,7 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     assert "grpo: caution: learning_rate=1e-06 is too low for micro:, which learns from 1e-05 to 0.0003" in lines
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
     assert "grpo: verl on the CPU, with" in lines
-    assert re.search("^grpo: estimated memory: .* of .* main memory", "\n".join(lines), re.MULTILINE)
+    assert re.search("^grpo: estimated memory: .* for weights .*main memory: ", "\n".join(lines), re.MULTILINE)
     assert re.search("^estimated disk space: .* are free in ", "\n".join(lines), re.MULTILINE)
     assert "  data.train_batch_size=2" in lines
     assert not (lab / "out").exists()
