@@ -47,6 +47,8 @@ _OTHER_PROCESS = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 import gymnasium, tenfold
+from tenfold import named_code
+named_code.import_from_here(sys.argv[1:])
 from tenfold.envs import check
 environment = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(sys.argv[1]))
 print("\\n" + json.dumps(check.first_step(environment)))
@@ -310,7 +312,7 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     except (ValueError, TypeError) as error:
         yield Finding(Level.WARNING, "process", f"it cannot be made in another process: {error}"[:300], remedy)
         return
-    command = [sys.executable, "-c", _OTHER_PROCESS, declaration]
+    command = [sys.executable, "-P", "-c", _OTHER_PROCESS, declaration]  # -P: do not import from the working folder
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_SECONDS)
     if ended.returncode:
         reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]

@@ -211,14 +211,8 @@ class Stage(BaseModel):
         return ""
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
-        """Returns the metrics that a sweep or a contrast compares, by name: benchmark scores and losses on held-out data."""
-        scores = {task: score["mean"] for task, score in metrics.get("scores", {}).items()}
-        held_out = metrics.get("held_out", {})
-        return scores | {
-            f"loss on {name}": values["loss"]
-            for name, values in held_out.items()
-            if isinstance(values, dict) and "loss" in values
-        }
+        """Returns the metrics that a sweep or a contrast compares, by name."""
+        return {}
 
     def figure(self, metrics: Metrics) -> "Figure | None":
         """Returns a plot for the run's report, or None."""

@@ -105,6 +105,10 @@ class Bench(Stage):
         page.write(context.folder)
         return {"scores": scores}
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the scores."""
+        return {task: score["mean"] for task, score in metrics["scores"].items()}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the score of each task."""
         return "; ".join(

@@ -274,6 +274,10 @@ class Pretrain(Stage):
             logged=MAX_LOGGED_LOSSES,
         )
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the losses on held-out data."""
+        return {f"loss on {name}": values["loss"] for name, values in metrics["held_out"].items()}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the losses at the end of the training."""
         held_out = "".join(f", {name} {values['loss']:.3f}" for name, values in metrics["held_out"].items())

@@ -191,6 +191,10 @@ class SFT(Training):
         """Returns a text if random weights will probably not learn at the learning rate."""
         return rate_cautions(self.learning_rate, *MICRO_RATES) if policy.startswith("micro:") else []
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the final loss on the training data."""
+        return {"loss": metrics["loss"]}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the problems that are left out with the settings to change."""
         steps = f"{metrics['steps']} step{'s' if metrics['steps'] != 1 else ''}"

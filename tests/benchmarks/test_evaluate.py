@@ -246,7 +246,7 @@ def test_a_users_mistake_raises_a_user_error() -> None:
         evaluate.evaluate("chain_sums", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="no file missing"):
         evaluate.run_task("gsm8k", ScriptedPolicy("1"), Options(problems="jsonl:missing.jsonl"))
-    with pytest.raises(UserError, match="the data set cannot be loaded"):
+    with pytest.raises(UserError, match="the data set openai/gsm8k is not in the cache"):
         evaluate.evaluate("gsm8k", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="at least one sample per problem"):
         evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))

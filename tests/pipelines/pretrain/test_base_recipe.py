@@ -8,7 +8,8 @@ from tenfold.pipelines.corpus import tokens
 from tenfold.pipelines.pretrain import stream, supply
 from tenfold.pipelines.pretrain.pretrain import Pretrain
 from tenfold.pipelines.pretrain.schedule import learning_rate
-from tenfold.pipelines.recipe import recipe, references
+from tenfold.pipelines.recipe import recipe
+from tenfold.pipelines.recipe.content import references
 
 REPORT = {"warmup": 0.1, "diverse_stable": 12.4, "high_quality_stable": 6.5, "decay": 4.0}
 """Tokens of each phase in the report, in T (10^12)."""

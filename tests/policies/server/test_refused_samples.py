@@ -50,7 +50,8 @@ def test_a_benchmark_skips_a_refused_prompt_and_does_not_retry_it(rows: str, tmp
             server.requests.clear()
             assert (result.score.mean, result.score.problems, result.score.without_score, result.refused) == (1, 3, 8, 8)
     assert "8 refused" in table.line(result)
-    stored = [json.loads(line) for line in (tmp_path / "bench/aime24_avg8.scores.jsonl").read_text().splitlines()]
+    (scores,) = (tmp_path / "bench").glob("aime24-own-*_avg8.scores.jsonl")
+    stored = [json.loads(line) for line in scores.read_text().splitlines()]
     assert {(sample["status"], sample["method"]) for sample in stored[2]["samples"]} == {("undecided", "refused")}
 
 
@@ -73,7 +74,8 @@ def test_samples_before_a_server_failure_are_stored(rows: str, tmp_path: Path) -
         policy = OpenAIPolicy("m", server.url, max_retries=0)
         with pytest.raises(SamplingIncomplete, match="503"):
             evaluate.run_task("aime24", policy, Options(problems=rows, samples=2), folder=tmp_path / "bench")
-        assert len((tmp_path / "bench/aime24.samples.jsonl").read_text().splitlines()) == 1 + 3 * 2
+        (samples,) = (tmp_path / "bench").glob("aime24-own-*.samples.jsonl")
+        assert len(samples.read_text().splitlines()) == 1 + 3 * 2
         with pytest.raises(SamplingIncomplete, match="503"):
             play(lambda: TextEnv(rows), policy, 2, store=tmp_path / "episodes.jsonl")
         assert len((tmp_path / "episodes.jsonl").read_text().splitlines()) == 1 + 3 * 2
