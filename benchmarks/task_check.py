@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import verifiers
 from ..core import Message, Problem, Status, Verdict, Verifier
-from ..envs.check import gold_response
+from ..envs.gold import gold_response
 from ..envs.problems import sources
 from . import catalogue
 from .tasks import avg_at_k

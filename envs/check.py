@@ -23,9 +23,10 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 from gymnasium.utils.env_checker import check_env
 
-from ..core import Problem, Status, UserError, Verdict
+from ..core import Status, UserError, Verdict
 from ..policies.rollout import count_problems, verdict_of
 from . import registry
+from .gold import gold_response
 from .preference import PreferenceEnv
 from .text import TextEnv
 
@@ -374,22 +375,6 @@ def _verdict(environment: Environment, index: int, response: str) -> Verdict:
 
 def _score(environment: Environment, index: int, response: str) -> float | None:
     return _verdict(environment, index, response).score
-
-
-def gold_response(problem: Problem) -> str | None:
-    """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
-
-    Answers of reasoning-gym are put into the tag that its own prompts ask for, because some have several lines.
-    Returns None if the problem has no solution, as is the case for most instruction-following problems.
-    """
-    if isinstance(problem.answer, list) and problem.answer:
-        return f"\\boxed{{{problem.answer[0]}}}"
-    if isinstance(problem.answer, str) and problem.source.startswith("reasoning_gym:"):
-        return f"<answer>{problem.answer}</answer>"
-    if isinstance(problem.answer, str | int | float):
-        return str(problem.answer)
-    solution = problem.meta.get("solution")
-    return None if solution is None else str(solution)
 
 
 def require(findings: Sequence[Finding]) -> None:

@@ -13,7 +13,7 @@ import datasets
 from tenfold import verifiers
 from tenfold.benchmarks.stats import scores
 from tenfold.core import TEXT, Message, Problem, Status, UserError, Verdict
-from tenfold.envs.check import gold_response
+from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import prompt_messages
 from tenfold.policies.store import VerdictRow, verdict_to_json

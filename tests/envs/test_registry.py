@@ -10,8 +10,8 @@ from gymnasium.utils.env_checker import check_env
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import built_in, identity, registry
-from tenfold.envs.check import gold_response
 from tenfold.envs.games.game import TextGame
+from tenfold.envs.gold import gold_response
 from tenfold.envs.text import TextEnv
 
 GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}

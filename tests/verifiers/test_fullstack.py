@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import Problem, Status
-from tenfold.envs.check import gold_response
+from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources
 from tenfold.verifiers import fullstack, load
 

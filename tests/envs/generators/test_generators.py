@@ -8,7 +8,7 @@ import pytest
 
 import tenfold
 from tenfold.core import Problem, Status, UserError
-from tenfold.envs.check import gold_response
+from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources
 from tenfold.envs.text import TextEnv
 

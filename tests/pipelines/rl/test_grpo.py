@@ -109,11 +109,13 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
 def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) -> None:
     with pytest.raises(
         UserError,
-        match="batch_size=3 problems whose prompts have at most max_prompt_tokens=3 tokens, got 0; the prompts have 16",
+        match="3 problems whose prompts have at most max_prompt_tokens=3 tokens, got 0; the prompts have 16",
     ):
         tenfold.run(write(lab, max_prompt_tokens=3), "out", quiet=True, trust=True)
     assert not (lab / "out/grpo/verl.log").exists()
-    with pytest.raises(UserError, match="longer than max_prompt_tokens=2"):  # a start without work does not fix the settings
+    with pytest.raises(
+        UserError, match="at most max_prompt_tokens=2 tokens, got 0"
+    ):  # a start without work does not fix the settings
         tenfold.run(write(lab, max_prompt_tokens=2), "out", quiet=True, trust=True)
 
 
