@@ -130,7 +130,10 @@ def import_from_here(values: object) -> None:
     """
     for name in names_in(values):
         module = name.partition(":")[0]
-        if importlib.util.find_spec(module.partition(".")[0]) is None:
+        with contextlib.suppress(ValueError):  # __main__ has no specification
+            if importlib.util.find_spec(module.partition(".")[0]) is not None:
+                continue
+        if module != "__main__":
             folder = os.getcwd()
             sys.meta_path.append(_Finder(Limits(folder=folder, importable=tuple(digests.sources(module, folder)))))
 

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import gymnasium
 from gymnasium.utils.env_checker import check_env
@@ -26,18 +26,20 @@ from gymnasium.utils.env_checker import check_env
 from ..core import Status, UserError, Verdict
 from ..policies.rollout import count_problems, verdict_of
 from . import registry
-from .gold import gold_response
+from .gold import SupportsGoldMove, gold_response, is_right
 from .preference import PreferenceEnv
 from .text import TextEnv
 
 GOLD_CHECKED = 100
 """Number of problems, from the first, whose gold answer is played. Our choice."""
 WRONG_CHECKED = 20
-"""Number of problems, from the first, that responses without a right to score 1 are played on. Our choice."""
+"""Number of problems, from the first, on which wrong responses are played. Our choice."""
 MANY = 0.5
 """Share of problems that one constant response may solve without a warning. Our choice."""
 CHANCE = 0.1
 """Share of problems that the empty response or the prompt may solve with a warning only, as in a guessing game. Our choice."""
+MOST_TURNS = 1_000
+"""Number of turns after which an episode is not played further. Our choice."""
 CONSTANTS = ("0", "1", "A", "yes", "I do not know.")
 """Constant responses, beside the most frequent gold answer. Our choice."""
 PROCESS_SECONDS = 300
@@ -51,7 +53,7 @@ import gymnasium, tenfold
 from tenfold import named_code
 named_code.import_from_here(sys.argv[1:])
 from tenfold.envs import check
-environment = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(sys.argv[1]))
+environment = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(sys.stdin.read()))
 print("\\n" + json.dumps(check.first_step(environment)))
 """
 
@@ -78,15 +80,6 @@ class Finding:
     def __str__(self) -> str:
         """Returns the finding as a line, with the remedy in a second one."""
         return f"{self.level:8} {self.name:10} {self.text}" + (f"\n{'':20}-> {self.remedy}" if self.remedy else "")
-
-
-@runtime_checkable
-class SupportsGoldMove(Protocol):
-    """An environment of several turns that knows a right move."""
-
-    def gold_move(self) -> str:
-        """Returns a move that leads to a score of 1, if all earlier moves of the episode were gold moves."""
-        ...
 
 
 Environment = gymnasium.Env[str, str]
@@ -219,7 +212,7 @@ def _golds(environment: Environment, inner: TextEnv, golds: Sequence[str | None]
         elif gold is not None:
             played += 1
             verdict = _verdict(environment, index, gold)
-            if verdict.status != Status.SCORED or verdict.score != 1:
+            if verdict.status != Status.SCORED or not is_right(verdict, inner.verifier):
                 failures.append(
                     f"the gold answer of problem {problem.id} scores {verdict.score} ({verdict.status}, by "
                     f"{verdict.method}: {verdict.reason[:150]})"
@@ -241,10 +234,12 @@ def _gold_moves(environment: Environment, game: SupportsGoldMove) -> Iterator[Fi
     failures = []
     for index in range(count):
         _reset(environment, index)
-        total, ended, info = 0.0, False, dict[str, Any]()
-        while not ended:
+        total, info = 0.0, dict[str, Any]()
+        for _ in range(MOST_TURNS):
             _, reward, terminated, truncated, info = environment.step(game.gold_move())
-            total, ended = total + float(reward), terminated or truncated
+            total += float(reward)
+            if terminated or truncated:
+                break
         if verdict_of(info, total).score != 1:  # type: ignore[arg-type]
             failures.append(index)
     if failures:
@@ -313,8 +308,14 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     except (ValueError, TypeError) as error:
         yield Finding(Level.WARNING, "process", f"it cannot be made in another process: {error}"[:300], remedy)
         return
-    command = [sys.executable, "-P", "-c", _OTHER_PROCESS, declaration]  # -P: do not import from the working folder
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_SECONDS)
+    # Only modules that the registration names may come from the working folder; rows of problems name none.
+    own = {name: value for name, value in spec.kwargs.items() if name != "problems" or isinstance(value, str)}
+    command = [sys.executable, "-P", "-c", _OTHER_PROCESS, json.dumps([spec.entry_point, own], default=str)]
+    try:
+        ended = subprocess.run(command, input=declaration, capture_output=True, text=True, timeout=PROCESS_SECONDS)
+    except subprocess.TimeoutExpired:
+        yield Finding(Level.FAILS, "process", f"the other process takes more than {PROCESS_SECONDS} s", remedy)
+        return
     if ended.returncode:
         reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding(Level.FAILS, "process", f"it cannot be made in another process: {reason}"[:300], remedy)
@@ -365,7 +366,7 @@ def _verdict(environment: Environment, index: int, response: str) -> Verdict:
     """Returns the verdict on an episode in which each turn is `response`."""
     _reset(environment, index)
     total = 0.0
-    for _ in range(100):
+    for _ in range(MOST_TURNS):
         _, reward, terminated, truncated, info = environment.step(response)
         total += float(reward)
         if terminated or truncated:

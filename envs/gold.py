@@ -1,6 +1,9 @@
-"""A correct response to a problem, from its gold answer or its solution."""
+"""Correct responses: from a gold answer or a solution, or as a move of a game."""
 
-from ..core import Problem
+from typing import Protocol, runtime_checkable
+
+from ..core import Problem, Verdict, Verifier
+from ..verifiers.rewards.weighted import WeightedVerifier
 
 
 def gold_response(problem: Problem) -> str | None:
@@ -17,3 +20,20 @@ def gold_response(problem: Problem) -> str | None:
         return str(problem.answer)
     solution = problem.meta.get("solution")
     return None if solution is None else str(solution)
+
+
+def is_right(verdict: Verdict, verifier: Verifier) -> bool:
+    """True if a verdict has the score 1, apart from parts that read the form of the response alone: a gold answer has none."""
+    if not isinstance(verifier, WeightedVerifier):
+        return verdict.score == 1
+    inputs = {part.name: getattr(part.verifier, "inputs", ()) for part in verifier.parts}
+    return all(part.score == 1 for part in verdict.parts if inputs[part.name] != ("response",))
+
+
+@runtime_checkable
+class SupportsGoldMove(Protocol):
+    """An environment of several turns that knows a right move."""
+
+    def gold_move(self) -> str:
+        """Returns a move that leads to a score of 1, if all earlier moves of the episode were gold moves."""
+        ...

@@ -36,6 +36,7 @@ from ..policies import identity as policies
 from ..version import __version__
 from . import registry
 from .problems import sources as problem_sources
+from .text import as_problems
 
 Identity = dict[str, str]
 """Inputs by name. The values are settings as text, or digests."""
@@ -129,7 +130,8 @@ def _of_part(declaration: object) -> Identity:
     given = declaration if isinstance(declaration, Mapping) else {"name": declaration}
     rest = {key: value for key, value in given.items() if key not in ("weight", "part")}
     verifier = rest if len(rest) > 1 and isinstance(rest["name"], str) else rest["name"]
-    return _with_prefix(part.name, {"weight": str(part.weight), **of_verifier(cast(verifiers.VerifierLike, verifier))})
+    found = of_verifier(cast(verifiers.VerifierLike, verifier)) | _of_arguments(part.verifier.options)
+    return _with_prefix(part.name, {"weight": str(part.weight), **found})
 
 
 def of_problems(uri: str) -> str:
@@ -159,6 +161,8 @@ def of_argument(name: str, value: object) -> Identity:
     """
     if name in ("verifier", "rules") and value is not None:
         return of_verifier(cast(verifiers.VerifierLike, value))
+    if name in ("problems", "held_out") and isinstance(value, list | tuple):
+        return {"content": _of_list(as_problems(value))}  # rows are data: no text in them is read as a URI or a name
     if isinstance(value, str):
         return {"": value, **_of_text(name, value)}
     if isinstance(value, Mapping):

@@ -92,7 +92,7 @@ def register(
     if entry_point is None or verifier is not None:
         if verifier is not None and not isinstance(verifier, str | Mapping | Sequence):
             find_verifier(verifier)  # names are looked up when the environment is made: their modules may not be complete yet
-        kwargs |= {"verifier": verifier or "math"}
+        kwargs |= {"verifier": "math" if verifier is None else verifier}
     is_own = entry_point is None or str(entry_point).startswith("tenfold.")
     wrappers = () if is_own else (TEXT_SPACES,)
     try:
@@ -242,7 +242,9 @@ def user_code_names() -> Iterator[str]:
         if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):
             wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]
             texts = [name for name in (spec.entry_point, *wrappers) if isinstance(name, str)]
-            yield from named_code.names_in([*texts, dict(spec.kwargs)])
+            # Rows of problems are data. Texts in them name no code.
+            own = {key: value for key, value in spec.kwargs.items() if key != "problems" or isinstance(value, str)}
+            yield from named_code.names_in([*texts, own])
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ def as_verifier(
     prepare: Callable[[], None] | None = None,
     options: Mapping[str, object] | None = None,
     values: Mapping[str, tuple[object, ...]] | None = None,
+    check_options: Callable[..., None] | None = None,
 ) -> Callable[[JudgingFunction], "FunctionVerifier"]: ...
 
 
@@ -55,6 +56,7 @@ def as_verifier(
     prepare: Callable[[], None] | None = None,
     options: Mapping[str, object] | None = None,
     values: Mapping[str, tuple[object, ...]] | None = None,
+    check_options: Callable[..., None] | None = None,
 ) -> "Verifier | Callable[[JudgingFunction], FunctionVerifier]":
     """Makes a verifier from a judging function: `as_verifier(function)`, or as a decorator with keyword arguments.
 
@@ -66,6 +68,7 @@ def as_verifier(
         options: the function's options with their defaults, which a registration may change. By default these are the keyword
             arguments of the function that have defaults.
         values: the allowed values of options, for options with few values.
+        check_options: called with all options when they change; raises `UserError` if they do not fit together.
 
     Returns:
         The verifier; without a function, the decorator that makes one.
@@ -78,7 +81,7 @@ def as_verifier(
 
     def decorate(function: JudgingFunction) -> FunctionVerifier:
         defaults = calling.signature(function).options if options is None else options
-        return FunctionVerifier(function, invalid_gold, prepare, defaults, values or {})
+        return FunctionVerifier(function, invalid_gold, prepare, defaults, values or {}, check_options)
 
     return decorate
 
@@ -110,6 +113,8 @@ class FunctionVerifier:
     """The function's keyword arguments."""
     values: Mapping[str, tuple[object, ...]] = dataclasses.field(default_factory=dict)
     """The allowed values of options, for options with few values."""
+    check_options: Callable[..., None] | None = None
+    """Raises `UserError` if options do not fit together."""
     inputs: tuple[str, ...] = dataclasses.field(init=False, default=())
     """The inputs that the function takes by name; see `calling.Signature`."""
 
@@ -179,7 +184,10 @@ class FunctionVerifier:
             if name in self.values and value not in self.values[name]:
                 allowed = ", ".join(map(str, self.values[name]))
                 raise UserError(f"option {name}: expected one of {allowed}, got {value!r:.100}")
-        return dataclasses.replace(self, options={**self.options, **options})
+        changed = {**self.options, **options}
+        if self.check_options is not None:
+            self.check_options(**changed)
+        return dataclasses.replace(self, options=changed)
 
     def __reduce__(self) -> str | tuple[object, ...]:
         name = getattr(self.function, "__qualname__", "")
@@ -197,6 +205,7 @@ class FunctionVerifier:
             self.prepare_here,
             dict(self.options),
             dict(self.values),
+            self.check_options,
         )
 
 

@@ -50,6 +50,13 @@ class Recipe(BaseModel):
         {}, description="values of settings of a sweep, by name (STAGE.SETTING): one run for each combination"
     )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _content: dict[str, Any] | None = PrivateAttr(None)
+    """The content before `trained` was replaced, so that the word follows settings that change later."""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The content as it was given, with the user's settings and with repeated stages in full."""
+        return self.model_dump(exclude_unset=True) if self._content is None else dict(self._content)
 
     def is_changed(self, name: str) -> bool:
         """True if the user gave a setting, or the setting that contains it, instead of the recipe file.
@@ -99,7 +106,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
     content: Any
     before = recipe if isinstance(recipe, Recipe) else None
     if isinstance(recipe, Recipe):
-        path, content = Path(recipe.name), recipe.model_dump(exclude_unset=True)
+        path, content = Path(recipe.name), recipe.content
     else:
         path = _file_of(recipe)
         try:
@@ -136,6 +143,7 @@ def checked(content: object, path: Path, before: Recipe | None = None) -> Recipe
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
     read._changes = dict(before._changes) if before else {}
+    read._content = content if isinstance(content, dict) else None
     return read
 
 

@@ -22,7 +22,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -34,15 +34,17 @@ from ...core import UserError
 from ..bench.contrast import t_interval
 from ..stage import Metrics, finished_record
 from . import runner
-from .content import changes
+from .content import changes, references
 from .plan import ALL, Selection
 from .recipe import Recipe, checked
 from .report import Display
+from .trust import is_remembered
 
 Values = dict[str, dict[str, float]]
 """Values of the metrics of runs: by run, then by metric ("STAGE METRIC")."""
 MAX_RUNS = 1_000
 """Largest number of runs of a sweep. Our choice."""
+_NOT_SWEPT = ("seed", "seeds", "sweep", "name", "stages")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 
 
@@ -68,6 +70,10 @@ def runs_of(recipe: Recipe) -> list[Run]:
         UserError: two runs have the same name, or there are too many.
     """
     names = [*recipe.sweep]
+    if wrong := [name for name in names if name in _NOT_SWEPT]:
+        raise UserError(
+            f"sweep: {wrong[0]} cannot be swept; use settings of stages, and seeds: [1, 2, 3] (--seeds) for the seed"
+        )
     runs = []
     for values in itertools.product(*recipe.sweep.values()):
         settings = dict(zip(names, values, strict=True))
@@ -90,7 +96,7 @@ def recipe_of(recipe: Recipe, run: Run) -> Recipe:
     Raises:
         UserError: a name in `sweep` is no setting, or a value is invalid.
     """
-    content = recipe.model_dump(exclude_unset=True, exclude={"seeds", "sweep"})
+    content = {name: value for name, value in recipe.content.items() if name not in ("seeds", "sweep")}
     content = changes.apply(content, run.settings, [*Recipe.model_fields])
     return checked(content, Path(recipe.name), recipe)
 
@@ -123,6 +129,8 @@ def run(
     console = Display(quiet).console
     metrics: dict[str, Metrics] = {}
     finished: dict[str, Path] = {}
+    values: Values = {}
+    trust = trust or is_remembered(recipe)  # the runs have other digests than the sweep
     for number, each in enumerate(runs, start=1):
         console.print(f"run {number} of {len(runs)}: {each.name}", style="bold")
         _link(recipes[each.name], folder / each.name, finished)
@@ -130,8 +138,9 @@ def run(
             recipes[each.name], folder / each.name, selection=selection, inexact=inexact, quiet=quiet, trust=trust
         )
         metrics |= {f"{each.name}/{stage}": values for stage, values in found.items()}
-        finished |= _first_stages(recipes[each.name], folder / each.name)
-    values = {each.name: _values(recipes[each.name], folder / each.name) for each in runs}
+        values[each.name] = _values(folder / each.name, found)
+        first = _first_stages(recipes[each.name], folder / each.name)
+        finished |= {digest: path for digest, path in first.items() if path.name in found}
     rows = table(runs, values)
     disk.write(
         folder / "sweep.json", json.dumps({"runs": values, "table": [dataclasses.asdict(row) for row in rows]}, indent=1)
@@ -151,7 +160,9 @@ def _first_stages(recipe: Recipe, folder: Path) -> dict[str, Path]:
     settings: list[Any] = [recipe.policy, recipe.environments, recipe.modules, recipe.cluster.model_dump(mode="json")]
     for stage in recipe.stages:
         own = stage.model_dump(mode="json")
-        if "{stage:" in json.dumps(own):
+        if "{stage:" in json.dumps(own) or references.stages_named_in(
+            {"environment": own.get("environment")}, recipe.environments
+        ):
             break
         settings += [own, recipe.seed_of(stage)]
         found[digests.of(settings)] = folder / stage.name
@@ -171,10 +182,9 @@ def _link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
         partial.rename(target)
 
 
-def _values(recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Returns the metrics of a run's finished stages, by "STAGE METRIC"."""
-    done = [stage.name for stage in recipe.stages if (folder / stage.name / "stage.json").is_file()]
-    records = {name: finished_record(folder / name) for name in done}
+def _values(folder: Path, stages: Iterable[str]) -> dict[str, float]:
+    """Returns the metrics of finished stages of a run, by "STAGE METRIC"."""
+    records = {name: finished_record(folder / name) for name in stages}
     return {f"{name} {metric}": value for name, record in records.items() for metric, value in record["comparable"].items()}
 
 

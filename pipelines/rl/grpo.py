@@ -7,6 +7,7 @@ number. Therefore repeated steps are identical.
 """
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -175,7 +176,7 @@ def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     record = finished_record(context.inputs[settings.keep])
     shared = ("environment", "options", "temperature", "top_p", "max_turns")
     if (
-        record["policy"] != context.policy
+        not _same_policy(record["policy"], context.policy)
         or any(record["stage"].get(name) != getattr(settings, name) for name in shared)
         or record["stage"]["max_tokens"] != settings.max_response_tokens
     ):
@@ -189,6 +190,18 @@ def _sampled(settings: GRPOSettings, context: Context) -> str | None:
     index = context.folder / "sampled.json"
     disk.write(index, json.dumps({"file": str(file), "places": offsets}))
     return str(index.resolve())
+
+
+def _same_policy(first: str, second: str) -> bool:
+    """True if two URIs are equal, or are stages whose weights are the same files: runs of a sweep share them by links."""
+    if first == second or not (first.startswith("stage:") and second.startswith("stage:")):
+        return first == second
+    try:
+        one, other = initial.checkpoint(first), initial.checkpoint(second)
+        files = [*one.glob("*.safetensors")]
+        return bool(files) and all(os.path.samefile(file, other / file.name) for file in files)
+    except (UserError, OSError):
+        return False
 
 
 def _check(row: disk.Row) -> None:

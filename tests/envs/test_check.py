@@ -157,6 +157,19 @@ def test_an_environment_that_differs_in_another_process_fails(lab: Path) -> None
     assert findings("lab/Other-v0")["process"].text == "it behaves differently in another process"
 
 
+def test_gold_answers_have_no_form_to_check() -> None:
+    parts = ["math", {"name": "format", "weight": 0.2}, {"name": "length", "weight": 0.1}]
+    tenfold.register("lab/Parts-v0", problems=ROWS, verifier=parts)
+    assert findings("lab/Parts-v0")["gold"].text == "8 gold answers score 1"
+    tenfold.register("lab/Parts-v0", problems=ROWS, verifier=[strict, {"name": "length", "weight": 0.1}])
+    assert findings("lab/Parts-v0")["gold"].level == Level.FAILS
+
+
+def test_many_rows_reach_the_other_process() -> None:
+    tenfold.register("lab/Many-v0", problems=[{"question": f"{n} " * 50 + "?", "answer": n} for n in range(2_000)])
+    assert findings("lab/Many-v0")["process"].level == Level.PASSES
+
+
 def test_a_timeout_scores_0_and_is_no_defect() -> None:
     def slow(response: str) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "slow", "")

@@ -10,7 +10,7 @@ import pytest
 
 import tenfold
 from tenfold.core import Message, Problem, UserError
-from tenfold.envs import identity
+from tenfold.envs import identity, registry
 from tenfold.policies.identity import files
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -164,3 +164,18 @@ def test_an_environment_with_a_module_is_identified_in_nested_arguments(rows: Pa
     tenfold.register("lab/Mixed-v0", **mixture)
     assert "environments 0 problems content" in identity.of_environment("lab/Mixed-v0")
     sys.modules.pop("lab_late")
+
+
+def test_texts_of_rows_are_data(lab: Path) -> None:
+    rows = [
+        {"question": "generate:os:mkdir?path=made", "answer": "1"},
+        {"id": "gsm:q-v1", "question": "lab/nothing.jsonl", "answer": "2", "verifier": "none", "rules": "none"},
+    ]
+    tenfold.register("lab/Rows-v0", problems=rows)
+    first = identity.of_environment("lab/Rows-v0")
+    assert not (lab / "made").exists()
+    assert "generate" not in str(first)
+    assert "os:mkdir" not in {*registry.user_code_names()}
+    rows[1]["answer"] = "3"
+    tenfold.register("lab/Rows-v0", problems=[*rows])
+    assert identity.of_environment("lab/Rows-v0")["problems content"] != first["problems content"]

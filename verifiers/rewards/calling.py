@@ -6,7 +6,8 @@ The names of its parameters decide what it receives:
     def verify(gold, answer)           `problem.answer`, and the final answer in the response
     def verify(response)               any of these four names, in any order
 
-A function whose first two parameters have other names receives the problem and the response. All further parameters need
+A function that names neither `gold` nor `answer` receives the problem and the response by position, whatever the names of its
+first two parameters. All further parameters need
 defaults: they are the verifier's options. The function may be a coroutine function (`async def`).
 
 `answer` is the content of the last `\\boxed{...}` or `<answer>` tag, or the text after "the answer is"
@@ -82,6 +83,12 @@ def signature(function: JudgingFunction, given: Collection[str] = ()) -> Signatu
             f"{_name(function)} cannot be a verifier: it takes ({', '.join(each.name for each in parameters)}); "
             "give it the parameters (problem, response) or (gold, answer)"
         )
+    names = {each.name for each in positional[:2]}
+    if names & {"gold", "answer"} and not names <= INPUTS.keys():
+        raise UserError(
+            f"{_name(function)} cannot be a verifier: it takes {positional[0].name} and {positional[1].name}; "
+            "name its parameters gold and answer, or problem and response"
+        )
     if missing := sorted(required - {each.name for each in positional[:2]}):
         raise UserError(
             f"{_name(function)} cannot be a verifier: no value for its parameter {missing[0]}; a verifier takes "
@@ -128,7 +135,7 @@ def as_verdict(value: VerdictLike, method: str) -> Verdict:
         method: method of the verdict, usually the function's name.
     """
     if isinstance(value, Verdict):
-        return value
+        return _checked(value, method)
     if isinstance(value, Mapping):
         return _of_mapping(value, method)
     score = _score(value)
@@ -138,6 +145,17 @@ def as_verdict(value: VerdictLike, method: str) -> Verdict:
     if not 0 <= score <= 1:
         return Verdict(Status.FAULT, None, method, f"a score must be from 0 to 1, but the verifier returned {score:g}")
     return Verdict(Status.SCORED, score, method, "")
+
+
+def _checked(verdict: Verdict, method: str) -> Verdict:
+    """Returns a verdict; a fault if its score does not agree with its status."""
+    has_score = verdict.status in (Status.SCORED, Status.TIMEOUT)
+    if (has_score and isinstance(verdict.score, int | float) and 0 <= verdict.score <= 1) or (
+        not has_score and verdict.score is None
+    ):
+        return verdict
+    reason = f"the verifier returned a verdict with the status {verdict.status} and the score {verdict.score}"
+    return Verdict(Status.FAULT, None, method, reason)
 
 
 def _score(value: object) -> float | None:
@@ -159,13 +177,13 @@ def _of_mapping(value: Mapping[str, object], method: str) -> Verdict:
     if value["score"] is None:
         return Verdict(Status.UNDECIDED, None, method, reason)
     verdict = as_verdict(value["score"], method)  # type: ignore[arg-type]
-    if verdict.status == Status.FAULT:
+    if verdict.status != Status.SCORED:
         return verdict
     parts = value.get("parts") or {}
     if not isinstance(parts, Mapping):
         return Verdict(Status.FAULT, None, method, f"parts must be a dict of scores, but the verifier returned {parts!r:.100}")
     scores = {str(name): _score(score) for name, score in parts.items()}
-    if wrong := [name for name, score in scores.items() if score is None or math.isnan(score)]:
+    if wrong := [name for name, score in scores.items() if score is None or not math.isfinite(score)]:
         return Verdict(Status.FAULT, None, method, f"parts must be a dict of scores, but {wrong[0]} is no number")
     return Verdict(
         Status.SCORED, verdict.score, method, reason, parts=tuple(Part(name, score, 0.0) for name, score in scores.items())

@@ -7,6 +7,7 @@
 All take linear time in the response's length.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -20,13 +21,13 @@ SCRIPTS = {
     "en": ("LATIN",),
     "he": ("HEBREW",),
     "hi": ("DEVANAGARI",),
-    "ja": ("HIRAGANA", "KATAKANA", "CJK"),
+    "ja": ("HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC"),
     "ko": ("HANGUL", "CJK"),
     "ru": ("CYRILLIC",),
     "ta": ("TAMIL",),
     "te": ("TELUGU",),
     "th": ("THAI",),
-    "zh": ("CJK",),
+    "zh": ("CJK", "IDEOGRAPHIC"),
 }
 """The first words of the Unicode names of a language's letters. Languages with Latin letters cannot be told apart: use "en"."""
 
@@ -48,27 +49,29 @@ def check_format(response: str, tags: Sequence[str] = ("think", "answer")) -> Ve
     return Verdict(Status.SCORED, float(not outside), "format", "text after the last tag" if outside else "")
 
 
-@as_verifier
+def _check_limits(free: object, limit: object) -> None:
+    if not (isinstance(free, int) and isinstance(limit, int) and 0 <= free < limit):
+        raise UserError(f"the verifier length needs integers 0 <= free < limit, got free={free!r:.40}, limit={limit!r:.40}")
+
+
+@as_verifier(check_options=_check_limits)
 def check_length(response: str, free: int = 4000, limit: int = 8000) -> Verdict:
     """Scores 1 up to `free` characters, 0 from `limit` characters, and values on a straight line between."""
-    if not 0 <= free < limit:
-        raise UserError(f"the verifier length needs 0 <= free < limit, got free={free}, limit={limit}")
     score = min(1.0, max(0.0, (limit - len(response)) / (limit - free)))
     return Verdict(Status.SCORED, score, "length", f"{len(response):,} characters")
 
 
-@as_verifier
+@as_verifier(values={"language": tuple(SCRIPTS)})
 def check_language(response: str, language: str = "en") -> Verdict:
     """Scores the share of the response's letters that belong to the scripts of a language; 1 without letters.
 
-    Latin letters count in every language if they are fewer than the others, because formulas and programs contain them.
+    Latin letters count in every language if there are fewer of them than letters of the language, because formulas and programs
+    contain them.
     """
-    if language not in SCRIPTS:
-        raise UserError(f"the verifier language knows {', '.join(SCRIPTS)}, not {language!r}")
     counts: dict[str, int] = {}
     for character in response:
         if character.isalpha():
-            script = "LATIN" if character.isascii() else unicodedata.name(character, "?").partition(" ")[0]
+            script = "LATIN" if character.isascii() else re.split("[ -]", unicodedata.name(character, "?"))[0]
             counts[script] = counts.get(script, 0) + 1
     own = sum(counts.get(script, 0) for script in SCRIPTS[language])
     if language != "en" and counts.get("LATIN", 0) < own:

@@ -94,7 +94,10 @@ class WeightedVerifier:
         for name, given in options.items():
             if name not in known or not isinstance(given, Mapping):
                 raise UserError(f"a verifier of several parts takes PART={{OPTION: value}}; its parts are {', '.join(known)}")
+            weight = given.get("weight", known[name].weight)
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise UserError(f"verifier: the weight of {name!r} must be a positive number, got {weight!r:.100}")
             new = {key: value for key, value in given.items() if key != "weight"}
             verifier = known[name].verifier.with_options(**new) if new else known[name].verifier
-            changed[name] = WeightedPart(name, given.get("weight", known[name].weight), verifier)
+            changed[name] = WeightedPart(name, float(weight), verifier)
         return WeightedVerifier(tuple(changed.values()))

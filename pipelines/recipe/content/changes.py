@@ -46,14 +46,14 @@ def parse_sweep(seeds: str | None, texts: Sequence[str]) -> dict[str, Any]:
 
     Args:
         seeds: integers, separated by commas.
-        texts: texts NAME=VALUES. The values are separated by commas, or a YAML list.
+        texts: texts NAME=VALUES. The values are separated by commas; each is a YAML scalar or list.
 
     Raises:
         UserError: a text has no "=", or a seed is no integer.
     """
     settings: dict[str, Any] = {}
     if seeds is not None:
-        if not all(part.strip().isdigit() for part in seeds.split(",")):
+        if not all(part.strip().isascii() and part.strip().isdigit() for part in seeds.split(",")):
             raise UserError(f"--seeds: expected integers separated by commas, such as 1,2,3, got {seeds!r}")
         settings["seeds"] = [int(part) for part in seeds.split(",")]
     swept = {}
@@ -61,9 +61,20 @@ def parse_sweep(seeds: str | None, texts: Sequence[str]) -> dict[str, Any]:
         name, sign, values = text.partition("=")
         if not sign or not name or not values:
             raise UserError(f"--sweep: expected NAME=VALUE,VALUE,..., got {text!r}")
-        each = values if values.startswith("[") else f"[{values}]"
-        swept[name] = parse([f"{name}={each}"])[name]
+        swept[name] = [parse([f"{name}={value.strip()}"])[name] for value in _split(values)]
     return settings | ({"sweep": swept} if swept else {})
+
+
+def _split(values: str) -> list[str]:
+    """Splits a text at the commas that are not within brackets."""
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:

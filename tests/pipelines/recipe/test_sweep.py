@@ -9,6 +9,7 @@ import pytest
 import tenfold
 from tenfold import UserError, cli
 from tenfold.pipelines.recipe import sweep
+from tenfold.pipelines.recipe.content import changes
 from tenfold.pipelines.recipe.recipe import load
 
 LAB = """
@@ -53,6 +54,7 @@ def test_there_is_a_run_for_each_combination_and_seed(lab: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ({"sweep": {"seed": [1, 2]}}, "sweep: seed cannot be swept; use settings of stages, and seeds"),
         ({"seeds": [1, 1]}, "two runs of the sweep have the name seed=1"),
         ({"sweep": {"bench.limit": [3, 3]}}, "two runs of the sweep have the name bench.limit=3,seed=0"),
         ({"sweep": {"bench.limit": []}}, "sweep.bench.limit: List should have at least 1 item"),
@@ -149,6 +151,47 @@ def test_a_sweep_in_a_recipe_and_its_dry_run(capsys: pytest.CaptureFixture[str])
     assert [*metrics] == ["seed=4/bench", "seed=5/bench"]
 
 
+def test_the_word_trained_follows_a_swept_environment(lab: Path) -> None:
+    grpo = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1}
+    ids = ["tenfold/ChainSum-v0", "tenfold/SmallFunctions-v0"]
+    stages = [grpo, {"kind": "bench", "name": "bench", "tasks": ["trained"]}]
+    content = {"name": "r", "policy": "micro:", "stages": stages, "sweep": {"grpo.environment": ids}}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    recipe = load("r.yaml")
+    tasks = [sweep.recipe_of(recipe, run).stages[1].model_dump()["tasks"] for run in sweep.runs_of(recipe)]
+    assert tasks == [[f"env:{id}"] for id in ids]
+    assert load(recipe, {"grpo.environment": ids[1]}).stages[1].model_dump()["tasks"] == [f"env:{ids[1]}"]
+
+
+@pytest.mark.usefixtures("sums")
+def test_a_sweep_of_some_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    second = STAGES[0] | {"name": "second"}
+    content = json.loads(Path("sums.yaml").read_text())
+    Path("sums.yaml").write_text(
+        json.dumps(content | {"policy": "scripted:1", "stages": [*STAGES, second], "sweep": {"second.limit": [2, 3]}})
+    )
+    assert cli.main(["run", "sums.yaml", "--until", "bench", "--out", "out", "--trust"]) == 0
+    assert not list(Path("out").glob("*/second"))
+    assert cli.main(["run", "sums.yaml", "--out", "out"]) == 0
+    assert len(list(Path("out").glob("*/second/stage.json"))) == 2
+
+
+def test_values_of_a_sweep_are_split_at_commas_outside_brackets(lab: Path) -> None:
+    found = changes.parse_sweep("1, 2", ["policy=micro:,smollm2:", "filter.band=[0.1,0.9],[0.2,0.8]", "x.y=a,null,3"])
+    assert found["seeds"] == [1, 2]
+    assert found["sweep"] == {"policy": ["micro:", "smollm2:"], "filter.band": [[0.1, 0.9], [0.2, 0.8]], "x.y": ["a", None, 3]}
+
+
+def test_a_trusted_sweep_stays_trusted_when_it_resumes(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_CONFIG", str(lab / "settings"))
+    (lab / "lab_m.py").write_text("")
+    content = {"name": "r", "policy": "scripted:7", "modules": ["lab_m"], "stages": STAGES, "sweep": {"bench.limit": [1, 2]}}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    assert cli.main(["run", "r.yaml", "--out", "out"]) == 2
+    assert cli.main(["run", "r.yaml", "--out", "out", "--trust"]) == 0
+    assert cli.main(["run", "r.yaml", "--out", "out"]) == 0
+
+
 def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
     (lab / "evil.py").write_text("open('ran', 'w')\ndef verify(problem, response): return True\n")
     stage = {"kind": "filter", "name": "f", "environment": "tenfold/ChainSum-v0", "problems": 2, "samples": 2}
@@ -162,6 +205,7 @@ def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--seeds", "²"], "--seeds: expected integers separated by commas"),
         (["--seeds", "1,x"], "--seeds: expected integers separated by commas, such as 1,2,3, got '1,x'"),
         (["--sweep", "grpo.steps"], "--sweep: expected NAME=VALUE,VALUE,..., got 'grpo.steps'"),
     ],

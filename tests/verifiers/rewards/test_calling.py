@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tenfold
-from tenfold import Problem, Status, UserError
+from tenfold import Problem, Status, UserError, Verdict
 from tenfold.core import Message, Part
 from tenfold.verifiers import load
 
@@ -105,6 +105,26 @@ def test_a_malformed_dict_is_a_fault(returned: Any, reason: str) -> None:
     assert reason in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [
+        Verdict(Status.SCORED, 5.0, "lab", ""),
+        Verdict(Status.SCORED, None, "lab", ""),
+        Verdict(Status.UNDECIDED, 1.0, "lab", ""),
+        {"score": Verdict(Status.SCORED, -1.0, "lab", "")},
+        {"score": 1, "parts": {"short": float("inf")}},
+    ],
+)
+def test_a_verdict_whose_score_does_not_fit_is_a_fault(returned: Any) -> None:
+    verdict = load(lambda problem, response: returned)(SUM, "2")
+    assert (verdict.status, verdict.score) == (Status.FAULT, None)
+
+
+def test_an_undecided_verdict_in_a_dict_stays_undecided() -> None:
+    undecided = Verdict(Status.UNDECIDED, None, "lab", "no judge")
+    assert load(lambda problem, response: {"score": undecided})(SUM, "2") == undecided
+
+
 def test_an_exception_is_a_fault_with_its_cause_and_line() -> None:
     async def verify(gold: dict[str, str], answer: str) -> bool:
         try:
@@ -130,6 +150,10 @@ def rewards(completions: list[str], **columns: object) -> list[float]:
         (
             rewards,
             r"rewards cannot be a verifier: it takes \(completions, columns\); give it the parameters \(problem, response\) or",
+        ),
+        (
+            lambda prediction, gold: True,
+            "it takes prediction and gold; name its parameters gold and answer, or problem and resp",
         ),
         (lambda: True, r"it takes \(\); give it the parameters"),
         (lambda gold: True, r"it takes \(gold\)"),

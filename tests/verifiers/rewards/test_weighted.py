@@ -58,6 +58,24 @@ def test_a_function_may_be_a_part() -> None:
     assert verifier.with_options(math={"weight": 1}).options["math"] == {"weight": 1, "form": "worked_out"}
 
 
+def test_changed_options_of_a_function_change_the_identity() -> None:
+    def near(gold: str, answer: str, tolerance: float = 0.0) -> bool:
+        return abs(float(gold) - float(answer)) <= tolerance
+
+    first, second = (identity.of_verifier([{"name": near, "tolerance": each}]) for each in (0.1, 0.2))
+    assert first != second
+
+
+def test_an_empty_list_of_parts_is_no_verifier() -> None:
+    tenfold.register("lab/None-v0", problems=[SUM], verifier=[])
+    with pytest.raises(UserError, match="the list of parts is empty"):
+        tenfold.make("lab/None-v0")
+
+
+def test_letters_of_japanese() -> None:
+    assert load({"name": "language", "language": "ja"})(SUM, "コーヒーが好きです。人々").score == 1
+
+
 def test_an_environment_with_a_weighted_reward_is_identified_by_all_parts() -> None:
     tenfold.register("lab/Weighted-v0", problems="reasoning_gym:chain_sum?size=4", verifier=PARTS)
     env = tenfold.make("lab/Weighted-v0")
@@ -80,6 +98,9 @@ def test_an_environment_with_a_weighted_reward_is_identified_by_all_parts() -> N
         (["math", "math"], "two parts are called 'math'; give one of them another name with part: NAME"),
         ([{"name": "math", "shape": "any"}], "the verifier has no option 'shape'"),
         ([], "the list of parts is empty"),
+        ([{"name": "length", "free": 9000}], "the verifier length needs integers 0 <= free < limit, got free=9000, limit=8000"),
+        ([{"name": "length", "free": "9"}], "the verifier length needs integers"),
+        ([{"name": "language", "language": "de"}], "option language: expected one of ar"),
     ],
 )
 def test_a_malformed_declaration_is_one_line(parts: list[object], message: str) -> None:
