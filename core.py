@@ -269,8 +269,8 @@ class SupportsPrepare(Protocol):
 class Verifier(SupportsInvalidGold, SupportsPrepare, Protocol):
     """Judges a response.
 
-    A verifier has no side effects. It never raises on any response, ends within a time limit, uses bounded memory, and works in
-    any thread or process. `verifiers.as_verifier` turns a plain function into a verifier.
+    A verifier has no side effects. It raises nothing but `UserError`, ends within a time limit, uses bounded memory, and works
+    in any thread or process. `verifiers.as_verifier` turns a plain function into a verifier.
     """
 
     @property

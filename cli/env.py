@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
     calls = {"check": check, "show": env_play.show, "play": env_play.play}
     for name, words in (
         ("check", "check an environment: Gymnasium's checker, gold and wrong answers, seeds, other processes, times"),
-        ("show", "print problems with their gold answers, as the policy sees them"),
+        ("show", "print problems as the policy sees them, with their gold answers where known"),
         ("play", "play one episode by hand"),
     ):
         action = actions.add_parser(name, help=words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from .. import faults
-from ..core import Episode, Info, Message, UserError, message_text
+from ..core import Episode, Info, Message, Problem, UserError, message_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,13 +61,12 @@ def play(arguments: argparse.Namespace) -> None:
 
 
 def show(arguments: argparse.Namespace) -> None:
-    """Prints problems with their gold answers, as the policy sees them."""
+    """Prints problems as the policy sees them, with their gold answers where known."""
     from ..envs import registry
-    from ..envs.text import TextEnv
     from ..policies.rollout import count_problems, prompt_messages_of
 
     environment = registry.make(arguments.id, **arguments.options)
-    inner, count = environment.unwrapped, count_problems(environment)
+    problems, count = getattr(environment.unwrapped, "problems", None), count_problems(environment)
     first = 0 if arguments.problem is None else arguments.problem
     number = arguments.limit or (SHOWN if arguments.problem is None else 1)
     indices = range(first, first + number if count is None else min(count, first + number))
@@ -86,8 +85,7 @@ def show(arguments: argparse.Namespace) -> None:
             tokens = prompt_tokens(tokenizer, messages)
             print(tokenizer.decode(tokens))
             print(f"({len(tokens)} tokens)")
-        if isinstance(inner, TextEnv):
-            problem = inner.problems[index]
+        if isinstance(problems, Sequence) and isinstance(problem := problems[index], Problem):
             print(
                 f"gold answer: {problem.answer if isinstance(problem.answer, str) else json.dumps(problem.answer, default=str)}"
             )

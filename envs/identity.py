@@ -4,8 +4,8 @@
     # {"entry_point": "tenfold.envs.text:TextEnv", "problems": "jsonl:units.jsonl", "problems content": "5f3c…",
     #  "verifier": "tenfold.verifiers.math:verify"}
 
-If two identities are equal, equal responses get equal rewards, except for effects of the inputs named below that an identity
-does not cover. It covers
+If two identities are equal, equal responses get equal rewards. Inputs that an identity does not cover are listed at the end. It
+covers
 
     problems       id, prompt, answer and further fields of each problem that the URI now refers to
     verifiers      the name, the options, and the source text if it is not of this package; the URI and the weights of a judge

@@ -45,7 +45,7 @@ def rollout(
         UserError: there is no such environment, it has no problems, or the store was made under other settings.
     """
     if store is not None and isinstance(environment, str):
-        store_settings = {**identity.store_settings(environment), **(store_settings or {})}
+        store_settings = {**identity.store_settings(environment), **(store_settings or {}), "environment": environment}
     return playing.rollout(
         functools.partial(registry.make, environment) if isinstance(environment, str) else environment,
         policy,

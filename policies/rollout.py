@@ -122,8 +122,8 @@ def play(
     first = create()
     indices = _indices(first, problems)
     settings = {
-        **(store_settings or {}),
         "environment": environment if isinstance(environment, str) else str(first),
+        **(store_settings or {}),
         **dataclasses.asdict(sampling),
         "max_turns": max_turns,
     }

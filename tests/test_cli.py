@@ -115,6 +115,8 @@ def test_env_show_prints_problems_as_the_policy_sees_them(lab: Path, capsys: pyt
     assert "--- problem 4 of 1,000" in printed
     assert "<|user|>" in printed
     assert "tokens)" in printed
+    assert run("env", "show", "tenfold/Nim-v0", "--problem", "0") == 0
+    assert 'gold answer: {"piles": [7, 4, 1, 3]' in capsys.readouterr().out
     assert run("env", "show", "tenfold/ChainSum-v0", "--problem", "1000") == 2
     assert run("env", "show", "tenfold/ChainSum-v0", "--policy", "scripted:7") == 2
 

@@ -2,13 +2,14 @@
 
     - {kind: contrast, name: staged, stages: [fg_1, fg_2, fg_3], baselines: [wsd_1, wsd_2, wsd_3]}
 
-The stages are benchmarks (compared by avg@k) or training stages (compared by losses or probabilities on held-out data). The
-interval is Student's t interval for the mean difference. It covers the variation between seeds and is wide for three seeds.
+The stages are benchmarks (compared by avg@k) or training stages (compared by the final training loss of sft, the
+reward of grpo, and losses or probabilities on held-out data of other stages). The interval is Student's t interval for the mean
+difference. It covers the variation between seeds and is wide for three seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict, cast
+from typing import ClassVar, Literal, TypedDict, cast, get_args
 
 import numpy
 from pydantic import Field, model_validator
@@ -99,11 +100,21 @@ def contrast(first: list[float], second: list[float]) -> Difference:
 
 
 def _comparable(stage: Path) -> dict[str, float]:
-    """Returns the comparable metrics of a finished stage, by name."""
+    """Returns the comparable metrics of a finished stage, by name. Records of earlier versions do not contain them."""
     record = finished_record(stage)
     with disk.reading(stage / "stage.json", rerun_advice(stage)):
+        if "comparable" not in record:
+            kinds = {get_args(kind.model_fields["kind"].annotation): kind for kind in _subclasses(Stage)}
+            return kinds[(record["stage"]["kind"],)].model_validate(record["stage"]).comparable(record["metrics"])
         disk.check_types(record, comparable=dict)
     return cast(dict[str, float], record["comparable"])
+
+
+def _subclasses(base: type[Stage]) -> Iterator[type[Stage]]:
+    """Yields all kinds of stages, also those of other packages. `stages.py` has them too, but it imports this module."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _subclasses(kind)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

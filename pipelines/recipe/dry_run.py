@@ -35,7 +35,7 @@ def costs(plan: Plan, folder: Path) -> Table:
 
 
 def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
-    """Yields lines on the memory and the disk space that the recipe needs.
+    """Yields lines on the memory and the disk space that the stages need that are to run.
 
     Args:
         plan: as `preparation.prepare` returns it.
@@ -46,7 +46,8 @@ def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
         UserError: the machine has too little of them.
     """
     recipe = plan.recipe
-    yield from resources.lines(recipe, folder, starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder)))
+    starts = starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder))
+    yield from resources.lines(recipe, folder, starts, plan.selected)
 
 
 def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:

@@ -176,10 +176,16 @@ class IdentityReader:
         return {start.name} if scheme == "stage" and start.parent == self.folder and start.name in self.named else set()
 
     def _settings_of(self, name: str) -> str:
-        """Returns the digest of a stage's settings and of the settings of the stages that it reads from."""
+        """Returns the digest of a stage's settings and of the settings of the stages that it reads from.
+
+        `held_out` of a registration is left out. Only benchmarks use it, and it is part of their own identity.
+        """
         stage, policy = self.named[name]
         settings = stage.model_dump(mode="json", exclude=set(stage.may_change))
-        used = {id: self.environments[id] for id in sorted(references.environments(settings, self.environments))}
+        used = {
+            id: {name: value for name, value in self.environments[id].items() if name != "held_out"}
+            for id in sorted(references.environments(settings, self.environments))
+        }
         start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
         before = {earlier: self._settings_of(earlier) for earlier in sorted(self.reads(name))}
         return digests.of([settings, self.seeds[name], start, used, before])

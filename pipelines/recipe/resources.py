@@ -7,7 +7,7 @@ attention matrix, which is not stored. The logits are counted three times: value
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +27,8 @@ WEIGHT_BYTES = 4
 """Bytes per parameter of weights in float32."""
 TRAINER_BYTES, VERL_BYTES = 12, 16
 """Bytes per parameter of a checkpoint: weights and two moments; verl's also has the weights in Hugging Face format."""
-CHECKPOINTS = 3
-"""Checkpoints on the disk at the same time: two, and the one that is being written."""
+MIN_CHECKPOINTS = 2
+"""Checkpoints that stay at least while a stage trains, besides the one that is being written, because a kill may damage one."""
 ACTIVATIONS, RECOMPUTED = 34, 2
 """Bytes per token, layer and unit of width in 16 bits; the second with gradient checkpointing."""
 
@@ -53,13 +53,14 @@ class Memory(NamedTuple):
         )
 
 
-def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path]) -> Iterator[str]:
-    """Yields lines on the memory of each stage that trains, and on the disk space of the run.
+def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], selected: Collection[str]) -> Iterator[str]:
+    """Yields lines on the memory of each stage that is to train, and on the disk space that these stages need.
 
     Args:
         recipe: with references replaced.
         folder: folder of the run.
         starts: folders with the models from which the stages start, by stage.
+        selected: names of the stages that are to run.
 
     Raises:
         UserError: the disk has too little space, or a model with its optimizer does not fit into this machine's memory.
@@ -68,6 +69,8 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path]) -> Iterator[
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for stage in recipe.stages:
         if not isinstance(stage, Training | Pretrain | GRPO) or stage.name not in starts:
+            continue
+        if stage.name not in selected:
             continue
         if (folder / stage.name / "stage.json").is_file():
             continue
@@ -79,13 +82,18 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path]) -> Iterator[
                 f"{stage.name}: weights and optimizer need {_gib(needed.state)} of main memory, but this machine has "
                 f"{_gib(memory)}; use a smaller policy or GPUs"
             )
-        kept += WEIGHT_BYTES * parameters(start)
-        per_parameter = VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES
-        largest = max(largest, per_parameter * parameters(start) * min(CHECKPOINTS, -(-stage.steps // stage.save_steps)))
+        size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * parameters(start)
+        written = -(-stage.steps // stage.save_steps)
+        staying = min(stage.keep_checkpoints, written)
+        kept += WEIGHT_BYTES * parameters(start) + staying * size
+        largest = max(largest, size * (min(max(MIN_CHECKPOINTS, stage.keep_checkpoints) + 1, written) - staying))
     if kept:
         at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(at).free
-        text = f"estimated disk space: {_gib(kept + largest)} (policies {_gib(kept)}, checkpoints of a stage {_gib(largest)})"
+        text = (
+            f"estimated disk space: {_gib(kept + largest)} (policies and the checkpoints that stay {_gib(kept)}, further "
+            f"checkpoints while a stage trains {_gib(largest)})"
+        )
         if kept + largest > free:
             raise UserError(f"{at}: {text}, but {_gib(free)} are free; choose another --out, or delete files")
         yield f"{text}; {_gib(free)} are free in {at}"

@@ -157,6 +157,14 @@ def test_a_store_is_not_continued_with_other_gold_answers_or_judge(rows: Path, m
     assert Path("episodes.jsonl").read_bytes() == stored
 
 
+def test_a_store_records_the_environments_id_and_not_gymnasiums_wrappers(rows: Path) -> None:
+    tenfold.register("lab/Named-v0", problems="jsonl:rows.jsonl")
+    tenfold.rollout("lab/Named-v0", ScriptedPolicy("2"), samples=1, store="named.jsonl", store_settings={"by": "me"})
+    settings = json.loads(Path("named.jsonl").read_text().splitlines()[0])
+    assert "'environment': 'lab/Named-v0'" in str(settings)
+    assert "'by': 'me'" in str(settings)
+
+
 def test_an_environment_with_a_module_is_identified_in_nested_arguments(rows: Path) -> None:
     source = "import tenfold\ntenfold.register('lab/Late-v0', problems='jsonl:rows.jsonl')\n"
     (rows.parent / "lab_late.py").write_text(source)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _ENVIRONMENT = re.compile(r"env:([^?]*?)(?:_avg\d+)?(?:\?.*)?")
-"""The name of a benchmark task that is an environment (`benchmarks/environment.py`)."""
+"""The name of a benchmark task that is an environment (`benchmarks/environment_name.py`); it may end with a number of samples
+(`benchmarks/catalogue.py`)."""
 _REFERENCE = re.compile(r"\{stage:([^{}]*)\}")
 
 

@@ -1,4 +1,4 @@
-"""Rounds: a part of a recipe's `stages` that is repeated, for example to filter again after some steps of training.
+"""Repeated stages: stages that a recipe runs in several rounds, for example to filter again after some steps of training.
 
     stages:
       - {kind: sft, name: sft, ...}
@@ -29,10 +29,10 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def expanded(content: object) -> object:
-    """Returns a recipe's content with each repeated part replaced by the stages of its rounds.
+    """Returns a recipe's content with repeated stages replaced by the stages of their rounds.
 
     Raises:
-        UserError: a repeated part is malformed.
+        UserError: an entry with repeated stages is malformed.
     """
     if not isinstance(content, Mapping) or not isinstance(listed := content.get("stages"), list):
         return content
@@ -45,10 +45,10 @@ def expanded(content: object) -> object:
     return {**content, "stages": stages}
 
 
-def _rounds(part: Mapping[str, Any]) -> list[Any]:
-    if unknown := part.keys() - {"repeat", "stages"}:
+def _rounds(entry: Mapping[str, Any]) -> list[Any]:
+    if unknown := entry.keys() - {"repeat", "stages"}:
         raise UserError(f"repeat: unknown setting {min(unknown)!r} beside it; use repeat and stages")
-    stages, repeat = part.get("stages"), part["repeat"]
+    stages, repeat = entry.get("stages"), entry["repeat"]
     if not isinstance(stages, list) or not stages:
         raise UserError("repeat: give the stages of a round in `stages` beside it")
     if isinstance(repeat, int) and not isinstance(repeat, bool) and 1 <= repeat <= MAX_ROUNDS:

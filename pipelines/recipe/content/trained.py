@@ -43,8 +43,8 @@ def _replaced(stage: Any, trained: list[str]) -> Any:
 def _task(stage: Mapping[str, Any]) -> str:
     """Returns the name of the benchmark task for a grpo stage: env:ID with the stage's options.
 
-    If the stage has problems of its own, the task has their held-out part if there is one, else the problems that the
-    environment's registration holds out.
+    If the stage names problems with part=train, the task has part=held_out of them. Otherwise it has the environment's own
+    held-out problems.
     """
     options = dict(stage["options"]) if isinstance(stage.get("options"), Mapping) else {}
     problems = options.pop("problems", None)

@@ -319,6 +319,17 @@ def test_a_stage_is_not_reused_if_files_or_results_of_an_earlier_stage_have_chan
         run(recipe)
 
 
+def test_held_out_problems_may_be_added_after_the_stages_that_do_not_use_them(files: Path) -> None:
+    recipe = filtered()
+    recipe["environments"]["lab/Two-v0"] = {"problems": "jsonl:{stage:filter}/problems.jsonl?prompt=question"}
+    recipe["stages"].append(recipe["stages"][0] | {"name": "two", "environment": "lab/Two-v0"})
+    Path("out/filter").mkdir(parents=True)
+    Path("out/filter/problems.jsonl").write_text(GOLDS)
+    first = run(recipe)
+    declare(held_out="jsonl:words.jsonl")(recipe)
+    assert run(recipe) == first
+
+
 def test_the_identity_of_an_sft_stage_covers_data_of_any_source(files: Path) -> None:
     source = "def problems(size):\n    for n in range(size):\n        yield {'question': str(n), 'answer': str(n + 1)}\n"
     Path("lab_problems.py").write_text(source)

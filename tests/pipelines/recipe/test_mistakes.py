@@ -192,3 +192,35 @@ def test_too_little_disk_space_and_memory(
     assert "but 0.0 MiB are free; choose another --out, or delete files" in error
     monkeypatch.setattr(resources, "STATE_BYTES", 1 << 60)
     assert "sft: weights and optimizer need" in refused(capsys, dry_run(lab, SFT))
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([SFT, SFT | {"name": "again"}], "8.0 MiB (policies and the checkpoints that stay 8.0 MiB"),
+        ([SFT | {"steps": 100, "save_steps": 2}], "10.0 MiB (policies and the checkpoints that stay 4.0 MiB"),
+        (
+            [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 10}],
+            "34.0 MiB (policies and the checkpoints that stay 31.0",
+        ),
+        (
+            [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 0}],
+            "10.0 MiB (policies and the checkpoints that stay 1.0",
+        ),
+    ],
+)
+def test_the_disk_space_includes_the_checkpoints_that_stay(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stages: list[Any], words: str
+) -> None:
+    monkeypatch.setattr(resources, "parameters", lambda folder: 1 << 18)  # 1 MiB of weights and 3 MiB for a checkpoint
+    assert dry_run(lab, *stages) == 0
+    assert f"estimated disk space: {words}" in capsys.readouterr().out
+
+
+def test_only_the_selected_stages_need_memory(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "STATE_BYTES", 1 << 60)
+    first = {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "max_tokens": 6}
+    assert dry_run(lab, first, SFT, arguments=("--only", "filter")) == 0
+    assert "estimated memory" not in capsys.readouterr().out
