@@ -166,6 +166,26 @@ def held_out_of(id: str) -> str | Sequence[Problem] | None:
     return _held_out.get(id)
 
 
+def declaration(environment: "gymnasium.Env[str, str]", id: str) -> str:
+    """Returns an environment's registration as JSON, from which another process can make it.
+
+    Args:
+        environment: the environment.
+        id: its id, for errors.
+
+    Raises:
+        UserError: the registration holds objects that JSON cannot store, such as functions.
+    """
+    try:
+        assert environment.spec is not None
+        return environment.spec.to_json()
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{id} cannot be made in another process ({error}); register it with names "
+            '("module:Class", "module:verifier", problem URIs) instead of objects'
+        ) from None
+
+
 def constructor(spec: EnvSpec) -> Callable[..., object]:
     """Returns the class or function that creates the environment of a registration.
 

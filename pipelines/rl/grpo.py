@@ -243,14 +243,7 @@ def _tenth(steps: int) -> int:
 def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Problem]]:
     """Returns the environment's registration as JSON, and the problems to train on."""
     environment = registry.make(settings.environment, **settings.options)
-    try:
-        assert environment.spec is not None
-        spec = environment.spec.to_json()
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{settings.environment} cannot be made in another process ({error}); register it with names "
-            '("module:Class", "module:verifier", problem URIs) instead of objects'
-        ) from None
+    spec = registry.declaration(environment, settings.environment)
     indices = list(range(settings.problems or count_problems(environment) or 0))
     if settings.keep:
         kept = context.inputs[settings.keep]
