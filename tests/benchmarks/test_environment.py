@@ -267,6 +267,21 @@ def test_an_environment_with_other_options_is_another_task_of_a_leaderboard(unit
     )
 
 
+def test_a_stage_is_judged_again_with_the_environments_of_the_modules_of_its_recipe(units: Path) -> None:
+    import lab_sums  # type: ignore[import-not-found]  # noqa: F401
+
+    before = measure("env:lab/Sums-v0", samples=1, folder="run/bench")
+    stage = {"kind": "bench", "name": "bench", "tasks": ["env:lab/Sums-v0"]}
+    recipe = {"name": "r", "policy": "micro:", "modules": ["lab_sums"], "stages": [stage]}
+    (units / "run/recipe.yaml").write_text(json.dumps(recipe))
+    environment = {**os.environ, "PYTHONPATH": str(Path(tenfold.__file__).parent.parent), "PYTHONSAFEPATH": "1"}
+    rescore = [sys.executable, "-m", "tenfold.cli", "bench", "rescore", "run/bench"]  # a new process
+    for options, code in (([], 2), (["--trust"], 0)):
+        done = subprocess.run([*rescore, *options], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+    assert results("run/bench") == [before]
+
+
 def test_the_problems_of_a_mixture_are_judged_again(units: Path) -> None:
     problems = [[{"question": f"{n} + {part} =", "answer": n + part} for n in range(3)] for part in range(2)]
     for part, rows in enumerate(problems):
