@@ -2,7 +2,7 @@
 
 NAME            one of our tasks (one YAML file each in `tasks/`), or a suite of tasks
 lm_eval:NAME    one of lm-eval's own tasks
-env:ID          a registered environment, with options as in env:ID?NAME=VALUE (`environments.py`)
+env:ID          a registered environment, with options as in env:ID?NAME=VALUE (`environment.py`)
 FILE.yaml       a task of your own (`task_file.py`)
 """
 

@@ -10,7 +10,10 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl
+
+from gymnasium.envs.registration import EnvSpec
 
 from ..core import Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
@@ -18,11 +21,22 @@ from ..policies import rollout as playing
 from ..policies.store import verdict_to_json
 from . import environment_name, voting
 from .catalogue import TaskRequest
-from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
+from .result import (
+    Options,
+    Result,
+    ScoredProblem,
+    ScoredSample,
+    free_name,
+    free_store,
+    result_of,
+    save,
+    settings_hash,
+    without_location,
+)
 
 SAMPLES, TEMPERATURE, TOP_P, MAX_TOKENS = 8, 0.6, 0.95, 65536
 """Defaults, as for our tasks (`tasks/_avg_at_k.yaml`)."""
-CAUTION = "no held-out problems are known, so these may be training problems; register the environment with held_out=URI"
+CAUTION = "these may be training problems: the environment names no held-out problems; register it with held_out=URI"
 _NOT_HASHED = ("problems", "baseline")
 """Settings with the location of data, which `Result.hash` does not cover."""
 
@@ -41,7 +55,7 @@ class EnvironmentTask:
     """All keyword arguments, with those that select the held-out problems."""
     is_held_out: bool
     """False if the problems may be training problems."""
-    own: str | None
+    own: Literal["problems"] | None
     """"problems" if the user has named other problems than the registration, else None."""
     samples: int
     sampling: Sampling
@@ -98,9 +112,11 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         chosen["system"] = options.system
     if options.problems is not None:
         chosen["problems"] = options.problems
-    spec = registry.find(id)
+    spec, known = registry.find(id), True
+    if isinstance(changes := chosen.get("problems"), str) and changes.startswith("?"):
+        chosen["problems"], known = _changed_problems(spec, chosen)
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", f"env_{spec.id}")
-    own = None
+    own: Literal["problems"] | None = None
     if isinstance(problems := chosen.get("problems"), str) and problems not in (
         registry.held_out_of(spec.id),
         spec.kwargs.get("problems"),
@@ -119,8 +135,36 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
     arguments, is_held_out = held_out.held_out_arguments(id, chosen)
     max_turns = options.max_turns or playing.MAX_TURNS
     return EnvironmentTask(
-        *(id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit, options.thinking)
+        *(
+            id,
+            name,
+            chosen,
+            arguments,
+            is_held_out and known,
+            own,
+            samples,
+            sampling,
+            max_turns,
+            options.limit,
+            options.thinking,
+        )
     )
+
+
+def _changed_problems(spec: EnvSpec, chosen: Mapping[str, Any]) -> tuple[str, bool]:
+    """Returns the problem URI for `problems="?NAME=VALUE"`, and False if its problems may be training problems.
+
+    The changes apply to the URI of the registration, or of the environment that it wraps. Unless they name a part, the held-out
+    part of that URI is taken if there is one.
+    """
+    changes = str(chosen["problems"])
+    while "problems" not in spec.kwargs and isinstance(inner := spec.kwargs.get("environment"), str):
+        spec = registry.find(inner)
+    uri = str(registry.arguments(spec, {"problems": changes})["problems"])
+    if "part" in dict(parse_qsl(changes[1:], keep_blank_values=True)):
+        return uri, True
+    held_out_uri = held_out.held_out_uri(uri)
+    return (uri, False) if held_out_uri is None else (held_out_uri, True)
 
 
 def evaluate(
@@ -193,7 +237,7 @@ def scored(
     found = identity.of_environment(task.id, task.arguments)
     spec = registry.find(task.id)
     problems = task.arguments.get("problems", spec.kwargs.get("problems"))
-    verifier = spec.kwargs.get("verifier") or found.get("verifier") or str(spec.entry_point)
+    verifier = task.arguments.get("verifier", spec.kwargs.get("verifier")) or found.get("verifier") or str(spec.entry_point)
     settings: dict[str, Any] = {
         "task": f"{environment_name.PREFIX}{task.id}",
         "own": task.own,
@@ -224,6 +268,7 @@ def scored(
         **({"thinking": task.thinking} if task.thinking else {}),
     }
     hashed = {key: value for key, value in settings.items() if key not in _NOT_HASHED}
+    hashed["options"] = without_location(task.options)
     hashed["identity"] = {key: value for key, value in found.items() if key.rpartition(" ")[2] not in _NOT_HASHED}
     settings |= store_settings or {}
     plain = f"{task.name}_avg{task.samples}"

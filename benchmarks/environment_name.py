@@ -2,16 +2,23 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 PREFIX = "env:"
+_REFERENCE = re.compile(r"%7Bstage%3A\w[\w.-]*%7D")
+"""{stage:NAME} in a query."""
 
 
 def with_options(name: str, options: Mapping[str, object]) -> str:
-    """Returns the name with further keyword arguments of the environment. A value that is no text is written as JSON."""
-    query = urlencode({key: value if _is_plain(value) else json.dumps(value) for key, value in options.items()})
+    """Returns the name with further keyword arguments of the environment. A value that is no text is written as JSON.
+
+    A reference to a stage of a recipe, {stage:NAME}, stays readable in the name.
+    """
+    texts = {key: value if _is_plain(value) else json.dumps(value) for key, value in options.items()}
+    query = _REFERENCE.sub(lambda encoded: unquote_plus(encoded[0]), urlencode(texts))
     return f"{name}{'&' if '?' in name else '?'}{query}" if query else name
 
 

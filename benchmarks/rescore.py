@@ -37,7 +37,9 @@ def rescore(
         raise UserError(f"{folder} contains only results of lm-eval's own tasks, which lm-eval judges; run them again")
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.locked(folder))
-        if not trust:
+        if trust:
+            named_code.import_from_here([result.settings.get("definition") for result in before])
+        else:
             limits = named_code.Limits(names=tuple(sorted({*registry.user_code_names()})), origin=str(folder))
             stack.enter_context(named_code.limited(limits))
         return [_rescored(result, folder, progress) for result in before]

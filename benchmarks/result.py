@@ -256,8 +256,18 @@ def free_name(folder: str | Path | None, name: str, settings: Mapping[str, objec
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(path, remedy):
         stored = disk.read_object(path, remedy)["settings"]
-        before, after = (settings_hash({key: found.get(key) for key in CHOSEN}) for found in (stored, settings))
+        before, after = (settings_hash(_chosen(found)) for found in (stored, settings))
     return name if before == after else f"{name}-{after[:6]}"
+
+
+def _chosen(settings: Mapping[str, object]) -> dict[str, object]:
+    found = {key: settings.get(key) for key in CHOSEN}
+    return {**found, "options": without_location(found["options"])}
+
+
+def without_location(options: object) -> object:
+    """Returns the options of an environment without `problems`, which is a location; `problems_hash` covers its content."""
+    return {key: value for key, value in options.items() if key != "problems"} if isinstance(options, Mapping) else options
 
 
 def free_store(

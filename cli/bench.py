@@ -33,7 +33,8 @@ def add(commands: Commands) -> None:
         help="names of tasks and suites, such as aime24_avg64, lm_eval:mmlu, env:lab/Units-v0, paper; without names the tasks "
         "are listed; "
         "`rescore FOLDER` judges the samples in a folder again, without a policy; `compare FOLDER` compares its results with "
-        "published scores, `compare FOLDER FOLDER ...` compares folders, runs or stages with the first; "
+        "published scores, `compare FOLDER FOLDER ...` compares folders or stages with the first; a run stands for its bench "
+        "stages, so `compare RUN` compares them with its first one; "
         "`leaderboard FOLDER ...` prints policies and tasks as one table",
     )
     command.add_argument("--list", action="store_true", help="list the tasks")
@@ -278,7 +279,7 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
 
 @contextlib.contextmanager
 def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
-    """Registers the environments of the recipe if the folder is a stage of a run."""
+    """Registers the environments of the recipe if the folder is a stage of a run; with trust, its modules are imported too."""
     from ..envs import registry
     from ..pipelines.recipe import recipe
     from ..pipelines.recipe import trust as trusts
@@ -289,6 +290,10 @@ def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
         yield
         return
     read = recipe.load(path)
-    limits = trusts.limits(read, trusted=trust, dry=not trust)
+    if trust:
+        with trusts.limited(read, path.parent, trusted=True):
+            yield
+        return
+    limits = trusts.limits(read, dry=True)
     with registry.recipe_environments(references.with_folders(read.environments, path.parent), limits):
         yield

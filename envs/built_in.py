@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from .generators.reasoning_gym_names import NAMES, SIZES
+from .generators.reasoning_gym_names import HELD_OUT_SIZES, NAMES, SIZES
 
 
 class Declaration(TypedDict, total=False):
@@ -78,6 +78,7 @@ GAMES: dict[str, Declaration] = {
     "tenfold/Mastermind-v0": {
         "entry_point": "tenfold.envs.games.mastermind:Mastermind",
         "problems": "generate:tenfold.envs.games.mastermind:problems?part=train&size=500&seed=0",
+        "held_out": "generate:tenfold.envs.games.mastermind:problems?part=held_out&size=100&seed=0",
     },
     "tenfold/TwentyQuestions-v0": {
         "entry_point": "tenfold.envs.games.twenty_questions:TwentyQuestions",
@@ -86,10 +87,12 @@ GAMES: dict[str, Declaration] = {
     "tenfold/Hangman-v0": {
         "entry_point": "tenfold.envs.games.hangman:Hangman",
         "problems": "generate:tenfold.envs.games.hangman:problems?part=train&size=250&seed=0",
+        "held_out": "generate:tenfold.envs.games.hangman:problems?part=held_out&size=30&seed=0",
     },
     "tenfold/Nim-v0": {
         "entry_point": "tenfold.envs.games.nim:Nim",
         "problems": "generate:tenfold.envs.games.nim:problems?part=train&size=200&seed=0",
+        "held_out": "generate:tenfold.envs.games.nim:problems?part=held_out&size=25&seed=0",
     },
 }
 """Games of several turns."""
@@ -130,6 +133,7 @@ TOY: dict[str, Declaration] = {
     },
     "tenfold/BasicArithmetic-v0": {
         "problems": "reasoning_gym:basic_arithmetic?part=train&size=500&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
+        "held_out": "reasoning_gym:basic_arithmetic?part=held_out&size=400&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
         "verifier": "math",
     },
     "tenfold/SmallFunctions-v0": {
@@ -143,6 +147,11 @@ REASONING_GYM_PREFIX = "tenfold/RG-"
 REASONING_GYM: dict[str, Declaration] = {
     f"{REASONING_GYM_PREFIX}{name}-v0": {
         "problems": f"reasoning_gym:{name}?part=train&size={SIZES.get(name, 200)}&seed=0",
+        **(
+            {"held_out": f"reasoning_gym:{name}?part=held_out&size={HELD_OUT_SIZES[name]}&seed=0"}
+            if name in HELD_OUT_SIZES
+            else {}
+        ),
         "verifier": "reasoning_gym",
         "template": "{prompt}\n\nReason step by step and put the final answer between <answer> and </answer>.",
     }

@@ -38,8 +38,12 @@ class Mixture(gymnasium.Env[str, str]):
             sizes.append(min(count, per_environment or count))
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """The environment of each problem, and the problem's index in it."""
+        ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declarations]
+        self.names = [id if ids.count(id) == 1 else f"{id}#{number}" for number, id in enumerate(ids)]
+        """A name for each environment, with which its problem ids start, because two environments may have equal ids."""
         self.observation_space = self.action_space = Text()
         self.playing: gymnasium.Env[str, str] | None = None
+        self.problem_id = ""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses problem `options["problem"]`; without this option, a random one."""
@@ -48,14 +52,15 @@ class Mixture(gymnasium.Env[str, str]):
         part, own = self.problems[index]
         self.playing = self.parts[part]
         text, info = self.playing.reset(seed=seed, options={"problem": own})
-        return text, {**info, "index": index}
+        self.problem_id = f"{self.names[part]}/{info.get('problem_id', own)}"
+        return text, {**info, "problem_id": self.problem_id, "index": index}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Returns the step of the environment of the current problem."""
         if self.playing is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         text, reward, terminated, truncated, info = self.playing.step(action)
-        return text, float(reward), terminated, truncated, info
+        return text, float(reward), terminated, truncated, {**info, "problem_id": self.problem_id}
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
         """Returns verdicts on all responses to a problem if its environment judges groups, else None."""

@@ -123,9 +123,8 @@ class TextEnv(gymnasium.Env[str, str]):
         Args:
             problems: a problem URI (see `problems/sources.py`), or a list of `Problem`s or rows. A row has any format that the
                 rows of a URI may have, such as {"question": ..., "answer": ...}.
-            verifier: name of a verifier, "package.module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, a list of weighted
-                verifiers (`verifiers/rewards/weighted.py`), or a function such as `(problem, response)` or `(gold, answer)`
-                (`verifiers/rewards/calling.py`).
+            verifier: name of a verifier, "package.module:name", {"name": NAME, OPTION: VALUE}, a list of weighted verifiers
+                (`verifiers/rewards/weighted.py`), a `Verifier`, or a function (`verifiers/rewards/calling.py`).
             template: text of the last user turn; `{prompt}` stands for its original text.
             system: text of a system turn to put first.
             invalid_gold: treatment of problems that cannot be used, because the verifier cannot read the gold answer or the

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import environment_name
 from ..evaluate import NOT_HASHED, TASK_SETTINGS
-from ..result import Result, ScoredProblem, scored
+from ..result import Result, ScoredProblem, scored, without_location
 
 LM_EVAL_SETTINGS = frozenset(("lm_eval", "n_shot", "limit"))
 """Settings of the results of lm-eval's own tasks that describe the task (`lm_eval_tasks.py`)."""
@@ -27,6 +28,8 @@ NAMES = {
 """Names for the user, where they differ from the stored ones."""
 PROMPT_SETTINGS = frozenset(("template", "system", "fewshot", "examples_hash", "text"))
 """Settings that determine the prompts, together with the problems."""
+_OWN_SETTINGS = frozenset(("problems", "template", "system", "verifier"))
+"""Options of an environment that a result also has as settings of their own."""
 IDENTITY = "identity "
 """Start of the names of the parts of a task's identity, such as the verifier's source text, among the settings."""
 MAX_VALUE = 24
@@ -48,9 +51,17 @@ class Measured:
 
     @property
     def task(self) -> str:
-        """The task, whatever its k and its settings: results of one task are compared."""
+        """The task, whatever its k and its settings: results of one task are compared.
+
+        An environment with other options is another task, except for options that are settings of their own.
+        """
         settings = self.result.settings
         name = str(settings.get("task") or re.sub(r"_avg\d+(-[0-9a-f]{6})?$", "", self.result.task))
+        if name.startswith(environment_name.PREFIX):  # "module:ID" and ID are one environment
+            id, mark, query = name.removeprefix(environment_name.PREFIX).partition("?")
+            name = f"{environment_name.PREFIX}{id.rpartition(':')[2]}{mark}{query}"
+        if name.startswith(environment_name.PREFIX) and isinstance(options := settings.get("options"), Mapping):
+            name = environment_name.with_options(name, {key: options[key] for key in options if key not in _OWN_SETTINGS})
         return f"{name} (own problems)" if settings.get("own") == "problems" else name
 
 
@@ -110,7 +121,7 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         elif name == "versions" and isinstance(value, Mapping):
             yield from ((f"version of {part}", number) for part, number in value.items())
         else:
-            yield name, value
+            yield name, without_location(value) if name == "options" else value
 
 
 def _problems_or_prompt(first: Measured, second: Measured, differing: list[str]) -> str:

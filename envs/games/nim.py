@@ -38,7 +38,7 @@ def problems(
         min_piles: smallest number of piles.
         max_piles: largest number of piles.
         max_objects: largest number of objects in a pile.
-        extra_turns: the limit of turns is this number more than the longest possible game needs.
+        extra_turns: turns beyond those of the longest possible game.
     """
     integer("max_piles", max_piles, integer("min_piles", min_piles, 1), len(NAMES))
     integer("max_objects", max_objects, 1, 99)

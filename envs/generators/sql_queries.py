@@ -1,6 +1,7 @@
 """Questions about two tables, to be answered with one SQLite query.
 
-Each problem has `DATABASES` databases with the same tables and other rows. The prompt shows the first.
+Each problem has `DATABASES` databases with the same tables and other rows. The prompt shows the first. The results on
+at least two of them differ, so that no query with the answer written into it is correct on all.
 """
 
 import random
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...core import Problem, UserError
+from ...verifiers.formats import sql
 from ..problems.parts import Draft, distinct, integer
 
 URI = "generate:tenfold.envs.generators.sql_queries:problems"
@@ -103,6 +105,9 @@ def problems(
         domain, name = rng.choice(DOMAINS), rng.choice(names)
         databases = [_database(rng, domain, rng.randint(min_rows, max_rows)) for _ in range(DATABASES)]
         question = TASKS[name](rng, domain)
+        answer = {"schema": domain.schema, "databases": databases, "query": question.query, "ordered": question.ordered}
+        while _are_equal(sql.gold_results(answer)):
+            databases[:] = [_database(rng, domain, rng.randint(min_rows, max_rows)) for _ in range(DATABASES)]
         shown = "\n\n".join(f"{table}:\n{_listed(rows)}" for table, rows in databases[0].items())
         order = "The order of the rows counts." if question.ordered else "The order of the rows does not count."
         prompt = (
@@ -110,7 +115,6 @@ def problems(
             f"{shown}\n\n{order} The query is judged on these rows and on other rows of the same tables. Put it in one "
             "```sql block."
         )
-        answer = {"schema": domain.schema, "databases": databases, "query": question.query, "ordered": question.ordered}
         return Draft(prompt, answer, {"solution": f"```sql\n{question.query}\n```", "task": name})
 
     return distinct(URI, draw, size, seed, part)
@@ -126,6 +130,10 @@ def _database(rng: random.Random, domain: Domain, rows: int) -> dict[str, list[l
         for id, name in enumerate(children, start=1)
     ]
     return {domain.parent: parent_rows, domain.child: child_rows}
+
+
+def _are_equal(results: Sequence[object]) -> bool:
+    return results.count(results[0]) == len(results)
 
 
 def _listed(rows: Sequence[Sequence[object]]) -> str:

@@ -6,7 +6,7 @@ A generator of this package draws one problem at a time:
         def draw(rng: random.Random) -> Draft:
             return Draft(prompt, answer)
 
-        return distinct("generate:tenfold.envs.puzzles.strings:problems", draw, size, seed, part)
+        return distinct("generate:tenfold.envs.generators.strings:problems", draw, size, seed, part)
 """
 
 import hashlib

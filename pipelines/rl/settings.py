@@ -108,11 +108,14 @@ class GRPOSettings(Stage):
     verl: dict[str, Any] = Field({}, description="further settings of verl, by dotted name")
 
     def check(self) -> None:
-        """Checks that the environment can be made, and that it has enough problems for a batch, if their number is known.
+        """Checks that the environment can be made, here and in other processes, and has enough problems for a batch.
+
+        The number of problems may be unknown.
 
         A filter stage (`keep`) can only lower this number. `GRPO.run` checks the number of the problems that remain.
         """
         environment = registry.make(self.environment, **self.options)
+        registry.declaration(environment, self.environment)
         available = count_problems(environment)
         environment.close()
         if self.problems and not self.keep:

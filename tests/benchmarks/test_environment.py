@@ -14,7 +14,7 @@ import pytest
 import tenfold
 from tenfold import cli
 from tenfold.benchmarks import evaluate
-from tenfold.benchmarks.report import compare
+from tenfold.benchmarks.report import comparable, compare, leaderboard
 from tenfold.benchmarks.result import Result, results
 from tenfold.core import Conversation, Problem, UserError
 from tenfold.policies.scripted import ScriptedPolicy
@@ -228,6 +228,72 @@ def test_an_environment_has_a_part_of_its_generator_held_out(lab: Path) -> None:
     assert (result.settings["own"], result.score.problems, result.cautions) == ("problems", 3, [])
 
 
+def test_changed_options_of_the_problem_uri_apply_to_the_held_out_problems(lab: Path) -> None:
+    assert cli.main(["bench", "env:tenfold/ChainSum-v0", "--policy", "scripted:4", "--problems", "?size=5", "--out", "b"]) == 0
+    (found,) = results("b")
+    assert found.score.problems == 5
+    assert {"part=held_out", "size=5", "max_terms=4"} <= {*re.split("[?&]", found.settings["problems"])}
+    assert found.settings["held_out"]
+    assert cli.main(["bench", "rescore", "b"]) == 0
+    assert results("b") == [found]
+    named = measure("env:tenfold/ChainSum-v0?problems=?part%3Dheld_out%26size%3D5", samples=1)
+    assert named.score.problems == 5
+    assert named.settings["problems_hash"] == found.settings["problems_hash"]
+
+
+def test_the_same_problems_in_another_file_are_the_same_task(units: Path) -> None:
+    (units / "sub").mkdir()
+    (units / "sub/test.jsonl").write_text((units / "test.jsonl").read_text())
+    for name in ("test", "sub/test"):
+        measure("env:lab_sums:lab/All-v0", samples=1, folder=name, problems=f"jsonl:{name}.jsonl")
+    first, second = (comparable.Measured(Path(name), name, results(name)[0]) for name in ("test", "sub/test"))
+    assert first.result.hash == second.result.hash
+    assert not comparable.setting_differences(first, second).settings
+    assert (
+        measure("env:lab_sums:lab/All-v0", samples=1, folder="test", problems="jsonl:sub/test.jsonl").task == first.result.task
+    )
+
+
+def test_the_verifier_among_the_options_is_the_recorded_one(units: Path) -> None:
+    assert measure("env:lab_sums:lab/Sums-v0?verifier=text", samples=1).settings["verifier"] == "text"
+
+
+def test_an_environment_with_other_options_is_another_task_of_a_leaderboard(units: Path) -> None:
+    for scale in ("0.5", "1"):
+        measure(f"env:lab_sums:lab/Guess-v0?scale={scale}", samples=1, folder="b")
+    assert leaderboard.leaderboard([Path("b")]).tasks == (
+        "env:lab_sums:lab/Guess-v0?scale=1",
+        "env:lab_sums:lab/Guess-v0?scale=0.5",
+    )
+
+
+def test_a_stage_is_judged_again_with_the_environments_of_the_modules_of_its_recipe(units: Path) -> None:
+    import lab_sums  # type: ignore[import-not-found]  # noqa: F401
+
+    before = measure("env:lab/Sums-v0", samples=1, folder="run/bench")
+    stage = {"kind": "bench", "name": "bench", "tasks": ["env:lab/Sums-v0"]}
+    recipe = {"name": "r", "policy": "micro:", "modules": ["lab_sums"], "stages": [stage]}
+    (units / "run/recipe.yaml").write_text(json.dumps(recipe))
+    environment = {**os.environ, "PYTHONPATH": str(Path(tenfold.__file__).parent.parent), "PYTHONSAFEPATH": "1"}
+    rescore = [sys.executable, "-m", "tenfold.cli", "bench", "rescore", "run/bench"]  # a new process
+    for options, code in (([], 2), (["--trust"], 0)):
+        done = subprocess.run([*rescore, *options], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+    assert results("run/bench") == [before]
+
+
+def test_the_problems_of_a_mixture_are_judged_again(units: Path) -> None:
+    problems = [[{"question": f"{n} + {part} =", "answer": n + part} for n in range(3)] for part in range(2)]
+    for part, rows in enumerate(problems):
+        tenfold.register(f"lab/Part{part}-v0", problems=rows)
+    ids = ["lab/Part0-v0", "lab/Part1-v0"]
+    tenfold.register("lab/Parts-v1", entry_point="tenfold.envs.mixture:Mixture", environments=ids)
+    before = measure("env:lab/Parts-v1", ScriptedPolicy("2"), samples=1, folder="b")
+    assert len({row["problem"] for row in rows_of(units / "b", before.task)}) == 6
+    assert cli.main(["bench", "rescore", "b", "--trust"]) == 0
+    assert results("b") == [before]
+
+
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
@@ -243,3 +309,10 @@ def test_a_mistake_is_a_one_line_error(units: Path, task: str, options: dict[str
     with pytest.raises(UserError, match=words) as error:
         measure(task, **options)
     assert "\n" not in str(error.value)
+
+
+def test_an_environment_with_and_without_its_module_is_one_task(units: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measure("env:lab_sums:lab/Sums-v0", samples=2, folder="a")
+    measure("env:lab/Sums-v0", ScriptedPolicy("5"), samples=4, folder="b")
+    assert cli.main(["bench", "compare", "a", "b"]) == 0
+    assert "b - a: paired interval over problems" in capsys.readouterr().out

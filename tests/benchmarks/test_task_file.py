@@ -1,12 +1,16 @@
 """Tasks of the user's own data: `--task FILE`, `--problems`, and `tenfold task check`."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import tenfold
 from tenfold import cli
 from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.report import compare
@@ -75,6 +79,10 @@ def test_a_task_file_names_code_only_with_trust(units: Path, capsys: pytest.Capt
     assert cli.main(["task", "check", "units.yaml"]) == 2
     assert cli.main([*command, "--trust"]) == 0
     assert results("b")[0].score.mean == pytest.approx(1 / 3)
+    environment = {**os.environ, "PYTHONPATH": str(Path(tenfold.__file__).parent.parent), "PYTHONSAFEPATH": "1"}
+    rescore = [sys.executable, "-m", "tenfold.cli", "bench", "rescore", "b"]  # a new process has not imported the module
+    assert subprocess.run(rescore, env=environment, check=False, capture_output=True).returncode == 2
+    assert subprocess.run([*rescore, "--trust"], env=environment, check=False, capture_output=True).returncode == 0
 
 
 def test_few_shot_examples_come_from_the_file_or_a_uri_and_never_include_the_problem(units: Path) -> None:
@@ -144,6 +152,21 @@ def test_task_check_says_what_is_wrong_and_what_to_do(
     printed = capsys.readouterr()
     assert f"- {words}" in printed.out
     assert "findings; see the list above" in printed.err
+
+
+def test_task_check_judges_the_gold_answer_by_the_parts_that_read_it(units: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts: list[dict[str, Any]] = [
+        {"name": "math"},
+        {"name": "format", "weight": 0.2},
+        {"name": "length", "weight": 0.1, "free": 1, "limit": 2},
+    ]
+    write(verifier=parts)
+    assert cli.main(["task", "check", "units.yaml"]) == 0
+    assert "mean score 0.7" in capsys.readouterr().out
+    (units / "lab_none.py").write_text("def verify(gold, answer):\n    return 0.5\n")
+    write(verifier=[{"name": "lab_none:verify"}, *parts[1:]])
+    assert cli.main(["task", "check", "units.yaml", "--trust"]) == 2
+    assert "the gold answer of units/0 does not score 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

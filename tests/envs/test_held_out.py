@@ -4,7 +4,7 @@ import pytest
 
 import tenfold
 from tenfold.core import UserError
-from tenfold.envs import registry
+from tenfold.envs import built_in, registry
 from tenfold.envs.held_out import held_out_arguments
 
 TRAIN = "reasoning_gym:chain_sum?part=train&size=5&min_terms=2"
@@ -58,3 +58,13 @@ def test_held_out_problems_may_be_objects(lab: Path) -> None:
     tenfold.register("lab/Objects-v0", problems="champ:", held_out=problems)
     result = tenfold.evaluate("env:lab/Objects-v0", tenfold.load_policy("scripted:2"), samples=1, folder=lab / "b")
     assert (result.score.mean, result.settings["problems"]) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "id", [*built_in.GAMES, "tenfold/Strings-v0", "tenfold/SQL-v0", "tenfold/BasicArithmetic-v0", "tenfold/RG-coin_flip-v0"]
+)
+def test_built_in_environments_can_be_made_with_their_held_out_problems(id: str) -> None:
+    arguments, found = held_out_arguments(id)
+    environment = tenfold.make(id, **arguments)
+    assert found
+    assert len(environment.unwrapped.problems) >= 20  # type: ignore[attr-defined]

@@ -27,9 +27,23 @@ def mixture(_parts: None) -> Mixture:
 
 def test_a_mixture_alternates_between_its_environments(mixture: Mixture) -> None:
     episodes = rollout(lambda: mixture, ScriptedPolicy("The answer is 2."), samples=1)
-    assert [episode.problem_id for episode in episodes] == ["one 0", "two 0", "one 1", "one 2"]
+    assert [episode.problem_id for episode in episodes] == [
+        "mix/One-v0/one 0",
+        "mix/Two-v0/two 0",
+        "mix/One-v0/one 1",
+        "mix/One-v0/one 2",
+    ]
     assert [episode.verdict.score for episode in episodes] == [0, 1, 0, 0]
     assert episodes[1].messages[0]["content"] == "Say: two?"
+
+
+@pytest.mark.usefixtures("_parts")
+def test_the_problems_of_environments_with_equal_problem_ids_have_different_ids() -> None:
+    for name in "AB":
+        tenfold.register(f"mix/{name}-v0", problems=[{"question": f"{name}{n}?", "answer": n} for n in range(2)])
+    mixture = Mixture(["mix/A-v0", "mix/B-v0", {"id": "mix/B-v0", "template": "Say: {prompt}"}])
+    episodes = rollout(lambda: mixture, ScriptedPolicy("1"), samples=1)
+    assert len({episode.problem_id for episode in episodes}) == len(episodes) == 6
 
 
 @pytest.mark.filterwarnings("error")

@@ -31,9 +31,12 @@ def invalid_gold(problem: Problem) -> str | None:
     answer = problem.answer
     if not isinstance(answer, Mapping) or not isinstance(answer.get("schema"), Mapping) or "value" not in answer:
         return "the gold answer is not {schema: ..., value: ...}"
-    if unknown := _unknown_keywords(answer["schema"]):
-        return f"the schema has keywords that are not supported: {', '.join(sorted(unknown))}"
-    error = first_error(answer["value"], answer["schema"])
+    try:
+        if reason := _unreadable(answer["schema"]):
+            return reason
+        error = first_error(answer["value"], answer["schema"])
+    except RecursionError:
+        return "the schema or the gold value is nested too deeply"
     return f"the gold value is not valid under the schema: {error}" if error else None
 
 
@@ -111,7 +114,7 @@ def first_difference(value: object, gold: object, path: str = "$") -> str:
     """
     if isinstance(value, dict) and isinstance(gold, Mapping):
         if value.keys() != gold.keys():
-            return f"{path} has other properties than expected: {', '.join(sorted(value.keys() ^ gold.keys()))[:100]}"
+            return f"{path} has other properties than expected: {', '.join(sorted(map(str, value.keys() ^ gold.keys())))[:100]}"
         return next((found for name in gold if (found := first_difference(value[name], gold[name], f"{path}.{name}"))), "")
     if isinstance(value, list) and isinstance(gold, Sequence) and not isinstance(gold, str):
         if len(value) != len(gold):
@@ -142,10 +145,27 @@ def _is(value: object, name: str) -> bool:
     return False
 
 
-def _unknown_keywords(schema: Mapping[str, Any]) -> set[str]:
-    found = {*schema} - KEYWORDS
+def _unreadable(schema: object) -> str:
+    """Returns why a schema cannot be used, or ""."""
+    if not isinstance(schema, Mapping):
+        return f"the schema contains {schema!r:.60} where a schema with keywords is expected"
+    if unknown := {*map(str, schema)} - KEYWORDS:
+        return f"the schema has keywords that are not supported: {', '.join(sorted(unknown))}"
+    if wrong := [name for name, value in schema.items() if not _has_form(name, value)]:
+        return f"the schema has a value of another type than expected for {wrong[0]}: {schema[wrong[0]]!r:.60}"
     inner = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
-    return found.union(*map(_unknown_keywords, inner)) if inner else found
+    return next((reason for each in inner if (reason := _unreadable(each))), "")
+
+
+def _has_form(keyword: str, value: object) -> bool:
+    """True if the value of a keyword has the type that the keyword needs."""
+    if keyword in ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"):
+        return _is(value, "number")
+    if keyword in ("type", "required", "enum"):
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        is_text = keyword == "type" and isinstance(value, str)
+        return is_text or (is_list and (keyword == "enum" or all(isinstance(item, str) for item in cast(Sequence[Any], value))))
+    return keyword != "properties" or isinstance(value, Mapping)
 
 
 def _depth(value: object) -> int:

@@ -7,7 +7,12 @@ from ..answers.extraction.boxes import last_mark
 from ..answers.extraction.response import MAX_TAIL
 
 _TEXT = re.compile(r"\\(?:text|texttt|textbf|mathrm)\s?\{([^{}\\]{0,2000})\}")
-_BLOCK = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(
+    r"```(?:[a-zA-Z0-9+#]{0,10}[ \t]*\r?\n|(?:json|sqlite|sql|regex)\b[ \t]*)?(.*?)```", re.DOTALL | re.IGNORECASE
+)
+"""A code block. The name of its language ends the line; the names listed here may also stand before the code on one line."""
+MAX_BLOCK_TAIL = 200_000
+"""Number of characters, from the end of a response, in which a code block is searched. Our choice."""
 _AROUND = " \t\n\r`*\"'“”‘’$"
 """Characters that often surround an answer and are not part of it."""
 
@@ -43,7 +48,7 @@ def exact_answer(response: str) -> str:
 
 def block_answer(response: str) -> str:
     """Returns the program or data in a response: the last code block, else the last mark's content, else the whole text."""
-    text = without_turn_end(without_thinking(response))[-MAX_TAIL:].strip()
+    text = without_turn_end(without_thinking(response))[-MAX_BLOCK_TAIL:].strip()
     if blocks := _BLOCK.findall(text):
         return str(blocks[-1]).strip()
     mark = last_mark(text)

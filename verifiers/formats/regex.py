@@ -10,7 +10,7 @@ Python's matcher backtracks and can take exponential time. So patterns run in a 
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from ...core import Problem, Status, Verdict
 from .. import pool
@@ -31,7 +31,7 @@ def invalid_gold(problem: Problem) -> str | None:
     if isinstance(answer, Mapping) and isinstance(answer.get("pattern"), str):
         try:
             re.compile(answer["pattern"])
-        except (re.error, RecursionError, OverflowError) as error:
+        except (re.error, RecursionError, OverflowError, ValueError) as error:
             return f"the gold pattern is not valid: {error}"
         return None
     lists = [answer.get(name) for name in ("match", "reject")] if isinstance(answer, Mapping) else [None]
@@ -43,15 +43,16 @@ def invalid_gold(problem: Problem) -> str | None:
 @as_verifier(invalid_gold=invalid_gold)
 def verify(problem: Problem, response: str) -> Verdict:
     """Scores 1 if the response's text or pattern fulfils all conditions, else 0."""
-    if not isinstance(answer := problem.answer, Mapping):
-        return Verdict(Status.UNDECIDED, None, "regex", str(invalid_gold(problem)))
+    if (reason := invalid_gold(problem)) is not None:
+        return Verdict(Status.UNDECIDED, None, "regex", reason)
+    answer = cast(Mapping[str, Any], problem.answer)
     given = exact_answer(response)
     if not 0 < len(given) <= MAX_PATTERN:
         return Verdict(Status.SCORED, 0.0, "extract", f"the answer has {len(given)} characters")
     gold = cast(str | None, answer.get("pattern"))
     match, reject = ([given], []) if gold is not None else ([*answer["match"]], [*answer["reject"]])
     try:
-        found = pool.shared(f"{__name__}:matches", CPU_SECONDS, MEMORY).call(gold or given, [*match, *reject])
+        found = pool.shared(f"{__name__}:matches", CPU_SECONDS, MEMORY).call(given if gold is None else gold, [*match, *reject])
     except (pool.TimeLimit, pool.MemoryLimit) as error:
         return Verdict(Status.TIMEOUT, 0.0, "regex", str(error))
     except pool.WorkerFault as error:

@@ -4,13 +4,15 @@
 
     {"schema": "CREATE TABLE ...", "databases": [{"table": [[1, "a"], ...]}, ...], "query": "SELECT ...", "ordered": false}
 
-The prompt shows the first database. The others have other rows, so that a query with the answer written into it scores 0. Rows
-are compared in order if `ordered`, else as a multiset. Names of columns do not count; numbers are compared to 9 digits.
+The prompt shows the first database. The others have other rows, so that a query with the answer written into it scores 0 unless
+all databases have the same result. Rows are compared in order if `ordered`, else as a multiset. Names of columns do not count;
+numbers are compared to 9 digits. If the gold query fails, no response can be judged.
 
 A query runs in a worker process (`pool.py`) on an in-memory SQLite database that allows nothing but reading, with limits on
 time, rows and memory.
 """
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -42,8 +44,13 @@ _REFUSED_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit
 def invalid_gold(problem: Problem) -> str | None:
     """Returns why no response to the problem can be judged, or None."""
     answer = problem.answer
-    names = ("schema", "databases", "query")
-    if not isinstance(answer, Mapping) or not all(answer.get(name) for name in names):
+    if (
+        not isinstance(answer, Mapping)
+        or not all(isinstance(answer.get(name), str) and answer[name] for name in ("schema", "query"))
+        or not isinstance(answer.get("databases"), Sequence)
+        or not answer["databases"]
+        or not all(isinstance(tables, Mapping) for tables in answer["databases"])
+    ):
         return "the gold answer is not {schema: ..., databases: [...], query: ...}"
     return None
 
@@ -63,11 +70,15 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.TIMEOUT, 0.0, "sql", str(late))
     except pool.WorkerFault as fault:
         return Verdict(Status.FAULT, None, "sql", str(fault))
+    if error.startswith(_GOLD):
+        return Verdict(Status.UNDECIDED, None, "sql", error)
     if error == _LATE:
         return Verdict(Status.TIMEOUT, 0.0, "sql", error)
     return Verdict(Status.SCORED, float(not error), "sql", error or "the result of the gold query")
 
 
+_GOLD = "the gold query: "
+"""Start of the reason why the gold query has no result."""
 _LATE = f"the query takes more than {QUERY_SECONDS:g} s"
 
 
@@ -75,23 +86,48 @@ def first_difference(answer: Mapping[str, Any], query: str) -> str:
     """Returns how the query's result differs from the gold query's, or "". Runs in a worker."""
     ordered = bool(answer.get("ordered"))
     for number, tables in enumerate(answer["databases"], start=1):
-        connection = sqlite3.connect(":memory:")
-        try:
-            connection.set_authorizer(_authorize_setup)  # problems may come from another person's file
-            connection.executescript(answer["schema"])
-            for table, rows in tables.items():
-                connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(rows[0]))})' if rows else "", rows)
-            connection.commit()
-            _restrict(connection)
-            expected = _comparable(connection.execute(answer["query"]).fetchall(), ordered)
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            try:
+                _fill(connection, answer["schema"], tables)
+                gold = _run(connection, answer["query"])
+            except (sqlite3.Error, sqlite3.Warning, TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+                gold = f"{type(error).__name__}: {str(error)[:200]}"
+            if isinstance(gold, str):
+                return f"{_GOLD}{gold}"
             found = _run(connection, query)
-        finally:
-            connection.close()
         if isinstance(found, str):
             return found
-        if _comparable(found, ordered) != expected:
-            return f"another result than the gold query's on database {number} ({len(found)} rows, expected {len(expected)})"
+        if _comparable(found, ordered) != _comparable(gold, ordered):
+            return f"another result than the gold query's on database {number} ({len(found)} rows, expected {len(gold)})"
     return ""
+
+
+def gold_results(answer: Mapping[str, Any]) -> list[list[list[str]]]:
+    """Returns the result of the gold query on each database, in the form in which results are compared.
+
+    Args:
+        answer: the gold answer of a problem of the caller's own; no limit applies.
+
+    Raises:
+        sqlite3.Error: the gold query fails.
+    """
+    found = []
+    for tables in answer["databases"]:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            _fill(connection, answer["schema"], tables)
+            found.append(_comparable(connection.execute(answer["query"]).fetchall(), bool(answer.get("ordered"))))
+    return found
+
+
+def _fill(connection: sqlite3.Connection, schema: str, tables: Mapping[str, Sequence[Sequence[object]]]) -> None:
+    """Creates a database's tables with their rows, after which the connection can only read."""
+    connection.set_authorizer(_authorize_setup)  # problems may come from another person's file
+    connection.executescript(schema)
+    for table, rows in tables.items():
+        if rows:
+            connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(rows[0]))})', rows)
+    connection.commit()
+    _restrict(connection)
 
 
 def _restrict(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """Verifier of a final answer that is text: a word, a number as written, or a list with commas.
 
 The answer is the content of the last `\\boxed{...}` or `<answer>`, else the last line or what "the answer is" states. White
-space, quotation marks and brackets around the answer and its items, and a full stop at the end, do not count.
+space and quotation marks around the answer and its items, brackets around the answer, and a full stop at the end, do not count.
 """
 
 import re
@@ -23,7 +23,8 @@ def invalid_gold(problem: Problem) -> str | None:
     """Returns why no response to the problem can be judged, or None."""
     if not isinstance(problem.answer, str | int):
         return "the gold answer is not text"
-    return "the gold answer is empty or a placeholder" if is_placeholder(str(problem.answer)) else None
+    gold = str(problem.answer)
+    return "the gold answer is empty or a placeholder" if is_placeholder(gold) or not normal(gold) else None
 
 
 @as_verifier(invalid_gold=invalid_gold, options={"case": True})

@@ -7,17 +7,19 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-_ENVIRONMENT = re.compile(r"env:([^?]*?)(?:_avg\d+)?(?:\?.*)?")
-"""The name of a benchmark task that is an environment (`benchmarks/environment_name.py`); it may end with a number of samples
-(`benchmarks/catalogue.py`)."""
+_ENVIRONMENT = re.compile(r"env:([^?]*?)(?:_avg(?:@|_at_)?\d+)?(?:\?(.*))?", re.DOTALL)
+"""The name of a benchmark task that is an environment (`benchmarks/environment_name.py`, `benchmarks/catalogue.py`)."""
 _REFERENCE = re.compile(r"\{stage:([^{}]*)\}")
 
 
 def with_folders(value: Any, folder: Path) -> Any:
     """Returns settings with all references replaced by absolute paths, because processes may have other working folders."""
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda reference: str((folder / reference[1]).resolve()), value)
+        in_query = (found := _ENVIRONMENT.fullmatch(value)) is not None and found[2] is not None
+        paths = {name: str((folder / name).resolve()) for name in _REFERENCE.findall(value)}
+        return _REFERENCE.sub(lambda named: quote(paths[named[1]], "/:=,") if in_query else paths[named[1]], value)
     if isinstance(value, Mapping):
         return {key: with_folders(item, folder) for key, item in value.items()}
     return [with_folders(item, folder) for item in value] if isinstance(value, list | tuple) else value

@@ -11,6 +11,7 @@ from tenfold.core import Problem, Status, UserError
 from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources
 from tenfold.envs.text import TextEnv
+from tenfold.verifiers.formats import sql
 
 FIRST_IDS = {
     "tenfold/JSONSchema-v0": "json_objects/c17cb453891d",
@@ -240,3 +241,10 @@ def test_a_broken_function_fails_and_any_correct_one_passes() -> None:
 def test_every_solution_of_many_repairs_passes() -> None:
     env = environment("tenfold/Repair-v0", problems="?size=400&mistakes=2")
     assert all(score(env, index, gold(problem)) == 1 for index, problem in enumerate(env.problems))
+
+
+@pytest.mark.parametrize("part", ["train", "held_out"])
+def test_no_gold_query_has_the_same_result_on_all_databases(part: str) -> None:
+    for problem in environment("tenfold/SQL-v0", problems=f"?size=500&part={part}").problems:
+        results = sql.gold_results(cast(Mapping[str, Any], problem.answer))
+        assert results.count(results[0]) < len(results)

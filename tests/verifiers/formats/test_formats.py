@@ -35,7 +35,7 @@ def test_text_is_compared_by_items(gold: str, response: str, verifier: Any, scor
     assert tenfold.verify(gold, response, verifier).score == score
 
 
-@pytest.mark.parametrize("gold", ["", "letter", "...", None, [1]])
+@pytest.mark.parametrize("gold", ["", "letter", "...", "'", None, [1]])
 def test_unreadable_gold_texts_are_reported(gold: object) -> None:
     assert find("text").invalid_gold(Problem("", (), gold, ""))
     assert tenfold.verify(gold, "x", "text").status == Status.UNDECIDED
@@ -61,6 +61,11 @@ VALUE = {"name": "x", "count": 3, "tags": ["a", "b"]}
         (json.dumps(VALUE), 1, "valid"),
         ('{"tags": ["a", "b"], "count": 3.0, "name": "x"}', 1, "valid"),
         (f"Here:\n```json\n{json.dumps(VALUE, indent=2)}\n```\nDone.", 1, "valid"),
+        (f"Here:\r\n```json\r\n{json.dumps(VALUE)}\r\n```\r\nDone.", 1, "valid"),
+        (f"Here: ```json {json.dumps(VALUE)}```", 1, "valid"),
+        (f"Here: ```{json.dumps(VALUE)}``` Done.", 1, "valid"),
+        (f"```json\n{' ' * 30_000}{json.dumps(VALUE)}\n```", 1, "valid"),
+        (f"```json\n[{'1,' * 60_000}1]\n```", 0, "more than 100,000 characters"),
         (f"\\boxed{{{json.dumps(VALUE)}}}", 1, "valid"),
         (f"<answer>{json.dumps(VALUE)}</answer>", 1, "valid"),
         (f"<think>{json.dumps(VALUE)}", 0, "not JSON"),
@@ -94,11 +99,20 @@ def test_json_must_be_valid_and_have_the_gold_values(text: str, score: float, re
         ({"schema": {"pattern": "a"}, "value": 1}, "keywords that are not supported: pattern"),
         ({"schema": {"items": {"oneOf": []}}, "value": []}, "keywords that are not supported: oneOf"),
         ({"schema": SCHEMA, "value": {}}, "the gold value is not valid"),
+        ({"schema": {"items": True}, "value": []}, "the schema contains True"),
+        ({"schema": {"properties": {"a": False}}, "value": {}}, "the schema contains False"),
+        ({"schema": {"properties": ["a"]}, "value": {}}, "another type than expected for properties"),
+        ({"schema": {"minLength": "1"}, "value": 1}, "another type than expected for minLength"),
+        ({"schema": {"required": 3}, "value": 1}, "another type than expected for required"),
     ],
 )
 def test_unreadable_gold_values_are_reported(gold: object, reason: str) -> None:
     assert reason in str(find("json_schema").invalid_gold(Problem("", (), gold, "")))
-    assert tenfold.verify(gold, "{}", "json_schema").score is None
+    assert tenfold.verify(gold, "{}", "json_schema").status == Status.UNDECIDED
+
+
+def test_names_of_gold_properties_may_be_numbers() -> None:
+    assert tenfold.verify({"schema": {}, "value": {1: "a"}}, '{"b": "a"}', "json_schema").score == 0
 
 
 CODES = {"match": ["ab1", "cd22", "a0"], "reject": ["ab", "1a", "AB1", "ab1 "]}
@@ -142,9 +156,14 @@ def test_a_pattern_that_backtracks_is_ended(pattern: str) -> None:
     assert tenfold.verify(CODES, "<answer>[a-z]+[0-9]+</answer>", "regex").score == 1
 
 
-def test_unreadable_gold_patterns_are_reported() -> None:
-    for gold in ({"pattern": "("}, {"match": []}, {"match": ["a"], "reject": [1]}, None):
-        assert find("regex").invalid_gold(Problem("", (), gold, ""))
+@pytest.mark.parametrize("gold", [{"pattern": "("}, {"match": []}, {"match": ["a"], "reject": [1]}, {"foo": 1}, None])
+def test_unreadable_gold_patterns_are_reported(gold: object) -> None:
+    assert find("regex").invalid_gold(Problem("", (), gold, ""))
+    assert tenfold.verify(gold, "a", "regex").status == Status.UNDECIDED
+
+
+def test_an_empty_gold_pattern_matches_no_given_text() -> None:
+    assert tenfold.verify({"pattern": ""}, "a", "regex").score == 0
 
 
 SHOP = {
@@ -170,6 +189,8 @@ TOP = SHOP | {"query": "SELECT name, sales FROM shops ORDER BY sales DESC, name"
         (SHOP, "SELECT name FROM shops WHERE sales > 5 UNION ALL SELECT 'Market'", 0, "on database 1"),
         (TOP, "SELECT name, sales * 1.0 FROM shops ORDER BY 2 DESC, 1", 1, ""),
         (TOP, "SELECT name, sales FROM shops ORDER BY sales, name", 0, "on database 1"),
+        (SHOP | {"databases": [{"shops": []}]}, "SELECT name FROM shops WHERE sales > 5", 1, ""),
+        (SHOP | {"databases": [{"shops": []}]}, "SELECT count(*) FROM shops", 0, "on database 1"),
         (SHOP, "SELECT colour FROM shops", 0, "no such column"),
         (SHOP, "SELECT name FROM shops; DROP TABLE shops", 0, "SQLite"),
         (SHOP, "DELETE FROM shops", 0, "not authorized"),
@@ -197,9 +218,25 @@ def test_queries_are_judged_by_their_results(gold: object, query: str, score: fl
     assert reason in verdict.reason
 
 
-def test_a_wrong_gold_query_is_a_fault_and_a_wrong_form_is_undecided() -> None:
-    for wrong in ({"query": "SELECT x"}, {"query": "DROP TABLE shops"}, {"schema": "ATTACH '/tmp/tenfold-test.db' AS x;"}):
-        assert tenfold.verify(SHOP | wrong, "SELECT 1", "sql").status == Status.FAULT
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"query": "SELECT x"},
+        {"query": "DROP TABLE shops"},
+        {"query": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"},
+        {"query": 5},
+        {"schema": "ATTACH '/tmp/tenfold-test.db' AS x;"},
+        {"schema": ["x"]},
+        {"databases": [{"shops": [[1]]}]},
+        {"databases": [{"shops": [1]}]},
+        {"databases": [{"shops": 1}]},
+        {"databases": [{"cities": [[1]]}]},
+        {"databases": [[1]]},
+        {"databases": {"shops": []}},
+    ],
+)
+def test_an_unreadable_gold_query_is_undecided(wrong: dict[str, object]) -> None:
+    assert tenfold.verify(SHOP | wrong, "SELECT 1", "sql").status == Status.UNDECIDED
     assert tenfold.verify("SELECT 1", "SELECT 1", "sql").status == Status.UNDECIDED
 
 

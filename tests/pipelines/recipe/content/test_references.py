@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import tenfold
+from tenfold.benchmarks import environment_name
 from tenfold.core import UserError
 from tenfold.pipelines.recipe.content import references
 
@@ -31,6 +32,20 @@ def test_references_are_found_directly_and_through_environments() -> None:
     assert references.stages_named_in({"policy": "{stage:sft}"}, {}) == {"sft"}
     assert references.stages_named_in({"environment": "lab/All-v0", "steps": 3}, ENVIRONMENTS) == {"tests"}
     assert references.stages_named_in({"environment": "lab/Other-v0"}, ENVIRONMENTS) == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["env:lab/Code-v0", "env:lab/Code-v0_avg8", "env:lab/Code-v0_avg@8?system=x", "env:lab/All-v0_avg_at_8"]
+)
+def test_an_environment_is_found_in_each_form_of_the_name_of_a_benchmark_task(name: str) -> None:
+    assert references.stages_named_in([name], ENVIRONMENTS) == {"tests"}
+
+
+def test_a_reference_in_an_option_of_a_benchmark_task_is_found_and_replaced() -> None:
+    name = environment_name.with_options("env:lab/X-v0", {"reward_model": "stage:{stage:rm}", "level": 2})
+    assert references.stages_named_in([name], {}) == {"rm"}
+    replaced = references.with_folders(name, Path("/runs/a+b & c=1"))
+    assert environment_name.parse(replaced) == ("lab/X-v0", {"reward_model": "stage:/runs/a+b & c=1/rm", "level": 2})
 
 
 def test_a_later_stage_cannot_be_named(lab: Path) -> None:
