@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import tenfold
 from tenfold import cli
 from tenfold.pipelines.recipe import resources
 from tenfold.pipelines.rl import verl_checks
@@ -224,3 +225,11 @@ def test_only_the_selected_stages_need_memory(
     first = {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "max_tokens": 6}
     assert dry_run(lab, first, SFT, arguments=("--only", "filter")) == 0
     assert "estimated memory" not in capsys.readouterr().out
+
+
+def test_a_function_as_verifier_is_refused_before_a_grpo_stage(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"question": f"{number} + 1 =", "answer": number + 1} for number in range(30)]
+    tenfold.register("lab/Function-v0", problems=rows, verifier=lambda gold, answer: gold == answer)
+    error = refused(capsys, dry_run(lab, GRPO | {"environment": "lab/Function-v0"}))
+    assert "lab/Function-v0 cannot be made in another process" in error
+    assert "register it with names" in error

@@ -211,7 +211,7 @@ def test_a_step_with_only_truncated_responses_changes_no_weights(lab: Path) -> N
 @pytest.mark.slow
 def test_a_failed_run_is_a_one_line_error_with_the_cause(lab: Path) -> None:
     with pytest.raises(UserError) as error:
-        tenfold.run(write(lab, verl={"actor_rollout_ref.actor.strategy": "no_such_engine"}), "out", quiet=True, trust=True)
+        tenfold.run(write(lab, verl={"data.prompt_key": "missing"}), "out", quiet=True, trust=True)
     assert "\n" not in str(error.value)
     assert "log: " in str(error.value)
 
