@@ -262,8 +262,8 @@ def test_an_environment_with_other_options_is_another_task_of_a_leaderboard(unit
     for scale in ("0.5", "1"):
         measure(f"env:lab_sums:lab/Guess-v0?scale={scale}", samples=1, folder="b")
     assert leaderboard.leaderboard([Path("b")]).tasks == (
-        "env:lab_sums:lab/Guess-v0?scale=1",
-        "env:lab_sums:lab/Guess-v0?scale=0.5",
+        "env:lab/Guess-v0?scale=1",
+        "env:lab/Guess-v0?scale=0.5",
     )
 
 
