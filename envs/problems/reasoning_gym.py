@@ -6,9 +6,11 @@ A level sets all attributes of the curriculum, such as the number of terms and t
 An attribute with fewer levels stays at its highest. Options of the generator take precedence over the level.
 """
 
+import contextlib
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,7 +98,8 @@ def seeded_entries(generator: str, size: int, seed: int, *arguments: Any) -> lis
         generator, size, seed, arguments: see `entries`.
     """
     random.seed(seed)
-    return entries(generator, size, seed, *arguments)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # `codeio` runs programs that write files
+        return entries(generator, size, seed, *arguments)
 
 
 def entries(
