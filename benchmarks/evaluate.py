@@ -29,7 +29,7 @@ TASK_SETTINGS = frozenset(
 )
 """Settings of a result that describe the task. All others describe the policy."""
 NOT_HASHED = frozenset(("problems", "definition", "baseline"))
-"""Settings with the location of data, which `Result.hash` does not cover."""
+"""Settings that are or contain the location of data; `Result.hash` does not cover them."""
 
 
 def evaluate(
@@ -166,7 +166,7 @@ def run(
     Args:
         task: the task, with its options.
         policy: see `evaluate`.
-        options: seed, number of problems, judge and baseline. The others are part of `task`.
+        options: seed, number of problems, judge, baseline, text and thinking. The others are part of `task`.
         store: file of samples, to read and to extend.
         store_settings, folder, progress: see `evaluate`.
         name: name of the result; default: the first that is free (`result.free_name`).

@@ -99,7 +99,9 @@ def add(commands: Commands) -> None:
     command.add_argument("--baseline", help="comma-separated files with the baseline's responses for Arena-Hard")
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument(
-        "--out", help="folder for samples and scores (default: bench/POLICY); with compare and leaderboard: the page to write"
+        "--out",
+        help="folder for samples and scores (default: bench/POLICY); with leaderboard, and compare of several folders: the "
+        "page to write",
     )
     command.add_argument(
         "--json", action="store_true", help="print one JSON object for each result, and nothing else, on stdout"

@@ -24,7 +24,7 @@ class Mixture(gymnasium.Env[str, str]):
 
         Args:
             environments: ids, or {"id": ..., and keyword arguments of that environment}.
-            per_environment: number of problems from each environment; the default is all.
+            per_environment: maximum number of problems from each environment; default: all.
 
         Raises:
             UserError: an environment cannot be created, or does not report its number of problems.

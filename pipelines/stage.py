@@ -45,7 +45,7 @@ class Extension(NamedTuple):
     """How a stage continues work that was done with fewer steps."""
 
     step: int
-    """Number of steps before."""
+    """Number of steps of the earlier work."""
     changed: frozenset[str]
     """Settings that may differ from those before."""
     difference: str = ""
@@ -178,7 +178,7 @@ class Stage(BaseModel):
 
         Args:
             policy: URI of the policy to start from; empty for none.
-            origin: URI of the policy from which the earlier stages trained that policy; the same URI if none did.
+            origin: URI of the policy with which the training of `policy` began; equal to it if no stage trained it.
         """
         return []
 

@@ -297,10 +297,10 @@ class OpenAIPolicy:
         return False
 
     def _leave_out(self, name: str, value: object, message: str) -> None:
-        """Leaves out a parameter from now on, unless it changes the distribution of samples.
+        """Leaves out a parameter from now on, or sends the token limit under its other name.
 
         Raises:
-            UserError: the parameter changes the distribution.
+            UserError: the parameter changes the distribution, or is `response_format`.
         """
         if name == LIMIT:
             self.limit = NEW_LIMIT

@@ -4,7 +4,7 @@
 which the prompt lists them. A box or an `<answer>` tag takes precedence over the rest of the text, unless it holds no option
 (but an intermediate formula, for example). The methods of a verdict:
 
-    extract   the response has no answer, or names several options: incorrect
+    extract   the response has no answer, or names several letters: incorrect
     letter    a letter alone, or a letter followed by the option's own text
     option    the text of exactly one option, or mathematics that equals exactly one option
 """
@@ -219,6 +219,6 @@ def _equal(option: str, answers: Sequence[Node]) -> bool:
 
 
 def _normalized(text: str) -> str:
-    """Returns the text without case, spaces, a leading article and final punctuation."""
+    """Returns the text without case, spaces, dollar signs, a leading article, and punctuation at either end."""
     plain = re.sub(r"[\s$]+", " ", text.casefold()).strip(" .,;:")
     return re.sub(r"^(?:an?|the) ", "", plain).replace(" ", "")

@@ -5,7 +5,7 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     extract       the response has no final answer: incorrect
     exact         the texts are equal, or their parse trees are
     choice        the gold answer is the letter of an option, so the answer must be that letter
-    unevaluated   the answer equals the gold answer, but is not worked out (`answers/worked_out.py` has the rule): incorrect
+    unevaluated   the answer is not worked out (`answers/worked_out.py` has the rule), equal to the gold one or not: incorrect
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
     math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless they already differ
@@ -59,7 +59,7 @@ _OPEN = re.compile(
 
 
 def invalid_gold(problem: Problem) -> str | None:
-    """Returns why no answer can be compared with the problem's gold answer, or None if answers can be compared with it."""
+    """Returns why the problem's gold answer, or one of several, cannot be compared with answers, or None if all can."""
     try:
         golds = list(_golds(problem.answer))
     except (ValueError, TypeError) as error:

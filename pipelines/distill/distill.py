@@ -17,9 +17,9 @@ The logits are computed for a few tokens at a time (`chunked_loss.py`). The refe
 teacher's distributions are computed during training, or, with `cache_teacher`, once before it. Then only the top k
 probabilities and the sum of all others are stored.
 
-Before the first step the policy equals the reference, so every margin must be exactly 0. For this, the reference is computed in
-the precision and in the batches of the training. Every pass has the same pairs in each batch, and with `dpo` the policy trains
-without dropout.
+Before the first step the policy equals the reference, so every margin must equal its reference margin exactly. For this, the
+reference is computed in the precision and in the batches of the training. Every pass has the same pairs in each batch, and with
+`dpo` the policy trains without dropout.
 """
 
 import copy
@@ -75,7 +75,7 @@ class Distill(Training):
         None, ge=1, description="number of the teacher's most likely tokens to use; all others are summed; default: all tokens"
     )
     cache_teacher: bool = Field(
-        False, description="compute the teacher's top_k once before training, and then free the teacher's memory"
+        False, description="compute the teacher's top_k once before training, and then move the teacher off the accelerator"
     )
     batch_size: int = Field(32, ge=1, description="pairs per step")
     micro_batch_size: int | None = Field(
