@@ -1,11 +1,11 @@
 """The `clean` stage: removes documents that break a rule, contain a benchmark problem or duplicate another.
 
 It has three passes. First, each shard is examined: rules and contamination decide removals, and the other documents get a
-digest and a MinHash signature. Second, duplicates are found from the digests and signatures of all shards. Third, each shard is split
-into `documents` (kept) and `removed` (with the reason and the beginning of each document).
+digest and a MinHash signature. Second, duplicates are found from the digests and signatures of all shards. Third, each shard is
+split into `documents` (kept) and `removed` (with the reason and the beginning of each document).
 
-Columns of `removed`: id, source and domain of the document, reason, match (the problem that it contains, or the document that it
-duplicates), detail, number of characters, snippet.
+Columns of `removed`: id, source and domain of the document, reason, match (the problem that it contains, or the document that
+it duplicates), detail, number of characters, snippet.
 
 Contamination is checked before duplicates. The longer one of two near duplicates is kept. A contaminated copy is often the
 longer one, so it would replace the clean document and then be removed itself.
