@@ -8,15 +8,13 @@ from typing import Any
 
 from .. import verifiers
 from ..core import Message, Problem, Status, Verdict, Verifier
-from ..envs.gold import gold_response
+from ..envs.gold import gold_response, is_right, is_weighted
 from ..envs.problems import sources
 from . import catalogue
 from .tasks import avg_at_k
 
 CHECKED = 100
 """Number of problems, from the first, whose answers are judged. Our choice."""
-_FORM = frozenset(("format", "length", "language"))
-"""Methods of the verdicts that do not read the gold answer (`verifiers/rewards/form.py`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,22 +87,24 @@ def _of_examples(problems: Sequence[Problem], metadata: dict[str, Any], examples
 def _gold(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[float], list[str]]:
     pairs = [(problem, response) for problem in problems if (response := gold_response(problem)) is not None]
     verdicts = [(problem, verifier(problem, response)) for problem, response in pairs]
-    wrong = [(problem, verdict) for problem, verdict in verdicts if verdict.status != Status.SCORED or not _is_right(verdict)]
+    wrong = [
+        (problem, verdict)
+        for problem, verdict in verdicts
+        if verdict.status != Status.SCORED or not is_right(verdict, verifier)
+    ]
     advice = "correct the gold answer, or use another verifier"
     return "gold", _scores(verdicts), _finding("the gold answer of {} does not score 1 but {}", wrong, advice)
 
 
 def _empty(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[float], list[str]]:
     verdicts = [(problem, verifier(problem, "")) for problem in problems]
-    wrong = [(problem, verdict) for problem, verdict in verdicts if (_is_right(verdict) if verdict.parts else verdict.score)]
+    wrong = [
+        (problem, verdict)
+        for problem, verdict in verdicts
+        if (is_right(verdict, verifier) if is_weighted(verifier) else verdict.score)
+    ]
     advice = "make the verifier reject an empty response"
     return "empty", _scores(verdicts), _finding("an empty response to {} does not score 0 but {}", wrong, advice)
-
-
-def _is_right(verdict: Verdict) -> bool:
-    """True if a verdict's score is 1; in a reward of several parts, that of each part that reads the gold answer."""
-    scores = [part.score for part in verdict.parts if part.method not in _FORM] or [verdict.score]
-    return all(score == 1 for score in scores)
 
 
 def _swapped(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[float], list[str]]:
@@ -115,7 +115,7 @@ def _swapped(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list
         other = next((candidate for candidate in others if candidate.answer != problem.answer), None)
         if other is not None and (response := gold_response(other)) is not None and response != gold_response(problem):
             verdicts.append((problem, verifier(problem, response)))
-    wrong = [(problem, verdict) for problem, verdict in verdicts if _is_right(verdict)]
+    wrong = [(problem, verdict) for problem, verdict in verdicts if is_right(verdict, verifier)]
     advice = "the verifier accepts incorrect answers; use a stricter one"
     return "swapped", _scores(verdicts), _finding("another problem's gold answer scores 1 on {} ({})", wrong, advice)
 

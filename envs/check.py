@@ -308,9 +308,9 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     except (ValueError, TypeError) as error:
         yield Finding(Level.WARNING, "process", f"it cannot be made in another process: {error}"[:300], remedy)
         return
-    # Only modules that the registration names may come from the working folder; rows of problems name none.
-    own = {name: value for name, value in spec.kwargs.items() if name != "problems" or isinstance(value, str)}
-    command = [sys.executable, "-P", "-c", _OTHER_PROCESS, json.dumps([spec.entry_point, own], default=str)]
+    # Only modules that the registration names may come from the working folder.
+    named = json.dumps([spec.entry_point, registry.arguments_without_rows(spec)], default=str)
+    command = [sys.executable, "-P", "-c", _OTHER_PROCESS, named]
     try:
         ended = subprocess.run(command, input=declaration, capture_output=True, text=True, timeout=PROCESS_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 """Correct responses: from a gold answer or a solution, or as a move of a game."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from ..core import Problem, Verdict, Verifier
 from ..verifiers.rewards.weighted import WeightedVerifier
@@ -23,11 +23,18 @@ def gold_response(problem: Problem) -> str | None:
 
 
 def is_right(verdict: Verdict, verifier: Verifier) -> bool:
-    """True if a verdict has the score 1, apart from parts that read the form of the response alone: a gold answer has none."""
-    if not isinstance(verifier, WeightedVerifier):
-        return verdict.score == 1
-    inputs = {part.name: getattr(part.verifier, "inputs", ()) for part in verifier.parts}
-    return all(part.score == 1 for part in verdict.parts if inputs[part.name] != ("response",))
+    """True if a verdict has the score 1, apart from parts that read the form of the response alone: a gold answer has none.
+
+    If all parts are of this kind, the verdict's own score decides.
+    """
+    inputs = {part.name: getattr(part.verifier, "inputs", ()) for part in verifier.parts} if is_weighted(verifier) else {}
+    scores = [part.score for part in verdict.parts if part.name in inputs and inputs[part.name] != ("response",)]
+    return all(score == 1 for score in scores or [verdict.score])
+
+
+def is_weighted(verifier: Verifier) -> TypeGuard[WeightedVerifier]:
+    """True for a reward of several weighted parts."""
+    return isinstance(verifier, WeightedVerifier)
 
 
 @runtime_checkable

@@ -262,9 +262,12 @@ def user_code_names() -> Iterator[str]:
         if spec.id not in _of_recipes and not str(spec.entry_point).startswith(("gymnasium.", "shimmy.")):
             wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]
             texts = [name for name in (spec.entry_point, *wrappers) if isinstance(name, str)]
-            # Rows of problems are data. Texts in them name no code.
-            own = {key: value for key, value in spec.kwargs.items() if key != "problems" or isinstance(value, str)}
-            yield from named_code.names_in([*texts, own])
+            yield from named_code.names_in([*texts, arguments_without_rows(spec)])
+
+
+def arguments_without_rows(spec: EnvSpec) -> dict[str, object]:
+    """Returns the arguments of a registration that may name code. Rows of problems are data: texts in them name no code."""
+    return {name: value for name, value in spec.kwargs.items() if name != "problems" or isinstance(value, str)}
 
 
 @contextlib.contextmanager

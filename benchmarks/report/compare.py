@@ -1,7 +1,6 @@
-"""Differences between a run and published scores, and between two runs, with intervals."""
+"""Differences between a run and published scores, with intervals."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import NotRequired, TypedDict
 import yaml
 
 from ...core import UserError
-from ..result import Result, results, scored
-from ..stats import intervals, scores
+from ..result import Result
+from ..stats import intervals
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 MAX_SAMPLES = 256
@@ -137,38 +136,3 @@ def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:
     total = problems * samples
     correct = math.floor(percent / 100 * total)
     return 100 * correct / total, 100 * min(total, correct + 1) / total
-
-
-def paired(first: str | Path, second: str | Path) -> dict[str, scores.Difference]:
-    """Returns the paired difference, first minus second, of two runs on each task that both folders contain.
-
-    Results with equal settings are compared, else those of the same name.
-
-    Raises:
-        UserError: no task is in both folders, or fewer than two problems of a task have scores in both.
-    """
-    hashes, other_hashes = _hashes(first), _hashes(second)
-    found = {}
-    for task, digest in hashes.items():
-        equal = [other for other, value in other_hashes.items() if digest and value == digest and _plain(other) == _plain(task)]
-        if other := next(iter(equal), task if task in other_hashes else None):
-            found[task] = scores.difference(_by_problem(first, task), _by_problem(second, other))
-    if not found:
-        raise UserError(f"{first} and {second} contain no result of the same task and k")
-    return found
-
-
-def _hashes(folder: str | Path) -> dict[str, str]:
-    """Returns the names of the results in a folder, each with the hash of its settings (empty if unknown)."""
-    names = [path.name.removesuffix(".scores.jsonl") for path in sorted(Path(folder).glob("*.scores.jsonl"))]
-    known = {result.task: result.hash for result in results(folder)} if any(Path(folder).glob("*.result.json")) else {}
-    return {name: known.get(name, "") for name in names}
-
-
-def _plain(name: str) -> str:
-    """Returns the name of a result without the digest that `result.free_name` adds."""
-    return re.sub(r"(?<=_avg)(\d+)-[0-9a-f]{6}$", r"\1", name)
-
-
-def _by_problem(folder: str | Path, task: str) -> dict[str, list[float | None]]:
-    return {str(row["problem"]): [sample["score"] for sample in row["samples"]] for row in scored(folder, task)}

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 from ...core import Problem, UserError
-from ..problems.parts import Draft, distinct, integer
+from ..problems.parts import Draft, choices, distinct, integer
 
 URI = "generate:tenfold.envs.generators.logic_puzzles:problems"
 KINDS = ("knights", "houses")
@@ -59,9 +59,7 @@ def problems(
         max_houses: largest number of houses.
         attributes: number of attributes of a house.
     """
-    kinds = [kinds] if isinstance(kinds, str) else [*kinds]
-    if not kinds or not {*kinds} <= {*KINDS}:
-        raise UserError(f"kinds: expected names of {', '.join(KINDS)}, got {kinds!r:.100}")
+    kinds = choices("kinds", kinds, KINDS)
     integer("max_people", max_people, integer("min_people", min_people, 3), len(PEOPLE))
     integer("max_houses", max_houses, integer("min_houses", min_houses, 2), 5)
     integer("attributes", attributes, 1, len(ATTRIBUTES))

@@ -10,8 +10,8 @@ import string
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ...core import Problem, UserError
-from ..problems.parts import Draft, distinct, integer
+from ...core import Problem
+from ..problems.parts import Draft, choices, distinct, integer
 from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.regular_expressions:problems"
@@ -67,9 +67,7 @@ def problems(
         kinds: "text" (write a text that matches), "pattern" (write a pattern), or both.
     """
     integer("max_pieces", max_pieces, integer("min_pieces", min_pieces, 1), 20)
-    kinds = [kinds] if isinstance(kinds, str) else [*kinds]
-    if not kinds or not {*kinds} <= {*KINDS}:
-        raise UserError(f"kinds: expected names of {', '.join(KINDS)}, got {kinds!r:.100}")
+    kinds = choices("kinds", kinds, KINDS)
 
     def draw(rng: random.Random) -> Draft:
         # The first piece is not optional, so that no text is empty.

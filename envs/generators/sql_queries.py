@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ...core import Problem, UserError
+from ...core import Problem
 from ...verifiers.formats import sql
-from ..problems.parts import Draft, distinct, integer
+from ..problems.parts import Draft, choices, distinct, integer
 
 URI = "generate:tenfold.envs.generators.sql_queries:problems"
 DATABASES = 3
@@ -97,9 +97,7 @@ def problems(
         tasks: names of `TASKS`; by default all.
     """
     integer("max_rows", max_rows, integer("min_rows", min_rows, 4), 14)
-    names = [*TASKS] if tasks is None else [tasks] if isinstance(tasks, str) else [*tasks]
-    if not names or not {*names} <= TASKS.keys():
-        raise UserError(f"tasks: expected names of {', '.join(TASKS)}, got {names!r:.100}")
+    names = choices("tasks", tasks, TASKS)
 
     def draw(rng: random.Random) -> Draft:
         domain, name = rng.choice(DOMAINS), rng.choice(names)

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from ...core import Problem, UserError
-from ..problems.parts import Draft, distinct, integer
+from ...core import Problem
+from ..problems.parts import Draft, choices, distinct, integer
 from .words import WORDS
 
 URI = "generate:tenfold.envs.generators.strings:problems"
@@ -33,9 +33,7 @@ def problems(
         tasks: names of `TASKS`; by default all.
     """
     integer("max_words", max_words, integer("min_words", min_words, 2), len(WORDS))
-    names = [*TASKS] if tasks is None else [tasks] if isinstance(tasks, str) else [*tasks]
-    if unknown := [name for name in names if name not in TASKS] or not names:
-        raise UserError(f"tasks: expected names of {', '.join(TASKS)}, got {unknown if names else names!r:.100}")
+    names = choices("tasks", tasks, TASKS)
 
     def draw(rng: random.Random) -> Draft:
         name = rng.choice(names)

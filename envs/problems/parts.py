@@ -11,7 +11,7 @@ A generator of this package draws one problem at a time:
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...core import Message, Problem, UserError
@@ -76,6 +76,24 @@ def distinct(uri: str, draw: Callable[[random.Random], Draft], size: int, seed: 
         found.add(key)
         id = f"{name}/{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         yield Problem(id, (Message(role="user", content=draft.prompt),), draft.answer, uri, draft.meta)
+
+
+def choices(name: str, value: str | Sequence[str] | None, allowed: Iterable[str]) -> list[str]:
+    """Returns an option's value as a list of names; all allowed names if it is None.
+
+    Args:
+        name: name of the option, for the error.
+        value: one name, several, or None.
+        allowed: the accepted names.
+
+    Raises:
+        UserError: a name is not accepted, or there are none.
+    """
+    known = list(allowed)
+    chosen = known if value is None else [value] if isinstance(value, str) else list(value)
+    if not chosen or not {*chosen} <= {*known}:
+        raise UserError(f"{name}: expected names of {', '.join(known)}, got {chosen!r:.100}")
+    return chosen
 
 
 def integer(name: str, value: object, least: int, most: int | None = None) -> int:

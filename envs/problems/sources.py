@@ -47,7 +47,6 @@ from ...core import Problem, UserError
 from ...policies.server import hub
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
-from .parts import in_part as in_part
 
 Row = Mapping[str, Any]
 GENERATORS = (

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from ...core import Message, Problem, Status, UserError, Verdict
 from ...verifiers.verifier import as_verifier
+from ..problems.parts import in_part
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "gold", "brown", "grey", "lime")
 GREETING = "Hello! "
@@ -31,7 +32,7 @@ def notes(size: int = 300, seed: int = 0, part: str = "train", friendly_share: f
     Args:
         size: number of problems.
         seed: seed of the random choices.
-        part: all, train or held_out; see `sources.in_part`.
+        part: all, train or held_out; see `parts.in_part`.
         friendly_share: share of solutions in the style "friendly"; the other styles keep their proportions.
     """
     rest = (1 - friendly_share) / (1 - STYLES["friendly"])
@@ -55,7 +56,7 @@ def note_pairs(
     Args:
         size: number of pairs, each with another prompt.
         seed: seed of the random choices.
-        part: all, train or held_out; see `sources.in_part`.
+        part: all, train or held_out; see `parts.in_part`.
         styles: the styles to compare.
     """
     rng = random.Random(seed)
@@ -66,8 +67,6 @@ def note_pairs(
 
 
 def _prompts(rng: random.Random, size: int, part: str) -> list[str]:
-    from ..problems.sources import in_part
-
     colours, numbers = itertools.permutations(COLOURS, 2), [*itertools.product(range(1, 10), repeat=2)]
     every = [f"Tell them: {m} {first}, {n} {second}." for first, second in colours for m, n in numbers]
     usable = [prompt for prompt in every if in_part(prompt, part)]

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator
 
 from ...core import Message, Problem, UserError
+from ..problems.parts import in_part
 
 OPERATIONS = {"add": "+", "take": "-", "times": "*"}
 """The operator of each step, by its name in the prompt."""
@@ -34,7 +35,7 @@ def small_functions(
     Args:
         size: number of problems.
         seed: seed of the random choices.
-        part: all, train or held_out; see `sources.in_part`.
+        part: all, train or held_out; see `parts.in_part`.
         worked: share of the solutions with one statement for each step. The others put all steps in one expression without
             brackets, which is incorrect if an addition or subtraction comes before a multiplication.
         min_steps: minimum number of steps of a function.
@@ -43,8 +44,6 @@ def small_functions(
     Raises:
         UserError: there are fewer than `size` problems.
     """
-    from ..problems.sources import in_part
-
     rng, prompts, repeats = random.Random(seed), set[str](), 0
     possible = sum((len(OPERATIONS) * len(NUMBERS)) ** steps for steps in range(min_steps, max_steps + 1))
     if size > possible:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from ...benchmarks.report import compare
+from ...benchmarks.report import paired
 from ...benchmarks.stats.scores import Difference
 from ...core import UserError
 from ...disk import Row
@@ -49,12 +49,18 @@ def board(folder: Path, records: dict[str, Record]) -> Board:
     benches = [name for name, record in records.items() if record["stage"]["kind"] == "bench"]
     rows: Board = {}
     for number, name in enumerate(benches):
-        try:
-            changes = compare.paired(folder / name, folder / benches[number - 1]) if number else {}
-        except UserError:  # no shared task, or too few shared problems
-            changes = {}
+        changes = _changes(folder / benches[number - 1], folder / name) if number else {}
         rows[name] = {task: Cell(score, changes.get(task)) for task, score in records[name]["metrics"]["scores"].items()}
     return rows if any(cell.change for row in rows.values() for cell in row.values()) else {}
+
+
+def _changes(before: Path, after: Path) -> dict[str, Difference]:
+    """Returns the change of each result of a bench stage since an earlier one, by the name of the later result."""
+    try:
+        compared = paired.compare_folders([before, after])
+    except UserError:  # no shared task, or too few shared problems
+        return {}
+    return {pair.second.result.task: pair.difference for task in compared for pair in task.pairs if pair.difference}
 
 
 def tasks(rows: Board) -> list[str]:

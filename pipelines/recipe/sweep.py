@@ -15,7 +15,6 @@ which covers the variation between seeds.
 """
 
 import dataclasses
-import html
 import itertools
 import json
 import math
@@ -26,10 +25,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from urllib.parse import quote
 
 from rich.table import Table
 
 from ... import digests, disk
+from ...benchmarks.report import static_page
 from ...core import UserError
 from ..bench.contrast import t_interval
 from ..stage import Metrics, finished_record
@@ -145,7 +146,7 @@ def run(
     disk.write(
         folder / "sweep.json", json.dumps({"runs": values, "table": [dataclasses.asdict(row) for row in rows]}, indent=1)
     )
-    disk.write(folder / "report.html", _page(recipe.name, rows, runs))
+    _write_page(folder / "report.html", recipe.name, rows, runs)
     console.print(_printed(rows))
     console.print(f"report: {folder / 'report.html'}")
     return metrics
@@ -160,9 +161,7 @@ def _first_stages(recipe: Recipe, folder: Path) -> dict[str, Path]:
     settings: list[Any] = [recipe.policy, recipe.environments, recipe.modules, recipe.cluster.model_dump(mode="json")]
     for stage in recipe.stages:
         own = stage.model_dump(mode="json")
-        if "{stage:" in json.dumps(own) or references.stages_named_in(
-            {"environment": own.get("environment")}, recipe.environments
-        ):
+        if references.stages_named_in(own, recipe.environments):
             break
         settings += [own, recipe.seed_of(stage)]
         found[digests.of(settings)] = folder / stage.name
@@ -253,13 +252,8 @@ def _printed(rows: Sequence[Row]) -> Table:
     return printed
 
 
-def _page(name: str, rows: Sequence[Row], runs: Sequence[Run]) -> str:
-    head = "".join(f"<th>{html.escape(each)}" for each in HEAD)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in _cells(row)) for row in rows)
-    links = "".join(f'<li><a href="{html.escape(run.name)}/report.html">{html.escape(run.name)}</a>' for run in runs)
-    return (
-        f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
-        "<style>body{font:16px system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
-        f"border-bottom:1px solid #ddd}}</style><h1>{html.escape(name)}</h1><table><caption>Means and paired differences, with "
-        f"95% intervals over seeds (Student's t)</caption><tr>{head}{body}</table><h2>Runs</h2><ul>{links}</ul>"
-    )
+def _write_page(path: Path, name: str, rows: Sequence[Row], runs: Sequence[Run]) -> None:
+    cells = [[static_page.text(cell) for cell in _cells(row)] for row in rows]
+    links = "".join(f'<li><a href="{quote(run.name)}/report.html">{static_page.text(run.name)}</a>' for run in runs)
+    caption = "<p>Means and paired differences, with 95% intervals over seeds (Student's t).</p>"
+    static_page.write(path, name, [caption, static_page.table(HEAD, cells), f"<h2>Runs</h2><ul>{links}</ul>"])

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold import cli
 from tenfold.benchmarks import evaluate
-from tenfold.benchmarks.report import compare
+from tenfold.benchmarks.report import paired
 from tenfold.benchmarks.result import Result, results, settings_hash
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -49,8 +49,9 @@ def test_rescore_keeps_the_names(lab: Path) -> None:
 def test_two_runs_are_compared_by_equal_settings_whatever_the_order(lab: Path) -> None:
     run("a"), run("a", temperature=1)
     run("b", text="8", temperature=1), run("b", text="8")
-    found = compare.paired("a", "b")
+    found = paired.compare_folders([Path("a"), Path("b")])
     assert len(found) == 2
+    assert all(pair.first.result.hash == pair.second.result.hash for task in found for pair in task.pairs)
     names = {result.hash: result.task for result in results("b")}
     assert [names[result.hash] == result.task for result in results("a")] == [False, False]
 

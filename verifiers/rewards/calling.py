@@ -204,10 +204,18 @@ def _awaited(value: Awaitable[VerdictLike]) -> VerdictLike:
         return await value
 
     loop = _event_loop(os.getpid())
-    if asyncio._get_running_loop() is loop:  # a coroutine of this loop calls another verifier, and the loop waits for it
+    if _running_loop() is loop:  # a coroutine of this loop calls another verifier, and the loop waits for it
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, wait()).result()
     return asyncio.run_coroutine_threadsafe(wait(), loop).result()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """Returns the event loop that runs in this thread, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.benchmarks import catalogue, evaluate
-from tenfold.benchmarks.report import compare
+from tenfold.benchmarks.report import compare, paired
 from tenfold.benchmarks.result import Options, Result
 from tenfold.core import UserError, sample_seed
 from tenfold.policies.scripted import ScriptedPolicy
@@ -67,8 +67,9 @@ def test_the_suites_have_the_tasks_with_reported_figures() -> None:
 
 def test_two_runs_are_compared_by_paired_differences(result: Result, tmp_path: Path) -> None:
     evaluate.run_task("aime25", ScriptedPolicy("\\boxed{999}"), Options(data=str(tmp_path)), folder=tmp_path / "other")
-    found = compare.paired(tmp_path / "run", tmp_path / "other")
-    assert list(found) == ["aime25_avg8"]
-    assert found["aime25_avg8"].mean == pytest.approx(result.score.mean)
-    with pytest.raises(UserError, match="no result of the same task"):
-        compare.paired(tmp_path / "run", tmp_path)
+    (found,) = paired.compare_folders([tmp_path / "other", tmp_path / "run"])
+    assert found.name == "aime25_avg8"
+    assert found.pairs[0].difference is not None
+    assert found.pairs[0].difference.mean == pytest.approx(result.score.mean)
+    with pytest.raises(UserError, match="contains no result"):
+        paired.compare_folders([tmp_path / "run", tmp_path])

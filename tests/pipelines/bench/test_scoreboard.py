@@ -1,24 +1,28 @@
 """The scoreboard of a run's bench stages."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from tenfold.benchmarks.result import result_of, save
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.recipe import report
 
 
 def bench(folder: Path, name: str, task: str, correct: list[int]) -> dict[str, Any]:
-    """Writes scores of 10 problems with 2 samples each and returns the stage's record. `correct` counts correct samples."""
-    (folder / name).mkdir(exist_ok=True)
-    rows = [
-        {"problem": str(n), "prompt": [], "request": "r", "samples": [{"score": float(sample < count)} for sample in range(2)]}
+    """Writes a result of 10 problems with 2 samples each and returns the stage's record. `correct` counts correct samples."""
+    verdict = {"status": "scored", "method": "exact", "reason": "", "judge_messages": (), "tokens": 1, "finish_reason": "stop"}
+    rows: list[Any] = [
+        {
+            **{"problem": str(n), "prompt": [], "gold": "", "meta": {}, "request": "r"},
+            "samples": [{"score": float(sample < count), **verdict} for sample in range(2)],
+        }
         for n, count in enumerate(correct)
     ]
-    (folder / name / f"{task}_avg2.scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / name).mkdir(exist_ok=True)
+    save(folder / name, result_of(f"{task}_avg2", rows, {"task": task}, hashed={}), rows)
     mean = sum(correct) / 20
     score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "samples": 2, "problems": 10}
     return {

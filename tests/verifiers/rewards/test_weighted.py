@@ -66,10 +66,11 @@ def test_changed_options_of_a_function_change_the_identity() -> None:
     assert first != second
 
 
+@pytest.mark.usefixtures("lab")
 def test_an_empty_list_of_parts_is_no_verifier() -> None:
-    tenfold.register("lab/None-v0", problems=[SUM], verifier=[])
+    tenfold.register("lab/NoParts-v0", problems=[SUM], verifier=[])
     with pytest.raises(UserError, match="the list of parts is empty"):
-        tenfold.make("lab/None-v0")
+        tenfold.make("lab/NoParts-v0")
 
 
 def test_letters_of_japanese() -> None:
