@@ -12,7 +12,7 @@ import pydantic
 
 from .. import disk
 from ..core import Message, UserError
-from ..policies.store import PartRow
+from ..policies.store import PartRow, part_means
 from .stats import scores
 
 
@@ -206,6 +206,7 @@ def result_of(
         UserError: no sample has a score.
     """
     sampled = [sample for row in rows for sample in row["samples"]]
+    parts = part_means(sample.get("parts", ()) for sample in sampled)
     return Result(
         task=task,
         score=score_of(rows),
@@ -213,20 +214,11 @@ def result_of(
         hash=settings_hash(hashed),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
         tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
-        figures=dict(figures or {}) | _part_scores(sampled),
+        figures=dict(figures or {}) | {f"part {name}": mean for name, mean in parts.items()},
         refused=sum(sample["method"] == "refused" for sample in sampled),
         store=store,
         cautions=list(cautions),
     )
-
-
-def _part_scores(samples: Sequence[ScoredSample]) -> dict[str, float]:
-    """Returns the mean score of each part of a reward, by "part NAME"; empty for a reward without parts."""
-    scores: dict[str, list[float]] = {}
-    for part in (part for sample in samples for part in sample.get("parts", ())):
-        if part["score"] is not None:
-            scores.setdefault(f"part {part['name']}", []).append(part["score"])
-    return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
 CHOSEN = (

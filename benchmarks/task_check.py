@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import verifiers
 from ..core import Message, Problem, Status, Verdict, Verifier
-from ..envs.gold import gold_response, is_right, is_weighted
+from ..envs.gold import gold_response, is_right
 from ..envs.problems import sources
+from ..verifiers.rewards.weighted import WeightedVerifier
 from . import catalogue
 from .tasks import avg_at_k
 
@@ -101,7 +102,7 @@ def _empty(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[f
     wrong = [
         (problem, verdict)
         for problem, verdict in verdicts
-        if (is_right(verdict, verifier) if is_weighted(verifier) else verdict.score)
+        if (is_right(verdict, verifier) if isinstance(verifier, WeightedVerifier) else verdict.score)
     ]
     advice = "make the verifier reject an empty response"
     return "empty", _scores(verdicts), _finding("an empty response to {} does not score 0 but {}", wrong, advice)

@@ -1,6 +1,6 @@
 """Correct responses: from a gold answer or a solution, or as a move of a game."""
 
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from ..core import Problem, Verdict, Verifier
 from ..verifiers.rewards.weighted import WeightedVerifier
@@ -27,14 +27,13 @@ def is_right(verdict: Verdict, verifier: Verifier) -> bool:
 
     If all parts are of this kind, the verdict's own score decides.
     """
-    inputs = {part.name: getattr(part.verifier, "inputs", ()) for part in verifier.parts} if is_weighted(verifier) else {}
+    inputs = (
+        {part.name: getattr(part.verifier, "inputs", ()) for part in verifier.parts}
+        if isinstance(verifier, WeightedVerifier)
+        else {}
+    )
     scores = [part.score for part in verdict.parts if part.name in inputs and inputs[part.name] != ("response",)]
     return all(score == 1 for score in scores or [verdict.score])
-
-
-def is_weighted(verifier: Verifier) -> TypeGuard[WeightedVerifier]:
-    """True for a reward of several weighted parts."""
-    return isinstance(verifier, WeightedVerifier)
 
 
 @runtime_checkable

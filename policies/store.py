@@ -6,6 +6,7 @@ broken lines are skipped and logged, such as the last line of a killed process. 
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -157,6 +158,19 @@ def verdict_to_json(verdict: Verdict) -> VerdictRow:
     if not verdict.parts:
         del row["parts"]
     return row
+
+
+def part_means(parts: Iterable[Sequence[PartRow]]) -> dict[str, float]:
+    """Returns the mean score of each part of a reward, by the part's name. Parts without a score are left out.
+
+    Args:
+        parts: the parts of each verdict; empty for a reward without parts.
+    """
+    scores: dict[str, list[float]] = {}
+    for part in itertools.chain.from_iterable(parts):
+        if part["score"] is not None:
+            scores.setdefault(part["name"], []).append(part["score"])
+    return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
 def episode_row(problem: int, episode: Episode, turns: Sequence[Sequence[int]]) -> EpisodeRow:

@@ -6,7 +6,7 @@ from typing import NotRequired, cast
 
 from ... import disk
 from ...disk import Row
-from ...policies.store import EpisodeRow, VerdictRow
+from ...policies.store import EpisodeRow, VerdictRow, part_means
 
 FROM_VERL = {
     "reward": "critic/score/mean",
@@ -91,18 +91,8 @@ def _step(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
         "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": sum(row["environment_seconds"] for row in episodes),
-        **({"parts": parts} if (parts := _part_scores(scored)) else {}),
+        **({"parts": parts} if (parts := part_means(row["verdict"].get("parts", ()) for row in scored)) else {}),
     }
-
-
-def _part_scores(scored: Sequence[StepEpisode]) -> dict[str, float]:
-    """Returns the mean score of each part of the reward; empty for a reward without parts."""
-    scores: dict[str, list[float]] = {}
-    for row in scored:
-        for part in row["verdict"].get("parts", ()):
-            if part["score"] is not None:
-                scores.setdefault(part["name"], []).append(part["score"])
-    return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
 def _passed(verdict: VerdictRow) -> bool:
