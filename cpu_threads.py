@@ -52,6 +52,11 @@ def chosen() -> int:
     return _chosen or choose()
 
 
+def share(processes: int) -> int:
+    """Returns the number of threads for each of several processes that share this machine's processors."""
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
 def recordable() -> int | None:
     """Returns the number of threads that was chosen for this process; None if there is none, as with GPUs."""
     return _chosen

@@ -1,8 +1,9 @@
 """`tenfold run`: runs a recipe."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..core import UserError
 from .options import Commands
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def add(commands: Commands) -> None:
         help="values of a setting of a sweep (grpo.learning_rate=1e-5,1e-4): one run for each combination; may be repeated",
     )
     command.add_argument(
+        "--jobs", type=int, default=1, help="runs of a sweep at the same time, on this machine or on a Ray cluster (default: 1)"
+    )
+    command.add_argument(
         "--only",
         metavar="STAGE",
         action="append",
@@ -73,8 +77,9 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a recipe."""
-    from ..pipelines.recipe import plan, recipe, runner, sweep, trust
+    from ..pipelines.recipe import plan, recipe, runner, trust
     from ..pipelines.recipe.content import changes
+    from ..pipelines.recipe.sweep import sweep
 
     options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
     settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
@@ -86,20 +91,26 @@ def run(arguments: argparse.Namespace) -> None:
     trusted = arguments.trust or trust.is_remembered(read) or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
-    run_all = sweep.run if read.is_sweep else runner.run
-    run_all(read, arguments.out, selection=selection, inexact=arguments.inexact, quiet=arguments.quiet, trust=trusted)
+    if arguments.jobs < 1 or (arguments.jobs > 1 and not read.is_sweep):
+        raise UserError("--jobs: expected 1 or more, and a sweep (--seeds, --sweep); a single run has one job")
+    others: dict[str, Any] = {"selection": selection, "inexact": arguments.inexact, "quiet": arguments.quiet, "trust": trusted}
+    if read.is_sweep:
+        sweep.run(read, arguments.out, jobs=arguments.jobs, **others)
+    else:
+        runner.run(read, arguments.out, **others)
 
 
 def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "Selection", inexact: bool) -> None:
     """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
     from ..pipelines.pretrain import supply
-    from ..pipelines.recipe import dry_run, preparation, runner, sweep, trust
+    from ..pipelines.recipe import dry_run, preparation, runner, trust
     from ..pipelines.recipe.report import Display
+    from ..pipelines.recipe.sweep.runs import recipe_of, runs_of
 
     folder = runner.folder_of(unprepared, out)
     if unprepared.is_sweep:
-        runs = sweep.runs_of(unprepared)
-        prepared = [sweep.recipe_of(unprepared, each) for each in runs]
+        runs = runs_of(unprepared)
+        prepared = [recipe_of(unprepared, each) for each in runs]
         print(f"a sweep of {len(runs)} runs: {', '.join(each.name for each in runs)}\nthe first one:")
         folder, unprepared = folder / runs[0].name, prepared[0]
     not_seen: list[str] = []

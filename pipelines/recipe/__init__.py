@@ -22,6 +22,7 @@ def run(
     inexact: bool = False,
     quiet: bool = False,
     trust: bool = False,
+    jobs: int = 1,
 ) -> "dict[str, Metrics]":
     """Runs a recipe or a sweep, or resumes one that was stopped. It needs the extra `train`.
 
@@ -35,6 +36,7 @@ def run(
         inexact: extend a stage by further steps even if its result will differ from that of a new run.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
+        jobs: number of runs of a sweep at the same time.
 
     Returns:
         The metrics of each finished stage, by name; for a sweep by "RUN/STAGE".
@@ -44,9 +46,10 @@ def run(
     """
     cpu_threads.stop_spinning()
     with extras.required_by("a recipe", "train"):
-        from . import plan, runner, sweep  # imported here, so that `tenfold.run` exists without the extra
+        from . import plan, runner  # imported here, so that `tenfold.run` exists without the extra
         from .recipe import load
+        from .sweep import sweep
     read, selection = load(recipe, settings), plan.Selection(only, from_, until)
-    return (sweep.run if read.is_sweep else runner.run)(
-        read, out, selection=selection, inexact=inexact, quiet=quiet, trust=trust
-    )
+    if read.is_sweep:
+        return sweep.run(read, out, selection=selection, inexact=inexact, quiet=quiet, trust=trust, jobs=jobs)
+    return runner.run(read, out, selection=selection, inexact=inexact, quiet=quiet, trust=trust)

@@ -94,7 +94,7 @@ class IdentityReader:
         found: Identity = {}
         inputs: dict[str, str] = {}
         for earlier in sorted(self.reads(stage.name)):
-            found[f"stage {earlier}"] = self._settings_of(earlier)
+            found[f"stage {earlier}"] = self.settings_digest(earlier)
         removed = self._done(stage.name) and self._is_removed(original_policy)
         if not self._waits(original_policy) and not removed:
             weights, other = _split(policies.files(policy) if policy else {}, ".safetensors")
@@ -175,7 +175,7 @@ class IdentityReader:
         start = Path(checkpoints.stage_and_step(location)[0])
         return {start.name} if scheme == "stage" and start.parent == self.folder and start.name in self.named else set()
 
-    def _settings_of(self, name: str) -> str:
+    def settings_digest(self, name: str) -> str:
         """Returns the digest of a stage's settings and of the settings of the stages that it reads from.
 
         `held_out` of a registration is left out. Only benchmarks use it, and it is part of their own identity.
@@ -187,7 +187,7 @@ class IdentityReader:
             for id in sorted(references.environments(settings, self.environments))
         }
         start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
-        before = {earlier: self._settings_of(earlier) for earlier in sorted(self.reads(name))}
+        before = {earlier: self.settings_digest(earlier) for earlier in sorted(self.reads(name))}
         return digests.of([settings, self.seeds[name], start, used, before])
 
     def _waits(self, value: object) -> bool:

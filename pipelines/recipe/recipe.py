@@ -45,9 +45,11 @@ class Recipe(BaseModel):
     modules: list[str] = Field([], description="modules to import before the run, such as one that registers environments")
     cluster: Cluster = Field(HERE, description="hardware: settings, a YAML file, or the name of a cluster of this package")
     stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([], description="base seeds of a sweep: one run for each; see `sweep.py`")
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
-        {}, description="values of settings of a sweep, by name (STAGE.SETTING): one run for each combination"
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([], description="base seeds of a sweep: one run for each; see `sweep/sweep.py`")
+    sweep: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(
+        {},
+        description="values of settings of a sweep, by name (STAGE.SETTING), or groups of settings, by a name of your choice: "
+        "one run for each combination",
     )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
     _content: dict[str, Any] | None = PrivateAttr(None)
@@ -68,8 +70,17 @@ class Recipe(BaseModel):
 
     @property
     def is_sweep(self) -> bool:
-        """True if the recipe stands for several runs; see `sweep.py`."""
+        """True if the recipe stands for several runs; see `sweep/sweep.py`."""
         return bool(self.seeds or self.sweep)
+
+    @property
+    def user_settings(self) -> dict[str, Any]:
+        """The settings that the user gave instead of the recipe file, by name as in `changes.py`."""
+        return dict(self._changes)
+
+    def with_cluster(self, **settings: Any) -> "Recipe":
+        """Returns the recipe with other settings of its cluster."""
+        return self.model_copy(update={"cluster": self.cluster.model_copy(update=settings)})
 
     @property
     def user_code_names(self) -> frozenset[str]:
@@ -79,6 +90,17 @@ class Recipe(BaseModel):
     def seed_of(self, stage: Stage) -> int:
         """Returns the stage's own seed, else the recipe's."""
         return self.seed if stage.seed is None else stage.seed
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _has_choices(cls, sweep: Any) -> Any:
+        for name, values in sweep.items() if isinstance(sweep, Mapping) else ():
+            groups = values.values() if isinstance(values, Mapping) else ()
+            if not isinstance(values, list | Mapping) or not all(isinstance(group, Mapping) and group for group in groups):
+                raise ValueError(f"{name}: expected a list of values, or groups of settings by name")
+            if not values:
+                raise ValueError(f"{name}: expected at least one value; add one, or remove {name}")
+        return sweep
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -104,7 +126,6 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
     """
     settings = dict(settings or {})
     content: Any
-    before = recipe if isinstance(recipe, Recipe) else None
     if isinstance(recipe, Recipe):
         path, content = Path(recipe.name), recipe.content
     else:
@@ -119,18 +140,16 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
             content = changes.apply(content, settings, [*Recipe.model_fields])
     except RecursionError:
         raise UserError(f"{path} is not YAML: it contains itself") from None
-    read = checked(content, path, before)
-    read._changes |= settings
-    return read
+    return checked(content, path, (recipe.user_settings if isinstance(recipe, Recipe) else {}) | settings)
 
 
-def checked(content: object, path: Path, before: Recipe | None = None) -> Recipe:
+def checked(content: object, path: Path, user_settings: Mapping[str, Any]) -> Recipe:
     """Returns the recipe of a file's content.
 
     Args:
         content: the content.
         path: the file, for errors.
-        before: a recipe whose settings of the user are also those of the new one.
+        user_settings: the settings in the content that the user gave; see `Recipe.user_settings`.
 
     Raises:
         UserError: an invalid setting or value.
@@ -142,7 +161,7 @@ def checked(content: object, path: Path, before: Recipe | None = None) -> Recipe
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     _check_links(read, path)
-    read._changes = dict(before._changes) if before else {}
+    read._changes = dict(user_settings)
     read._content = content if isinstance(content, dict) else None
     return read
 

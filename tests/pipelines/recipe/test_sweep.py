@@ -8,9 +8,10 @@ import pytest
 
 import tenfold
 from tenfold import UserError, cli
-from tenfold.pipelines.recipe import sweep
 from tenfold.pipelines.recipe.content import changes
 from tenfold.pipelines.recipe.recipe import load
+from tenfold.pipelines.recipe.sweep import table
+from tenfold.pipelines.recipe.sweep.runs import Run, recipe_of, runs_of
 
 LAB = """
 def right(conversation, seed):
@@ -31,9 +32,9 @@ def sums(lab: Path) -> Path:
     return lab
 
 
-def runs(**content: Any) -> list[sweep.Run]:
+def runs(**content: Any) -> list[Run]:
     Path("r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:", "stages": STAGES} | content))
-    return sweep.runs_of(load("r.yaml"))
+    return runs_of(load("r.yaml"))
 
 
 STAGES = [{"kind": "bench", "name": "bench", "tasks": ["chain_sum"], "limit": 2}]
@@ -57,8 +58,12 @@ def test_there_is_a_run_for_each_combination_and_seed(lab: Path) -> None:
         ({"sweep": {"seed": [1, 2]}}, "sweep: seed cannot be swept; use settings of stages, and seeds"),
         ({"seeds": [1, 1]}, "two runs of the sweep have the name seed=1"),
         ({"sweep": {"bench.limit": [3, 3]}}, "two runs of the sweep have the name bench.limit=3,seed=0"),
-        ({"sweep": {"bench.limit": []}}, "sweep.bench.limit: List should have at least 1 item"),
+        ({"sweep": {"bench.limit": []}}, "sweep: bench.limit: expected at least one value"),
         ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0"),
+        ({"sweep": {"bench.limit": 3}}, "sweep: bench.limit: expected a list of values, or groups of settings by name"),
+        ({"sweep": {"size": {"small": 3}}}, "sweep: size: expected a list of values, or groups of settings by name"),
+        ({"sweep": {"size": {"small": {"seed": 3}}}}, "sweep: seed cannot be swept"),
+        ({"sweep": {"size": {"a": {"bench.limit": 3}}, "bench.limit": [4]}}, "sweep: bench.limit has values in two parts"),
         ({"seeds": [*range(2000)]}, "the sweep has 2,000 runs, more than 1,000"),
     ],
 )
@@ -81,18 +86,18 @@ def test_a_wrong_value_is_found_before_the_first_run(lab: Path, name: str, value
 def test_the_table_has_intervals_and_paired_differences_over_seeds(lab: Path) -> None:
     found = runs(seeds=[1, 2, 3], sweep={"bench.limit": [3, 4]})
     values = {run.name: {"a": run.seed * 0.1 + 0.2 * (run.settings["bench.limit"] == 4)} for run in found}
-    first, second = sweep.table(found, values)
+    first, second = table.table(found, values)
     assert (first.combination, first.metric, first.seeds, first.difference) == ("bench.limit=3", "a", 3, None)
     assert first.mean == pytest.approx((0.2, 0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)
     assert second.difference == pytest.approx((0.2, 0.2, 0.2))
-    (single,) = sweep.table(found[:1], values)
+    (single,) = table.table(found[:1], values)
     assert single.mean == (0.1, None, None)
 
 
 def test_a_metric_that_some_runs_lack(lab: Path) -> None:
     found = runs(seeds=[1, 2], sweep={"bench.limit": [3, 4]})
     values = {run.name: {} if run.seed == 1 and run.settings["bench.limit"] == 4 else {"a": float(run.seed)} for run in found}
-    first, second = sweep.table(found, values)
+    first, second = table.table(found, values)
     assert (first.seeds, second.seeds) == (2, 1)
     assert second.difference == (0.0, None, None)
 
@@ -125,19 +130,63 @@ def test_a_sweep_runs_resumes_and_ends_with_a_table(capsys: pytest.CaptureFixtur
     assert "-1 [-1, -1]" in Path("out/report.html").read_text()
 
 
-def test_equal_first_stages_are_shared_between_runs(lab: Path) -> None:
+def test_equal_stages_are_shared_between_runs(lab: Path) -> None:
     first = {"kind": "bench", "name": "first", "seed": 0, "tasks": ["chain_sum"], "limit": 2}
-    stages = [first, first | {"name": "second", "seed": None}, first | {"name": "third"}]
+    stages = [first, first | {"name": "second", "seed": None}, first | {"name": "third", "seed": None}]
     (lab / "r.yaml").write_text(json.dumps({"name": "r", "policy": "scripted:7", "stages": stages, "seeds": [1, 2]}))
     tenfold.run("r.yaml", out="out", settings={"sweep": {"second.limit": [2, 3]}}, quiet=True)
-    inodes = {
-        name: [path.stat().st_ino for path in sorted(Path("out").glob(f"*/{name}/stage.json"))]
-        for name in ("first", "second", "third")
-    }
-    assert [len({*found}) for found in inodes.values()] == [1, 4, 4]  # the first stage is one, the others follow a changed one
+
+    def inodes(name: str) -> set[int]:
+        return {path.stat().st_ino for path in Path("out").glob(f"*/{name}/*.result.json")}
+
+    # One has a seed of its own, one differs in each run, one has the run's seed.
+    assert [len(inodes(name)) for name in ("first", "second", "third")] == [1, 4, 2]
     before = {path: path.read_bytes() for path in Path("out").rglob("*.json")}
     tenfold.run("r.yaml", out="out", settings={"sweep": {"second.limit": [2, 3]}}, quiet=True)
     assert {path: path.read_bytes() for path in Path("out").rglob("*.json")} == before
+
+
+CORPUS = [
+    {"kind": "documents", "name": "texts", "seed": 0, "sources": ["python:documentation?of=stdlib&characters=60000"]},
+    {"kind": "clean", "name": "clean", "seed": 0, "documents": "{stage:texts}"},
+]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_shared_stage_may_read_another_shared_stage(jobs: int, lab: Path) -> None:
+    content = {"name": "r", "policy": "scripted:7", "stages": [*CORPUS, *STAGES], "sweep": {"bench.limit": [2, 3]}}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    tenfold.run("r.yaml", out="out", quiet=True, jobs=jobs)
+    shards = [path for path in Path("out").glob("*/clean/documents/*") if path.is_file()]
+    assert len({path.stat().st_ino for path in shards}) == len(shards) / 2 > 0
+    for folder in Path("out").glob("bench.*"):
+        assert json.loads((folder / "clean/stage.json").read_text())["stage"]["documents"] == str(folder.resolve() / "texts")
+        assert (folder / "run.log").is_file() == (jobs > 1)
+    if jobs > 1:
+        return
+    before = {path: path.read_bytes() for path in Path("out").glob("*/*/*.json")}
+    tenfold.run("r.yaml", out="out", quiet=True)
+    assert {path: path.read_bytes() for path in Path("out").glob("*/*/*.json")} == before
+
+
+@pytest.mark.usefixtures("sums")
+def test_groups_of_settings_and_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(Path("sums.yaml").read_text())
+    groups = {"right": {"policy": "call:lab_sums:right"}, "short": {"policy": "call:lab_sums:wrong", "bench.limit": 1}}
+    sweep = {"seeds": [1, 2], "sweep": {"size": groups}, "modules": ["lab_sums"]}
+    Path("sums.yaml").write_text(json.dumps(content | sweep))
+    Path("out", "size=short,seed=1").mkdir(parents=True)
+    Path("out", "size=short,seed=1", "bench").touch()  # a file instead of the stage's folder: this run fails
+    command = ["run", "sums.yaml", "--out", "out", "--trust"]
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert "1 of 4 runs failed; the same command repeats them; size=short,seed=1: " in error
+    assert "expected a stage's folder, got a file" in error
+    assert [*json.loads(Path("out/sweep.json").read_text())["runs"].values()].count({}) == 1
+    Path("out", "size=short,seed=1", "bench").unlink()
+    assert cli.main(command) == 0
+    means = {row["combination"]: row["mean"] for row in json.loads(Path("out/sweep.json").read_text())["table"]}
+    assert means == {"size=right": [1.0, 1.0, 1.0], "size=short": [0.0, 0.0, 0.0]}
 
 
 @pytest.mark.usefixtures("sums")
@@ -158,7 +207,7 @@ def test_the_word_trained_follows_a_swept_environment(lab: Path) -> None:
     content = {"name": "r", "policy": "micro:", "stages": stages, "sweep": {"grpo.environment": ids}}
     (lab / "r.yaml").write_text(json.dumps(content))
     recipe = load("r.yaml")
-    tasks = [sweep.recipe_of(recipe, run).stages[1].model_dump()["tasks"] for run in sweep.runs_of(recipe)]
+    tasks = [recipe_of(recipe, run).stages[1].model_dump()["tasks"] for run in runs_of(recipe)]
     assert tasks == [[f"env:{id}"] for id in ids]
     assert load(recipe, {"grpo.environment": ids[1]}).stages[1].model_dump()["tasks"] == [f"env:{ids[1]}"]
 
@@ -207,6 +256,8 @@ def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
     [
         (["--seeds", "²"], "--seeds: expected integers separated by commas"),
         (["--seeds", "1,x"], "--seeds: expected integers separated by commas, such as 1,2,3, got '1,x'"),
+        (["--jobs", "2"], "--jobs: expected 1 or more, and a sweep"),
+        (["--seeds", "1", "--jobs", "0"], "--jobs: expected 1 or more"),
         (["--sweep", "grpo.steps"], "--sweep: expected NAME=VALUE,VALUE,..., got 'grpo.steps'"),
     ],
 )

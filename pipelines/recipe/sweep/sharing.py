@@ -1,0 +1,84 @@
+"""Stages that runs of a sweep have in common: a stage with equal settings, seeds and inputs is run once, and then linked.
+
+A linked folder has the same files (hard links), with its own `stage.json` and `settings.json`, which contain the paths of the
+run.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .... import digests, disk
+from ...stage import RECORD, SETTINGS, finished_record
+from ..preparation import reader_of
+from ..recipe import Recipe
+
+_WITH_PATHS = ("stage", "policy", "inputs", "identity")
+"""Parts of a stage's record that contain paths of the run."""
+
+
+def stage_digests(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Returns, for each stage of a run, a digest of its settings and seed and those of the stages that it reads from.
+
+    Args:
+        recipe: the run's recipe.
+        folder: the run's folder.
+    """
+    reader = reader_of(recipe, folder)
+    common = [recipe.modules, recipe.cluster.model_dump(mode="json")]
+    return {stage.name: digests.of([stage.name, reader.settings_digest(stage.name), common]) for stage in recipe.stages}
+
+
+def finished_stages(recipe: Recipe, folder: Path) -> dict[str, Path]:
+    """Returns the folders of a run's finished stages, by digest."""
+    found = stage_digests(recipe, folder)
+    return {digest: folder / name for name, digest in found.items() if (folder / name / RECORD).is_file()}
+
+
+def link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
+    """Links finished stages of other runs into a run's folder. A stage that has begun there is left as it is.
+
+    Args:
+        recipe: the run's recipe.
+        folder: the run's folder.
+        finished: folders of finished stages, by digest.
+    """
+    for name, digest in stage_digests(recipe, folder).items():
+        target, source = folder / name, finished.get(digest)
+        if source is None or target.exists():
+            continue
+        partial = target.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial, copy_function=os.link)
+        for file in (RECORD, SETTINGS):
+            if (partial / file).is_file():
+                _rewrite(partial / file, source.parent, folder)
+        partial.rename(target)
+
+
+def _rewrite(path: Path, source: Path, target: Path) -> None:
+    """Replaces the paths of one run by those of another in a stage's record."""
+    record = finished_record(path.parent) if path.name == RECORD else disk.read_object(path, "run again")
+    moved = {name: _moved(value, source, target) if name in _WITH_PATHS else value for name, value in record.items()}
+    path.unlink()  # a hard link: the other run keeps its file
+    disk.write(path, json.dumps(moved, indent=1))
+
+
+def _moved(value: Any, source: Path, target: Path) -> Any:
+    if isinstance(value, str):
+        for old, new in ((source.resolve(), target.resolve()), (source, target)):
+            value = _replaced(_replaced(value, str(old), str(new)), quote(str(old), "/:=,"), quote(str(new), "/:=,"))
+        return value
+    if isinstance(value, Mapping):
+        return {_moved(key, source, target): _moved(item, source, target) for key, item in value.items()}
+    return [_moved(item, source, target) for item in value] if isinstance(value, list) else value
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    """Replaces a folder's path in a text, and no longer path that ends with it."""
+    return re.sub(rf"(?<![\w./-]){re.escape(old)}(?=/)", lambda _: new, text)

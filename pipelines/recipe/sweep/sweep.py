@@ -1,0 +1,137 @@
+"""Runs a sweep: a recipe once for each seed and each combination of settings, with a table over the seeds at the end.
+
+    seeds: [1, 2, 3]
+    sweep:
+      grpo.learning_rate: [1.0e-5, 1.0e-4]           values of a setting
+      loss:                                          groups of settings; `loss`, `sft` and `dpd` are names of our choice
+        sft: {distill.nll: 1, distill.dpo: 0}
+        dpd: {distill.nll: 0, distill.dpo: 1}
+
+Each run has its own folder, `OUT/grpo.learning_rate=1e-05,loss=sft,seed=1`. The runs follow one another, or several run at
+once (`parallel.py`). The same command resumes a sweep: finished runs are not repeated. `sweep.json` has the value of each
+metric in each run. If a run fails, the other runs go on.
+
+A stage whose settings, seed and inputs are equal to those of a finished stage of another run is not repeated either: its
+folder is linked (`sharing.py`). To share a stage between seeds, give it a `seed` of its own.
+
+A run's metrics are those that its stages name in `Stage.comparable`, such as benchmark scores and losses on held-out data. The
+table has their mean over the seeds, and the mean paired difference from the first combination, each with Student's t interval,
+which covers the variation between seeds.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from .... import cpu_threads, disk
+from ....core import UserError
+from ...stage import RECORD, Metrics, finished_record, work_record
+from .. import runner
+from ..plan import ALL, Selection
+from ..recipe import Recipe
+from ..report import Display
+from ..trust import is_remembered
+from . import parallel, sharing, table
+from .runs import Run, recipe_of, runs_of
+
+
+def run(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    selection: Selection = ALL,
+    inexact: bool = False,
+    quiet: bool = False,
+    trust: bool = False,
+    jobs: int = 1,
+) -> dict[str, Metrics]:
+    """Runs or resumes a sweep, prints its table, and writes `sweep.json` and `report.html`.
+
+    Args:
+        recipe: a recipe with `seeds` or `sweep`.
+        out: folder of the sweep; default `runs/NAME`.
+        selection, inexact, quiet, trust: for each run; see `runner.run`.
+        jobs: number of runs at the same time.
+
+    Returns:
+        The metrics of each stage, by "RUN/STAGE".
+
+    Raises:
+        UserError: a run of the sweep is invalid, which is found before the first one starts; or runs have failed, of which the
+            message names the first.
+    """
+    folder = runner.folder_of(recipe, out)
+    runs = runs_of(recipe)
+    recipes = {each.name: recipe_of(recipe, each) for each in runs}
+    console = Display(quiet).console
+    options = parallel.Options(selection, inexact, trust or is_remembered(recipe))  # the runs have other digests than the sweep
+    with disk.locked(folder):
+        recipes = _with_threads(recipes, folder, jobs)
+        if jobs > 1:
+            failed = parallel.run(recipes, folder, options, jobs, lambda line: console.print(line, style="bold"))
+        else:
+            failed = _run_each(recipes, folder, options, quiet)
+        metrics = {f"{name}/{stage}": found for name in recipes for stage, found in _metrics(recipes[name], folder / name)}
+        _write_table(folder, recipe, runs, {each.name: _values(recipes[each.name], folder / each.name) for each in runs}, quiet)
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise UserError(f"{len(failed)} of {len(runs)} runs failed; the same command repeats them; {name}: {error}")
+    return metrics
+
+
+def _run_each(recipes: Mapping[str, Recipe], folder: Path, options: parallel.Options, quiet: bool) -> dict[str, str]:
+    """Runs one recipe after another in this process; returns the errors of failed runs."""
+    console, failed = Display(quiet).console, dict[str, str]()
+    finished: dict[str, Path] = {}
+    for number, (name, recipe) in enumerate(recipes.items(), start=1):
+        console.print(f"run {number} of {len(recipes)}: {name}", style="bold")
+        sharing.link(recipe, folder / name, finished)
+        try:
+            runner.run(recipe, folder / name, quiet=quiet, **options.keywords())
+        except UserError as error:
+            failed[name] = str(error)
+            console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
+        finished |= sharing.finished_stages(recipe, folder / name)
+    return failed
+
+
+def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dict[str, Recipe]:
+    """Returns the recipes with one number of threads for all runs, because results depend on it in their last bits.
+
+    It is the user's number, else that of an earlier start, else chosen now: by a measurement, or the processors of each run if
+    several run at once. On GPUs nothing changes.
+    """
+    first = next(iter(recipes.values()))
+    if not first.cluster.on_cpu():
+        return dict(recipes)
+    records = (work_record(stage, folder / name / stage.name) or {} for name, each in recipes.items() for stage in each.stages)
+    recorded = next((number for record in records if (number := record.get("machine", {}).get("threads"))), None)
+    if jobs > 1 and recorded is None:
+        recorded = cpu_threads.share(jobs)
+    number = cpu_threads.choose(first.cluster.threads, recorded)
+    return {name: each.with_cluster(threads=number) for name, each in recipes.items()}
+
+
+def _metrics(recipe: Recipe, folder: Path) -> Iterable[tuple[str, Metrics]]:
+    """Yields the names and metrics of a run's finished stages."""
+    for stage in recipe.stages:
+        if (folder / stage.name / RECORD).is_file():
+            yield stage.name, finished_record(folder / stage.name)["metrics"]
+
+
+def _values(recipe: Recipe, folder: Path) -> dict[str, float]:
+    """Returns the metrics that a run's finished stages compare, by "STAGE METRIC"."""
+    records = {name: finished_record(folder / name) for name, _ in _metrics(recipe, folder)}
+    return {f"{name} {metric}": value for name, record in records.items() for metric, value in record["comparable"].items()}
+
+
+def _write_table(folder: Path, recipe: Recipe, runs: Sequence[Run], values: table.Values, quiet: bool) -> None:
+    """Prints the table of a sweep, and writes it to `sweep.json` and `report.html`."""
+    rows = table.table(runs, values)
+    content = {"runs": values, "table": [dataclasses.asdict(row) for row in rows]}
+    disk.write(folder / "sweep.json", json.dumps(content, indent=1))
+    table.write_page(folder / "report.html", recipe.name, rows, runs)
+    console = Display(quiet).console
+    console.print(table.printed(rows))
+    console.print(f"report: {folder / 'report.html'}")
