@@ -54,7 +54,10 @@ def line_plots(values: Mapping[str, Sequence[float | None]], steps: Sequence[int
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    for axes, (name, series) in zip(figure.subplots(2, math.ceil(len(values) / 2)).flat, values.items(), strict=False):
+    grid = figure.subplots(2, math.ceil(len(values) / 2)).flat
+    for axes in grid[len(values) :]:
+        axes.remove()
+    for axes, (name, series) in zip(grid, values.items(), strict=False):
         axes.plot(steps or range(1, len(series) + 1), [math.nan if value is None else value for value in series])
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlabel("step", fontsize=8)

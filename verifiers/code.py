@@ -1,4 +1,4 @@
-"""Verifies a program by its tests. The program runs in the sandbox; its results are compared outside of it.
+"""Verifies a program by its tests. The program runs in the sandbox; its results are compared in another process.
 
 `problem.answer` contains the tests, in one of these forms:
 
@@ -7,16 +7,17 @@
     {"asserts": ["assert add(1, 2) == 3", ...], "setup": "import math", "functions": ["add"]}      MBPP's form
     {"stdin": [{"input": "1 2", "output": "3"}, ...]}      whole programs
 
-The judged program never shares a process with an expected value. It gets arguments and returns data. Values are compared here,
-by type and content. Tests that are themselves programs run in a second sandboxed process; their calls of the judged function
-are passed on to the program's process. `sandbox/inside/errors.py` describes which exceptions tests may expect.
+The judged program never shares a process with an expected value. It gets arguments and returns data. Values are compared in
+this process, by type and content; a checker runs in a second sandboxed process. Tests that are themselves programs run in a
+second sandboxed process; their calls of the judged function are passed on to the program's process. `sandbox/inside/errors.py`
+describes which exceptions tests may expect.
 
 Options of `calls`: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true
 (compare lists as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. Options of
 `stdin`: "tolerance", and "language" for languages other than Python (see `sandbox/languages.py`). "limits" contains fields of
-`sandbox.Limits`. "encoded": true means that arguments and outputs of `calls` are encoded by `sandbox/inside/wire.py`, in which
-JSON keeps tuples and sets. "public" is the number of tests, from the first, that a policy may read. "header" and "footer" are
-code around every program.
+`sandbox.Limits`. "encoded": true means that arguments, keywords and outputs of `calls` are JSON made by `wire.encode` of
+`sandbox/inside/wire.py`, a form that preserves tuples and sets. "public" is the number of tests, from the first, that a policy
+may read. "header" and "footer" are code around every program.
 """
 
 import hashlib
@@ -94,8 +95,8 @@ def invalid_gold(problem: Problem) -> str | None:
             calls_of(tests)
         elif form == "stdin":
             _language(tests)
-        else:
-            instrumented(_SOURCE[form](tests))
+        elif not instrumented(_SOURCE[form](tests)).has_checks:
+            return "the tests assert nothing"
     except NoTests as error:
         return str(error)[:MAX_REASON_CHARACTERS]
     return None
@@ -153,7 +154,7 @@ def verify_program(
 
 
 def program_of(problem: Problem, response: str) -> str | None:
-    """Returns the program in a response as it will run; None if the response contains none."""
+    """Returns the program in a response as it will run: all of the text if no part is a program, None if it is blank."""
     if not isinstance(response, str):
         return None
     tests = cast(CodeTests, problem.answer)
@@ -185,7 +186,10 @@ TestResults = tuple[list[bool], str, RunStatus]
 
 
 def _cache_key(program: str, answer: CodeTests, box: Sandbox) -> object:
-    """Returns equal keys for runs that have the same outcome. Tests that cannot be pickled get a key that equals no other."""
+    """Returns equal keys for equal programs with equal tests in the same sandbox.
+
+    Tests that cannot be pickled get a key that equals no other.
+    """
     try:
         return hashlib.sha256(pickle.dumps((program, answer))).digest(), box
     except Exception:
@@ -196,14 +200,14 @@ def _cache_key(program: str, answer: CodeTests, box: Sandbox) -> object:
 def _tested(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
     """Runs a program's tests.
 
-    Cached, because a policy samples the same program repeatedly. Other threads that need the same result wait for it. A fault
-    is not cached. A timeout is, because the limits do not count the time that a program waits for a processor.
+    Cached, because a policy samples the same program repeatedly. Other threads that need the same result wait for it. Faults
+    are not cached. Timeouts are cached, because the limits do not count the time that a program waits for a processor.
     """
     return _RUN[form_of(answer)](program, answer, box)
 
 
 def _calls(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
-    """Tests of the form `calls`. Expected values are compared here."""
+    """Tests of the form `calls`. Without a checker, expected values are compared in this process."""
     tests = calls_of(answer)
     calls = [Call(answer["entry_point"], test["arguments"], test["keywords"]) for test in tests]
     outcome = box.run(program, calls, limits=limits_of(answer))
@@ -234,7 +238,9 @@ def _comparison(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object],
         }
         session = box.open(limits_of(answer))
         try:
-            session.execute(answer["checker"])
+            defined = session.execute(answer["checker"])
+            if defined.error is not None:
+                raise NoTests(f"the checker cannot be defined: {defined.error}")
             result = session.execute(
                 "check(__arguments(), __output(), __expected())", lambda call: CallResult(values[call.function]), tuple(values)
             )
@@ -260,7 +266,9 @@ def _asserts(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
 
 
 def _asserted(program: str, source: str, external: Sequence[str], answer: CodeTests, box: Sandbox) -> TestResults:
-    """Runs tests that are a program, in a process of their own. Every assertion counts as a test.
+    """Runs tests that are a program, in a process of their own.
+
+    Each execution of an assertion counts as a test, and so does a required assertion that does not run.
 
     Args:
         program: the judged program.
@@ -343,12 +351,13 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
         cpu += outcome.cpu_seconds
         wall += max(0.0, outcome.wall_seconds - outcome.waited_seconds - box.round_trip_seconds)
         output += len(outcome.stdout) + len(outcome.stderr)
+        timeout = outcome.status == RunStatus.TIMEOUT
         spent = (cpu > STDIN_FACTOR * limits.cpu_seconds, wall > STDIN_FACTOR * limits.wall_seconds, output > max_output)
-        if outcome.status == RunStatus.TIMEOUT or any(spent):  # the other tests would probably take as long
-            if len(passed) < len(answer["stdin"]) and not why:
-                what = ("processor time", "wall time", "output")[spent.index(True)]
-                why = f"(test {number + 2}: all tests together use more {what} than {STDIN_FACTOR} tests may)"
+        if timeout or any(spent):  # the other tests would probably take as long
+            what = "wall time" if timeout else ("processor time", "wall time", "output")[spent.index(True)]
+            if timeout or len(passed) < len(answer["stdin"]):
                 end = RunStatus.OUTPUT if what == "output" else RunStatus.TIMEOUT
+                why = why or f"(test {number + 2}: all tests together use more than {STDIN_FACTOR} times the limit on {what})"
             passed += [False] * (len(answer["stdin"]) - len(passed))
             break
     return passed, why, end

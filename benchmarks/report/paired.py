@@ -57,8 +57,8 @@ class TaskComparison:
 def compare_folders(folders: Sequence[Path]) -> list[TaskComparison]:
     """Compares the results in folders with those in the first folder.
 
-    A result is compared with the result of the same task in each other folder: one with equal settings if there is one, else
-    one with the same name, else the first.
+    A result is compared with a result of the same task in each other folder: one with equal settings if there is one, else one
+    with the same name, else one with as many samples, else the first.
 
     Raises:
         UserError: the folders have no task with two shared problems, or a file is damaged.

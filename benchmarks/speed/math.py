@@ -1,9 +1,10 @@
-"""Verdicts per second of the math verifier and of math-verify, on the same pairs in one run and one process.
+"""Verdicts per second of the math verifier, in this process and in two workers, and of math-verify, on the same pairs.
 
     python -m tenfold.benchmarks.speed.math [--pairs FILE] [--rounds 3]
 
-Every round measures each method once. The caches of our verifier are emptied before each measurement. "A tenth hostile" means
-that every tenth response is one of `hostile_answers.py`. Rates are medians over the rounds.
+Every round measures each method once. The caches of gold answers are emptied before each measurement; those of units and of
+sympy are kept. "A tenth hostile" means that every tenth response is one of `hostile_answers.py`. Rates are medians over the
+rounds.
 """
 
 import argparse
@@ -36,15 +37,15 @@ def theirs(pair: AnswerPair) -> None:
     accepts(math_verify, pair)
 
 
-def forget() -> None:
-    """Empties the caches of our verifier."""
+def clear_gold_caches() -> None:
+    """Empties our verifier's caches of gold answers."""
     readings_of_gold.cache_clear()
     gold_text.cache_clear()
 
 
 def timed(judge: Callable[[AnswerPair], None], pairs: Sequence[AnswerPair]) -> list[float]:
     """Returns the wall time of each verdict in seconds."""
-    forget()
+    clear_gold_caches()
     seconds = []
     for pair in pairs:
         started = time.perf_counter()

@@ -21,7 +21,7 @@ ATTRIBUTES = {
 }
 """The attributes of houses. The first is asked for."""
 MAX_TRIES = 1_000
-"""Number of random sets of statements that are tried for a puzzle with one solution. Our choice."""
+"""Number of random sets of statements that are tried to find one with one solution that has a knight. Our choice."""
 
 MAX_ORDERS = 15_000
 """Largest number of orders of houses that are gone through. Our choice."""
@@ -91,7 +91,9 @@ def _knights(rng: random.Random, people: int) -> Draft:
         if len(solutions) == 1 and any(solutions[0]):
             break
     else:
-        raise UserError(f"no puzzle of {people} people has one solution")
+        raise UserError(
+            f"found no puzzle of {people} people with one solution and a knight in {MAX_TRIES} tries; use another seed"
+        )
     said = "\n".join(f"{name}: {words}" for name, (words, _) in zip(names, statements, strict=True))
     prompt = (
         f"On an island, knights always tell the truth and knaves always lie. "

@@ -1,4 +1,4 @@
-"""Rows of GSM8K, SVAMP, CMATH, MATH and OlympiadBench as problems. `verifiers/math.py` judges them."""
+"""Rows of GSM8K, SVAMP, CMATH, MATH and OlympiadBench as problems, and the problems of CHAMP. `verifiers/math.py` judges."""
 
 import contextlib
 import re
@@ -14,8 +14,8 @@ from . import cells
 def is_math(row: Mapping[str, object]) -> bool:
     """True if a row has a known format.
 
-    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a boxed solution) and OlympiadBench (a
-    solution and a final answer).
+    The formats are GSM8K (an answer that ends in `#### 42`), SVAMP, CMATH, MATH (a solution with a box or with an answer
+    column) and OlympiadBench (a solution and a final answer).
     """
     if {"Body", "Question", "Answer"} <= row.keys() or ("golden" in row and {"input", "question"} & row.keys()):
         return True
@@ -85,7 +85,8 @@ def _answer_column(row: Mapping[str, Any]) -> Any:
     """Returns the answer that is in a column of its own, or None.
 
     OlympiadBench has a list of answers. With `is_multiple_answer` all of them are required, otherwise they are alternatives.
-    Its `error` is an absolute tolerance; tenfold's tolerance is relative to the gold number.
+    Its `error` is an absolute tolerance; tenfold's tolerance is relative to the gold number. So it is used only if the answer
+    is one number other than 0.
     """
     column = cells.first_present(row, ("answer", "final_answer"))
     if column is None or cells.is_missing(row[column]):
@@ -97,7 +98,7 @@ def _answer_column(row: Mapping[str, Any]) -> Any:
             answer = ", ".join(str(part) for part in answer)
     error = row.get("error")
     if column == "final_answer" and not cells.is_missing(error) and isinstance(answer, str):
-        with contextlib.suppress(ValueError, ZeroDivisionError):  # the answer is not a single number other than 0
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # the answer is 0, or not a number
             return {"gold": answer, "tolerance": float(Fraction(str(error)) / abs(Fraction(answer.strip().strip("$").strip())))}
     return answer
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from ...core import Problem
+from ...core import Problem, UserError
 from ..problems import sources
 
 
@@ -30,6 +30,8 @@ def chain_sums_with_solutions(
         digits: number of digits of a term.
         thinking: if true, the solution contains only the result, and `thinking` contains the steps, with a `summary`.
     """
+    if min_terms < 2:
+        raise UserError(f"min_terms: expected 2 or more, got {min_terms}; one term has no steps")
     uri = (
         f"reasoning_gym:chain_sum?part=train&size={size}&seed={seed}&min_terms={min_terms}&max_terms={max_terms}"
         f"&min_digits={digits}&max_digits={digits}"

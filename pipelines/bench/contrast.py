@@ -2,14 +2,14 @@
 
     - {kind: contrast, name: staged, stages: [fg_1, fg_2, fg_3], baselines: [wsd_1, wsd_2, wsd_3]}
 
-The stages are benchmarks (compared by avg@k) or training stages (compared by the final training loss of sft, the
-reward of grpo, and losses or probabilities on held-out data of other stages). The interval is Student's t interval for the mean
-difference. It covers the variation between seeds and is wide for three seeds.
+Stages that can be compared: bench (avg@k), filter (pass rate), sft (final training loss), grpo (reward), pretrain (losses on
+held-out data), distill (probabilities on held-out pairs) and reward_model (accuracy on held-out pairs). The interval is
+Student's t interval for the mean difference. It covers the variation between seeds and is wide for three seeds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict, cast, get_args
+from typing import ClassVar, Literal, TypedDict, cast
 
 import numpy
 from pydantic import Field, model_validator
@@ -42,7 +42,9 @@ class Contrast(Stage):
         first, second = ([_comparable(context.inputs[name]) for name in names] for names in (self.stages, self.baselines))
         shared = sorted(set.intersection(*({*values} for values in first + second)))
         if not shared:
-            raise UserError(f"{self.name}: these stages have no metric in common; compare stages of the same kind and tasks")
+            raise UserError(
+                f"{self.name}: these stages have no metric in common; compare stages of one kind, and of the same tasks"
+            )
         pairs = {name: ([values[name] for values in first], [values[name] for values in second]) for name in shared}
         return {"contrasts": {name: contrast(*pair) for name, pair in pairs.items()}}
 
@@ -54,7 +56,7 @@ class Contrast(Stage):
         """Returns each difference with its interval."""
         contrasts: dict[str, Difference] = metrics["contrasts"]
         return "; ".join(
-            f"{name} {result['difference']:+.3f} [{result['low']:+.3f}, {result['high']:+.3f}], {result['pairs']} seeds"
+            f"{name} {result['difference']:+.3f} [{result['low']:+.3f}, {result['high']:+.3f}], {result['seeds']} seeds"
             for name, result in contrasts.items()
         )
 
@@ -63,8 +65,8 @@ class Contrast(Stage):
         contrasts: dict[str, Difference] = metrics["contrasts"]
         rows = [
             (
-                *(name, f"{result['stages']:.4f}", f"{result['baselines']:.4f}", f"{result['difference']:+.4f}"),
-                f"[{result['low']:+.4f}, {result['high']:+.4f}], {result['pairs']} seeds",
+                *(name, f"{result['mean']:.4f}", f"{result['baseline_mean']:.4f}", f"{result['difference']:+.4f}"),
+                f"[{result['low']:+.4f}, {result['high']:+.4f}], {result['seeds']} seeds",
             )
             for name, result in contrasts.items()
         ]
@@ -74,15 +76,16 @@ class Contrast(Stage):
 class Difference(TypedDict):
     """The mean paired difference of a metric."""
 
-    stages: float
+    mean: float
     """Mean over `stages`."""
-    baselines: float
+    baseline_mean: float
     """Mean over `baselines`."""
     difference: float
+    """`mean` minus `baseline_mean`."""
     low: float
     """Lower end of the 95% interval."""
     high: float
-    pairs: int
+    seeds: int
 
 
 def contrast(first: list[float], second: list[float]) -> Difference:
@@ -90,31 +93,21 @@ def contrast(first: list[float], second: list[float]) -> Difference:
     differences = numpy.subtract(first, second).tolist()
     low, high = t_interval(differences)
     return {
-        "stages": float(numpy.mean(first)),
-        "baselines": float(numpy.mean(second)),
+        "mean": float(numpy.mean(first)),
+        "baseline_mean": float(numpy.mean(second)),
         "difference": float(numpy.mean(differences)),
         "low": low,
         "high": high,
-        "pairs": len(differences),
+        "seeds": len(differences),
     }
 
 
 def _comparable(stage: Path) -> dict[str, float]:
-    """Returns the comparable metrics of a finished stage, by name. Records of earlier versions do not contain them."""
+    """Returns the comparable metrics of a finished stage, by name."""
     record = finished_record(stage)
     with disk.reading(stage / "stage.json", rerun_advice(stage)):
-        if "comparable" not in record:
-            kinds = {get_args(kind.model_fields["kind"].annotation): kind for kind in _subclasses(Stage)}
-            return kinds[(record["stage"]["kind"],)].model_validate(record["stage"]).comparable(record["metrics"])
         disk.check_types(record, comparable=dict)
     return cast(dict[str, float], record["comparable"])
-
-
-def _subclasses(base: type[Stage]) -> Iterator[type[Stage]]:
-    """Yields all kinds of stages, also those of other packages. `stages.py` has them too, but it imports this module."""
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _subclasses(kind)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

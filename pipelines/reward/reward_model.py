@@ -132,6 +132,11 @@ class RewardModel(Training):
         counts = {"examples": count, "perturbed": sum(example.perturbation is not None for example in examples)}
         return found | counts | {"pairs": len(pairs), "problems": len({pair.prompt_text for pair in pairs})}
 
+    def comparable(self, metrics: Metrics) -> dict[str, float]:
+        """Returns the accuracy on held-out pairs."""
+        held_out = metrics.get("held_out", {}).get("trained")
+        return {"accuracy on held-out pairs": held_out["accuracy"]["mean"]} if held_out else {}
+
     def summary(self, metrics: Metrics) -> str:
         """Returns the final loss, and the accuracy on held-out pairs with its 95% interval over new problems."""
         held_out = metrics.get("held_out", {}).get("trained")

@@ -12,18 +12,24 @@ from ... import extras
 MAX_MUTANTS = 150
 """Maximal number of mutants per program, evenly spaced over all. Our choice."""
 _SKIPPED = ("VariableReplacer", "VariableInserter", "ExceptionReplacer", "RemoveDecorator", "_Is", "_IsNot")
-"""Operators that need arguments, or whose mutants are detected by chance or differ only in style (`is` for `==`)."""
+"""Operators that are left out.
+
+VariableReplacer and VariableInserter need arguments. ExceptionReplacer and RemoveDecorator change what tests seldom run. The
+mutants of _Is and _IsNot differ only in style (`is` for `==`).
+"""
 
 
 def mutants(program: str, limit: int = MAX_MUTANTS) -> list[str]:
-    """Returns distinct programs that differ from this one in one operator, number or branch. The result is deterministic.
+    """Returns distinct programs that differ from this one in one operator, number, truth value, condition, loop or jump.
+
+    The result is deterministic.
 
     Args:
-        program: source of the program.
+        program: source of a valid program; this is not checked.
         limit: maximum number of mutants.
 
     Raises:
-        UserError: cosmic-ray is not installed, or cannot parse the program.
+        UserError: cosmic-ray is not installed.
     """
     with extras.required_by("a mutant"):
         found = list(dict.fromkeys(mutant for mutant in _all(program) if mutant != program))

@@ -33,8 +33,10 @@ class PrivateName(NamedTuple):
 
 
 _BUFFER = "verl.trainer.ppo.v1.replay_buffer"
-_BUFFER_REMEDY = "override the methods of its new ReplayBuffer that evict and select groups, or set drop_zero_variance: false"
-_ENGINE_REMEDY = "if verl divides seq-mean losses by the sequences in the loss, remove engine.py; else override the new divisor"
+_BUFFER_REMEDY = "override the methods of its new ReplayBuffer that evict, select and order groups"
+_ENGINE_REMEDY = (
+    "if verl divides seq-mean losses by the sequences in the loss, remove SequenceCountingEngine; else override the divisor"
+)
 
 NAMES = (
     *(
@@ -56,7 +58,7 @@ NAMES = (
     ),
     PrivateName(
         *("verl 0.9.1", "verl.workers.rollout.replica", "RolloutReplicaRegistry.register", "cpu"),
-        "register the replica where verl looks for it; rollout: vllm needs none of this",
+        "register the replica where verl looks for it; stages on a GPU use vLLM and need none of this",
     ),
     PrivateName(
         "verl 0.9.1", "verl.plugin.platform", "PlatformRegistry.register", "cpu", "use verl's new way to add a platform"
@@ -76,7 +78,10 @@ NAMES = (
         "nothing: GRPO stages then start each Python process separately, which takes half a minute longer",
     ),
 )
-"""All such names, including methods that this folder overrides, because a renamed method would no longer be called."""
+"""All such names of modules and classes, including methods that this folder overrides, because a renamed method would no
+longer be called. Attributes that only instances have are not listed: `JobConfig._py_driver_sys_path` (`ray_paths.py`),
+`RolloutReplica._server_handle` and `RolloutReplica._server_address` (`cpu_rollout.py`).
+"""
 
 
 def missing() -> list[PrivateName]:

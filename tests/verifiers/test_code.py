@@ -18,8 +18,8 @@ CALLS = {"entry_point": "add", "calls": [{"arguments": [1, 2], "output": 3}, {"a
 ADD = "def add(a, b):\n    return a + b\n"
 
 
-def judge(answer: Any, response: str) -> Verdict:
-    return code.verify(Problem("p", (), answer, "here"), response)
+def judge(answer: Any, response: str, share: bool = False) -> Verdict:
+    return (code.verify_share if share else code.verify)(Problem("p", (), answer, "here"), response)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,17 @@ def test_stdin_tests_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"stdin": tests, "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600}}
     verdict = judge(answer, "print('x' + ' ' * 700)")
     assert (verdict.score, verdict.reason[:25]) == (0, "2 of 6 tests pass: ++----")
-    assert "(test 3: all tests together use more output than 1 tests may)" in verdict.reason
+    assert "(test 3: all tests together use more than 1 times the limit on output)" in verdict.reason
     patient = judge({**answer, "limits": {"cpu_seconds": 60, "wall_seconds": 1}}, "import time; time.sleep(0.6); print('x')")
     assert patient.status == Status.TIMEOUT
     assert judge({**answer, "limits": {"wall_seconds": 600}}, "print('x')").score == 1
+
+
+def test_a_time_limit_gives_no_share_of_the_score_in_any_form() -> None:
+    program = "n = int(input())\nwhile n == 2: pass\nprint(n)"
+    tests = [{"input": "0", "output": "0"}, {"input": "1", "output": "9"}, {"input": "2", "output": "2"}]
+    verdict = judge({"stdin": tests, "limits": {"cpu_seconds": 1}}, program, share=True)
+    assert (verdict.status, verdict.score, verdict.reason[:22]) == (Status.TIMEOUT, 0.0, "1 of 3 tests pass: +--")
 
 
 def test_the_expected_output_never_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +354,9 @@ def test_all_calls_share_a_wall_time_limit() -> None:
         {"entry_point": 5, "calls": [{"arguments": [], "output": 1}]},
         {"entry_point": "f", "calls": [{"arguments": [{"a": 1, "b": 2}], "output": 1}], "encoded": True},
         {"asserts": [5]},
+        {"asserts": ["f(1)"]},
+        {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "checker": "def check(a, o, e): return 1 +"},
+        {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "checker": "import no_such_module"},
         {"asserts": ["assert f()"], "limits": {"memory": -1}},
         {"stdin": [{"input": "1"}]},
         {"stdin": [{"input": 1, "output": "1"}]},

@@ -50,6 +50,7 @@ def test_a_reward_model_learns_the_better_response_and_is_measured(tmp_path: Pat
     trained = metrics["held_out"]["trained"]
     assert trained["accuracy"]["mean"] > 0.9
     assert trained["accuracy"]["low"] > 0.7
+    assert stage.comparable(metrics) == {"accuracy on held-out pairs": trained["accuracy"]["mean"]}
     assert trained["orders_agree"] > 0.9
     assert metrics["losses"][-1][1] < 0.65 < metrics["losses"][0][1]
     assert metrics["held_out"]["untrained"]["orders_agree"] < trained["orders_agree"]

@@ -138,6 +138,9 @@ def test_corrected_value_is_answer(response: str) -> None:
         "The answer is 5, so x = 7.",
         "The answer is 2$\\cdot 5$.",
         "The answer is 5 factorial.",
+        "The answer is 5 whenever n is odd, and 6 whenever n is even.",
+        "The answer is 5 assuming n is odd, and 6 assuming n is even.",
+        "The answer is 5 given n < 3, and 6 given n > 3.",
     ],
 )
 def test_changed_value_is_not_answer(response: str) -> None:
@@ -165,6 +168,9 @@ def test_changed_value_is_not_answer(response: str) -> None:
         ("Answer: Let's think step by step. He has 2+3=5 apples.", "5"),
         ("The answer is C because A fails.", "C"),
         ("Option (B) is correct.", "(B)"),
+        ("The answer is $k! S(n,k)$.", "k! S(n,k)"),
+        ("Answer: $n! D$. This is Stirling's.", "n! D"),
+        ("the answer is that the mean is 6 and the variance = 4", "the mean is 6 and the variance = 4"),
     ],
 )
 def test_answer_is_assembled_from_formulas_and_text(response: str, answer: str) -> None:

@@ -1,9 +1,9 @@
 """The value that a sentence states, without a reason, remark or condition.
 
-A statement is read in three steps. First its formulas are masked, so that no rule matches inside them. Then the head is
-separated from what follows it (a reason, a remark in brackets, a denied alternative). If what follows changes the value ("if n
-is odd", "or 6"), the whole statement is the answer, which equals no value. Last, the value of the head is assembled: "1/$5$" is
-1/5, "the line $y = x$" is y = x.
+A statement is read in three steps. First its formulas are masked, so that most rules do not match inside a formula. Then the
+head is separated from what follows it (a reason, a remark in brackets, a denied alternative). If what follows changes the
+value of 5 ("if n is odd", "or 6"), the whole statement is the answer, which does not equal 5. Last, the value of the head is
+assembled: "1/$5$" is 1/5, "the line $y = x$" is y = x.
 """
 
 import itertools
@@ -49,8 +49,11 @@ MATHEMATICS = frozenset(
         "arctan sinh cosh tanh abs"
     ).split()
 )
-CLAUSES = re.compile(r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|are|=)\s", re.IGNORECASE)
-"""Two statements in one: "the mean is 6 and the variance is 4"."""
+CLAUSES = re.compile(
+    r"\b(?:is|are|=)\s.{1,60}?(?:\band\b|[,;]).{1,40}?\b(?:is|are|=)\s|\b(?:is|are)\s[^=]{1,60}?\band\s[^=,;]{1,40}?\s=\s",
+    re.IGNORECASE,
+)
+"""Two statements in one: "the mean is 6 and the variance is 4", "the mean is 6 and the variance = 4"."""
 LEAD = re.compile(
     r"^(?:it|they|that|this|we|there|she|he|you|(?:the|its|his|her|their|our)\s[A-Za-z\ue000 ]{1,60}?"
     r"(?:,\s*which(?=\s+is\s+(?:exactly\s+)?[-\d\ue000]))?|\ue000+)?\s*\b(?:is|are|equals?|was|were|be|gives?|has|have"
@@ -82,7 +85,7 @@ _RESTATEMENT = (
     r"|equivalently"
 )
 _CONCLUSION = r"so|thus|hence|therefore|making|giving|meaning|yielding|leaving"
-"""Start of a conclusion, which leaves the value unchanged if it contains no other number."""
+"""Start of a conclusion, which leaves the value unchanged if it contains no formula and no other number."""
 _CONTRAST = r"not|rather|instead|and not"
 """Start of another value that is denied."""
 _BREAKS = r"if|unless|provided|otherwise|else|but|or|except|plus|minus|times|though|although|however|only|and then|then"
@@ -112,7 +115,8 @@ _DOUBT = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:but|however|wait|otherwise|else)\b|^\W*which (?:is|was|seems|cannot|can['’]t|isn['’]t)\s*(?:clearly |obviously )?"
     r"(?:not|wrong|incorrect|false|impossible|too|absurd|be)\b|^\W*which isn['’]t\b"
-    r"|(?:\band|[,;]|\bwhile)\s+(?:it(?:['’]s| is) )?[-\d\ue000][^,;]{0,20}?\s(?:for|when|if|where|otherwise)\b",
+    r"|(?:\band|[,;]|\bwhile)\s+(?:it(?:['’]s| is) )?[-\d\ue000][^,;]{0,20}?"
+    r"\s(?:for|when|whenever|while|if|unless|where|assuming|given|otherwise)\b",
     re.IGNORECASE,
 )
 """Words after a reason that retract the value, or give another one for other cases."""
@@ -152,7 +156,7 @@ def formulas(text: str) -> list[Formula]:
 
 
 def _is_currency(content: str, after: str) -> bool:
-    """True if the text between two `$` stands between two amounts of money: "$200 - $130", "$5 for bread and $x$"."""
+    """True if the first of two `$` is a currency sign: "$200 - $130", "$5 for bread and $x$"."""
     return content[0].isdigit() and (
         (after.isdigit() and (content[-1].isspace() or content[-1] in "(-+=/*"))
         or (content[-1].isspace() and is_prose(content))
@@ -181,7 +185,9 @@ def trimmed(text: str) -> str:
 
 def sentence(text: str) -> str:
     """Returns the first sentence of a text."""
-    return SENTENCE_END.split(text.strip(), maxsplit=1)[0]
+    text = text.strip()
+    end = SENTENCE_END.search(masked(text, formulas(text)))  # "k! S" in a formula is no end
+    return text[: end.start()] if end else text
 
 
 def stated_value(statement: str) -> str | None:
@@ -191,7 +197,8 @@ def stated_value(statement: str) -> str | None:
         statement: The line after the colon or verb.
 
     Returns:
-        The value. The whole sentence if it changes the value ("not 5", "5 if n is odd"). None if nothing is left of it.
+        The value; or the statement without its lead ("it is"), if other words change the value ("not 5", "5 if n is odd"). None
+        if nothing is left of it.
     """
     statement = _ENDING.sub("", " ".join(sentence(statement).split())).strip(_QUOTES).rstrip(_QUOTES + ".")
     if "$" not in statement and "\\" not in statement:

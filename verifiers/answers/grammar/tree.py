@@ -10,16 +10,18 @@ from .notation import ParseError
 class Node(NamedTuple):
     """A node of the tree.
 
-    Kinds, with what `value` holds where it is used:
+    Kinds. The brackets contain `value`, if the kind uses it:
 
     - number (Fraction), decimal (`Decimal`), constant (pi, e, i, oo), symbol (a name), text (words), reals
     - add, mul ("/" for a fraction), pow, neg, pm (1 or -1), percent, degrees, call (the function's name)
     - bound (sum, prod, int, lim): an operator with a bound variable; items are the lower bound, the upper bound and the body
-    - tuple ("[" for square brackets), list ("and", "or"; None for commas), set, interval (which ends are closed)
+    - tuple ("[" for square brackets), list ("and" or "or" if all separators are this word, else None)
+    - set, interval (which ends are closed)
     - union, intersection, difference, matrix (shape)
     - relation (the signs between the items), ratio, based (digits and base), quantity (the text of the unit)
     - and, or, xor, not, implies, iff (statements, see `logic.py`)
-    - cases (tuples of a value and its condition), family (tuples of an offset and a step), given (a formula, its condition)
+    - cases: items are tuples of a value and its condition; family: items are tuples of an offset and a step
+    - given ("," after a comma): items are a formula and, if it is stated, its condition
     """
 
     kind: str
@@ -45,16 +47,14 @@ def number(text: str) -> Node:
     """Returns the node of a number that is written in digits, possibly with a point or an exponent."""
     mantissa, _, exponent = text.lower().partition("e")
     whole, point, places = mantissa.partition(".")
-    if len(exponent) > 4:
+    if len(exponent.lstrip("+-")) > 3:
         raise ParseError("an exponent of more than three digits")
+    if len(mantissa) > 4_000:
+        raise ParseError("more than 4,000 digits")
     if not point and not exponent:
-        if len(whole) > 4_000:
-            raise ParseError("more than 4,000 digits")
         return Node("number", (), Fraction(int(whole)))
     unit = Fraction(10) ** (int(exponent or 0) - len(places))
     value = int(whole + places) * unit
-    if len(mantissa) > 4_000:
-        raise ParseError("more than 4,000 digits")
     return Node("decimal", (), Decimal(value, unit, len((whole + places).lstrip("0"))))
 
 
