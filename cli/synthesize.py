@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         "--public-tests", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)"
     )
     command.add_argument(
-        "--min-private-tests", type=options.positive, default=8, help="minimum number of private tests (default: %(default)s)"
+        "--min-private-tests", type=options.positive, default=8, help="number of private tests to reach (default: %(default)s)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
     command.set_defaults(call=run, command="synthesize")

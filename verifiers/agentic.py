@@ -7,10 +7,11 @@ By default the judge is called only if the rules (`math.verify`) are undecided. 
 extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
 in the sandbox.
 
-An answer that addresses the judge, or that is prose although the gold answer is mathematics, is incorrect without a call of the
-judge. After the verdict "equivalent" the judge is called again with several control answers in place of the gold answer. They
-are certainly incorrect, and cannot be predicted. If the judge accepts one of them, the answer has manipulated it, or it accepts
-everything. Then the verdict is undecided. `answers/judge_controls.py` has both checks.
+An answer that addresses the judge, is too long, or is prose although the gold answer is mathematics, is incorrect without a
+call of the judge, unless the rules accept it. After the verdict "equivalent" the judge is called again with several control
+answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of them,
+the answer has manipulated it, or it accepts everything. Then the verdict is undecided. `answers/judge_controls.py` has both
+checks.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ Ask = Callable[[Conversation], str]
 """Returns a model's next turn in a conversation."""
 
 MAX_SHOWN = 1_000
-"""Characters of an answer that is shown to the judge. A longer text is not a final answer."""
+"""Maximum number of characters of an answer. A longer text is not a final answer and scores 0."""
 MAX_QUESTION = 8_000
 """Characters of the prompt that are shown to the judge, from its end."""
 
@@ -63,7 +64,7 @@ def verifier(
     ask: Ask,
     rules: VerifierLike = math.verify,
     always: bool = False,
-    calls: int = 4,
+    max_programs: int = 4,
     check: bool = True,
     limits: Limits | None = None,
 ) -> Verifier:
@@ -73,10 +74,10 @@ def verifier(
         ask: The judge. An error that it raises does not count against the response: `PromptRefused` is undecided, any other
             error is a fault.
         rules: A verifier that runs first. Only its undecided verdicts go to the judge.
-        always: Call the judge for every response, whatever the rules decide.
-        calls: Programs that the judge may run in one conversation. Each control answer has its own conversation.
+        always: Call the judge also if the rules decide. A response without an answer, or with a rejected one, is not judged.
+        max_programs: Programs that the judge may run in one conversation. Each control answer has its own conversation.
         check: Call the judge again with control answers after the verdict "equivalent".
-        limits: Limits of each program.
+        limits: Limits of all programs of one conversation together. Only the wall time is per program.
     """
     rules = find(rules)
 
@@ -101,11 +102,11 @@ def verifier(
         if rejection is not None and not (always and rules(problem, response).score == 1):
             return Verdict(Status.SCORED, 0.0, "agentic", rejection[:MAX_REASON_CHARACTERS])
         try:
-            decision, reason, judge_messages = _decision(ask, question, gold, answer, calls, limits)
+            decision, reason, judge_messages = _decision(ask, question, gold, answer, max_programs, limits)
             if decision == "EQUIVALENT" and check:
                 controls = control_answers(gold, answer)
                 for control in controls:
-                    control_decision, _, turns = _decision(ask, question, control, answer, calls, limits)
+                    control_decision, _, turns = _decision(ask, question, control, answer, max_programs, limits)
                     judge_messages = (*judge_messages, "(asked again, with another reference answer)", *turns)
                     if control_decision == "EQUIVALENT":
                         decision, reason = "UNSURE", "the judge also accepts another reference answer, so it cannot be trusted"
@@ -128,20 +129,26 @@ def verifier(
 
 
 def _gold(problem: Problem) -> str:
-    """Returns the gold answer for the judge: all alternatives if there are several, an option with its text."""
+    """Returns the gold answer for the judge: all alternatives if there are several, an option with its text.
+
+    Raises:
+        LookupError: there is none.
+    """
     gold = problem.answer
     if isinstance(gold, dict) and "options" in gold:
         letter = str(gold["letter"])
         return f"{letter}) {gold['options'][ord(letter) - ord('A')]}"
     if isinstance(gold, dict):
-        gold = gold.get("gold", "")
+        gold = gold["gold"]
+    if gold is None or gold in ("", [], ()):
+        raise LookupError("there is no gold answer")
     return " or ".join(map(str, gold)) if isinstance(gold, list | tuple) else str(gold)
 
 
 def _decision(
-    ask: Ask, question: str, gold: str, answer: str, calls: int, limits: Limits | None
+    ask: Ask, question: str, gold: str, answer: str, max_programs: int, limits: Limits | None
 ) -> tuple[str | None, str, tuple[str, ...]]:
-    """Returns the judge's decision, its reason, and all turns of the conversation."""
+    """Returns the judge's decision, its reason, and its turns with the replies to its programs."""
     request = "\n".join(
         f"{name}: {json.dumps(text, ensure_ascii=False)}"
         for name, text in (("Question", question), ("Reference answer", gold), ("Candidate answer", answer))
@@ -149,7 +156,7 @@ def _decision(
     conversation: list[Message] = [Message(role="system", content=SYSTEM), Message(role="user", content=request)]
     interpreter, judge_messages = Interpreter(limits), []
     try:
-        for turns_left in range(calls, -1, -1):
+        for turns_left in range(max_programs, -1, -1):
             turn = ask(list(conversation))
             judge_messages.append(turn)
             call = last_call(turn)
@@ -166,11 +173,11 @@ def _decision(
     finally:
         with contextlib.suppress(SandboxFault):  # the decision remains valid
             interpreter.close()
-    return None, f"no verdict after {calls + 1} turns", tuple(judge_messages)
+    return None, f"no verdict after {max_programs + 1} turns", tuple(judge_messages)
 
 
 def _reason(turn: str) -> str:
-    """Returns the last line before the verdict's line."""
+    """Returns the last line that is not empty after the verdict is removed."""
     lines: Sequence[str] = [line.strip() for line in without_thinking(turn).splitlines() if line.strip()]
     before = [rest for line in lines if (rest := _VERDICT.sub("", line).strip())]
     return before[-1] if before else "no reason given"

@@ -94,7 +94,7 @@ def measure(folder: Path, characters: int, without: Sequence[str]) -> None:
         seconds, wall = processor_seconds() - began, time.perf_counter() - wall
         total = metrics["characters"] / 1e6 if kind == "documents" else total
         all_seconds += seconds
-        scored = f", {metrics['documents_per_second']:,.0f} documents/s scored" if kind == "tag" else ""
+        scored = f", {metrics['documents_per_process_second']:,.0f} documents/s scored per process" if kind == "tag" else ""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"{total:7.1f} MB  {kind:10} {total / seconds:7.2f} MB/s {wall:7.1f} s peak {peak:5.1f} GB{scored}", flush=True)
     print(f"{total:7.1f} MB  {'all':10} {total / all_seconds:7.2f} MB/s", flush=True)

@@ -3,7 +3,7 @@
 An annotator labels a sample of the documents (`annotate.py`). A small tagger is trained on the labels (`tagger.py`) and scores
 all documents in bulk. The tagger is measured on held-out documents (`predictability.py`).
 
-    labels.jsonl            the annotator's labels, one document per line
+    labels.jsonl            the annotator's labels: the settings in the first line, then one document per line
     tagger/                 the tagger, for `tagger.load`
     report.json, .html      predictability of each dimension: content and format, labels 0 to 9 and binary labels
     tags/*.parquet          id and one column per dimension, with one row for each document, in the order of its shard
@@ -94,7 +94,7 @@ class Tag(Stage):
         documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
         return {
             "documents": documents,
-            "documents_per_second": documents / seconds if seconds else None,
+            "documents_per_process_second": documents / seconds if seconds else None,
             **result,
             "constant": [name for name, constant, _ in rows if constant],
             "dimensions": {name: correlation for name, _, correlation in rows},
@@ -190,7 +190,7 @@ def _texts(paths: Sequence[Path], chosen: set[str]) -> dict[str, str]:
 
 
 def _split_key(seed: int, text: str) -> int:
-    """Returns a text's position in the split. Equal texts have equal keys, so they are not both trained on and held out."""
+    """Returns a text's position in the split. Equal texts have equal keys, so only those at a boundary are in two parts."""
     return sample_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
 
 

@@ -45,7 +45,9 @@ class Recipe(BaseModel):
     modules: list[str] = Field([], description="modules to import before the run, such as one that registers environments")
     cluster: Cluster = Field(HERE, description="hardware: settings, a YAML file, or the name of a cluster of this package")
     stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([], description="base seeds of a sweep: one run for each; see `sweep/sweep.py`")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [], description="base seeds of a sweep: one run for each; see `sweep/sweep.py`"
+    )
     sweep: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(
         {},
         description="values of settings of a sweep, by name (STAGE.SETTING), or groups of settings, by a name of your choice: "

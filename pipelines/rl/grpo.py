@@ -245,18 +245,26 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Prob
     environment = registry.make(settings.environment, **settings.options)
     spec = registry.declaration(environment, settings.environment)
     indices = list(range(settings.problems or count_problems(environment) or 0))
+    ids: dict[int, str] = {}
     if settings.keep:
         kept = context.inputs[settings.keep]
         with disk.reading(kept / rl_filter.TABLE, rerun_advice(kept)):
             table = pandas.read_parquet(kept / rl_filter.TABLE)
-            indices = table["index"][table["kept"]].tolist()
+            table = table[table["kept"]]
+            indices, ids = table["index"].tolist(), dict(zip(table["index"], table["id"], strict=True))
     if not indices:
         raise UserError(f"{settings.environment} does not report its number of problems: set problems=")
     rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
         messages = [*prompt_messages_of(text, cast(Info, info))]
-        rows.append(storable(_Problem(index=index, id=str(info.get("problem_id", index)), messages=messages)))
+        name = str(info.get("problem_id", index))
+        if ids.get(index, name) != name:
+            raise UserError(
+                f"{settings.name}: problem {index} of {settings.environment} is {name}, but the filter {settings.keep} has "
+                f"{ids[index]}: give both stages the same environment and options"
+            )
+        rows.append(storable(_Problem(index=index, id=name, messages=messages)))
     environment.close()
     return spec, rows
 

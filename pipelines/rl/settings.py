@@ -1,4 +1,4 @@
-"""Settings of a GRPO stage. Settings of verl that are not listed keep verl's defaults."""
+"""Settings of a GRPO stage. `verl_config.overrides` fixes further settings of verl; all others keep verl's defaults."""
 
 import re
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ _SCHEDULE = re.compile(r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|
 """verl's settings of a learning rate that depends on the number of steps."""
 
 MICRO_RATES = (1e-5, 3e-4)
-"""Least and greatest learning rate for which a `micro:` that SFT has trained learns. Our choice, after the mean rewards of the
-first and the last 5 of 20 steps of 128 samples, and the KL divergence from the starting policy after them:
+"""Range of learning rates at which GRPO improves a `micro:` after SFT. Our choice, from the table below. It has the mean reward
+of the first and the last 5 of 20 steps (128 samples each), and the KL divergence from the starting policy at the end:
 
     rate      1e-6     1e-5     1e-4     3e-4     1e-3
     first     0.384    0.395    0.416    0.350    0.169
@@ -44,7 +44,10 @@ class GRPOSettings(Stage):
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
     keep: str | None = Field(None, description="name of the filter stage whose kept problems to use; default: all problems")
     problems: int | None = Field(
-        None, ge=1, description="number of problems; default: as the environment reports; required if it reports none"
+        None,
+        ge=1,
+        description="number of problems, the first ones; default: as the environment reports; required if it reports none; "
+        "ignored with keep",
     )
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(8, ge=1, description="problems per step")
@@ -64,12 +67,12 @@ class GRPOSettings(Stage):
         description="measure the KL to the start also if kl is 0; takes one more forward pass and a copy of the weights",
     )
     drop_zero_variance: bool = Field(
-        False, description="replace problems whose samples all have the same score before the update"
+        False, description="before the update, replace each problem whose samples all have the same score by another problem"
     )
     entropy: float = Field(0.0, ge=0, description="weight of an entropy bonus")
     normalize_by_std: bool = Field(True, description="divide a group's advantages by their standard deviation")
-    loss: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = Field(
-        "token-mean", description="aggregation of the loss over tokens and sequences (verl's loss_agg_mode)"
+    loss_agg_mode: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = Field(
+        "token-mean", description="aggregation of the loss over tokens and sequences"
     )
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(
@@ -119,6 +122,8 @@ class GRPOSettings(Stage):
         available = count_problems(environment)
         environment.close()
         if self.problems and not self.keep:
+            if available and self.problems > available:
+                raise UserError(f"problems: expected at most {available}, as {self.environment} has, got {self.problems}")
             available = self.problems
         if available and available < self.batch_size:
             raise UserError(too_few_problems(self.batch_size, available))
@@ -132,7 +137,7 @@ class GRPOSettings(Stage):
         return Extension(before["steps"], frozenset({"steps"}), reason)
 
     def cautions(self, policy: str, origin: str) -> list[str]:
-        """Returns a text if a policy that began as `micro:` will probably not learn, or forget what SFT has taught."""
+        """Returns a text if a policy that began as `micro:` will probably learn nothing, or lose what SFT has taught."""
         return rate_cautions(self.learning_rate, *MICRO_RATES) if origin.startswith("micro:") else []
 
     def has_work(self, folder: Path) -> bool:
@@ -141,7 +146,7 @@ class GRPOSettings(Stage):
         return any(path.is_file() and path.stat().st_size for path in files)
 
     def cost(self) -> CostEstimate:
-        """Returns the cost if each prompt and response has the largest length."""
+        """Returns the cost if each prompt and response has the largest length, without samples of replaced problems."""
         responses = self.steps * self.batch_size * self.samples
         return CostEstimate(
             responses, responses * self.max_response_tokens, responses * (self.max_prompt_tokens + self.max_response_tokens)

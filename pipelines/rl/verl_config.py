@@ -97,7 +97,7 @@ def overrides(
                 "kl_loss_coef": settings.kl,
                 "kl_loss_type": "low_var_kl",
                 "entropy_coeff": settings.entropy,
-                "loss_agg_mode": settings.loss,
+                "loss_agg_mode": settings.loss_agg_mode,
                 # The divisor of seq-mean-token-sum-norm; verl's default is the longest response of each micro-batch.
                 "loss_scale_factor": settings.max_response_tokens,
                 "use_torch_compile": not cpu,

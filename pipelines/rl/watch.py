@@ -105,7 +105,7 @@ def collapsed(folder: Path, share: float, entropy: float) -> str | None:
 
     Args:
         folder: the stage's folder.
-        share: smallest ratio of the mean reward over the last WINDOW steps to the best such mean.
+        share: smallest ratio of the mean reward over the last WINDOW steps to the best such mean; 0: any.
         entropy: smallest entropy of the last step, in nats per token.
     """
     steps = metrics.reported(folder)
@@ -115,7 +115,7 @@ def collapsed(folder: Path, share: float, entropy: float) -> str | None:
     if (now := steps[last].get(metrics.FROM_VERL["entropy"])) is not None and now < entropy:
         return f"entropy fell to {now:.3g} nats per token in step {last}, below min_entropy={entropy:g}"
     rewards = [steps[step][metrics.FROM_VERL["reward"]] for step in sorted(steps)]
-    if len(rewards) < 2 * WINDOW:
+    if not share or len(rewards) < 2 * WINDOW:
         return None
     means = [sum(rewards[end - WINDOW : end]) / WINDOW for end in range(WINDOW, len(rewards) + 1)]
     best = max(means)

@@ -116,6 +116,18 @@ def ask_model(model: Model, program: str, entry_point: str) -> list[list[Value]]
     return examples
 
 
+def defines(program: str, function: str) -> bool:
+    """True if a program can be parsed and defines a function. It is not run."""
+    try:
+        return bool(_definitions(parsed(program), function))
+    except UserError:
+        return False
+
+
+def _definitions(tree: ast.Module, function: str) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+
+
 def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = ()) -> st.SearchStrategy[list[Value]]:
     """Returns a strategy for the argument lists of a function.
 
@@ -128,7 +140,7 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = 
         UserError: the program does not define the function, or the type of a parameter is unknown.
     """
     tree = parsed(program)
-    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    defined = _definitions(tree, function)
     if not defined:
         raise UserError(f"the program defines no function {function!r}")
     constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]

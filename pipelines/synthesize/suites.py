@@ -7,7 +7,8 @@
 1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples.
 2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
-3. Mutants of the reference (`mutation.py`) run on every input. While some survive, more inputs are generated.
+3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, at most `ROUNDS`
+   times, and only the surviving mutants run on them.
 4. The private tests are a small set that kills all killed mutants. Up to `min_private_tests`, further tests are added, first
    those with other outputs, because a policy makes larger mistakes than mutants do. Some further short tests are public. If no
    test is left, the first private tests are public, too.
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from ...core import UserError
+from ...core import Status, UserError
 from ...golds import CodeTests, RunLimits
 from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
@@ -30,7 +31,7 @@ from ...verifiers.sandbox.inside.wire import decode, encode
 from . import inputs, mutation
 
 SINGLE_LIMITS = Limits(cpu_seconds=1.0, wall_seconds=2.0)
-"""Limits of the reference, on one input and on all of them. Slower programs are not tested. Our choice."""
+"""Limits of the reference, on one input and on all of them. Inputs that take longer are dropped. Our choice."""
 ALL_LIMITS = Limits(cpu_seconds=2.0, wall_seconds=4.0)
 """Limits of a mutant or candidate on all inputs, twice those of the reference. Our choice."""
 MAX_OUTPUT = 2_000
@@ -63,7 +64,7 @@ class Report:
     failing: int
     """Inputs dropped because the program raised, exceeded a limit, or returned a value that cannot be compared."""
     unstable: int
-    """Inputs dropped because runs differ, or too few candidates agree."""
+    """Inputs dropped because runs differ, too few candidates agree, or the reference is not among those that agree."""
     mutants: int
     killed: int
     """Mutants that at least one usable input kills."""
@@ -129,23 +130,28 @@ def synthesize(
         inputs_per_round: inputs generated in each of up to `ROUNDS` rounds.
         public_tests: number of public tests, beside the private ones. If no test is left, the first private tests are
             public, too.
-        min_private_tests: minimum number of private tests, even if fewer kill every mutant.
-        agreement: minimum share of the candidates that must agree on an output.
+        min_private_tests: number of private tests to reach, even if fewer kill every mutant; fewer if too few inputs have a
+            stable output.
+        agreement: minimum share of the candidates that must agree on an output; at least two must agree.
         unordered: whether lists are compared as multisets.
         tolerance: relative or absolute tolerance of floats.
         seed: seed of the inputs.
         box: sandbox in which programs run; default: a new one with two workers, whose string hashes differ.
 
     Raises:
-        UserError: the program cannot be parsed, the type of a parameter is unknown, or no input has a stable output.
+        SandboxFault: the sandbox failed.
+        UserError: no program can be parsed and defines the function, the type of a parameter is unknown, no input has a stable
+            output, or a package of the extra is missing.
     """
     candidates = [programs] if isinstance(programs, str) else list(programs)
     if not candidates:
         raise UserError("programs is empty; give at least one program")
+    valid = [program for program in candidates if inputs.defines(program, entry_point)]
+    signature = (valid or candidates)[0]
     example_lists = [list(example) for example in examples]
     if model is not None:
-        example_lists += inputs.ask_model(model, candidates[0], entry_point)
-    source = inputs.strategy(candidates[0], entry_point, example_lists)
+        example_lists += inputs.ask_model(model, signature, entry_point)
+    source = inputs.strategy(signature, entry_point, example_lists)
     with contextlib.nullcontext(box) if box is not None else two_worker_sandbox() as box:
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)
@@ -224,8 +230,8 @@ class _Tests:
                 for form, results in zip(fresh, alone, strict=True)
                 if _usable(results)
             ]
-        # The two runs are in different processes, so one of them differs from that of an input's first run. Inputs that a run
-        # does not reach within its limits are dropped, because they are not verified.
+        # The two runs are in different processes, so at least one process is not that of the input's first run. Inputs that a
+        # run does not reach within its limits are dropped, because they are not verified.
         equal = functools.partial(self.equal, close=exactly)
         forward, reached = _failed(self.box, self.reference, self.entry_point, once, equal, SINGLE_LIMITS)
         once = once[:reached]
@@ -364,18 +370,22 @@ def two_worker_sandbox() -> Iterator[Sandbox]:
 def mutation_score(answer: CodeTests, program: str) -> float | None:
     """Returns the mutation score, 0..1, of any gold answer of the verifier `code`, or None if the program has no mutants.
 
+    The limits `ALL_LIMITS` replace those of the tests.
+
     Args:
         answer: the tests.
         program: a solution that passes them.
 
     Raises:
-        SandboxFault: the sandbox failed on a mutant.
-        UserError: the program does not pass the tests.
+        SandboxFault: the sandbox failed.
+        UserError: the tests cannot be used, or the program does not pass them within the limits.
     """
     limits: RunLimits = {"cpu_seconds": ALL_LIMITS.cpu_seconds, "wall_seconds": ALL_LIMITS.wall_seconds}
 
     def passes(source: str) -> bool:
         verdict = code.verify_program(source, {**answer, "limits": limits})
+        if verdict.status == Status.UNDECIDED:
+            raise UserError(f"the problem's own tests cannot be used: {verdict.reason}")
         if verdict.score is None:
             raise SandboxFault(verdict.reason)
         return verdict.score == 1

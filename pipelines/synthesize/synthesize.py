@@ -53,15 +53,21 @@ class Synthesize(Stage):
     problems: str = Field(description="URI of coding problems with solutions")
     limit: int | None = Field(None, ge=1, description="maximum number of problems, the first ones; default: all")
     inputs_per_round: int = Field(60, ge=1, description="inputs generated in each round")
-    public_tests: int = Field(2, ge=0, description="number of public tests, which a policy may see; the others are private")
-    min_private_tests: int = Field(8, ge=1, description="minimum number of private tests per problem")
+    public_tests: int = Field(
+        2,
+        ge=0,
+        description="number of public tests, which a policy may see; if no other test is left, private ones are public, too",
+    )
+    min_private_tests: int = Field(
+        8, ge=1, description="number of private tests per problem to reach; fewer if too few inputs have a stable output"
+    )
 
     def check(self) -> None:
         """Checks that the problems can be loaded."""
         problem_sources.load(self.problems)
 
     def run(self, context: Context) -> Metrics:
-        """Writes `problems.jsonl` with the problems that have tests, and `tests.jsonl` with all problems and reports."""
+        """Writes `problems.jsonl` with the problems that have tests, and `tests.jsonl` with a report on each."""
         rows = synthesize(
             self.problems,
             context.folder / "tests.jsonl",
@@ -100,7 +106,7 @@ def synthesize(
         uri: URI of problems with solutions.
         out: JSONL file with the settings in its first line and one problem per further line, for `jsonl:`.
         limit: maximum number of problems, the first ones.
-        compare: whether to also measure the problems' own tests.
+        compare: also measure the problems' own tests. A problem whose solution does not pass them is left out.
         progress: called with the numbers of finished problems and of all problems.
         options: options of `suites.synthesize` (inputs_per_round, public_tests, min_private_tests, seed).
 
@@ -108,7 +114,8 @@ def synthesize(
         The rows. A row without tests has "left_out" with the reason, and no answer.
 
     Raises:
-        UserError: no problem has tests and a solution, the file has other settings, or hypothesis is not installed.
+        UserError: no problem has tests and a solution, the file has other settings, a package of the extra is missing, or the
+            sandbox failed.
     """
     extras.require("a test suite", "hypothesis", "cosmic_ray")
     from . import suites  # here, because recipes without this stage do not need hypothesis
@@ -169,7 +176,7 @@ def _entry_point(problem: Problem) -> str | None:
 
 
 def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
-    """Returns argument lists from the prompt and the public tests or, if these contain none, from the private tests."""
+    """Returns argument lists from the prompt and the public tests or, if these contain none, from `test` and `asserts`."""
     from . import inputs
 
     tests = cast(CodeTests, problem.answer)
@@ -184,7 +191,15 @@ def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
 def table(rows: Sequence[Row]) -> Table:
     """Returns a table of all problems, and the means over those whose programs have mutants."""
     compared = any("own_score" in row for row in rows)
-    titles = ("problem", "inputs", "unusable", "mutants", "tests", "score", *(["score of its own tests"] if compared else []))
+    titles = (
+        "problem",
+        "inputs",
+        "unusable",
+        "mutants",
+        "private tests",
+        "score",
+        *(["score of its own tests"] if compared else []),
+    )
     result = Table(*titles)
     for row in rows:
         if "left_out" in row:
@@ -197,9 +212,9 @@ def table(rows: Sequence[Row]) -> Table:
     measured = [row for row in rows if "report" in row and row["report"]["score"] is not None]
     if measured:
         mean = sum(row["report"]["score"] for row in measured) / len(measured)
-        own = [_format(sum(row["own_score"] or 0.0 for row in measured) / len(measured))] if compared else []
+        own_mean = [_format(sum(row["own_score"] or 0.0 for row in measured) / len(measured))] if compared else []
         result.add_section()
-        result.add_row(f"mean of {len(measured)}", "", "", "", "", _format(mean), *own)
+        result.add_row(f"mean of {len(measured)}", "", "", "", "", _format(mean), *own_mean)
     return result
 
 

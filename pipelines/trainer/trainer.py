@@ -74,9 +74,11 @@ def fit(
         save_steps: steps between checkpoints.
         keep_checkpoints: number of checkpoints to keep. During the training at least two stay, because a kill may damage one.
         trainer: subclass of the Trainer, for another loss or order of examples.
-        logged: approximate number of losses to log, at least one per checkpoint; each is a mean over the steps since the last.
+        logged: number of losses to log, or more, because their distance must divide `save_steps`; each is a mean over the steps
+            since the last.
         figures: names of further values that the subclass `trainer` logs.
-        saved: called after each checkpoint with its step and its folder, which is in Hugging Face format with the tokenizer.
+        saved: called in the main process after each checkpoint with its step and its folder, which is in Hugging Face format if
+            only one process trains.
         arguments: further `TrainingArguments`, such as learning rate and seeds.
 
     Returns:
@@ -84,7 +86,7 @@ def fit(
 
     Raises:
         UserError: batch_size is not a multiple of micro_batch_size times the number of processes, or the last checkpoint was
-            written by one process and several read it, or the reverse.
+            written by one process and several read it, or the reverse, or contains more than weights and plain data.
     """
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
@@ -264,7 +266,7 @@ def _saved(call: Callable[[int, Path], None] | None, tokenizer: "PreTrainedToken
 def _rate_of_schedule() -> "TrainerCallback":
     """Returns a Trainer callback that sets the learning rate of the first step after a resume.
 
-    A checkpoint contains that rate, but more steps or phases since then have changed the schedule.
+    A checkpoint contains the rate of its own schedule. If steps or phases were added since then, the schedule differs.
     """
     from transformers import TrainerCallback
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_judge_decides_undecided_verdicts() -> None:
         "They both say hexagon.",
     )
     assert judge(PROBLEM, r"\boxed{\text{a triangle it is}}").score == 0
+
+
+@pytest.mark.parametrize("gold", [None, "", [], {}, {"tolerance": 0.1}, {"gold": None}])
+def test_missing_gold_answer_is_undecided(gold: Any) -> None:
+    verdict = agentic.verifier(lambda conversation: "VERDICT: DIFFERENT")(
+        Problem("p", (), gold, ""), r"\boxed{\text{a hexagon}}"
+    )
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
 
 def test_judge_is_not_called_if_rules_decide() -> None:
@@ -169,7 +178,7 @@ def test_number_of_turns_is_limited(sandboxed: None) -> None:
         calls.append(len(conversation))
         return call("1 + 1")
 
-    verdict = agentic.verifier(forever, calls=3)(PROBLEM, r"\boxed{\text{something else}}")
+    verdict = agentic.verifier(forever, max_programs=3)(PROBLEM, r"\boxed{\text{something else}}")
     assert (verdict.status, verdict.reason) == (Status.UNDECIDED, "no verdict after 4 turns")
     assert len(calls) == 4
 

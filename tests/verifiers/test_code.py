@@ -141,6 +141,35 @@ def test_a_time_limit_gives_no_share_of_the_score_in_any_form() -> None:
     assert (verdict.status, verdict.score, verdict.reason[:22]) == (Status.TIMEOUT, 0.0, "1 of 3 tests pass: +--")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"asserts": ["class Tests:\n    def test(self):\n        assert add(1, 2) == 3\nTests().test()"]},
+        {"setup": "from __future__ import annotations", "asserts": ["assert add(1, 2) == 3"]},
+        {
+            "setup": "def holds(f, x, y):\n    return f(*x) == y",
+            "asserts": ["assert holds(add, (1, 2), 3)"],
+            "functions": ["add"],
+        },
+    ],
+)
+def test_assertions_in_classes_and_behind_future_imports(answer: Any) -> None:
+    assert code.invalid_gold(Problem("p", (), answer, "here")) is None
+    assert judge(answer, ADD).score == 1
+    assert judge(answer, "def add(a, b): return 7").score == 0
+
+
+def test_parameters_of_the_tests_own_functions_are_not_the_program_s_functions() -> None:
+    source = "async def check(f, *rest, key=None):\n    return f(*rest) or key()\nassert check(inc, 1)\nassert inc(2) == 3"
+    assert forms.undefined_calls(source) == ["inc"]
+
+
+@pytest.mark.parametrize("name", ["at", "fails_at", "raises_to"])
+def test_the_name_of_the_judged_function_does_not_change_a_share(name: str) -> None:
+    asserts = [f"assert {name}({number}) == {number}" for number in (0, 1, 2)]
+    assert judge({"asserts": asserts}, f"def {name}(x): return x or 9", share=True).score == pytest.approx(2 / 3)
+
+
 def test_the_expected_output_never_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "STDIN_FACTOR", 1)
     answer = {

@@ -132,7 +132,7 @@ def readings_of(text: str) -> tuple[Node, ...]:
 def readings_of_gold(text: str) -> tuple[Node, ...]:
     """Returns the readings of a gold answer. This function is cached; `readings_of` is not.
 
-    A gold answer with an approximation, such as "sqrt(2) = about 1.41", also has the rounded number as a reading.
+    A gold answer with an approximation, such as "\\sqrt{2} \\approx 1.41", also has the rounded number as a reading.
     """
     try:
         readings = readings_of(text)
@@ -144,7 +144,7 @@ def readings_of_gold(text: str) -> tuple[Node, ...]:
 
 
 def _rounded(node: Node) -> Node | None:
-    """Returns the decimal of "x = sqrt(2) = about 1.41", with its label."""
+    """Returns the decimal of "x = \\sqrt{2} \\approx 1.41", with its label."""
     if node.kind != "relation" or node.value[-1] != "~" or symbols(node.items[-1]):
         return None
     label, _ = claim(node)
@@ -197,6 +197,8 @@ def _cases(text: str) -> Node | None:
     if not found:
         return None
     rows = [row.strip() for row in re.split(r"\\\\", found["rows"]) if row.strip()][:MAX_CASES]
+    if all(re.search(r"&\s*=|=\s*&", row) for row in rows):  # marks for alignment
+        rows = [row.replace("&", "") for row in rows]
     if not any("&" in row for row in rows):
         return Node("list", tuple(parse(row.rstrip(",.; ")) for row in rows))
     pieces = []

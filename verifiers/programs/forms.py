@@ -7,6 +7,7 @@ import ast
 import builtins
 import functools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +16,8 @@ from ...golds import CallTest, CodeTests
 from ..sandbox import Limits
 from ..sandbox.inside.wire import decode
 
-RESULT_LIST = "__tenfold_passed"
-"""Name of the list to which instrumented assertions append their results."""
+RESULT_LIST = "__tenfold_passed__"
+"""Name of the list to which instrumented assertions append their results. Python does not change such a name in a class."""
 
 FORMS = ("calls", "test", "asserts", "stdin")
 """Forms of tests, in order of precedence."""
@@ -131,7 +132,7 @@ def instrumented(source: str) -> InstrumentedTests:
     """Changes the source of tests so that each assertion records that it ran and whether it held.
 
     If the tests handle no exceptions, the tests continue after a failed assertion. Otherwise (`try`, `with`, `assertRaises`,
-    ...) they run as they are written and end with their first failure.
+    ...) they run as they are written and end with the first failure that they do not catch.
 
     Every assertion must run, because otherwise a loop without iterations would pass without a test. Exceptions are an assertion
     that always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
@@ -142,15 +143,19 @@ def instrumented(source: str) -> InstrumentedTests:
     try:
         tree = ast.parse(source)
         nodes = list(ast.walk(tree))
-        expects = any(_expects(node) for node in nodes)
+        judged = frozenset(undefined_calls(source))
+        expects = any(_expects(node, judged) for node in nodes)
         handles = expects or any(isinstance(node, ast.With | ast.AsyncWith) for node in nodes)
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         counter = _Counter(handles, names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})
-        tests = ast.unparse(ast.fix_missing_locations(counter.visit(tree)))
+        tests = ast.unparse(_with_result_list(ast.fix_missing_locations(counter.visit(tree))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(tests, "tests", "exec", dont_inherit=True)  # finds more errors than ast.parse
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NoTests(f"the tests are not valid Python: {error}") from None
     has_checks = expects or any(isinstance(node, ast.Assert | ast.Raise) for node in nodes)
-    return InstrumentedTests(f"{RESULT_LIST} = []\n{tests}\n{RESULT_LIST}", frozenset(counter.required), has_checks)
+    return InstrumentedTests(f"{tests}\n{RESULT_LIST}", frozenset(counter.required), has_checks)
 
 
 _BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.Match)
@@ -158,11 +163,28 @@ _EXPECTS = re.compile(r"raises|assert[A-Z_]|fail", re.IGNORECASE)
 """Names of functions that check something: those of unittest and pytest, and common names of the tests' own functions."""
 
 
-def _expects(node: ast.AST) -> bool:
-    """True if a node handles an exception or calls a checking function."""
+def _with_result_list(tree: ast.Module) -> ast.Module:
+    """Returns the tests with an empty list of results before the first statement that need not be the first in a file."""
+    statements = tree.body
+    first = 0
+    for number, statement in enumerate(statements):
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            first = number + 1
+    return ast.Module([*statements[:first], *ast.parse(f"{RESULT_LIST} = []").body, *statements[first:]], tree.type_ignores)
+
+
+def _expects(node: ast.AST, judged: frozenset[str]) -> bool:
+    """True if a node handles an exception or calls a checking function.
+
+    Args:
+        node: a node of the tests.
+        judged: names of functions of the judged program, which are no checking functions.
+    """
     if isinstance(node, ast.Try | ast.TryStar):
         return bool(node.handlers)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+        return False
+    if isinstance(node.func, ast.Name) and node.func.id in judged:
         return False
     return _EXPECTS.match(node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id) is not None
 
@@ -202,8 +224,10 @@ def undefined_calls(source: str) -> list[str]:
     tree = ast.parse(source)
     known = set(dir(builtins))
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             known.add(node.name)
+        elif isinstance(node, ast.arg):
+            known.add(node.arg)
         elif isinstance(node, ast.alias):
             known.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

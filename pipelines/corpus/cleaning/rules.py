@@ -81,7 +81,7 @@ _SHORT_WORDS = frozenset("a i o am an as at be by do go he hi if in is it me my 
 
 
 def many_words(document: DocumentText) -> str | None:
-    """Removes documents of more than 100,000 words (Gopher), or of more than two million characters, which are not split."""
+    """Removes documents of more than 100,000 words (Gopher), or of more than two million characters, without counting words."""
     if len(document.text) > 2_000_000:
         return f"{len(document.text)} characters"
     return f"{len(document.tokens)} words" if len(document.tokens) > 100_000 else None
@@ -108,7 +108,7 @@ def broken_encoding(document: DocumentText) -> str | None:
 
 
 def word_lengths(document: DocumentText) -> str | None:
-    """Removes documents with a mean word length outside 3 to 10 (Gopher). Skips other scripts: Chinese has no spaces."""
+    """Removes documents with a mean word length outside 3 to 10 (Gopher). Other scripts than Latin are not checked."""
     if not languages.latin(document.text):
         return None
     mean = sum(map(len, document.tokens)) / len(document.tokens)
@@ -116,7 +116,7 @@ def word_lengths(document: DocumentText) -> str | None:
 
 
 def symbols(document: DocumentText) -> str | None:
-    """Removes documents with more than one # or ellipsis per ten words (Gopher)."""
+    """Removes documents with more than one # or ellipsis per ten words (Gopher, which counts the two separately)."""
     found = document.text.count("#") + document.text.count("...") + document.text.count("\u2026")
     return _above(found / len(document.tokens), 0.1, "symbols per word")
 
@@ -138,22 +138,31 @@ def few_letters(document: DocumentText) -> str | None:
     which counts only letters).
     """
     if document.domain == "code":
-        share, minimum = len(document.text.encode().translate(None, _NO_LETTERS)) / len(document.text), 0.25
+        ascii_text = document.text.isascii()
+        letters = (
+            len(document.text.encode().translate(None, _NO_LETTERS)) if ascii_text else sum(map(str.isalnum, document.text))
+        )
+        share, minimum = letters / len(document.text), 0.25
     else:
         share, minimum = len(_WITH_LETTER.findall(document.text)) / len(document.tokens), 0.8
     return f"share of letters {share:.2f}" if share < minimum else None
 
 
 def few_stop_words(document: DocumentText) -> str | None:
-    """Removes documents with fewer than two distinct stop words (Gopher), or less than 4% stop words (our choice)."""
+    """Removes documents with fewer than two distinct stop words (Gopher), or less than 4% stop words (our choice).
+
+    Documents in other scripts than Latin, and in languages without a list of stop words, are not checked.
+    """
     if not languages.latin(document.text):
         return None
     stop_words = max(languages.STOP_WORDS.values(), key=lambda words: len(words & document.vocabulary))
     distinct, share = len(stop_words & document.vocabulary), document.share(stop_words)
-    return f"{distinct} distinct stop words, share {share:.2f}" if distinct < 2 or share < 0.04 else None
+    if (distinct >= 2 and share >= 0.04) or document.language not in (None, *languages.STOP_WORDS):
+        return None
+    return f"{distinct} distinct stop words, share {share:.2f}"
 
 
-def no_words(document: DocumentText) -> str | None:
+def consonant_runs(document: DocumentText) -> str | None:
     """Removes documents in which over 5% of the words have five consonants in a row.
 
     Our choice; the share is 0.1% to 0.2% in documentation of software.
@@ -218,7 +227,7 @@ def repeated_words(document: DocumentText) -> str | None:
 
 
 def lines_without_punctuation(document: DocumentText) -> str | None:
-    """Removes documents in which at most 12% of the lines end with sentence punctuation (FineWeb)."""
+    """Removes documents of several lines in which at most 12% of the lines end with sentence punctuation (FineWeb)."""
     share = _share(line.endswith(_ENDS) for line in document.lines)
     return f"share of lines with final punctuation {share:.2f}" if share <= 0.12 and len(document.lines) > 1 else None
 
@@ -235,7 +244,7 @@ def markup(document: DocumentText) -> str | None:
 
 
 def boilerplate(document: DocumentText) -> str | None:
-    """Removes documents with "lorem ipsum" (C4) or over 10% of lines on cookies, policies or JavaScript (C4: such lines)."""
+    """Removes documents with "lorem ipsum" (C4) or over 10% of lines on cookies, policies or JavaScript (C4: these lines)."""
     low = document.text.lower()
     if "lorem ipsum" in low:
         return "lorem ipsum"
@@ -260,7 +269,7 @@ def generated(document: DocumentText) -> str | None:
 
 EVERYWHERE: tuple[Rule, ...] = (many_words, empty, few_words, broken_encoding)
 PROSE: tuple[Rule, ...] = (
-    *EVERYWHERE, word_lengths, symbols, bullets, ellipses, few_letters, few_stop_words, no_words, cut_words, boilerplate,
+    *EVERYWHERE, word_lengths, symbols, bullets, ellipses, few_letters, few_stop_words, consonant_runs, cut_words, boilerplate,
     markup, repeated_lines, lines_without_punctuation, short_lines, repeated_words,
 )  # fmt: skip
 CODE: tuple[Rule, ...] = (*EVERYWHERE, few_letters, long_lines, generated, repeated_lines)
@@ -269,7 +278,7 @@ WORKED_DOMAINS = ("math", "problems")
 RULES: dict[str, tuple[Rule, ...]] = {"code": CODE, **dict.fromkeys(WORKED_DOMAINS, WORKED)}
 """The rules by domain. The rules for prose apply to all other domains."""
 LANGUAGE = "language"
-"""Name of the rule that a document's language must be one of those to keep."""
+"""Name of the rule that a document's language, if it is detected, must be one of those to keep."""
 NAMES: tuple[str, ...] = (*dict.fromkeys(rule.__name__ for rule in (*PROSE, *CODE, *WORKED)), LANGUAGE)
 """Names of all rules."""
 OPTIONAL = tuple(name for name in NAMES if name != empty.__name__)
@@ -281,7 +290,7 @@ def broken_rule(document: DocumentText, languages: Collection[str] = ("en",), di
 
     Args:
         document: the document.
-        languages: codes of the languages to keep; empty keeps all. Code is not checked.
+        languages: codes of the languages to keep; empty keeps all. Code and documents of undetected language are kept.
         disabled: names of rules to skip, from OPTIONAL.
     """
     for rule in RULES.get(document.domain, PROSE):

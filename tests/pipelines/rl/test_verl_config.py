@@ -31,7 +31,13 @@ def verls(cluster: Cluster, **changes: Any) -> Any:
 @pytest.mark.parametrize("cluster", ["cpu", "one_gpu"])
 def test_the_stages_settings_reach_verl(cluster: str) -> None:
     config = verls(
-        on(cluster), batch_size=4, samples=8, clip_low=0.2, clip_high=0.3, learning_rate=2e-6, loss="seq-mean-token-mean"
+        on(cluster),
+        batch_size=4,
+        samples=8,
+        clip_low=0.2,
+        clip_high=0.3,
+        learning_rate=2e-6,
+        loss_agg_mode="seq-mean-token-mean",
     )
     actor = config.actor_rollout_ref.actor
     assert config.algorithm.adv_estimator == "grpo"
@@ -53,7 +59,7 @@ def test_the_kl_is_measured_by_default(given: dict[str, Any], measured: bool, we
 
 
 def test_the_loss_has_a_constant_scale_and_uses_the_packages_engine() -> None:
-    actor_and_model = verls(on("one_gpu"), loss="seq-mean-token-sum-norm", max_response_tokens=300).actor_rollout_ref
+    actor_and_model = verls(on("one_gpu"), loss_agg_mode="seq-mean-token-sum-norm", max_response_tokens=300).actor_rollout_ref
     assert actor_and_model.actor.loss_scale_factor == 300
     assert actor_and_model.model.external_lib == "tenfold.pipelines.verl_compat.engine"
     given = verls(on("cpu"), verl={"actor_rollout_ref.model.external_lib": "mine"}).actor_rollout_ref

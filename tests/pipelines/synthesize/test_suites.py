@@ -104,6 +104,7 @@ def test_without_a_reference_candidates_must_agree(box: Sandbox) -> None:
     assert suite.program != odd
     assert judge(suite, add).score == 1
     assert judge(suite, odd).score == 0
+    assert synthesize(["def f(", add, "def f(a, b): return b + a"], "f", box).program == add
     with pytest.raises(UserError, match="differ"):
         synthesize([add, "def f(a, b): return a - b - 1", "def f("], "f", box, count=5)
 
@@ -126,6 +127,11 @@ def test_outputs_can_be_compared_without_order(box: Sandbox) -> None:
     suite = synthesize(program, "f", box, unordered=True)
     assert judge(suite, "def f(xs): return sorted(set(xs), reverse=True)").score == 1
     assert judge(synthesize(program, "f", box), "def f(xs): return sorted(set(xs), reverse=True)").score == 0
+
+
+def test_tests_without_assertions_have_no_mutation_score() -> None:
+    with pytest.raises(UserError, match="the problem's own tests cannot be used: the tests assert nothing"):
+        suites.mutation_score({"entry_point": "merge", "test": "def check(candidate): pass"}, MERGE)
 
 
 def test_a_sandbox_fault_raises_an_error_and_kills_no_mutant(suite: suites.Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,11 @@ from tenfold.verifiers.answers.values.units import unit
         ("meters per second squared", "m/s^2", 1),
         ("m s^{-1}", "m/s", 1),
         ("μm", "m", Fraction(1, 10**6)),
+        ("degrees C", "°C", 1),
+        ("deg F", "degrees Fahrenheit", 1),
+        ("pence", "£", Fraction(1, 100)),
+        ("S", "siemens", 1),
+        ("cd", "candela", 1),
     ],
 )
 def test_units_of_same_dimension_are_multiples(one: str, other: str, factor: Fraction) -> None:

@@ -19,7 +19,7 @@ class Unit(NamedTuple):
     """A unit, in the base units of its dimension."""
 
     factor: Fraction
-    """Base units in one of this unit; the slope if the scale has an offset."""
+    """Number of base units that equal one of this unit; for a scale with an offset, one of its degrees."""
     dimension: str
     offset: Fraction = Fraction(0)
     """Value in base units where this unit reads zero: 273.15 K for degrees Celsius."""
@@ -32,6 +32,7 @@ _PREFIXED = {
     "l": "liter",
     "eV": "electron_volt", "cal": "calorie", "Wh": "watt_hour", "bar": "bar", "Ω": "ohm", "ohm": "ohm", "Sv": "sievert",
     "Gy": "gray",
+    "S": "siemens", "cd": "candela",
     "Wb": "weber", "Bq": "becquerel", "M": "molar", "lm": "lumen", "lx": "lux", "rad": "radian", "B": "byte",
 }  # fmt: skip
 _PREFIXES = {
@@ -63,18 +64,19 @@ _WORDS = frozenset(
     ).split()
 )
 _PLURALS = {
-    "feet": "foot", "inches": "inch", "centuries": "century", "pennies": "cent", "pence": "cent", "penny": "cent",
+    "feet": "foot", "inches": "inch", "centuries": "century", "pennies": "cent", "pence": "pence", "penny": "cent",
     "henries": "henry", "hertz": "hertz", "amp": "ampere", "electronvolt": "electron_volt", "metre": "meter",
     "litre": "liter", "lightyear": "light_year", "celsius": "degC", "centigrade": "degC", "fahrenheit": "degF",
 }  # fmt: skip
 _JOINED = (
     (re.compile(r"\bdegrees?[\s-]+(celsius|centigrade|fahrenheit)\b", re.IGNORECASE), r"\1"),
+    (re.compile(r"\bdeg(?:rees?)?\.?[\s-]+([CF])\b"), r"deg\1"),
     (re.compile(r"\blight[\s-]years?\b", re.IGNORECASE), "lightyear"),
     (re.compile(r"\belectron[\s-]volts?\b", re.IGNORECASE), "electronvolt"),
     (re.compile(r"\b(kilo|milli|centi|deci|micro|nano|pico|mega|giga|tera|hecto)[\s-]+(?=[a-z]{3})", re.IGNORECASE), r"\1"),
     (re.compile(r"(?<=[a-z]{3})-(?=[a-z]{3})"), " "),
 )
-"""Names of several words, joined to one."""
+"""Names of several words are joined to one. Other hyphens between words become spaces."""
 _LONG_PREFIXES = ("kilo", "milli", "centi", "deci", "micro", "nano", "pico", "mega", "giga", "tera", "hecto")
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
@@ -94,6 +96,7 @@ def _registry() -> "pint.UnitRegistry[float]":
         registry.define("yen = [yen]")
         registry.define("euro = [euro]")
         registry.define("pound_sterling = [sterling]")
+        registry.define("pence = pound_sterling / 100")
     return registry
 
 
@@ -119,7 +122,7 @@ def unit(text: str) -> Unit | None:
         for name, power in powers:
             total = total * registry.Quantity(1, name.replace("degC", "kelvin").replace("degF", "delta_degF")) ** power
         base = total.to_base_units()
-    except Exception:  # pint's errors have no common base class; a name that pint rejects is not a unit
+    except Exception:  # a large power overflows a float, and pint rejects some names; neither is a unit
         return None
     dimension = "°" if str(base.units) == "radian" else str(base.dimensionality)
     return Unit(Fraction(repr(float(base.magnitude))), dimension)
@@ -129,7 +132,7 @@ def _names_and_powers(text: str) -> list[tuple[str, int]] | None:
     """Returns the names and powers in a unit's text. None if a part is unknown."""
     found: list[tuple[str, int]] = []
     sign, power_of_next = 1, 1
-    if len(text) > 5:
+    if len(text) > 4:
         for pattern, replacement in _JOINED:
             text = pattern.sub(replacement, text)
     for name, power, operator, other in _PIECE.findall(text):
@@ -157,7 +160,7 @@ def _pint_name(text: str) -> str | None:
     if text in _SYMBOLS:
         return _SYMBOLS[text]
     for prefix, long in _PREFIXES.items():
-        if text.startswith(prefix) and text[len(prefix) :] in _PREFIXED:
+        if text.startswith(prefix) and text[len(prefix) :] in _PREFIXED and text != "dB":  # decibel, no part of a byte
             return long + _PREFIXED[text[len(prefix) :]]
     word = text.lower()
     for prefix in _LONG_PREFIXES:
