@@ -104,7 +104,7 @@ def add(commands: Commands) -> None:
         "page to write",
     )
     command.add_argument(
-        "--json", action="store_true", help="print one JSON object for each result, and nothing else, on stdout"
+        "--json", action="store_true", help="print one line of JSON for each result on stdout; all other output goes to stderr"
     )
     command.add_argument("--yes", action="store_true", help="do not ask before samples are requested from a server")
     command.set_defaults(call=run, command="bench")

@@ -61,7 +61,11 @@ def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.rand
 def _without_invalid(
     problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
 ) -> Sequence[Problem]:
-    """Applies `invalid_gold`: returns the usable problems ("drop"), warns and returns all ("warn"), or raises an error."""
+    """Applies `invalid_gold`: returns the usable problems ("drop"), or warns and returns all ("warn").
+
+    Raises:
+        UserError: `invalid_gold` is "error", or no problem is left.
+    """
     first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
     more = "; ..." if len(invalid) > 5 else ""
     message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} problems cannot be used ({first}{more})"
@@ -127,7 +131,7 @@ class TextEnv(gymnasium.Env[str, str]):
                 (`verifiers/rewards/weighted.py`), a `Verifier`, or a function (`verifiers/rewards/calling.py`).
             template: text of the last user turn; `{prompt}` stands for its original text.
             system: text of a system turn to put first.
-            invalid_gold: treatment of problems that cannot be used, because the verifier cannot read the gold answer or the
+            invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
                 raises an error.
 

@@ -133,10 +133,10 @@ class Stage(BaseModel):
         """Checks the settings against the model and the tokenizer of the policy that the stage starts from.
 
         If that policy is the result of an earlier stage that is not finished, `checkpoint` is the folder from which the
-        earlier stage starts: training changes neither.
+        earlier stage starts: it has the same configuration and tokenizer, and other weights.
 
         Args:
-            checkpoint: folder with a configuration, weights and a tokenizer. The weights may be those of an earlier policy.
+            checkpoint: folder with a configuration, weights and a tokenizer.
             cluster: hardware that the stage runs on.
 
         Raises:

@@ -137,7 +137,8 @@ class OpenAIPolicy:
             keys: see `Policy.generate`.
 
         Raises:
-            SamplingIncomplete: the server is unavailable, or rejects a user's setting. The error has the finished samples.
+            SamplingIncomplete: the server is unavailable, or rejects a setting of the request. The error has the finished
+                samples.
         """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         requests = [
@@ -323,7 +324,10 @@ class OpenAIPolicy:
         return any(not future.exception() for future in futures) or (self.has_answered and conversations == 1)
 
     def _set_key(self, request: "_Request") -> None:
-        """Sets the key of a request, or removes it if the server may not receive it. Also called for redirected requests."""
+        """Removes the user's key and account headers from a request to a server that may not receive them.
+
+        The client calls it for each request, also after a redirect.
+        """
         server = _server(request.url)
         if not keys.may_receive(keys.OPENAI, server):
             lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()

@@ -1,7 +1,7 @@
 """`Transcript`: the messages and tokens of one episode, and the rules for its end.
 
-`rollout.py` (for filter, `sample_pairs` and `tenfold.rollout`) and GRPO's agent loop both use it, so that both follow the same
-rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
+`rollout.py` (for filter, `sample_pairs`, benchmarks of environments and `tenfold.rollout`) and GRPO's agent loop both use it,
+so that both follow the same rules: the prompt of each turn, the token limits, truncation, and the text that is judged.
 
 An episode has a limit of turns, and a limit of tokens for all turns and the environment's replies between them (as in verl). It
 ends

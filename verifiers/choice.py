@@ -5,8 +5,8 @@ which the prompt lists them. A box or an `<answer>` tag takes precedence over th
 (but an intermediate formula, for example). The methods of a verdict:
 
     extract   the response has no answer, or names several letters: incorrect
-    letter    a letter alone, or a letter followed by the option's own text
-    option    the text of exactly one option, or mathematics that equals exactly one option
+    letter    the response names a letter; incorrect if it names no option, or if another option's text follows it
+    option    the response has an option's text, or mathematics that equals it; incorrect if none or several options fit
 """
 
 import re

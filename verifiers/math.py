@@ -166,7 +166,7 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
         if _equal_up_to_typesetting(gold, answer):
             return Verdict(Status.SCORED, 1.0, "exact", answer[:MAX_REASON_CHARACTERS])
         if strict_prompt and _OPEN.search(answer) and not _OPEN.search(gold):
-            return _unfinished(answer, "a derivative, an integral or a sum")
+            return _unfinished(answer, "a derivative, an integral, a sum, a product or a limit")
         verdict = _by_math_verify(gold, answer, None) if _latex(answer) else None
         if verdict is None or verdict.status == Status.UNDECIDED:
             # The gold answer parses, so an answer that does not parse is incorrect.
@@ -181,7 +181,7 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
 
 
 def _prompt_text(problem: Problem) -> str:
-    """Returns the text of the prompt's turns other than the system message. Empty if unknown."""
+    """Returns the text of the prompt's turns other than the system message, of each at most the end. Empty if unknown."""
     turns = (turn["content"][-prompt_text.MAX_TURN :] for turn in problem.prompt if turn["role"] != "system")
     return "\n".join(turns)
 

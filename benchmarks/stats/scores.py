@@ -42,8 +42,8 @@ class Score:
     stderr: float
     """Standard error over new problems, clustered by problem (Miller, "Adding Error Bars to Evals", 2024)."""
     same_problems_stderr: float
-    """Standard error over new samples of the same problems. With one sample per problem, its largest possible value. If some
-    problems have one sample, their noise is assumed to be the average noise of the others."""
+    """Standard error over new samples of the same problems. With one sample per problem this is the largest value that it can
+    have. If some problems have one sample, their noise is assumed to be the average noise of the others."""
     detectable: float
     """Smallest true difference from a policy with similar pass rates that is significant at 95% in four of five comparisons.
     Both policies have the same problems and the same number of samples."""

@@ -170,7 +170,7 @@ class Distill(Training):
         return metrics | {"pairs": len(pairs), "left_out": left_out}
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
-        """Returns the probabilities on held-out pairs after training."""
+        """Returns the mean probabilities of tokens of the held-out pairs after training."""
         after = metrics["held_out"].get("after", {})
         return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
 

@@ -124,7 +124,8 @@ class Filter(Stage):
             reason = next(verdict.reason for verdict in verdicts if verdict.score is None and verdict.method != "refused")
             raise UserError(
                 f"{self.name}: {missing - refused} of {samples} samples have no score, more than the share max_without_score="
-                f"{self.max_without_score:g} (the first: {reason[:200]}); run the same command to sample them again"
+                f"{self.max_without_score:g} (the first: {reason[:200]}); the same command repeats the samples "
+                "with faults, and undecided ones stay"
             )
         count = int(table["kept"].sum())
         low, high = self.band

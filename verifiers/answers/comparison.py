@@ -1,4 +1,7 @@
-"""Comparison of two readings, with one rule per kind of answer. Also see `values/identity.py` and `values/regions.py`."""
+"""Comparison of two readings, with one rule per kind of answer. A reading is the syntax tree of an answer.
+
+Also see `values/identity.py` and `values/regions.py`.
+"""
 
 import functools
 import re

@@ -95,7 +95,7 @@ class LocalSession:
 
         Args:
             warm: the warm process that forks the child.
-            limits: of the whole session.
+            limits: limits of the whole session.
             stdin: text of the child's standard input.
         """
         self.warm, self.limits = warm, limits
