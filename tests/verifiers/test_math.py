@@ -81,6 +81,13 @@ def test_gold_answer_with_alternatives_and_tolerance() -> None:
     assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.6\text{ m/s}^2}").score == 0
 
 
+@pytest.mark.parametrize("tolerance", [-0.01, "1/0", "nan", float("inf"), True, [1]])
+def test_a_tolerance_that_is_not_a_number_from_0_is_undecided(tolerance: object) -> None:
+    verdict = tenfold.verify({"gold": "5", "tolerance": tolerance}, r"\boxed{5}")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+    assert "the tolerance is not a number from 0" in verdict.reason
+
+
 @pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6", r"(7+4-6)e^0"])
 def test_expression_of_prompt_is_incorrect(answer: str) -> None:
     """A policy that is rewarded for repeating the problem learns to repeat it."""
