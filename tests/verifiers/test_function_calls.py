@@ -131,6 +131,28 @@ def test_text_is_compared_loosely_but_numbers_are_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("right", "given", "score"),
+    [
+        ({"x": [5]}, {"x": 5.0}, 1),
+        ({"x": [5]}, {"x": 5}, 1),
+        ({"x": [5]}, {"x": 5.5}, 0),
+        ({"x": [5]}, {"x": "5"}, 0),
+        ({"n": [5]}, {"n": 5.0}, 0),
+        ({"inner": [{"x": 5}]}, {"inner": {"x": 5.0}}, 1),
+        ({"inner": [{"n": 5}]}, {"inner": {"n": 5.0}}, 0),
+        ({"xs": [[1, 2]]}, {"xs": [1.0, 2]}, 1),
+        ({"xs": [[1, 2]]}, {"xs": [1.0, 3]}, 0),
+    ],
+)
+def test_values_in_a_dictionary_have_their_declared_types(right: Any, given: Any, score: int) -> None:
+    numbers = {"x": {"type": "float"}, "n": {"type": "integer"}, "xs": {"type": "array", "items": {"type": "number"}}}
+    declared = {"type": "dict", "properties": {**numbers, "inner": {"type": "dict", "properties": numbers}}}
+    function = {"name": "f", "parameters": {"properties": {"d": declared, "list": {"type": "array", "items": declared}}}}
+    assert judge(tagged("f", {"d": given}), {"f": {"d": [right]}}, functions=[function]).score == score
+    assert judge(tagged("f", {"list": [given]}), {"f": {"list": [[right]]}}, functions=[function]).score == score
+
+
+@pytest.mark.parametrize(
     ("language", "declared", "right", "text", "score"),
     [
         ("java", {"type": "integer"}, 5, "5", 1),
