@@ -275,9 +275,8 @@ def _outside(text: str) -> str:
 def _unfenced(text: str) -> str:
     """Returns the code in a text without fences: all lines except those of words.
 
-    Before the first definition only lines of code are returned.
-
-    If nothing remains, all of the text is returned.
+    If there are words before the first definition, only lines of code are returned from the part before it. If nothing remains,
+    all of the text is returned.
     """
     begins = _BEGINS.search(text)
     lead = text.count("\n", 0, begins.start()) if begins else 0
