@@ -125,5 +125,6 @@ def same_condition(gold: Node, answer: Node) -> bool:
     if letters != symbols(answer) or len(letters) != 1:
         return letters != symbols(answer)
     letter = Node("symbol", (), next(iter(letters)))
-    points = range(-30, 61) if letter.value in "nkmijrpq" else [Fraction(number, 2) for number in range(-60, 121)]
-    return all(holds(gold, letter, Fraction(at)) == holds(answer, letter, Fraction(at)) for at in points)
+    numbers = range(-30, 61) if letter.value in "nkmijrpq" else [Fraction(number, 2) for number in range(-60, 121)]
+    points = [Node("number", (), Fraction(at)) for at in numbers]
+    return all(holds(gold, letter, at) == holds(answer, letter, at) for at in points)

@@ -76,6 +76,23 @@ def test_answers_to_gold_answer(gold: str, correct: list[str], incorrect: list[s
     [
         ("[x, x+1]", ["[x, 1+x]", r"x \le y \le x+1"], ["(x, x+1)", "[x, x+2]", "[x+1, x]", "[x, x+1)"]),
         (r"(-\infty,a]\cup[b,\infty)", [r"[b,\infty)\cup(-\infty,a]"], [r"(-\infty,b]\cup[a,\infty)"]),
+        # the ends of an interval that an inequality has as roots, which may be irrational
+        (r"(-\sqrt2,\sqrt2)", ["x^2<2", r"-\sqrt2<x<\sqrt2"], [r"x^2\le2", "x^2<2.0000001", "x<2"]),
+        (r"[-\sqrt3,\sqrt3]", [r"x^2\le3"], ["x^2<3", r"x^2\le 3.0000001"]),
+        (r"(-\sqrt3,\sqrt3)", ["x^2<3"], [r"x^2\le3"]),
+        (r"(0,\ln2)", ["1<e^x<2"], [r"1<e^x\le2"]),
+        ("x^2<4", ["-2<x<2", "(-2,2)", "|x|<2"], ["x<2", r"-2<x\le2", r"x^2\le4"]),
+        ("x(x-100)(x-200)<0", [r"x<0\text{ or }100<x<200"], ["x<0", r"(-\infty,0)"]),
+        (r"(-\infty,-1)\cup(1,\infty)", [r"(-\infty,-1)\text{ and }(1,\infty)", "x<-1, x>1"],
+         [r"x<-1\text{ and }x>1", r"x\in(-\infty,-1)\text{ and }x\in(1,\infty)"]),
+        (r"\emptyset", [r"x<-1\text{ and }x>1"], [r"(-\infty,-1)\text{ and }(1,\infty)"]),
+        # vectors
+        (r"\begin{pmatrix}1\\2\end{pmatrix}",
+         [r"\begin{pmatrix}1&2\end{pmatrix}^T", r"\begin{pmatrix}1&2\end{pmatrix}^{\top}", "(1,2)^T"],
+         [r"\begin{pmatrix}2&1\end{pmatrix}^T", r"\begin{pmatrix}1\\2\end{pmatrix}^T", "(2,1)^T"]),
+        ("(1,2)", ["i+2j", r"\mathbf{i}+2\mathbf{j}", "(1,2)^T"], ["i^2+2j", "i+2j+ij", "i+2j+1", "j+2i"]),
+        (r"(\sqrt2,a)", [r"\sqrt2 i+aj"], [r"\sqrt2 i^2+aj"]),
+        ("(0,0)", ["0i+0j"], ["ij"]),
         ("7!!", ["105"], ["5040", "7!"]),
         ("(2n-1)!!", [r"\frac{(2n)!}{2^n n!}"], ["(2n)!!", "((2n-1)!)!"]),
         (r"\gcd(m,n)", [r"\gcd(n,m)", r"\text{gcd}(m,n)"], [r"\gcd(m,2n)", "1", r"\operatorname{lcm}(m,n)"]),

@@ -67,6 +67,12 @@ def test_number_outside_of_answer_does_not_count(answer: str) -> None:
         ("1/4", ["^1/_4", "^{1}/_{4}"], ["^4/_1"]),
         ("1A_{16}", ["0x1A", "1a_{16}", "0b11010", "0o32", "26"], ["0x1B", "1b_{16}"]),
         (r"\infty", [r"\text{infinity}", r"\text{positive infinity}"], [r"\text{negative infinity}"]),
+        (r"-\infty", [r"\text{minus infinity}", r"\text{-infinity}"], [r"\text{infinity}"]),
+        ("5", [r"\text{five}"], [r"\text{-five}", r"\text{minus five}", r"\text{twenty-five}"]),
+        ("-42", [r"\text{-forty-two}", r"\text{negative forty two}"], [r"\text{forty-two}"]),
+        (r"\infty", [r"\text{infinity}"], [r"\text{-infinity}"]),
+        ("H_2O", ["H2O", r"\text{H}_2\text{O}", r"\mathrm{H_2O}"], ["H_2O_2", "h2o", "HO_2"]),
+        ("CO2", ["CO_2", r"\mathrm{CO}_2"], ["Co_2", "CO_3"]),
         (r"\text{DNE}", [r"\text{The limit does not exist}"], [r"\text{The limit exists}"]),
         ("35\\%", [r"35\text{ per cent}", r"35 \text{ percent}"], [r"3.5\text{ per cent}"]),
         ("2:3", [r"2 \text{ to } 3", "4 to 6"], [r"3 \text{ to } 2"]),
@@ -113,6 +119,13 @@ def test_condition_after_formula_is_its_domain(gold: str, correct: list[str], in
 def test_long_answer_with_repetitions_is_judged(text: str) -> None:
     # Matching in linear time takes milliseconds. Matching in quadratic time would take minutes.
     assert tenfold.verify("7", f"\\boxed{{{text} 8}}").status in (Status.SCORED, Status.UNDECIDED)
+
+
+@pytest.mark.parametrize("answer", ["maybe it is even", "It may be that it is even", "possibly it is even"])
+def test_answer_that_is_not_certain_is_undecided(answer: str) -> None:
+    assert score("even", r"\text{The function is even}") == 1
+    assert score("even", rf"\text{{{answer}}}") is None
+    assert score("unknown", r"\text{The value is unknown}") == 1
 
 
 def test_inch_is_unit() -> None:

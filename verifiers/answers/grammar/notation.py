@@ -130,6 +130,7 @@ def normalize(text: str) -> str:
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
         text = re.sub(r"\\[()\[\]]", " ", text)
         text = re.sub(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))", "'", text)
+        text = re.sub(r"(\^\s*\{?\s*)\\(?:top|intercal)(?![A-Za-z])", r"\1T", text)
         text = _NOTHING.sub(" ", text)
         text = _WRAPPERS.sub("", text)
         text = _SPACES.sub(" ", text)

@@ -171,7 +171,7 @@ def is_sum_of_labels(node: Node) -> bool:
 
 def same_label(gold: Node, answer: Node) -> bool:
     """True if two labels name the same value: y and y(x), "radius" and r, "maximum" and \\max."""
-    names = spelled_word(gold), spelled_word(answer)
+    names = [word and word.casefold() for word in (spelled_word(gold), spelled_word(answer))]
     if gold == answer or (names[0] is not None and names[0] == names[1]):
         return True
     if "text" in (gold.kind, answer.kind) and None not in names:
@@ -261,7 +261,7 @@ def spelled_word(node: Node) -> str | None:
     if node.kind == "text":
         return str(node.value).replace(" ", "")
     if node.kind in ("symbol", "constant"):
-        return str(node.value).casefold()
+        return str(node.value)
     if node.kind == "mul":
         spelled = [spelled_word(item) for item in node.items]
         return None if None in spelled else "".join(map(str, spelled))

@@ -9,7 +9,7 @@ from ..grammar.expressions import NAMED_FUNCTIONS
 from ..grammar.tree import INFINITY, Node, substituted
 from .evaluation import NotEvaluated, symbols, value
 from .exact import Undefined, exact
-from .identity import DIGITS, Undecided, as_fraction, same_number
+from .identity import DIGITS, Undecided, as_fraction, identical, same_number
 
 
 class Piece(NamedTuple):
@@ -67,8 +67,8 @@ def region(node: Node) -> Region:
             common = parts[0]
             for part in parts[1:]:
                 common = _intersection(common, part)
-            if node.value == "and" or (common and node.value != "or"):
-                return common
+            if (common and node.value != "or") or (node.value == "and" and any(item.kind == "relation" for item in node.items)):
+                return common  # "x < 1 and x > 2" holds nowhere, but "(0, 1) and (2, 3)" are two intervals
             return _merged([piece for part in parts for piece in part])
         case "relation":
             return _of_relation(node)
@@ -95,7 +95,7 @@ def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     except Undecided:
         if symbolic[0] is not None and answer.kind != "relation":
             return False
-        if gold.kind == "relation" and answer.kind != "relation":
+        if gold.kind == "relation":
             return _holds_exactly_on(region(answer), gold)
         raise
     try:
@@ -170,35 +170,55 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
     variable = _variable(relation)
     if variable is None:
         raise Undecided("an inequality in several unknowns")
-    ends = sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
-    near = [end + step for end in ends for step in (0, Fraction(1, 10**6), Fraction(-1, 10**6))]
-    between = [(low + high) / 2 for low, high in itertools.pairwise(ends)]
-    spread = [Fraction(number, 7) for number in range(-80, 81, 3)] + [Fraction(1000), Fraction(-1000)]
-    for at in [*near, *between, *spread, *(end + step for end in ends for step in (3, -3, Fraction(1, 3)))]:
+    ends = {_number(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
+    steps = [end + step for end in ends for step in (Fraction(1, 10**9), Fraction(-1, 10**9), 3, -3, Fraction(1, 3))]
+    between = [(low + high) / 2 for low, high in itertools.pairwise(sorted(ends))]
+    spread = [Fraction(number, 7) for number in range(-80, 81, 3)]
+    far = [Fraction(sign * 3**power, 2) for power in range(3, 8) for sign in (1, -1)]
+    numbers = {at: Node("number", (), at) for at in (*steps, *between, *spread, *far)}
+    for at, node in {**numbers, **ends}.items():  # an end as it is written, because its rounded number is not the end
         inside = any(
             (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
             and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
             for p in pieces
         )
-        if inside != holds(relation, variable, at):
+        if inside != holds(relation, variable, node):
             return False
     return True
 
 
-def holds(relation: Node, variable: Node, at: Fraction) -> bool:
+def holds(relation: Node, variable: Node, at: Node) -> bool:
     """True if an inequality holds at a number. False if a side has no real value.
 
     Args:
         relation: The inequality.
         variable: Its variable.
         at: The number.
+
+    Raises:
+        Undecided: It is unknown whether two sides are equal.
+        TooLarge: A limit is exceeded.
     """
+    sides = [substituted(item, {variable: at}) for item in relation.items]
     try:
-        numbers = [_number(substituted(item, {variable: Node("number", (), at)})) for item in relation.items]
+        numbers = [_number(side) for side in sides]
     except Undecided:
         return False
-    signs = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
-    return all(signs[sign](a, b) for a, sign, b in zip(numbers, relation.value, numbers[1:], strict=False))
+    differences = [_difference(sides[i : i + 2], numbers[i : i + 2]) for i in range(len(relation.value))]
+    return all(_SIGNS[sign](difference, 0) for difference, sign in zip(differences, relation.value, strict=True))
+
+
+def _difference(sides: list[Node], numbers: list[Fraction]) -> Fraction:
+    """Returns the difference of two constants. It is zero exactly if they are equal, although their numbers may be rounded."""
+    difference = numbers[0] - numbers[1]
+    if abs(difference) > max(1, abs(numbers[0])) / 10 ** (DIGITS - 10) or None not in map(exact, sides):
+        return difference
+    if identical(sides[0], sides[1], []):
+        return Fraction(0)
+    raise Undecided("two sides of an inequality are almost equal")
+
+
+_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
 
 
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
