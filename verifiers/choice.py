@@ -17,7 +17,7 @@ from ..core import Problem, Status, Verdict
 from . import math
 from .answers import ParseError, comparison, final_answer, readings_of, worked_out
 from .answers.extraction.boxes import last_mark
-from .answers.extraction.choices import apposition, asserted_letters
+from .answers.extraction.choices import apposition, asserted_letters, is_denied
 from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.markers import markers
 from .answers.extraction.response import searched_text
@@ -35,6 +35,8 @@ MAX_OPTIONS = 26
 """Options of a problem."""
 
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
+_SPACED_LABEL = re.compile(r"([A-Z])\s+(\S.*)", re.DOTALL)
+"""A letter and a space before the text of an option: "C the integral diverges"."""
 _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
 """A lower-case letter before the text of an option: "c) the integral diverges"."""
 
@@ -90,11 +92,30 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
 
 def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
     """Returns the choice that a text makes by a letter. None if it asserts no letter."""
-    asserted = asserted_letters(text, options)
+    asserted = asserted_letters(_with_neutral_texts(text, options), options)
     if len(asserted.letters) == 1:
-        index = LETTERS.index(next(iter(asserted.letters)))
+        (letter,) = asserted.letters
+        index = LETTERS.index(letter)
+        if _is_symbol(letter.lower(), options) and not re.search(
+            rf"(?<![A-Za-z]){letter}(?![A-Za-z])|\b{letter.lower()}[)\]]", text
+        ):
+            return None
         return "letter", None if _is_another_option(asserted.words, index, options) else index, text[-100:]
     return ("extract", None, ", ".join(sorted(asserted.letters))) if asserted.letters else None
+
+
+def _with_neutral_texts(text: str, options: Sequence[str]) -> str:
+    """Returns the text with a sign for an option's own text after its letter, if it would be read as a denial: "(B) False"."""
+    for letter, option in zip(LETTERS, options, strict=False):
+        if is_denied(option):
+            own = r"\s+".join(map(re.escape, option.split()))
+            text = re.sub(rf"(?<![A-Za-z0-9])({letter}\s*[)\].,:：*(—–-][)\].,:：*(—–\s-]*)(?i:{own})(?!\w)", r"\1§", text)
+    return text
+
+
+def _is_symbol(text: str, options: Sequence[str]) -> bool:
+    """True if the text is a lower-case letter and the whole text of an option, such as the number e or the speed c."""
+    return len(text) == 1 and text.islower() and text in [option.strip(" .$") for option in options]
 
 
 def _by_text(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
@@ -152,6 +173,8 @@ def _has_options(problem: Problem) -> bool:
 def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:
     if not isinstance(answer, Mapping):
         raise TypeError(f"the answer is a {type(answer).__name__}")
+    if isinstance(answer["options"], str | Mapping):
+        raise TypeError(f"the options must be a list of texts, and are a {type(answer['options']).__name__}")
     letter, options = str(answer["letter"]).strip().upper(), [str(option) for option in answer["options"]]
     if not 2 <= len(options) <= MAX_OPTIONS or letter not in LETTERS[: len(options)] or len(letter) != 1:
         raise ValueError(f"{letter!r} of {len(options)} options")
@@ -164,7 +187,9 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
     if listed_letters(text) is not None:
         return "extract", None
     leading = leading_letter(text)
-    if leading and (index := LETTERS.find(leading[0].upper())) < len(options):
+    if _is_symbol(text.strip(" ."), options):
+        return "option", _index_of_content(text, options)
+    if leading and 0 <= (index := LETTERS.find(leading[0].upper())) < len(options):
         words = _normalized(leading[1])
         if not words:
             return "letter", index
@@ -172,13 +197,20 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
         matching = [number for number, option in enumerate(options) if _normalized(option) == words]
         if matching:
             return "letter", index if matching == [index] else None
-        own = options[index] if index >= 0 else ""
-        if letters_added_after_choice(leading[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(leading[1]):
+        denies = _DENIES.search(leading[1]) and not (len(words) > 3 and _normalized(options[index]).startswith(words))
+        if denies or letters_added_after_choice(leading[1], frozenset(LETTERS[: len(options)]), options[index]):
             return "letter", None
         if any(len(_normalized(option)) > 3 and _normalized(option) in words for option in options):
             return "letter", None
         return "letter", index
-    return "option", _index_of_content(text, options)
+    method, chosen = "option", _index_of_content(text, options)
+    if (
+        chosen is None
+        and (spaced := _SPACED_LABEL.fullmatch(text))
+        and _index_of_text(spaced[2], options) == LETTERS.find(spaced[1])
+    ):
+        return "letter", LETTERS.find(spaced[1])
+    return method, chosen
 
 
 def _index_of_text(text: str, options: Sequence[str]) -> int | None:

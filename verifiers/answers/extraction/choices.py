@@ -198,7 +198,7 @@ def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
             check_time()
             sentence = " ".join(part[:MAX_SENTENCE].split())
             leading = _leading_letters(sentence, valid) if labelled else None
-            if leading and leading.letters and not _is_denied(leading.rest):
+            if leading and leading.letters and not is_denied(leading.rest):
                 yield Claim(Kind.ANSWERS, leading.letters, leading.rest)
                 labelled = False
             elif _MENTION.search(sentence):
@@ -265,7 +265,7 @@ def _answer_line(sentence: str, valid: frozenset[str]) -> list[Claim]:
             return [*claims, Claim(Kind.DOUBTS)] if denial else claims
         if leading.asks:
             return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
-        if _is_denied(leading.rest):
+        if is_denied(leading.rest):
             return [Claim(Kind.DENIES, leading.letters)]
         return [Claim(Kind.ANSWERS, leading.letters, leading.rest), *_predicates(leading.rest, valid, after_answer=True)]
     return []
@@ -300,7 +300,7 @@ def _opening(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> l
         return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
     if len(leading.letters) > 1:
         return [Claim(Kind.ANSWERS, leading.letters)] if edge and not re.search(r"[A-Za-z]{3}", leading.rest) else []
-    if _is_denied(rest):
+    if is_denied(rest):
         return []
     listed = bool(sign.strip(",，\"'”’") or found["open"])
     dash = re.match(r"\s*(?:[—–]|-{1,3}\s)", rest)
@@ -324,7 +324,7 @@ def _picks(sentence: str, valid: frozenset[str]) -> list[Claim]:
             continue
         if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(sentence[: found.start()])):
             claims.append(Claim(Kind.DENIES, leading.letters))
-        elif not _is_denied(leading.rest):
+        elif not is_denied(leading.rest):
             claims.append(Claim(Kind.ASSERTS, leading.letters, leading.rest, replaces))
     return claims if any(claim.kind == Kind.ASSERTS for claim in claims) else []
 
@@ -387,7 +387,7 @@ def _leading_letters(text: str, valid: frozenset[str]) -> LeadingLetters:
     return LeadingLetters(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
 
 
-def _is_denied(following: str) -> bool:
+def is_denied(following: str) -> bool:
     """True if the words after a letter deny it."""
     return _WRONG.match(following) is not None and not _NOT_ANOTHER.match(following)
 
