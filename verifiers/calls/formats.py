@@ -9,6 +9,7 @@ Supported formats, with the names that servers use for their parsers (vLLM's too
                         <tool_call>area<arg_key>base</arg_key><arg_value>10</arg_value></tool_call>    GLM
     a name, then JSON   [TOOL_CALLS]area[ARGS]{"base": 10}, <function=area>{"base": 10}</function>, DeepSeek, Kimi, gpt-oss
     bare                JSON, or a list of Python calls: [area(base=10)]                      Llama, xLAM, Olmo
+                        JSON in a fenced block (of several blocks the last one)
 
 A value in XML is text. The declared type of its parameter decides its type: a string stays text, an integer is read as an
 integer.
