@@ -17,7 +17,7 @@ from ..core import Problem, Status, Verdict
 from . import math
 from .answers import ParseError, comparison, final_answer, readings_of, worked_out
 from .answers.extraction.boxes import last_mark
-from .answers.extraction.choices import apposition, asserted_letters, is_denied
+from .answers.extraction.choices import apposition, asserted_letters
 from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.markers import markers
 from .answers.extraction.response import searched_text
@@ -92,7 +92,7 @@ def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str
 
 def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str] | None:
     """Returns the choice that a text makes by a letter. None if it asserts no letter."""
-    asserted = asserted_letters(_with_neutral_texts(text, options), options)
+    asserted = asserted_letters(text, options)
     if len(asserted.letters) == 1:
         (letter,) = asserted.letters
         index = LETTERS.index(letter)
@@ -102,15 +102,6 @@ def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str]
             return None
         return "letter", None if _is_another_option(asserted.words, index, options) else index, text[-100:]
     return ("extract", None, ", ".join(sorted(asserted.letters))) if asserted.letters else None
-
-
-def _with_neutral_texts(text: str, options: Sequence[str]) -> str:
-    """Returns the text with a sign for an option's own text after its letter, if it would be read as a denial: "(B) False"."""
-    for letter, option in zip(LETTERS, options, strict=False):
-        if is_denied(option):
-            own = r"\s+".join(map(re.escape, option.split()))
-            text = re.sub(rf"(?<![A-Za-z0-9])({letter}\s*[)\].,:：*(—–-][)\].,:：*(—–\s-]*)(?i:{own})(?!\w)", r"\1§", text)
-    return text
 
 
 def _is_symbol(text: str, options: Sequence[str]) -> bool:
@@ -184,9 +175,12 @@ def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:
 def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]:
     """Returns the method and the index of the option that an answer names. The index is None for no or several options."""
     text = unwrapped(answer)
-    if listed_letters(text) is not None:
-        return "extract", None
     leading = leading_letter(text)
+    if listed_letters(text) is not None:  # "A, C", or an option's text: "RNA", "D. A and C"
+        if (same := _index_of_text(text, options)) is not None:
+            return "option", same
+        if leading is None or _index_of_text(leading[1], options) != LETTERS.find(leading[0].upper()):
+            return "extract", None
     if _is_symbol(text.strip(" ."), options):
         return "option", _index_of_content(text, options)
     if leading and 0 <= (index := LETTERS.find(leading[0].upper())) < len(options):

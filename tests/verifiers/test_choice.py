@@ -128,6 +128,15 @@ def chosen(response: str) -> str:
         "故选C。",
         "只有选项C是对的",
         "答案不是A，是C",
+        "The answer is C; A and B are wrong.",
+        "Only C satisfies the condition.",
+        "C is my final answer.",
+        "The closest option is C.",
+        "The most suitable one is C.",
+        "The answer is actually C.",
+        "A. Wrong.\nB. False.\nC. Correct.\nD. Wrong because x.",
+        "The answer is C. Wrong answers are A and B.",
+        "The answer is C. D fails too.",
     ],
 )
 def test_option_asserted_by_sentence_is_chosen(response: str) -> None:
@@ -176,6 +185,17 @@ def test_option_asserted_by_sentence_is_chosen(response: str) -> None:
         "A force acts on the body.",
         "选项C错误",
         "不选C",
+        "C. Wrong.",
+        "The answer is C. False.",
+        "The answer is C; wrong",
+        "The answer is C; D; both are wrong",
+        "The answer is C; A and D are correct",
+        "It is false that C is correct.",
+        "It is incorrect to say that C is correct.",
+        "The answer is actually not C.",
+        "The answer is C, and D is correct too.",
+        "The answer is C. D works too.",
+        "The answer is C. However, D is also possible.",
     ],
 )
 def test_denied_or_contradicted_option_is_not_chosen(response: str) -> None:
@@ -249,6 +269,35 @@ def test_letter_outside_the_alphabet_is_not_z() -> None:
     options = [f"option number {number}" for number in range(26)]
     assert judge("\\boxed{\u212a}", "Z", options).score == 0  # the sign for kelvin
     assert judge(r"\boxed{Z}", "Z", options).score == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "response", "letters"),
+    [
+        (["True", "False"], "B) False", "B"),
+        (["True", "False"], "The answer is B) False, since 3 is odd.", "B"),
+        (["True", "False"], "Answer: B (False)", "B"),
+        (["True", "False"], "B. False", "B"),
+        (["True", "False"], "B - False", "B"),
+        (["No", "Yes"], "A) No\nB) Yes\n\nSo B is correct.", "B"),
+        (["No", "Yes"], "A) No - wrong\nB) Yes - correct", "B"),
+        (["small", "too large"], "The answer is B: too large.", "B"),
+        (["A", "B", "AB", "O"], "The answer is D) O", "D"),
+        (["A", "B", "AB", "O"], r"\boxed{AB}", "C"),
+        (["DNA", "RNA"], r"\boxed{RNA}", "B"),
+        (["DNA", "RNA"], r"\boxed{B. RNA}", "B"),
+        (["x", "y", "z", "A and B"], r"\boxed{D. A and B}", "D"),
+        (["True", "False"], "The answer is A) False", ""),
+        (["True", "False"], "B) False is incorrect", ""),
+        (["True", "False"], "The answer is not B) False", ""),
+        (["True", "False"], "The answer is B) False or A) True", ""),
+        (["A", "B", "AB", "O"], "The answer is A: B", ""),
+        (["DNA", "RNA"], r"\boxed{AB}", ""),
+        (["x", "y", "z", "A and B"], r"\boxed{C. A and B}", ""),
+    ],
+)
+def test_option_whose_text_is_a_denial_or_letters(options: list[str], response: str, letters: str) -> None:
+    assert "".join(letter for letter in "ABCD"[: len(options)] if judge(response, letter, options).score == 1) == letters
 
 
 def test_text_of_two_options_chooses_none() -> None:
