@@ -89,8 +89,8 @@ def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) 
     if gold.kind == answer.kind:
         if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
             return False
-    elif gold.kind == "given" and not may_be_omitted(gold):
-        return False
+    elif (gold.kind == "given" and not may_be_omitted(gold)) or (gold.kind == "family" and len(answer.items) == 2):
+        return False  # k >= 0 restricts a family over all integers
     return equivalent(bodies[0], bodies[1], tolerance)
 
 
