@@ -47,7 +47,8 @@ _UNICODE = str.maketrans(
     "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "∖": r"\setminus ",
     "∼": r"\sim ", "≃": r"\simeq ", "≅": r"\cong ", "≒": r"\approx ", "ϕ": r"\phi ", "ε": r"\varepsilon ",
-    "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "↔": r"\leftrightarrow ", "∀": r"\forall ",
+    "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "↔": r"\leftrightarrow ", "⇔": r"\iff ", "⟺": r"\iff ",
+    "⟹": r"\implies ", "⊕": r"\oplus ", "∀": r"\forall ",
     "→": r"\to ", "⇒": r"\Rightarrow ", "…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2005": " ",
     "\u2002": " ", "\u2003": " ",
     }
