@@ -137,7 +137,15 @@ def test_undecided_comparison_has_no_score(gold: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     ("gold", "answer"),
-    [("5", r"\lim_{x\to 0} f(x)"), ("1/2", r"\int_0^1 g(x) dx"), ("(1,3]", "[3,1)"), ("(1,3]", "x^2<9"), ("no solution", "5")],
+    [
+        ("5", r"\lim_{x\to 0} f(x)"),
+        ("1/2", r"\int_0^1 g(x) dx"),
+        ("(1,3]", "[3,1)"),
+        ("(1,3]", "x^2<9"),
+        ("no solution", "5"),
+        ("5", r"\sum_{k=1}^{1/0} k"),
+        ("5", r"\prod_{k=1}^{0^{-1}} 5"),
+    ],
 )
 def test_answer_that_cannot_be_evaluated_is_incorrect_for_plain_gold_answer(gold: str, answer: str) -> None:
     """An undecided verdict would be better for the policy than an incorrect answer."""

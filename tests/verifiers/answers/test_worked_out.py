@@ -58,6 +58,7 @@ NOT_WORKED_OUT = [
     (r"Simplify $\sqrt{8}$.", r"2\sqrt{2}", [r"\sqrt{8}", r"\sqrt{4}\sqrt{2}"]),
     (r"Simplify $\frac{8}{12}$.", r"\frac{2}{3}", [r"\frac{8}{12}", r"\frac{4}{6}", "8/12"]),
     ("Write $0.75$ as a fraction.", "3/4", ["0.75"]),
+    ("Write 1,234,000 in scientific notation.", r"1.234\times 10^6", ["1234000", "1,234,000"]),
     (r"Write $\frac{3}{4}$ as a decimal.", "0.75", [r"\frac34", "3/4"]),
     # derivatives
     ("Differentiate $x^2$.", "2x",
@@ -106,6 +107,8 @@ WORKED_OUT = [
     ("What is the antiderivative?", r"\frac{x^3}{3}+C", [r"\frac13x^3+c"]),
     ("Find the vector.", r"\begin{pmatrix}6\\8\end{pmatrix}", [r"\begin{pmatrix}6&8\end{pmatrix}^T"]),
     ("Find the matrix.", r"\begin{pmatrix}6&8\end{pmatrix}", [r"2\begin{pmatrix}3&4\end{pmatrix}"]),
+    ("Simplify the product.", "6x", [r"\frac{2x}{0.\overline{3}}"]),
+    (f"Which is larger? Convert to scientific notation: {5_000 * '1'}", r"1.5\times 10^1", ["15"]),
 ]  # fmt: skip
 
 
