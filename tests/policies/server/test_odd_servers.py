@@ -55,6 +55,7 @@ ODD = {
     "a text": Reply("hello"),
     "a stream of events": Reply(b'data: {"choices": []}\n\ndata: [DONE]\n', content_type="text/event-stream"),
     "JSON nested without end": Reply(b"[" * 100_000),
+    "nested reasoning": Reply(b'{"choices": [{"message": {"reasoning": ' + b"[" * 900 + b"]" * 900 + b"}}]}"),
 }
 
 
@@ -160,7 +161,11 @@ def test_missing_or_invalid_token_counts_are_ignored(usage: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "logprobs", [None, {}, {"content": None}, {"content": [None]}, {"content": [{"logprob": None}]}, [], 3]
+    "logprobs",
+    [
+        *(None, {}, {"content": None}, {"content": [None]}, [], 3),
+        *({"content": [{"logprob": logprob}]} for logprob in (None, True, 0.5, -(10**400))),
+    ],
 )
 def test_missing_log_probabilities_give_an_empty_tuple(logprobs: Any) -> None:
     assert sampled(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
