@@ -190,7 +190,7 @@ def episode_from_json(row: EpisodeRow) -> Episode:
     status, judge_messages = Status(fields["status"]), tuple(fields.get("judge_messages", ()))
     parts = tuple(Part(**part) for part in fields.get("parts", ()))
     verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages, parts)
-    messages = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
+    messages = tuple(cast(Message, {**turn, "role": turn["role"], "content": turn["content"]}) for turn in row["messages"])
     return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 
 

@@ -56,7 +56,7 @@ class TransformersPolicy:
     @property
     def window(self) -> int | None:
         """The model's context window in tokens, or None if unknown."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -112,12 +112,17 @@ class TransformersPolicy:
         """Returns the log-probability of each continuation after its context, and whether greedy sampling would produce it.
 
         Args:
-            pairs: context and continuation, as plain text. They are tokenized as one text.
+            pairs: context and continuation, as plain text. They are tokenized as in lm-eval: as one text, in which spaces at
+                the end of the context belong to the continuation. An empty context is replaced by the token that begins a text,
+                or, if there is none, the one that ends it.
         """
+        first = [token for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id) if token is not None][:1]
         rows = []
         for context, continuation in pairs:
+            start = len(self.tokenizer(context.rstrip())["input_ids"])
             whole = self.tokenizer(context + continuation)["input_ids"]
-            start = len(self.tokenizer(context)["input_ids"]) if context else 1
+            if not context.strip():
+                start, whole = 1, first + self.tokenizer(context + continuation, add_special_tokens=False)["input_ids"]
             rows.append((whole, max(1, min(start, len(whole) - 1))))
         results: list[tuple[float, bool]] = []
         for begin in range(0, len(rows), self.batch_size):

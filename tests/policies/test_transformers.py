@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Gemma3Config
 
 import tenfold
 from tenfold.core import Sampling, UserError
@@ -167,6 +167,12 @@ def test_a_sample_ends_at_the_end_of_the_window(policy: TransformersPolicy, monk
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
     assert (sample.finish_reason, len(sample.token_ids)) == ("length", 7)
+
+
+def test_the_window_of_a_model_with_a_text_configuration_is_that_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:"))
+    monkeypatch.setattr(policy.model, "config", Gemma3Config(text_config={"max_position_embeddings": 77}))
+    assert policy.window == 77
 
 
 def test_plain_text_is_continued_without_a_template(policy: TransformersPolicy) -> None:
