@@ -46,8 +46,10 @@ def load_policy(uri: str, **options: Any) -> Policy:
         **options: options of the backend, such as batch_size, device, tensor_parallel_size.
 
     Raises:
-        UserError: the URI is invalid, or needs a package that is not installed.
+        UserError: the URI is invalid, needs a package that is not installed, or batch_size is below 1.
     """
+    if options.get("batch_size", 1) < 1:
+        raise UserError(f"{uri}: batch_size must be at least 1, got {options['batch_size']}")
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
         from .scripted import ScriptedPolicy
