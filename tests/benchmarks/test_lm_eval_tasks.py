@@ -72,7 +72,13 @@ def test_the_log_likelihood_of_a_continuation_is_the_sum_over_its_tokens(hub: No
     import torch
 
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), batch_size=2)
-    pairs = [("12 + 3 =", " 15"), ("1", "2"), ("9 - 4 =", " 5 "), ("What is", " the number"), (policy.tokenizer.eos_token, "7+8")]
+    pairs = [
+        ("12 + 3 =", " 15"),
+        ("1", "2"),
+        ("9 - 4 =", " 5 "),
+        ("What is", " the number"),
+        (policy.tokenizer.eos_token, "7+8"),
+    ]
     together = policy.loglikelihoods(pairs)
     for (context, continuation), (likelihood, _) in zip(pairs, together, strict=True):
         ids = policy.tokenizer(context + continuation)["input_ids"]

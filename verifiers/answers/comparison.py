@@ -86,12 +86,13 @@ def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> b
 
 def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     bodies = [node.items[0] if node.kind == "given" else node for node in (gold, answer)]
+    same = functools.partial(equivalent, tolerance=tolerance)
     if gold.kind == answer.kind:
-        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
+        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1], same):
             return False
     elif (gold.kind == "given" and not may_be_omitted(gold)) or (gold.kind == "family" and len(answer.items) == 2):
         return False  # k >= 0 restricts a family over all integers
-    return equivalent(bodies[0], bodies[1], tolerance)
+    return same(bodies[0], bodies[1])
 
 
 def kind(gold: Node, answer: Node) -> str:

@@ -176,22 +176,29 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
     spread = [Fraction(number, 7) for number in range(-80, 81, 3)]
     far = [Fraction(sign * 3**power, 2) for power in range(3, 8) for sign in (1, -1)]
     numbers = {at: Node("number", (), at) for at in (*steps, *between, *spread, *far)}
-    for at, node in {**numbers, **ends}.items():  # an end as it is written, because its rounded number is not the end
-        inside = any(
-            (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
-            and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
-            for p in pieces
-        )
-        if inside != holds(relation, variable, node):
-            return False
-    return True
+    # An end is tested as it is written, because its rounded number is not the end.
+    return all(is_in(pieces, at) == holds(relation, variable, node) for at, node in {**numbers, **ends}.items())
+
+
+def finite_ends(pieces: Region) -> list[Fraction]:
+    """Returns the ends of all pieces that are not infinite, sorted. An irrational end is rounded to `DIGITS` digits."""
+    return sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
+
+
+def is_in(pieces: Region, at: Fraction) -> bool:
+    """True if a number is in a region."""
+    return any(
+        (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
+        and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
+        for p in pieces
+    )
 
 
 def holds(relation: Node, variable: Node, at: Node) -> bool:
-    """True if an inequality holds at a number. False if a side has no real value.
+    """True if an inequality, or each one of a list, holds at a number. False if a side has no real value.
 
     Args:
-        relation: The inequality.
+        relation: The inequality or the list. If the list is joined by "or", one inequality must hold.
         variable: Its variable.
         at: The number.
 
@@ -199,6 +206,8 @@ def holds(relation: Node, variable: Node, at: Node) -> bool:
         Undecided: It is unknown whether two sides are equal.
         TooLarge: A limit is exceeded.
     """
+    if relation.kind == "list":
+        return (any if relation.value == "or" else all)(holds(item, variable, at) for item in relation.items)
     sides = [substituted(item, {variable: at}) for item in relation.items]
     try:
         numbers = [_number(side) for side in sides]
