@@ -9,6 +9,7 @@ ends
     when the environment ends it,                                finish reason "stop", or "length" after a truncated turn
     after a truncated turn,                                      "length"
     after the last turn that is allowed,                         "stop"
+    when a server gives no response,                             "refused" or "fault"
     when a reply leaves no tokens for another turn,              "length"
     when the chat template does not support replies,             the reason of the last turn
 

@@ -3,7 +3,8 @@
 `sample` is the sampler, also for the CPU rollout in reinforcement learning. Rows are left-padded, equal prompts are processed
 once, finished rows leave the batch, and each row has its own random numbers. A sample therefore does not depend on the other
 rows of its batch, up to rounding: a matrix product with another number of rows may differ in the last bits. This changes a
-sample only if a random number falls into this difference (about one token in a million in float32).
+token only if its random number falls into this difference. In float32 at temperature 1 it changes about one token in a million
+for `micro:`, and about one in 500 for SmolLM2-135M, which has a larger vocabulary.
 """
 
 from collections.abc import Callable, Collection, Sequence

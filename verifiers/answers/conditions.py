@@ -58,7 +58,7 @@ _BRACKETED = re.compile(r"[(\[\]][^()\[\]]*[)\[\]]")
 def split_condition(text: str) -> tuple[str, str, bool] | None:
     """Returns the text of a formula, the relation under which it holds ("" for none), and whether it holds for all values.
 
-    None if there is no condition, or if it restricts more than the domain.
+    None if there is no condition, if it restricts more than the domain, or if a second case follows it.
     """
     if found := _CONNECTIVE.search(text):
         body, condition = text[: found.start()], text[found.start() :]

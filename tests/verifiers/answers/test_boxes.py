@@ -41,6 +41,8 @@ from tenfold.verifiers.answers.extraction.response import tagged
         # truncated
         (r"so \boxed{5}. In the end \boxed{6", None),
         (r"so \boxed{5}. Let me write it: \boxed{", None),
+        (r"so \boxed{5. Let me write it: \boxed{...}", None),
+        (r"so \boxed{\frac{1}{2}. Let me write it again: \boxed{5}", "5"),
     ],
 )
 def test_box_in_each_usual_notation_is_found(response: str, answer: str | None) -> None:

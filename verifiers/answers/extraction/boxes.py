@@ -152,6 +152,7 @@ def _is_denied(before: str) -> bool:
 def _boxes(text: str) -> list[Mark]:
     """Returns the last boxes of a text without nested ones. Only the last one if that never closes."""
     found: list[Mark] = []
+    unclosed: Mark | None = None
     if "box" not in text:
         return found
     for match in (list(_BOX.finditer(text)) or list(_BARE_BOX.finditer(text)))[-MAX_BOXES:]:
@@ -162,12 +163,14 @@ def _boxes(text: str) -> list[Mark]:
             continue
         start, end = argument
         if end is None:
-            return [Mark(match.start(), len(text), None)]
+            found, unclosed = [], Mark(match.start(), len(text), None)
+            continue
         inside = _without_spaces(text[start:end])
         content = _unwrapped(inside)
         if inside and not is_placeholder(content):
             found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
-    return found
+            unclosed = None  # a later box is complete, so the text was not truncated
+    return [unclosed] if unclosed else found
 
 
 def _without_spaces(content: str) -> str:
