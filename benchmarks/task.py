@@ -139,6 +139,15 @@ def check(task: str, options: Options) -> None:
             avg_at_k.few_shot(metadata)
 
 
+def token_limit(request: TaskRequest, options: Options) -> int:
+    """Returns the limit of tokens per sample; 0 for lm-eval's own tasks, whose limit is unknown until they are loaded."""
+    if request.is_lm_eval:
+        return 0
+    if request.is_environment:
+        return environment.find(request, options).sampling.max_tokens
+    return int(resolve(request, options).generation["max_gen_toks"])
+
+
 def sampling_cost(task: str, options: Options) -> tuple[int, int]:
     """Returns a task's number of samples and its limit of tokens per sample. Both are 0 for lm-eval's own tasks, because their
     number of problems is unknown until they are loaded."""

@@ -152,10 +152,12 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         task_options = bench_options.with_model_sampling(task_options, arguments.policy)
     with code_limits([request.task for request in requests], vars(arguments), arguments.trust):
         not_run = task.not_runnable(requests, task_options)
+        runnable = [request for request in requests if request.name not in not_run]
         if not arguments.yes:
-            _confirm([request for request in requests if request.name not in not_run], task_options, arguments)
+            _confirm(runnable, task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
-        for caution in chat_tokens.cautions(policy, task_options.text):
+        cautions = chat_tokens.cautions(policy, task_options.text)
+        for caution in [*cautions, *bench_options.limit_cautions(runnable, task_options, policy)]:
             print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
         with disk.locked(out):
