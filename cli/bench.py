@@ -101,7 +101,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--out",
         help="folder for samples and scores (default: bench/POLICY); with leaderboard, and compare of several folders: the "
-        "page to write",
+        "page to write (default: leaderboard.html, compare.html)",
     )
     command.add_argument(
         "--json", action="store_true", help="print one line of JSON for each result on stdout; all other output goes to stderr"
