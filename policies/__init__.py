@@ -61,7 +61,8 @@ def load_policy(uri: str, **options: Any) -> Policy:
         try:
             return ScriptedPolicy(named_code.resolve(rest), **options)
         except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
+            reason = named_code.import_failure(error)
+            raise UserError(f"{uri}: cannot import {rest!r} ({reason}); write call:package.module:function") from None
     if scheme == "openai":
         from .openai import OpenAIPolicy
         from .server import keys

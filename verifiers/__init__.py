@@ -116,7 +116,7 @@ def _imported(name: str) -> object:
     try:
         return named_code.resolve(target, _NAMEABLE)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
+        raise UserError(f"the verifier {target!r} cannot be imported: {named_code.import_failure(error)}") from None
 
 
 def _as_verifier(found: object, name: object) -> Verifier:
