@@ -79,7 +79,8 @@ def evaluate(
         fewshot: number of few-shot examples before each problem.
         max_turns: limit of the policy's turns in an episode, for environments.
         text: prompts as plain text without a chat template, for base models.
-        thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template.
+        thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template. For `openai:` it is a field of
+            the requests.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.

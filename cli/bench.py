@@ -81,7 +81,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--thinking",
         choices=("on", "off"),
-        help="value of enable_thinking in the policy's chat template (default: the template's own)",
+        help="value of enable_thinking in the policy's chat template, also on a server (default: the template's own)",
     )
     command.add_argument(
         "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_response
+from tenfold.policies import chat_tokens
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -283,6 +284,17 @@ def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sa
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
         (row,) = OpenAIPolicy("m", server.url, omit_parameters=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"
+
+
+def test_a_server_that_rejects_thinking_gives_a_one_line_error() -> None:
+    body = error("Unrecognized request argument supplied: chat_template_kwargs")
+    with serving(strict({"chat_template_kwargs": body})) as server:
+        policy = OpenAIPolicy("m", server.url)
+        words = r"does not accept chat_template_kwargs=\{'enable_thinking': False\} \(400: .*\): omit thinking \(--thinking\)$"
+        with chat_tokens.thinking(policy, "off"), pytest.raises(UserError, match=words):
+            policy.generate(ASKED[:1], 1, Sampling())
+        ((sample,),) = policy.generate(ASKED[:1], 1, Sampling())
+    assert sample.text == "one END two"
 
 
 def test_a_too_large_limit_is_not_treated_as_an_unknown_parameter() -> None:
