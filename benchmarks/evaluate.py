@@ -43,6 +43,7 @@ def evaluate(
     samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    top_k: int | None = None,
     max_tokens: int | None = None,
     judge: str | None = None,
     baseline: str | None = None,
@@ -72,6 +73,7 @@ def evaluate(
         samples: samples per problem, k.
         temperature: sampling temperature; 0 is greedy decoding.
         top_p: nucleus sampling: the smallest set of tokens with this probability.
+        top_k: number of the most likely tokens to sample from, before top_p.
         max_tokens: longest sample, in tokens.
         judge: URI of the judge, for tasks that a model judges.
         baseline: JSONL files of a baseline's answers, comma-separated, for tasks that compare with one.
@@ -97,6 +99,7 @@ def evaluate(
         *(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline, system, fewshot, max_turns),
         text=text,
         thinking=thinking,
+        top_k=top_k,
     )
     return run_task(task, policy, options, folder=folder, store_settings=store_settings, progress=progress)
 

@@ -57,6 +57,12 @@ def add(commands: Commands) -> None:
     command.add_argument("--temperature", type=float, help="default: the task's own setting, 0.6 for most tasks")
     command.add_argument("--top-p", type=float, help="default: the task's own setting, 0.95 for most tasks")
     command.add_argument(
+        "--top-k",
+        type=options.positive,
+        metavar="N",
+        help="number of the most likely tokens to sample from (default: the task's own setting, all for most tasks)",
+    )
+    command.add_argument(
         "--max-tokens",
         type=options.positive,
         help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
@@ -65,7 +71,8 @@ def add(commands: Commands) -> None:
         "--sampling",
         choices=("task", "model"),
         default="task",
-        help="source of temperature and top_p: the task, or the checkpoint's generation_config.json (default: %(default)s)",
+        help="source of temperature, top_p and top_k: the task, or the checkpoint's generation_config.json "
+        "(default: %(default)s)",
     )
     command.add_argument("--greedy", action="store_true", help="temperature 0 and one sample for each problem")
     command.add_argument("--system", metavar="TEXT", help="system turn before the prompts (default: the task's own)")

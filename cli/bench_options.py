@@ -22,9 +22,9 @@ def with_model_sampling(options: "Options", uri: str) -> "Options":
     """
     from ..benchmarks import task
 
-    found, recommended = task.with_model_sampling(options, uri)
-    unused = f"; its top_k {recommended['top_k']:g} is not used" if recommended.get("top_k") else ""
-    print(f"sampling: temperature {found.temperature:g}, top_p {found.top_p:g} (generation_config.json of {uri}{unused})")
+    found = task.with_model_sampling(options, uri)
+    top_k = f", top_k {found.top_k}" if found.top_k else ""
+    print(f"sampling: temperature {found.temperature:g}, top_p {found.top_p:g}{top_k} (generation_config.json of {uri})")
     return found
 
 

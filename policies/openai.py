@@ -217,6 +217,7 @@ class OpenAIPolicy:
             "top_p": sampling.top_p,
             LIMIT: sampling.max_tokens,
             "logprobs": True,
+            **({parameters.TOP_K: sampling.top_k} if sampling.top_k else {}),
         }
 
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:

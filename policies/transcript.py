@@ -169,7 +169,7 @@ class TokenPolicy(Policy, Protocol):
 
         Args:
             prompts: token ids, up to the start of the policy's turn.
-            sampling: temperature, top_p, token limit and stop strings.
+            sampling: temperature, top_p, top_k, token limit and stop strings.
             seeds: the seed of each sample; `sampling.seed` is ignored.
             limits: token limit of each sample, instead of `sampling.max_tokens`.
         """

@@ -199,7 +199,7 @@ def sample(
         model: a causal language model of transformers.
         prompts: token ids of each row; no row is empty.
         seeds: the seed of each row.
-        sampling: temperature, top_p and max_tokens; its seed and stop strings are ignored.
+        sampling: temperature, top_p, top_k and max_tokens; its seed and stop strings are ignored.
         stop_ids: a row ends with the first of these tokens.
         stops: called after each token with the sampled tokens of a row; true ends the row.
         max_tokens: token limit of each row, instead of `sampling.max_tokens`.
@@ -267,7 +267,7 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
     Args:
         logits: `(rows, vocabulary)`.
         uniforms: one number in [0, 1) for each row.
-        sampling: temperature and top_p.
+        sampling: temperature, top_p and top_k.
 
     Returns:
         Tokens and their log-probabilities under the sampling distribution, both `(rows,)`.
@@ -276,15 +276,18 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
         best = logits.float().log_softmax(-1).max(-1)
         return best.indices, best.values
     logprobs = (logits.float() / sampling.temperature).log_softmax(-1)
-    if sampling.top_p >= 1:
+    if sampling.top_p >= 1 and not sampling.top_k:
         order, kept = None, logprobs
     else:
-        ranked, order = logprobs.topk(min(NUCLEUS_TOKENS, logprobs.shape[-1]), dim=-1)
-        if bool((ranked.exp().sum(-1) < sampling.top_p).any()):
+        ranked, order = logprobs.topk(min(sampling.top_k or NUCLEUS_TOKENS, logprobs.shape[-1]), dim=-1)
+        if sampling.top_k:  # top_p applies to the probabilities among these tokens, as in transformers and vLLM
+            ranked = ranked.log_softmax(-1)
+        elif bool((ranked.exp().sum(-1) < sampling.top_p).any()):
             ranked, order = logprobs.sort(dim=-1, descending=True)
-        before = ranked.exp().cumsum(-1) - ranked.exp()
-        kept = ranked.masked_fill(before >= sampling.top_p, -torch.inf)
-        kept = kept - kept.logsumexp(-1, keepdim=True)
+        if sampling.top_p < 1:
+            before = ranked.exp().cumsum(-1) - ranked.exp()
+            ranked = ranked.masked_fill(before >= sampling.top_p, -torch.inf)
+        kept = ranked - ranked.logsumexp(-1, keepdim=True)
     cumulative = kept.double().exp().cumsum(-1)
     target = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * cumulative[:, -1:]
     chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=kept.shape[-1] - 1)

@@ -11,7 +11,9 @@ DISTRIBUTION = ("temperature", "top_p")
 """Parameters that change the distribution of samples. The default of OpenAI's API is 1; another server's may differ."""
 TEMPLATE = "chat_template_kwargs"
 """Variables of the model's chat template."""
-EXTENSIONS = (TEMPLATE,)
+TOP_K = "top_k"
+"""Number of the most likely tokens to sample from."""
+EXTENSIONS = (TEMPLATE, TOP_K)
 """Parameters that OpenAI's API does not have. vLLM and SGLang accept them."""
 NAMED_IN_ERRORS = frozenset((LIMIT, "response_format", *OPTIONAL, *DISTRIBUTION, *EXTENSIONS))
 """Parameters that are recognized in a server's error."""
@@ -33,4 +35,8 @@ def remedy(name: str, value: object) -> str | None:
     """
     if name in DISTRIBUTION and value != 1:
         return f"set {name} to 1, or add omit_parameters={name} to the policy's URI to use the server's value"
-    return {"response_format": "choose a model that supports it", TEMPLATE: "omit thinking (--thinking)"}.get(name)
+    return {
+        "response_format": "choose a model that supports it",
+        TEMPLATE: "omit thinking (--thinking)",
+        TOP_K: "omit top_k (--top-k), or use a server that has it, such as vLLM's or SGLang's",
+    }.get(name)

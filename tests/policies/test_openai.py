@@ -97,7 +97,15 @@ def test_every_sample_is_a_request_with_its_own_seed(server: Server) -> None:
     assert sampled[0][0].logprobs == (-0.5,)
     request = server.requests[0]
     assert (request["model"], request["temperature"], request["top_p"], request["stop"]) == ("small", 0.6, 0.95, ["END"])
+    assert "top_k" not in request, "OpenAI's API does not have it"
     assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == sampled[0]
+
+
+def test_top_k_is_a_field_of_the_requests(server: Server, lab: Path) -> None:
+    command = ["bench", "chain_sum", "--policy", f"openai:small?base_url={server.url}", "--limit", "1", "--samples", "2"]
+    assert cli.main([*command, "--top-k", "20", "--out", "b"]) == 0
+    assert [request["top_k"] for request in server.requests] == [20, 20]
+    assert results("b")[0].settings["sampling"]["top_k"] == 20
 
 
 def test_requests_are_concurrent(server: Server) -> None:

@@ -286,6 +286,16 @@ def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sa
     assert row[0].text == "one END two"
 
 
+def test_a_server_that_rejects_top_k_gives_a_one_line_error() -> None:
+    body = error("Unrecognized request argument supplied: top_k")
+    with (
+        serving(strict({"top_k": body})) as server,
+        pytest.raises(UserError, match=r"does not accept top_k=20 .*omit top_k") as it,
+    ):
+        OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, Sampling(top_k=20))
+    assert "\n" not in str(it.value)
+
+
 def test_a_server_that_rejects_thinking_gives_a_one_line_error() -> None:
     body = error("Unrecognized request argument supplied: chat_template_kwargs")
     with serving(strict({"chat_template_kwargs": body})) as server:
