@@ -14,7 +14,8 @@ from .grammar.notation import ParseError
 from .grammar.tree import Node
 from .values.evaluation import symbols
 from .values.identity import Undecided
-from .values.regions import finite_ends, holds, is_in, region
+from .values.inequalities import holds
+from .values.regions import finite_ends, is_in, region
 from .words import WRAPPED
 
 MAX_CONDITION = 160

@@ -1,15 +1,15 @@
 """Sets of real numbers as sorted pieces: intervals, unions, and inequalities in one variable."""
 
 import itertools
-import operator
 from fractions import Fraction
 from typing import NamedTuple
 
 from ..grammar.expressions import NAMED_FUNCTIONS
 from ..grammar.tree import INFINITY, Node, substituted
-from .evaluation import NotEvaluated, symbols, value
+from .evaluation import NotEvaluated, symbols
 from .exact import Undefined, exact
-from .identity import DIGITS, Undecided, as_fraction, identical, same_number
+from .identity import Undecided, same_number
+from .inequalities import holds, number_of
 
 
 class Piece(NamedTuple):
@@ -170,7 +170,7 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
     variable = _variable(relation)
     if variable is None:
         raise Undecided("an inequality in several unknowns")
-    ends = {_number(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
+    ends = {number_of(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
     steps = [end + step for end in ends for step in (Fraction(1, 10**9), Fraction(-1, 10**9), 3, -3, Fraction(1, 3))]
     between = [(low + high) / 2 for low, high in itertools.pairwise(sorted(ends))]
     spread = [Fraction(number, 7) for number in range(-80, 81, 3)]
@@ -194,42 +194,6 @@ def is_in(pieces: Region, at: Fraction) -> bool:
     )
 
 
-def holds(relation: Node, variable: Node, at: Node) -> bool:
-    """True if an inequality, or each one of a list, holds at a number. False if a side has no real value.
-
-    Args:
-        relation: The inequality or the list. If the list is joined by "or", one inequality must hold.
-        variable: Its variable.
-        at: The number.
-
-    Raises:
-        Undecided: It is unknown whether two sides are equal.
-        TooLarge: A limit is exceeded.
-    """
-    if relation.kind == "list":
-        return (any if relation.value == "or" else all)(holds(item, variable, at) for item in relation.items)
-    sides = [substituted(item, {variable: at}) for item in relation.items]
-    try:
-        numbers = [_number(side) for side in sides]
-    except Undecided:
-        return False
-    differences = [_difference(sides[i : i + 2], numbers[i : i + 2]) for i in range(len(relation.value))]
-    return all(_SIGNS[sign](difference, 0) for difference, sign in zip(differences, relation.value, strict=True))
-
-
-def _difference(sides: list[Node], numbers: list[Fraction]) -> Fraction:
-    """Returns the difference of two constants. It is zero exactly if they are equal, although their numbers may be rounded."""
-    difference = numbers[0] - numbers[1]
-    if abs(difference) > max(1, abs(numbers[0])) / 10 ** (DIGITS - 10) or None not in map(exact, sides):
-        return difference
-    if identical(sides[0], sides[1], []):
-        return Fraction(0)
-    raise Undecided("two sides of an inequality are almost equal")
-
-
-_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
-
-
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     if _is_infinite(gold) or _is_infinite(answer):
         return _is_infinite(gold) and _is_infinite(answer) and _position(gold) == _position(answer)
@@ -244,27 +208,7 @@ def _position(node: Node) -> Fraction | float:
     """Returns the position of an end as a number that can be sorted."""
     if _is_infinite(node):
         return float("inf") if node == INFINITY else float("-inf")
-    return _number(node)
-
-
-def _number(node: Node) -> Fraction:
-    """Returns a constant as a fraction, rounded to `DIGITS` digits if it is irrational.
-
-    Raises:
-        Undecided: It is not a real number.
-    """
-    try:
-        exact_value = exact(node)
-        if exact_value is not None:
-            return exact_value
-        if symbols(node):
-            raise Undecided("an end of an interval is not a number")
-        number = as_fraction(value(node, {}, DIGITS))
-    except (Undefined, NotEvaluated) as error:
-        raise Undecided(str(error)) from None
-    if number is None:
-        raise Undecided("an end of an interval is complex")
-    return number
+    return number_of(node)
 
 
 def _valid(piece: Piece) -> Region:
