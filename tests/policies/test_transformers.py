@@ -142,6 +142,8 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("smollm2:big", "has no location"),
         ("path:.?revision=1", "unknown option 'revision'; the options are none"),
         ("openai:m?url=x", "base_url, api_key_env and omit_parameters"),
+        ("openai:m?base_url=localhost:8000/v1", "expected a base URL such as http://localhost:8000/v1"),
+        ("openai:m?base_url=http://localhost:port/v1", "expected a base URL such as http://localhost:8000/v1"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:
