@@ -137,6 +137,8 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("stage:unfinished", "not finished"),
         ("micro:?width=3", "hidden, layers, heads, seed"),
         ("micro:?hidden=abc", "must be integers"),
+        ("micro:?seed=99999999999999999999", "must be integers"),
+        ("config:nanbeige4-3b?tokenizer=bare&seed=²", "an integer seed"),
         ("micro:?hidden=100&heads=3", "must be a multiple of 2 * heads=3"),
         ("micro:?layers=0", "layers at least 1"),
         ("smollm2:big", "has no location"),
