@@ -8,9 +8,10 @@
     problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options
     generate:MODULE:FUNCTION    problems or rows that a function yields; the URI's options are its arguments
 
-Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS is its size (`pretrain/supply.py`);
-limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and parquet files). Options
-of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and `source` are used.
+Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS declares its size for the check in
+`pretrain/supply.py`; limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and
+parquet files). Options of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and
+`source` are used. Rows with the same `source` have different ids.
 
 Unreadable documents are skipped and counted by reason: no text (or no JSON), no UTF-8, empty, too long."""
 
@@ -19,7 +20,6 @@ import functools
 import glob
 import hashlib
 import html
-import inspect
 import itertools
 import json
 import os
@@ -47,6 +47,8 @@ from .shards import Document
 RawDocument = tuple[str, str | bytes | None, str]
 """Source, text and domain of a document. The text is bytes before decoding, and None if the row has none."""
 Options = dict[str, str]
+_COMMON = ("domain", "limit", "characters", "holds")
+"""Options of every source."""
 
 
 class SourceCounts(TypedDict):
@@ -149,6 +151,7 @@ def _gather(item: shards.Item, limit: int, folder: str, report: Callable[..., No
     waiting: list[Document] = []
     size = written = documents = 0
     out, name = Path(folder) / shards.DOCUMENTS, item["name"]
+    label, of_rows = _label(item["uri"]), item["uri"].startswith(("jsonl:", "parquet:", "hf:", "generate:"))
 
     def write() -> None:
         nonlocal size, written
@@ -159,23 +162,22 @@ def _gather(item: shards.Item, limit: int, folder: str, report: Callable[..., No
 
     for partial in out.glob(f"{name}-*"):
         partial.unlink()
-    try:
-        for source, text, domain in read(item["uri"]):
-            decoded, fault = _decode(text, limit)
-            if fault:
-                skipped[fault] += 1
-                continue
-            source, domain = without_surrogates(source), without_surrogates(domain)
-            id = hashlib.sha256(source.encode()).hexdigest()[:16]
-            waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
-            domains[domain] += len(decoded)
-            size, documents = size + len(decoded), documents + 1
-            if size >= shards.SHARD_CHARACTERS:
-                write()
-                if report:
-                    report(documents=documents)
-    except UserError as error:
-        return item | {"error": str(error)}
+    for number, (source, text, domain) in enumerate(read(item["uri"])):
+        decoded, fault = _decode(text, limit)
+        if fault:
+            skipped[fault] += 1
+            continue
+        # A row's own source is often the name of a collection, which many rows have.
+        place = f"\n{label}#{number}" if of_rows and not source.startswith(f"{label}#") else ""
+        id = hashlib.sha256(without_surrogates(source + place).encode()).hexdigest()[:16]
+        source, domain = without_surrogates(source), without_surrogates(domain)
+        waiting.append(Document(id=id, text=decoded, source=source, domain=domain))
+        domains[domain] += len(decoded)
+        size, documents = size + len(decoded), documents + 1
+        if size >= shards.SHARD_CHARACTERS:
+            write()
+            if report:
+                report(documents=documents)
     write()
     counts = {"documents": documents, "characters": sum(domains.values()), "domains": domains, "skipped": skipped}
     disk.write(Path(folder) / f"{name}.json", json.dumps(counts))
@@ -241,13 +243,10 @@ def read(uri: str) -> Iterator[RawDocument]:
         raise UserError(
             f"cannot read documents from {uri!r}: expected a URI that starts with {', '.join(f'{s}:' for s in SOURCES)}"
         )
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    limit, characters, _ = (problem_sources.integer_option(uri, options, name) for name in ("limit", "characters", "holds"))
-    domain = options.pop("domain", None)
-    for name in ("limit", "characters", "holds"):
-        options.pop(name, None)
-    found = SOURCES[scheme](uri, location, options)
-    return _limited(((source, text, domain or own) for source, text, own in found), limit, characters)
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    limit, characters, _ = (problem_sources.integer_option(uri, given, name) for name in ("limit", "characters", "holds"))
+    found = SOURCES[scheme](uri, location, {name: value for name, value in given.items() if name not in _COMMON})
+    return _limited(((source, text, given.get("domain") or own) for source, text, own in found), limit, characters)
 
 
 def _limited(found: Iterable[RawDocument], limit: int | None, characters: int | None) -> Iterator[RawDocument]:
@@ -262,7 +261,7 @@ def _limited(found: Iterable[RawDocument], limit: int | None, characters: int | 
 
 def _check_options(uri: str, options: Mapping[str, str], *allowed: str) -> None:
     if unknown := set(options) - set(allowed):
-        choices = ", ".join((*allowed, "domain", "limit", "characters", "holds"))
+        choices = ", ".join((*allowed, *_COMMON))
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; use one of {choices}")
 
 
@@ -274,20 +273,34 @@ def _text(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     return ((f"text:{path}", Path(path).read_bytes(), "text") for path in files)
 
 
-def _rows(uri: str, rows: Iterable[Mapping[str, object] | None], options: Options) -> Iterator[RawDocument]:
-    """Yields a document per row. None stands for a row that could not be parsed."""
+def _label(uri: str) -> str:
+    """Returns a URI without the options of every source. The source of a row without one is this label and the row's id."""
+    address, _, query = uri.partition("?")
+    own = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in _COMMON]
+    return address + (f"?{urlencode(own)}" if own else "")
+
+
+def _rows(uri: str, rows: Iterable[Mapping[str, object] | Problem | None], options: Options) -> Iterator[RawDocument]:
+    """Yields a document per row or problem. None stands for a row that could not be parsed."""
     _check_options(uri, options, "text", "id")
     text, id = options.get("text", "text"), options.get("id", "id")
-    name = uri.partition("?")[0]
+    label, has_column = _label(uri), False
     for number, row in enumerate(rows):
-        if row is None:
-            yield f"{name}#{number}", None, "text"
+        if isinstance(row, Problem):
+            yield _of_problem(row)
             continue
-        if text not in row:
+        if row is None:
+            yield f"{label}#{number}", None, "text"
+            continue
+        if not isinstance(row, Mapping):
+            raise UserError(f"{uri}, row {number + 1}: expected a problem or a mapping of columns, got {type(row).__name__}")
+        has_column = has_column or text in row  # JSON often omits a missing value
+        if not has_column:
             raise UserError(f"{uri}, row {number + 1}: no column {text!r}; use one of {', '.join(row)}")
-        value = row[text]
-        content = value if isinstance(value, str | None) else str(value)
-        yield str(row.get("source") or f"{name}#{row.get(id, number)}"), content, str(row.get("domain") or "text")
+        value = row.get(text)
+        content = value if isinstance(value, str | bytes) else None if cells.plain(value) is None else str(value)
+        source, domain, key = (cells.plain(row.get(name)) for name in ("source", "domain", id))
+        yield str(source or f"{label}#{number if cells.is_missing(key) else key}"), content, str(domain or "text")
 
 
 def _jsonl(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
@@ -321,18 +334,7 @@ def _problems(uri: str, location: str, options: Options) -> Iterator[RawDocument
 
 
 def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
-    made = problem_sources.generator_rows(uri, location, options)
-    _check_options(uri, options, "text", "id")
-
-    def rows() -> Iterator[RawDocument]:
-        for number, item in enumerate(made):
-            if isinstance(item, Problem):
-                yield _of_problem(item)
-            else:
-                ((source, text, domain),) = _rows(uri, [item], options)
-                yield source if "source" in item else f"{uri}#{number}", text, domain
-
-    return rows()
+    return _rows(uri, problem_sources.generator_rows(uri, location, options), options)
 
 
 def _of_problem(problem: Problem) -> RawDocument:
@@ -361,7 +363,8 @@ def _python(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     files.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
     if location == "code":
         return ((source, path.read_bytes(), "code") for source, path in files)
-    return itertools.chain(_topics(), ((f"{s}:doc", text, "text") for s, p in files if (text := _documentation(p))))
+    topics = () if of == "packages" else _topics()
+    return itertools.chain(topics, ((f"{s}:doc", text, "text") for s, p in files if (text := _documentation(p))))
 
 
 def _topics() -> Iterator[RawDocument]:
@@ -379,14 +382,9 @@ def _documentation(path: Path) -> str | bytes:
         module = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    docstrings = []
-    for node in ast.walk(module):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node)
-            if docstring:
-                name = "" if isinstance(node, ast.Module) else node.name
-                docstrings.append(f"{name}\n\n{inspect.cleandoc(docstring)}" if name else docstring)
-    return "\n\n\n".join(docstrings)
+    nodes = (n for n in ast.walk(module) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef))
+    found = ((node, ast.get_docstring(node)) for node in nodes)
+    return "\n\n\n".join(text if isinstance(node, ast.Module) else f"{node.name}\n\n{text}" for node, text in found if text)
 
 
 SOURCES: dict[str, Callable[[str, str, Options], Iterator[RawDocument]]] = {

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -60,6 +61,53 @@ def test_unreadable_documents_are_counted_and_the_others_are_kept(tmp_path: Path
     assert skipped == [{"no text": 3, "empty": 1, "too long": 1}, {"no UTF-8": 1}]
 
 
+def test_documents_of_rows_with_one_source_have_different_ids(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        rows = [{"text": f"{name}{number}", "title": f"title {name}{number}", "source": "wiki"} for number in range(2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, _ = gathered(tmp_path / "out", f"jsonl:{tmp_path}/*.jsonl", f"jsonl:{tmp_path}/a.jsonl?text=title&limit=1")
+    assert [row["text"] for row in found] == ["a0", "a1", "b0", "b1", "title a0"]
+    assert {row["source"] for row in found} == {"wiki"}
+    assert len({row["id"] for row in found}) == 5
+    again, _ = gathered(tmp_path / "again", f"jsonl:{tmp_path}/a.jsonl?text=title&limit=2")
+    assert again[0]["id"] == found[4]["id"], "an option that only selects documents changes no id"
+
+
+def test_options_that_select_the_rows_are_part_of_their_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = {"train": [{"text": "one"}], "test": [{"text": "two"}]}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *arguments, split, **options: splits[split])
+    found, _ = gathered(tmp_path / "out", *(f"hf:lab/rows?split={split}&domain=web" for split in splits))
+    assert [row["source"] for row in found] == ["hf:lab/rows?split=train#0", "hf:lab/rows?split=test#0"]
+
+
+@pytest.mark.parametrize(
+    "missing", [{"id": None}, {"id": float("nan")}, {"id": " "}, {"source": None}, {"source": float("nan")}]
+)
+def test_a_row_without_an_id_is_named_by_its_number(tmp_path: Path, missing: dict[str, Any]) -> None:
+    lines = (json.dumps({"text": f"text {number}"} | missing) + "\n" for number in range(2))
+    (tmp_path / "r.jsonl").write_text("".join(lines))
+    found, _ = gathered(tmp_path / "out", f"jsonl:{tmp_path}/r.jsonl")
+    assert [row["source"].rpartition("/")[2] for row in found] == ["r.jsonl#0", "r.jsonl#1"]
+
+
+def test_generated_rows_have_the_ids_and_the_text_of_the_named_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "def rows(size):\n    return [{'body': f'text {n}', 'key': f'k{n}', 'source': None} for n in range(size)]\n"
+    (tmp_path / "lab_documents.py").write_text(code + "def texts():\n    return ['a text']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    uri = "generate:lab_documents:rows?size=2&text=body&id=key"
+    assert list(documents.read(uri)) == [(f"{uri}#k{n}", f"text {n}", "text") for n in range(2)]
+    with pytest.raises(UserError, match="row 1: expected a problem or a mapping of columns, got str"):
+        list(documents.read("generate:lab_documents:texts"))
+
+
+def test_texts_as_bytes_are_decoded_and_missing_texts_are_skipped(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["été".encode(), b"\xff"]}), tmp_path / "r.parquet")
+    (tmp_path / "r.jsonl").write_text('{"text": "one"}\n{"title": "no text"}\n{"text": NaN}\n')
+    found, metrics = gathered(tmp_path / "out", f"parquet:{tmp_path}/r.parquet", f"jsonl:{tmp_path}/r.jsonl")
+    assert [row["text"] for row in found] == ["été", "one"]
+    assert [source["skipped"] for source in metrics["sources"]] == [{"no UTF-8": 1}, {"no text": 2}]
+
+
 def test_a_problem_without_a_solution_is_a_document_with_its_answer(tmp_path: Path) -> None:
     rows = [{"question": "2 + 2?", "answer": "4", "worked": worked} for worked in ("It is 4.", None, " ", float("nan"))]
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -110,6 +158,13 @@ def test_installed_python_files_are_a_source_of_documents() -> None:
     assert 0 < sum(len(text or "") for _, text, _ in few) <= 20000
 
 
+def test_docstrings_of_packages_keep_their_indentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.py").write_text('def f():\n    """\n    Usage:\n        f()\n    """\n')
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path / "none"), "purelib": str(tmp_path)})
+    found = list(documents.read("python:documentation?of=packages"))
+    assert found == [("python:packages/m.py:doc", "f\n\nUsage:\n    f()", "text")]
+
+
 def test_a_killed_stage_resumes_at_the_incomplete_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": f"{name}{n}"}) + "\n" for n in range(9)))
@@ -152,12 +207,17 @@ def test_a_kill_while_counts_are_written_leaves_no_incomplete_counts(tmp_path: P
         ("jsonl:nowhere.jsonl", "there is no file nowhere.jsonl"),
         ("text:nowhere/*.txt", "no file matches this pattern"),
         ("parquet:nowhere/*.parquet", "no file matches this pattern"),
+        ("jsonl:titles.jsonl", "row 1: no column 'text'; use one of title"),
         ("python:perl", "expected python:code or python:documentation"),
         ("python:code?size=3", "unknown option 'size'; use one of of, domain, limit, characters"),
         ("python:code?limit=many", "limit: expected an integer, got 'many'"),
     ],
 )
-def test_an_invalid_source_raises_a_one_line_error(uri: str, message: str) -> None:
+def test_an_invalid_source_raises_a_one_line_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("titles.jsonl").write_text('{"title": "one"}\n{"text": "two"}\n')
     stage = documents.Documents.model_validate({"kind": "documents", "name": "d", "sources": [uri]})
     with pytest.raises(UserError, match=message.replace("*", r"\*")):
         stage.check()
