@@ -13,7 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy
 import pyarrow
@@ -43,7 +43,7 @@ class Mix(Stage):
     kind: Literal["mix"]
     documents: str = Field(description="folder of a stage that writes documents, as in {stage:NAME}")
     held_out: float = Field(0.01, ge=0, lt=1, description="share of the documents that is held out from training")
-    max_tokens: dict[str, float] = Field(
+    max_tokens: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {}, description="upper limit of training tokens of each source, by pattern of its name; the first match applies"
     )
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
@@ -109,9 +109,13 @@ def _tokenize_shard(table: pyarrow.Table, checkpoint: str, dtype: str, held_out:
 
 
 def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Returns the token ids of each text. Skips the offsets, which take more than half of a fast tokenizer's time."""
+    """Returns the token ids of each text. Skips the offsets, which take more than half of a fast tokenizer's time.
+
+    Names of special tokens, such as <|endoftext|> in source code, are tokenized as text: they end no document.
+    """
     if not tokenizer.is_fast:
-        return tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    tokenizer.backend_tokenizer.encode_special_tokens = True
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return [encoded.ids for encoded in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy
 import pyarrow
+import pydantic
 import pytest
 
 from tenfold.core import UserError
@@ -47,13 +48,25 @@ def test_a_source_has_its_documents_in_order_each_with_an_end_token(documents: P
     assert len(ids) == sources.tokens["high/code"]
 
 
-def test_sources_are_limited_by_the_setting_most(documents: Path, tmp_path: Path) -> None:
+def test_the_name_of_the_end_token_in_a_document_is_text(tmp_path: Path) -> None:
+    tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(TINY))
+    text = f"END = '{tokenizer.eos_token}'"
+    write(tmp_path, 0, [{"id": str(n), "text": text, "domain": "code"} for n in range(3)])
+    sources = mixed(tmp_path / "mix", tmp_path, held_out=0)
+    ids = numpy.fromfile(tokens.file_of(sources.folder, "code"), sources.dtype)
+    assert (ids == sources.end).sum() == 3
+    assert tokenizer.decode(ids) == (text + tokenizer.eos_token) * 3
+
+
+def test_sources_are_limited_by_the_setting_max_tokens(documents: Path, tmp_path: Path) -> None:
     whole = mixed(tmp_path / "whole", documents)
     limited_mix = mixed(tmp_path / "limited_mix", documents, max_tokens={"high/code": 50, "*": 1e9})
     assert limited_mix.tokens == whole.tokens | {"high/code": 50}
     assert limited_mix.held_out == whole.held_out
     limited, full = (numpy.fromfile(tokens.file_of(part.folder, "high/code"), part.dtype) for part in (limited_mix, whole))
     assert limited.tolist() == full[:50].tolist()
+    with pytest.raises(pydantic.ValidationError, match="greater than or equal to 0"):
+        mixed(tmp_path / "negative", documents, max_tokens={"*": -5})
 
 
 def test_held_out_documents_are_deterministic_and_not_in_the_training_tokens(documents: Path, tmp_path: Path) -> None:
