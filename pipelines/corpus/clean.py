@@ -32,6 +32,7 @@ from ..stage import Context, Metrics, Stage
 from . import shards
 from .cleaning import contamination, duplicates, rules
 from .cleaning.contamination import Index
+from .cleaning.languages import codes as language_codes
 from .planted import documents as planted
 from .planted import report
 from .shards import Counts
@@ -85,9 +86,11 @@ class Clean(Stage):
         return {name: value for task in tasks for name, value in identity.of_task(task, Options(data=self.data)).items()}
 
     def check(self) -> None:
-        """Checks that the rules, problems and documents exist."""
+        """Checks that the rules, languages, problems and documents exist."""
         if unknown := sorted(set(self.disabled_rules) - set(rules.OPTIONAL)):
             raise UserError(f"disabled_rules: unknown rule {unknown[0]!r}; use {', '.join(rules.OPTIONAL)}")
+        if unknown := sorted(set(self.languages) - (codes := language_codes())):
+            raise UserError(f"languages: unknown code {unknown[0]!r}; use {', '.join(sorted(codes))}")
         contamination.build_index(self.decontaminate, self.ngram_words, self.data)
         shards.list_shards(self.documents)
 
@@ -123,7 +126,8 @@ class Clean(Stage):
     def summary(self, metrics: Metrics) -> str:
         """Returns the numbers of kept and removed documents, by reason."""
         removed = ", ".join(f"{reason} {count['documents']:,}" for reason, count in metrics["removed"].items())
-        return f"kept {metrics['kept']['documents']:,} of {metrics['input']['documents']:,} documents; removed {removed}"
+        kept, total = metrics["kept"]["documents"], metrics["input"]["documents"]
+        return f"kept {kept:,} of {total:,} documents; removed {removed or 'none'}"
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table with a row per reason, with examples."""

@@ -11,7 +11,7 @@ searched and is counted.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def _lm_eval_sets(task: str) -> dict[str, Sequence[Problem]]:
         parts = manager.load([name])["tasks"]
         return {
             f"{catalogue.LM_EVAL}{part}": [
-                Problem(str(number), (Message(role="user", content=str(leaf.doc_to_text(row))),), None, task)
+                Problem(str(number), (Message(role="user", content=_lm_eval_prompt(leaf, row)),), None, task)
                 for number, row in enumerate(leaf.eval_docs)
             ]
             for part, leaf in parts.items()
@@ -107,6 +107,14 @@ def _lm_eval_sets(task: str) -> dict[str, Sequence[Problem]]:
     except (ConnectionError, FileNotFoundError) as error:
         cause = str(error).splitlines()[0][:200]
         raise UserError(f"decontaminate: the data of {task} cannot be loaded from the hub or its cache ({cause})") from None
+
+
+def _lm_eval_prompt(task: Any, row: Any) -> str:
+    """Returns the prompt of a row, or its text if the task compares contexts and not answers, as WinoGrande does."""
+    prompt = task.doc_to_text(row)
+    if isinstance(prompt, int):  # the number of the correct context; the target is what follows every context
+        prompt = f"{task.doc_to_choice(row)[prompt]} {task.doc_to_target(row)}"
+    return str(prompt)
 
 
 def build_index(names: Iterable[str], length: int = 13, data: str | None = None) -> Index:
@@ -169,7 +177,7 @@ def _identifying_runs(words: Hashes, template: Hashes, length: int) -> NDArray[n
         covered[start : start + TEMPLATE_WORDS] = True
     if len(words) >= length:
         runs, of_template = ngrams.windows(words, length), numpy.lib.stride_tricks.sliding_window_view(covered, length)
-        identifying = runs[(~of_template).sum(axis=1) >= min(MIN_WORDS, length)]
+        identifying = runs[(~of_template).sum(axis=1) >= MIN_WORDS]
         if len(identifying):
             return identifying
     return words[None, :] if len(words) >= MIN_WORDS else numpy.empty((0, length), numpy.uint64)
@@ -188,7 +196,7 @@ def _slot(hashed: Hashes, table: NDArray[numpy.bool_]) -> Hashes:
 
 
 def find_problem(words: Hashes, index: Index) -> Match | None:
-    """Returns the first problem that a document contains, by the hashes of its words, or None."""
+    """Returns a problem that a document contains, or None. The document is given by the hashes of its words."""
     starts = numpy.flatnonzero(index.prefixes[_slot(ngrams.run_hashes(words, MIN_WORDS), index.prefixes)])
     if not len(starts):
         return None

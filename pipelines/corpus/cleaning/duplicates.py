@@ -50,16 +50,21 @@ Rows = NDArray[numpy.int64]
 
 @functools.cache
 def bands(threshold: float) -> tuple[int, int]:
-    """Returns the number of bands and the minima per band that datasketch's LSH chooses for a threshold."""
+    """Returns the number of bands and the minima per band that datasketch's LSH chooses for a threshold.
+
+    At a threshold that only equal signatures reach, it is one band of all minima, which datasketch does not accept.
+    """
     from datasketch import MinHashLSH
 
+    if threshold > 1 - 1 / PERMUTATIONS:
+        return 1, PERMUTATIONS
     lsh = MinHashLSH(threshold, PERMUTATIONS, weights=(1 - MISS_WEIGHT, MISS_WEIGHT))
     return lsh.b, lsh.r
 
 
 def text_hash(text: str) -> int:
     """Returns a hash that is equal for texts that differ only in case and white space."""
-    return ngrams.digest(" ".join(text.lower().split()))
+    return ngrams.digest(" ".join(text.casefold().split()))
 
 
 def shingles(hashed: Hashes) -> NDArray[numpy.uint32]:

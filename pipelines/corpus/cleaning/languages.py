@@ -6,6 +6,7 @@ it.
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 STOP_WORDS: dict[str, frozenset[str]] = {
     language: frozenset(words.split())
@@ -21,7 +22,7 @@ STOP_WORDS: dict[str, frozenset[str]] = {
         "pl": "nie się na jest że do to jak ale po co za od tym przez dla są był oraz lub",
     }.items()
 }
-"""Frequent words by language. Our choice; English includes Gopher's eight stop words. None has a single letter, because
+"""Frequent words by language. Our choice; English includes Gopher's eight stop words. No ASCII letter is one of them, because
 formulas contain single letters."""
 _SCRIPTS = {
     "ja": re.compile("[\u3040-\u30ff]"),
@@ -60,6 +61,14 @@ def language(text: str, words: Sequence[str], thorough: bool = True) -> str | No
             if len(script.findall(sample)) > (0.1 if code == "ja" else 0.3) * letters:
                 return code
     return _detected(text[:MAX_READ]) if thorough and len(words) >= 20 else None
+
+
+def codes() -> frozenset[str]:
+    """Returns all codes that `language` can return."""
+    import langdetect
+
+    detected = {path.name.partition("-")[0] for path in Path(langdetect.PROFILES_DIRECTORY).iterdir()}
+    return frozenset({*STOP_WORDS, *_SCRIPTS, *detected})
 
 
 def latin(text: str) -> bool:

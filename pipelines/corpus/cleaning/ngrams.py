@@ -12,7 +12,7 @@ Hashes = NDArray[numpy.uint64]
 
 BASE = numpy.uint64(0x9E3779B97F4A7C1B)
 """Base of the polynomial hash of a run. Our choice: 2^64 over the golden ratio, rounded up to the next number that is 3 modulo
-8. Its powers then differ from each other by small powers of two at most, so the hash depends on the order of the words."""
+8. The difference of two of its powers is then divisible only by small powers of two, so two swapped words change the hash."""
 
 _ASCII = re.compile(r"[a-z0-9_]+|[-+*/^=<>%]+")
 _ANY = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff]+|[-+*/^=<>%\u2212\u00d7\u00f7]+|[\u3040-\u30ff\u3400-\u9fff]")

@@ -121,7 +121,7 @@ def test_the_result_does_not_depend_on_the_shards(tmp_path: Path) -> None:
 
 def test_rules_and_steps_can_be_turned_off(tmp_path: Path) -> None:
     corpus = write(tmp_path / "d", rows([good(1), good(1).replace("\n", " instead\n", 1), "too short", planted.FOREIGN["de"]]))
-    cleaned(
+    metrics = cleaned(
         corpus,
         tmp_path / "c",
         near_duplicates=None,
@@ -129,12 +129,16 @@ def test_rules_and_steps_can_be_turned_off(tmp_path: Path) -> None:
         languages=[],
     )
     assert ids(tmp_path / "c") == ["book.0", "book.1", "book.2", "book.3"]
+    summary = Clean(name="clean", kind="clean", documents=str(corpus)).summary(metrics)
+    assert summary == "kept 4 of 4 documents; removed none"
 
 
 def test_invalid_settings_raise_a_one_line_error(tmp_path: Path) -> None:
     corpus = write(tmp_path / "d", rows(["too short"]))
     with pytest.raises(UserError, match="unknown rule 'few_wrods'; use many_words, few_words"):
         cleaned(corpus, tmp_path / "c", disabled_rules=["few_wrods"])
+    with pytest.raises(UserError, match="languages: unknown code 'zh-cn'; use af, ar, "):
+        cleaned(corpus, tmp_path / "c", languages=["en", "zh-cn"])
     with pytest.raises(UserError, match="no task 'nothing'"):
         cleaned(corpus, tmp_path / "c", decontaminate=["nothing"])
     with pytest.raises(UserError, match="contains no documents"):

@@ -97,6 +97,18 @@ def test_each_part_of_an_lm_eval_task_is_a_set(monkeypatch: pytest.MonkeyPatch) 
     assert found.problem == "lm_eval:mmlu_abstract_algebra#3"
 
 
+def test_a_task_that_compares_contexts_is_searched_by_its_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "The trophy does not fit into the brown suitcase because _ is too large for it."
+    rows = [{"sentence": sentence, "option1": "the trophy", "option2": "the suitcase", "answer": "1"}]
+    part = datasets.Dataset.from_list(rows)
+    parts = datasets.DatasetDict({split: part for split in ("train", "validation")})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: parts)
+    index = contamination.build_index(["lm_eval:winogrande"])
+    assert index.names == ("lm_eval:winogrande#0",)
+    document = f"He said: {sentence.replace('_', 'the trophy')}"
+    assert contamination.find_problem(ngrams.word_hashes(ngrams.words(document)), index) is not None
+
+
 def test_missing_benchmarks_and_data_raise_a_one_line_error() -> None:
     with pytest.raises(UserError, match="no task 'humanevil'; did you mean humaneval"):
         contamination.build_index(["humanevil"])

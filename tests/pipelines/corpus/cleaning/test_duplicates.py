@@ -50,6 +50,11 @@ def test_near_duplicates_do_not_depend_on_the_shards(tmp_path: Path) -> None:
     )
 
 
+def test_at_a_threshold_of_one_only_texts_with_the_same_runs_are_near_duplicates(tmp_path: Path) -> None:
+    texts = [text(1), changed(text(1), 1), text(1).upper(), text(2)]
+    assert kept(texts, tmp_path, threshold=1.0) == [0, 1, 0, 3]
+
+
 def test_estimated_similarity_is_close_to_the_exact_one() -> None:
     for places in (0, 2, 5, 10, 20):
         one, other = text("estimate", 1_000), changed(text("estimate", 1_000), places)
@@ -92,8 +97,8 @@ def test_pairs_above_the_threshold_are_found_at_the_rate_of_the_bands(tmp_path: 
 
 
 def test_exact_duplicates_differ_only_in_case_and_white_space() -> None:
-    digests = [duplicates.text_hash(one) for one in ("A b\n c", "x", "a  B c", "ab c", "X ")]
-    assert duplicates.exact_duplicates(numpy.array(digests, numpy.uint64)).tolist() == [0, 1, 0, 3, 1]
+    digests = [duplicates.text_hash(one) for one in ("A b\n c", "x", "a  B c", "ab c", "X ", "Stra\u00dfe", "STRASSE")]
+    assert duplicates.exact_duplicates(numpy.array(digests, numpy.uint64)).tolist() == [0, 1, 0, 3, 1, 5, 5]
 
 
 def test_words_and_run_hashes_follow_their_definition() -> None:
