@@ -126,7 +126,7 @@ def named(cluster: str) -> dict[str, Any]:
         cluster: a YAML file, or the name of a cluster in `recipes/clusters/`.
 
     Raises:
-        UserError: there is no such cluster, or the file does not contain a mapping.
+        UserError: there is no such cluster, or the file is not YAML with a mapping.
     """
     path = Path(cluster)
     if not path.is_file():
@@ -136,8 +136,8 @@ def named(cluster: str) -> dict[str, Any]:
         raise UserError(f"there is no cluster {cluster}: use a file, or one of {names}")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that does not exist
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(settings, dict):
         raise UserError(f"{path}: expected a mapping of settings, got {type(settings).__name__}; write lines such as gpus: 8")
     return settings
