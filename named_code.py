@@ -179,7 +179,7 @@ def names_in(value: object) -> Iterator[str]:
             yield from names_in(item)
 
 
-_CHAIN = re.compile(r"[A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)+")
+_CHAIN = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)+")
 
 
 def describe(module: str) -> str:

@@ -26,11 +26,12 @@ def tenfold(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_module_of_the_working_folder_is_imported_if_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "lab_sums.py").write_text(MODULE)
+@pytest.mark.parametrize("module", ["lab_sums", "\u00fcbung"])
+def test_a_module_of_the_working_folder_is_imported_if_it_is_named(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text(MODULE)
     (tmp_path / "lab_answers.py").write_text("ANSWER = '2'")
-    done = tenfold(tmp_path, "env", "check", "lab_sums:lab/Sum-v0")
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["lab_sums:lab/Sum-v0: passes"]), done.stderr
+    done = tenfold(tmp_path, "env", "check", f"{module}:lab/Sum-v0")
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [f"{module}:lab/Sum-v0: passes"]), done.stderr
     assert "passes   process    another process makes the same environment" in done.stdout
 
 
