@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     score: Row
     """The score as `dataclasses.asdict` returns it."""
     change: Difference | None
-    """Change since the previous bench stage; None if that has no such task."""
+    """Change since the previous bench stage; None if that has no such task, or too few of the problems."""
 
     def __str__(self) -> str:
         return interval(self.score) + (f"  {self.change}" if self.change else "")
@@ -40,7 +40,7 @@ Board = dict[str, dict[str, Cell]]
 
 
 def board(folder: Path, records: dict[str, Record]) -> Board:
-    """Returns the results of a run's bench stages, in order; empty if no task was run twice.
+    """Returns the results of a run's bench stages, in order; empty if no stage shows a change since the previous one.
 
     Args:
         folder: folder of the run.
