@@ -121,7 +121,9 @@ def _outcome(
 
 def _kept(id: str, removed_documents: dict[str, _Document]) -> str:
     """Returns the id of the document that is kept instead of this one, or its own id if it is kept."""
-    while id in removed_documents and (kept := removed_documents[id].match) is not None:
+    seen: set[str] = set()  # if documents have the same id, their matches may form a cycle
+    while id not in seen and id in removed_documents and (kept := removed_documents[id].match) is not None:
+        seen.add(id)
         id = kept
     return id
 

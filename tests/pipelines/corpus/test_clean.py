@@ -181,6 +181,12 @@ def test_the_report_counts_missed_documents(tmp_path: Path, problems: str) -> No
     assert report["precision"]["near_duplicate"]["removed"] == 0
 
 
+def test_the_report_of_documents_with_one_id_ends(tmp_path: Path) -> None:
+    books = rows([good(seed) for seed in range(12)])
+    corpus = write(tmp_path / "d", [*books, *books, *planted.duplicates(books, 12, 2)])
+    assert cleaned(corpus, tmp_path / "c")["planted"]["recall"]["exact/same"]["found"] == 2
+
+
 def test_documents_removed_by_another_step_count_neither_as_found_nor_as_missed(tmp_path: Path, problems: str) -> None:
     books = rows([f"{good(seed)}\n{PROBLEM}." for seed in range(12)])
     corpus = write(tmp_path / "d", [*books, *rows([good("clean")], "clean"), *planted.duplicates(books, 12, 1)])
