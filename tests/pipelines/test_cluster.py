@@ -80,12 +80,14 @@ def test_the_address_comes_from_ray_address_unless_set(monkeypatch: pytest.Monke
         ({"gpus": 0}, "cluster.gpus: Input should be greater than or equal to 1, got 0"),
         ("text.yaml", "text.yaml: expected a mapping of settings, got str"),
         ("latin.yaml", "latin.yaml is not YAML: 'utf-8' codec can't decode"),
+        ("date.yaml", "date.yaml is not YAML: month must be in 1..12"),
         ("nested.yaml", "nested.yaml is not YAML: maximum recursion depth exceeded"),
     ],
 )
 def test_an_invalid_cluster_is_a_one_line_error(lab: Path, cluster: Any, words: str) -> None:
     (lab / "text.yaml").write_text("eight")
     (lab / "latin.yaml").write_bytes("gpus: 8  # für das Rechenzentrum".encode("latin-1"))
+    (lab / "date.yaml").write_text("since: 2024-13-01")
     (lab / "nested.yaml").write_text("[" * 5000)
     with pytest.raises(UserError) as error:
         recipes.load(write(lab, cluster=cluster))
