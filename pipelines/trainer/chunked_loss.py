@@ -77,10 +77,11 @@ class TopK(NamedTuple):
             temperature: not used; `log_probs` are already at it.
         """
         ids, kept = self.ids[tokens], self.log_probs[tokens].to(log_p.dtype)
-        smallest = torch.finfo(log_p.dtype).tiny
-        rest = (1 - kept.exp().sum(-1, keepdim=True)).clamp(min=smallest).log()
-        students = (1 - log_p.gather(-1, ids).exp().sum(-1, keepdim=True)).clamp(min=smallest).log()
-        return (log_p + (rest - students)).scatter(-1, ids, kept)
+        rest = (1 - kept.exp().sum(-1, keepdim=True)).clamp(min=torch.finfo(log_p.dtype).tiny).log()
+        others = log_p.scatter(-1, ids, -torch.inf)
+        # Summed over the other tokens, because 1 minus the sum over the k tokens may be 0 in float32.
+        students = others.logsumexp(-1, keepdim=True)
+        return others.add_(rest - students).scatter_(-1, ids, kept)
 
 
 def top_k(teacher: Dense, k: int, temperature: float = 1.0, chunk: int = CHUNK) -> TopK:

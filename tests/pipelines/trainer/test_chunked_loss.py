@@ -104,6 +104,22 @@ def test_top_k_of_the_whole_vocabulary_equals_the_dense_teacher() -> None:
     assert torch.allclose(dense, kept)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_a_confident_student_has_the_loss_of_its_small_probabilities(direction: Direction) -> None:
+    """In float32 the student's probabilities outside the top k sum to less than the rounding error of 1."""
+    logits = 30 * torch.eye(4, VOCABULARY)
+    head, teacher = Head(torch.eye(VOCABULARY)), Dense(logits / 8, Head(torch.eye(VOCABULARY)))
+    losses, gradients = [], []
+    for given in (teacher, top_k(teacher, 5)):
+        hidden = logits.clone().requires_grad_()
+        found = weighted(hidden, head, torch.arange(4), torch.zeros(4), torch.ones(4), given, direction)
+        losses.append(found.kl)
+        gradients.append(torch.autograd.grad(found.total, hidden)[0])
+    # The tokens after the first are equally likely, so the two losses are equal.
+    assert torch.allclose(losses[0], losses[1], rtol=1e-4)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
+
+
 def test_no_tokens_give_zero_loss_and_gradient() -> None:
     of = parts(4)
     none = torch.zeros(0, dtype=torch.long)
