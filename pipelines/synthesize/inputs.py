@@ -9,33 +9,31 @@ inputs are examples with a small change, because random inputs hardly ever are v
 import ast
 import contextlib
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 from hypothesis.errors import HypothesisException
+from hypothesis.internal.conjecture import providers
 
 from ...core import UserError
 from ...verifiers.sandbox.inside.wire import encode
+from .examples import MAX_INPUT, Value, literal
 
 MAX_PROGRAM = 100_000
 """Maximal characters of a program whose signature and constants are read. Our choice."""
-MAX_INPUT = 2_000
-"""Maximal characters of an argument list, as JSON. Our choice."""
 ATTEMPTS = 4
 """Generated inputs per requested input, because many are equal. Our choice."""
 
 Strategy = st.SearchStrategy[Any]
 """A strategy for values of any type, because programs take any."""
-Value = object
-"""An argument of any type."""
 Constants = Sequence[Any]
 """The constants of a program, of any types."""
 _LISTS = ("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence")
-_SETS = ("set", "Set", "frozenset", "FrozenSet", "AbstractSet")
+_SETS = ("set", "Set", "AbstractSet")
+_FROZEN_SETS = ("frozenset", "FrozenSet")
 _DICTIONARIES = ("dict", "Dict", "Mapping", "MutableMapping", "DefaultDict", "defaultdict")
 _LETTERS = "abcdeABC019 "
 
@@ -52,68 +50,6 @@ def parsed(program: str) -> ast.Module:
         return ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"the program is not valid Python: {error}") from None
-
-
-def examples_in(text: str, function: str) -> list[list[Value]]:
-    """Returns the argument lists of all calls of a function with literal arguments in a text, such as a docstring."""
-    calls = []
-    for match in re.finditer(rf"(?<![\w.]){re.escape(function)}\(", text):
-        depth, quote, escaped = 0, "", False
-        for end in range(match.end() - 1, min(len(text), match.end() + MAX_INPUT)):
-            character = text[end]
-            if quote:
-                quote = "" if character == quote and not escaped else quote
-                escaped = character == "\\" and not escaped
-            elif character in "'\"":
-                quote = character
-            else:
-                depth += (character in "([{") - (character in ")]}")
-            if depth == 0:
-                calls.append(text[match.start() : end + 1])
-                break
-    return [arguments for call in calls if (arguments := _literals(call)) is not None]
-
-
-def _literals(call: str) -> list[Value] | None:
-    """Returns the arguments of a call if all are literals and positional, else None."""
-    try:
-        node = ast.parse(call, mode="eval").body
-        if not isinstance(node, ast.Call) or node.keywords:
-            return None
-        return [ast.literal_eval(argument) for argument in node.args]
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        return None
-
-
-Model = Callable[[str], str]
-"""A function from a prompt to the model's answer."""
-_PROMPT = """Here is a Python program:
-
-```python
-{program}
-```
-
-Write argument lists to test `{entry_point}` with: ordinary ones, edge cases, and some that would expose a mistake. One Python
-list of literals a line, such as [[1, 2], "a"], and nothing else."""
-
-
-def ask_model(model: Model, program: str, entry_point: str) -> list[list[Value]]:
-    """Returns argument lists for a function that a model writes. Lines that are not lists of literals are ignored.
-
-    Args:
-        model: answers the prompt.
-        program: source of the program.
-        entry_point: name of the function.
-    """
-    examples = []
-    for line in model(_PROMPT.format(program=program, entry_point=entry_point)).splitlines():
-        text = line.strip().strip("`").lstrip("-*0123456789. ")
-        if not text.startswith("[") or len(text) > MAX_INPUT:
-            continue
-        with contextlib.suppress(SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-            arguments = ast.literal_eval(text)
-            examples += [arguments] if isinstance(arguments, list) else []
-    return examples
 
 
 def defines(program: str, function: str) -> bool:
@@ -161,6 +97,21 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = 
     return st.one_of(fresh, st.sampled_from(longer).flatmap(_one_changed)) if longer else fresh
 
 
+@contextlib.contextmanager
+def _no_constants_of_modules() -> Iterator[None]:
+    """Makes hypothesis draw no constants of the modules that are imported, because the inputs depend on the seed only.
+
+    Hypothesis has no setting for it.
+    """
+    name, kind = "_maybe_draw_constant", providers.HypothesisProvider
+    original = getattr(kind, name, None)
+    setattr(kind, name, lambda *arguments, **options: None)
+    try:
+        yield
+    finally:
+        setattr(kind, name, original)
+
+
 class _EnoughError(Exception):
     """Stops the generation of inputs."""
 
@@ -196,7 +147,8 @@ def generate(source: st.SearchStrategy[list[Value]], count: int, seed: int = 0) 
             raise _EnoughError
 
     try:
-        keep()
+        with _no_constants_of_modules():
+            keep()
     except _EnoughError:
         pass
     except (HypothesisException, TypeError) as error:  # for example a set of lists, which are not hashable
@@ -208,7 +160,7 @@ def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: 
     """Returns a strategy for the values of an annotation and the default, or for values like the default without annotation."""
     declared = _of_annotation(annotation, constants) if annotation is not None else None
     try:
-        value = ast.literal_eval(default) if default is not None else None
+        value = literal(default) if default is not None else None
     except (ValueError, TypeError):  # the default is not a literal
         return declared
     if default is None:
@@ -243,7 +195,10 @@ def _of_annotation(node: ast.expr, constants: Constants) -> Strategy | None:
 
 def _of_generic(name: str, inner: Sequence[ast.expr], constants: Constants) -> Strategy | None:
     if name == "Literal":
-        return st.sampled_from([node.value for node in inner if isinstance(node, ast.Constant)] or [None])
+        try:
+            return st.sampled_from([ast.literal_eval(node) for node in inner])
+        except ValueError:  # a member of an enumeration
+            return None
     if name in ("Optional", "Union"):
         return _either([*inner, *([ast.Constant(None)] if name == "Optional" else [])], constants)
     open_ended = len(inner) == 2 and isinstance(inner[1], ast.Constant) and inner[1].value is ...
@@ -258,6 +213,8 @@ def _of_generic(name: str, inner: Sequence[ast.expr], constants: Constants) -> S
         return st.lists(elements[0], max_size=8)
     if name in _SETS:
         return st.sets(elements[0], max_size=6)
+    if name in _FROZEN_SETS:
+        return st.frozensets(elements[0], max_size=6)
     return st.dictionaries(elements[0], elements[1], max_size=5) if name in _DICTIONARIES and len(elements) == 2 else None
 
 
@@ -275,7 +232,9 @@ def _like(values: Sequence[Any], constants: Constants) -> Strategy:
     options: list[Strategy] = []
     for kind in dict.fromkeys(type(value) for value in values):
         of_kind = [value for value in values if type(value) is kind]
-        items = [item for value in of_kind for item in value] if kind in (list, set, frozenset) else []
+        # The items of a set are sorted, because their order differs between processes.
+        containers = of_kind if kind in (list, set, frozenset) else []
+        items = [item for value in containers for item in (value if kind is list else sorted(value, key=repr))]
         longest = max((len(value) for value in of_kind), default=0) if kind in (list, set, frozenset, tuple, dict) else 0
         if kind is bool:
             options.append(st.booleans())
@@ -308,7 +267,7 @@ def _like(values: Sequence[Any], constants: Constants) -> Strategy:
 def _integers(examples: Sequence[int], constants: Constants) -> Strategy:
     """Returns a strategy for small integers and neighbours of constants and examples.
 
-    None is negative if there are several examples and none of them is.
+    If there are several examples and all are at least 0, all integers are at least 0.
     """
     beside = {
         value + step for value in (*constants, *examples) if type(value) is int and abs(value) < 1 << 40 for step in (-1, 0, 1)
@@ -362,9 +321,10 @@ def _changed(draw: st.DrawFn, value: Value) -> Value:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return value + step - 3 if value or step > 2 else value + step
+        return abs(value + step - 3) if value >= 0 else value + step - 3  # a count does not become negative
     if isinstance(value, float):
-        return round(value + (step - 3) / 4, 6)
+        changed = round(value + (step - 3) / 4, 6)
+        return abs(changed) if value >= 0 else changed
     if isinstance(value, dict) and value:
         key = draw(st.sampled_from(list(value)))
         rest = {name: item for name, item in value.items() if name != key}

@@ -4,7 +4,8 @@
     suite.answer()          # gold answer for the verifier `code`: {"entry_point": "gcd", "calls": [...], "encoded": True}
     suite.report.score      # share of mutants that the private tests kill
 
-1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples.
+1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples
+   (`examples.py`).
 2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
 3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, at most `ROUNDS`
@@ -29,6 +30,7 @@ from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, CallResult, Limits, LocalSandbox, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode
 from . import inputs, mutation
+from .examples import Model, Value, ask_model
 
 SINGLE_LIMITS = Limits(cpu_seconds=1.0, wall_seconds=2.0)
 """Limits of the reference, on one input and on all of them. Inputs that take longer are dropped. Our choice."""
@@ -109,8 +111,8 @@ class Suite:
 def synthesize(
     programs: str | Sequence[str],
     entry_point: str,
-    examples: Sequence[Sequence[inputs.Value]] = (),
-    model: inputs.Model | None = None,
+    examples: Sequence[Sequence[Value]] = (),
+    model: Model | None = None,
     inputs_per_round: int = 60,
     public_tests: int = 2,
     min_private_tests: int = 8,
@@ -150,7 +152,7 @@ def synthesize(
     signature = (valid or candidates)[0]
     example_lists = [list(example) for example in examples]
     if model is not None:
-        example_lists += inputs.ask_model(model, signature, entry_point)
+        example_lists += ask_model(model, signature, entry_point)
     source = inputs.strategy(signature, entry_point, example_lists)
     with contextlib.nullcontext(box) if box is not None else two_worker_sandbox() as box:
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
@@ -202,7 +204,7 @@ class _Tests:
         killed = set().union(*self.kills)
         return [number for number in range(len(self.mutants)) if number not in killed]
 
-    def extend(self, generated: Sequence[Sequence[inputs.Value]]) -> None:
+    def extend(self, generated: Sequence[Sequence[Value]]) -> None:
         """Adds tests of new inputs with stable outputs, and runs the surviving mutants on them."""
         forms = [[encode(argument) for argument in arguments] for arguments in generated]
         fresh = [form for form in forms if json.dumps(form) not in self.seen]

@@ -26,6 +26,7 @@ from ...verifiers import code
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import Sandbox, SandboxFault
 from ..stage import Context, Metrics, Stage
+from .examples import examples_in
 
 
 class Row(TypedDict):
@@ -177,15 +178,13 @@ def _entry_point(problem: Problem) -> str | None:
 
 def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
     """Returns argument lists from the prompt and the public tests or, if these contain none, from `test` and `asserts`."""
-    from . import inputs
-
     tests = cast(CodeTests, problem.answer)
     visible = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.public_test_texts(tests)])
-    found = inputs.examples_in(visible, entry_point)
+    found = examples_in(visible, entry_point)
     if found:
         return found
     private = "\n".join([tests.get("test", ""), *tests.get("asserts", ())])
-    return inputs.examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", private), entry_point)
+    return examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", private), entry_point)
 
 
 def table(rows: Sequence[Row]) -> Table:

@@ -1,5 +1,10 @@
+import importlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +13,7 @@ from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status, UserError, Verdict
 from tenfold.pipelines.synthesize import inputs, mutation, suites
+from tenfold.pipelines.synthesize.examples import examples_in
 from tenfold.verifiers import code
 from tenfold.verifiers.programs import forms
 from tenfold.verifiers.sandbox import Sandbox, SandboxFault
@@ -111,7 +117,7 @@ def test_without_a_reference_candidates_must_agree(box: Sandbox) -> None:
 
 def test_the_candidate_that_becomes_the_reference_passes_its_tests(box: Sandbox) -> None:
     wrong = [f"def f(x: int): return -1 if x == {number} else x * x" for number in (3, 4, 5)]
-    suite = synthesize(wrong, "f", box)
+    suite = synthesize(wrong, "f", box, count=60)
     assert judge(suite, suite.program).score == 1
     assert suite.report.unstable >= 1
 
@@ -188,6 +194,7 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
         ("words: List[str], at: 'int'", [list, int]),
         ("table: dict[str, list[int]], where: tuple[int, str]", [dict, tuple]),
         ("s: typing.Set[int]", [set]),
+        ("s: frozenset[int], t: set[FrozenSet[int]]", [frozenset, set]),
         ("how: Literal['up', 'down']", [str]),
         ("k=3", [int]),
     ],
@@ -213,13 +220,53 @@ def test_inputs_have_the_types_of_annotation_and_default(program: str, kinds: se
     assert {type(k) for _, k in generated} == kinds
 
 
+def test_all_literals_of_an_annotation_are_generated() -> None:
+    generated = inputs.generate(inputs.strategy("def f(way: Literal[-1, 1, 'up']): ...", "f"), 60)
+    assert sorted(generated, key=repr) == [["up"], [-1], [1]]
+    with pytest.raises(UserError, match="unknown type of parameter x of f"):
+        inputs.strategy("def f(x: Literal[Color.RED]): ...", "f")
+
+
 def test_impossible_inputs_raise_a_one_line_error_and_unusual_examples_do_not() -> None:
     with pytest.raises(UserError, match="no arguments can be generated"):
         inputs.generate(inputs.strategy("def f(x: set[list[int]]): ...", "f"), 20)
     assert len(inputs.generate(inputs.strategy("def f(x=1): ...", "f", [[], [2]]), 5)) == 5
     assert inputs.generate(inputs.strategy("def f(x): ...", "f", [["\u00df"]]), 5)
     assert inputs.generate(inputs.strategy("def f(x: tuple[()]): ...", "f"), 5) == [[()]]
-    assert inputs.examples_in(r"f('a\\\\', 1)", "f") == [["a\\\\", 1]]
+    assert examples_in(r"f('a\\\\', 1)", "f") == [["a\\\\", 1]]
+    assert examples_in("f(...) = f([1, 2, ...]) = f({'a': (...,)}) = f('...')", "f") == [["..."]]
+
+
+@pytest.mark.parametrize("examples", [[[1], [5]], [[0.0], [0.25]], [[[1, 0]], [[2]]]])
+def test_inputs_are_negative_only_if_an_example_is(examples: list[list[Any]]) -> None:
+    generated = inputs.generate(inputs.strategy("def f(x): ...", "f", examples), 100)
+    assert len(generated) == 100
+    assert all(number >= 0 for [x] in generated for number in (x if isinstance(x, list) else [x]))
+    negative = inputs.generate(inputs.strategy("def f(x): ...", "f", [[-3], [5]]), 100)
+    assert min(negative)[0] < -3
+
+
+def test_inputs_do_not_depend_on_the_modules_that_are_imported(lab: Path) -> None:
+    source = inputs.strategy("def f(n: int, s: str): ...", "f")
+    before = inputs.generate(source, 60)
+    (lab / "lab_constants.py").write_text(f"NUMBERS = {[*range(-110, 110)]}\nTEXTS = ['cab', 'C A', 'a0', '19']\n")
+    importlib.import_module("lab_constants")
+    assert inputs.generate(source, 60) == before
+
+
+def test_inputs_do_not_depend_on_the_hashes_of_a_process() -> None:
+    program = (
+        "from tenfold.pipelines.synthesize import inputs\n"
+        "examples = [[{b'a', b'b', b'c', 1, 'd', 'e'}]]\n"
+        "for [x] in inputs.generate(inputs.strategy('def f(x): ...', 'f', examples), 30): print(sorted(map(repr, x)))"
+    )
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "12"
+    )
+    assert first == second
 
 
 def test_an_optional_parameter_can_be_none() -> None:
@@ -230,7 +277,7 @@ def test_an_optional_parameter_can_be_none() -> None:
 
 def test_inputs_resemble_the_examples_in_a_text() -> None:
     text = ">>> f('(()', 2)\n3\nassert f(\")(\", 1) == [f(x, 1)] and g.f(1, 2) and ff(1, 2)"
-    examples = inputs.examples_in(text, "f")
+    examples = examples_in(text, "f")
     assert examples == [["(()", 2], [")(", 1]]
     generated = inputs.generate(inputs.strategy("def f(text, n): ...", "f", examples), 50)
     assert len(generated) == 50
