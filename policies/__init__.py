@@ -50,6 +50,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
     """
     if options.get("batch_size", 1) < 1:
         raise UserError(f"{uri}: batch_size must be at least 1, got {options['batch_size']}")
+    check_uri(uri)
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
         from .scripted import ScriptedPolicy
@@ -59,21 +60,28 @@ def load_policy(uri: str, **options: Any) -> Policy:
         from .scripted import ScriptedPolicy
 
         try:
-            return ScriptedPolicy(named_code.resolve(rest), **options)
+            function = named_code.resolve(rest)
         except (ImportError, AttributeError, ValueError) as error:
             reason = named_code.import_failure(error)
             raise UserError(f"{uri}: cannot import {rest!r} ({reason}); write call:package.module:function") from None
+        if not callable(function):
+            raise UserError(f"{uri}: {rest!r} is not a function; write call:package.module:function")
+        return ScriptedPolicy(function, **options)
     if scheme == "openai":
         from .openai import OpenAIPolicy
         from .server import keys
 
         keys.reject_keys_in(uri)
         model, _, query = rest.partition("?")
-        settings: dict[str, Any] = dict(parse_qsl(query))
+        settings: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
         if unknown := set(settings) - {"base_url", "api_key_env", "omit_parameters"}:
             raise UserError(
                 f"{uri}: unknown option {min(unknown)!r}; the options are base_url, api_key_env and omit_parameters"
             )
+        if not model:
+            raise UserError(f"{uri}: the name of the model is missing; write openai:MODEL?base_url=http://localhost:8000/v1")
+        if not settings.get("base_url", "https://").startswith(("http://", "https://")):  # an empty one would be OpenAI's
+            raise UserError(f"{uri}: base_url must start with http:// or https://, as in base_url=http://localhost:8000/v1")
         return OpenAIPolicy(model, **settings, **options)
     with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
         return _checkpoint_policy(uri, options)
@@ -83,7 +91,6 @@ def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
     cpu_threads.stop_spinning()
     from . import checkpoints
 
-    check_uri(uri)
     backend, _, address = uri.partition("+") if uri.startswith(BACKENDS) else ("", "", uri)
     folder = checkpoints.checkpoint(address)
     if backend == "vllm":

@@ -39,6 +39,26 @@ def test_a_missing_function_is_reported(lab: Path) -> None:
         load_policy("call:lab_nothing:says")
 
 
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("scripted", "cannot find a policy at 'scripted'"),
+        ("openai", "cannot find a policy at 'openai'"),
+        ("call:os:sep", "'os:sep' is not a function; write call:package.module:function"),
+        ("call:json", "'json' is not a function"),
+        ("openai:", "the name of the model is missing"),
+        ("openai:m?base_url=", "base_url must start with http://"),
+        ("openai:m?base_url", "base_url must start with http://"),
+        ("openai:m?base_url=localhost:8000/v1", "base_url must start with http://"),
+        ("openai:m?bas_url=", "unknown option 'bas_url'"),
+    ],
+)
+def test_an_invalid_uri_is_reported(uri: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        load_policy(uri)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("uri", ["micro:", "openai:m?base_url=http://localhost:9/v1"])
 def test_a_batch_has_at_least_one_sample(uri: str) -> None:
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
