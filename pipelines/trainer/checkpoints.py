@@ -111,7 +111,7 @@ def keep_last(stage: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def new_policy(stage: Path) -> Iterator[Path]:
-    """Yields a new folder that becomes the stage's `policy` when it is complete.
+    """Yields the path of a folder, which the caller creates. After the block it becomes the stage's `policy`.
 
     A policy with fewer steps stays until then. Its record is removed before it, so that no kill leaves the record with another
     policy.
@@ -168,7 +168,7 @@ def _is_whole(path: Path) -> bool:
     if path.suffix == ".json":
         try:
             json.loads(path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     if path.suffix == ".distcp" or path.name == ".metadata":
         return path.stat().st_size > 0

@@ -26,7 +26,12 @@ def empty_model(folder: Path) -> "PreTrainedModel":
         return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, **checkpoints.NO_CODE))
 
 
-@functools.lru_cache(maxsize=8)
 def parameters(folder: Path) -> int:
     """Returns the number of parameters of a checkpoint's model; shared ones count once."""
+    return _parameters(folder, (folder / "config.json").read_bytes())
+
+
+@functools.lru_cache(maxsize=8)
+def _parameters(folder: Path, config: bytes) -> int:
+    """Returns the same. The configuration is part of the cache's key, because a run may replace the model in a folder."""
     return sum(parameter.numel() for parameter in empty_model(folder).parameters())

@@ -2,8 +2,8 @@
 
 verl on a CPU has seven processes, and most of them start one after the other. Each takes several seconds to import verl,
 transformers and torch. Here one process imports them and forks verl's main program, then each worker that Ray starts. Ray
-starts workers with this file as `py_executable`: it sends its arguments, environment and open files to the server, and waits
-until the fork ends.
+starts workers with this file as `py_executable`. The process that Ray starts sends its arguments, environment and open files to
+the server, and waits until the fork ends.
 
     python -m tenfold.pipelines.verl_compat.fork_server SETTING...      runs verl with these Hydra settings
     python fork_server.py NAME SCRIPT ARGUMENT...              requests a fork that runs SCRIPT from the server NAME

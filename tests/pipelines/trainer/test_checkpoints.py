@@ -4,6 +4,7 @@ import enum
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint
+from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from tenfold.core import UserError
 from tenfold.pipelines.trainer import checkpoints
+from tenfold.pipelines.trainer.empty_model import parameters
+from tenfold.policies import checkpoints as policies
 
 
 class Touches:
@@ -143,3 +147,18 @@ def test_a_complete_checkpoint_has_no_damage(checkpoint: Path) -> None:
 def test_an_incomplete_file_is_named(checkpoint: Path, name: str, share: float) -> None:
     os.truncate(checkpoint / name, int((checkpoint / name).stat().st_size * share))
     assert checkpoints.damage(checkpoint) == f"{name} is incomplete"
+
+
+def test_a_file_of_deeply_nested_lists_is_damaged(checkpoint: Path) -> None:
+    (checkpoint / "trainer_state.json").write_text("[" * 100_000 + "]" * 100_000)
+    assert checkpoints.damage(checkpoint) == "trainer_state.json is incomplete"
+
+
+def test_the_parameters_of_another_model_in_the_same_folder_are_counted(tmp_path: Path) -> None:
+    folder, counts = tmp_path / "policy", []
+    for hidden in (16, 32):
+        checkpoint = policies.checkpoint(f"micro:?hidden={hidden}&layers=1&heads=2")
+        shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+        assert parameters(folder) == sum(weights.size for weights in load_file(folder / "model.safetensors").values())
+        counts.append(parameters(folder))
+    assert counts[0] < counts[1]
