@@ -8,6 +8,10 @@ The student learns the teacher's distributions on the teacher's correct response
          + kd_negative x KL at the rejected response's tokens
          + dpo x -log sigmoid(beta (margin - reference margin))    margin = log p(chosen) - log p(rejected)
 
+By default kd_positive is 1, kd_negative and dpo are 0.1, and nll is 0. With equal weights the student's score is lower than
+after supervised fine-tuning. With these it is about equal, and confident errors become rarer (`tenfold run
+ablations/dpd_weights`).
+
 NLL and KL are means over a response's tokens, then over the pairs. log p is a sum over a response's tokens. The reference
 margin is that of the initial policy. Source of the KL terms and the margin: the Nanbeige4-3B report. It does not state the
 weights, the direction of the divergence, the temperature, top-k and beta; these defaults are our choice. With some weights at 0
@@ -63,8 +67,8 @@ class Distill(Training):
     teacher: str = Field(description="URI of the teacher; it must have the student's vocabulary")
     nll: float = Field(0.0, ge=0, description="weight of the negative log-likelihood of the chosen response")
     kd_positive: float = Field(1.0, ge=0, description="weight of the KL divergence at the chosen response's tokens")
-    kd_negative: float = Field(1.0, ge=0, description="weight of the KL divergence at the rejected response's tokens")
-    dpo: float = Field(1.0, ge=0, description="weight of the DPO term")
+    kd_negative: float = Field(0.1, ge=0, description="weight of the KL divergence at the rejected response's tokens")
+    dpo: float = Field(0.1, ge=0, description="weight of the DPO term")
     beta: float = Field(0.1, gt=0, description="factor of the margin in the DPO term")
     direction: chunked_loss.Direction = Field(
         "forward",
