@@ -204,13 +204,12 @@ def _create(id: str) -> Environment:
 
 
 def _indices(environment: Environment, problems: Sequence[int] | int | None) -> list[int]:
-    count = count_problems(environment)
-    if problems is None:
-        problems = count
-    if problems is None:
-        raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
-    if isinstance(problems, int):
-        problems = range(problems if count is None else min(problems, count))
+    if problems is None or isinstance(problems, int):
+        count = count_problems(environment, problems)
+        number = problems if count is None else count
+        if number is None:
+            raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
+        problems = range(number)
     indices = list(problems)
     if not indices:
         raise UserError("there are no problems to play")
@@ -227,10 +226,19 @@ class HasProblems(Protocol):
         ...
 
 
-def count_problems(environment: Environment) -> int | None:
-    """Returns the number of problems of an environment, or None if unknown."""
+def count_problems(environment: Environment, limit: int | None = None) -> int | None:
+    """Returns the number of problems of an environment, or None if unknown.
+
+    Args:
+        environment: the environment.
+        limit: largest number to return. Problems after it are not generated if they are generated when they are read.
+    """
     inner = environment.unwrapped
-    return len(inner.problems) if isinstance(inner, HasProblems) else None
+    if not isinstance(inner, HasProblems):
+        return None
+    if limit is not None and isinstance(inner.problems, Sequence):
+        return len(inner.problems[:limit])
+    return len(inner.problems) if limit is None else min(len(inner.problems), limit)
 
 
 @dataclasses.dataclass(slots=True)

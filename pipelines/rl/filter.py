@@ -178,9 +178,9 @@ def problem_count(environment: str, options: dict[str, Any], problems: int | Non
         problems: the limit; None: no limit.
     """
     made = registry.make(environment, **options)
-    has = count_problems(made)
+    count = count_problems(made, problems)
     made.close()
-    return min((number for number in (has, problems) if number is not None), default=0)
+    return (problems if count is None else count) or 0
 
 
 def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:
