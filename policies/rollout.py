@@ -206,8 +206,7 @@ def _create(id: str) -> Environment:
 def _indices(environment: Environment, problems: Sequence[int] | int | None) -> list[int]:
     if problems is None or isinstance(problems, int):
         count = count_problems(environment, problems)
-        number = problems if count is None else count
-        if number is None:
+        if (number := problems if count is None else count) is None:
             raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
         problems = range(number)
     indices = list(problems)
@@ -236,7 +235,7 @@ def count_problems(environment: Environment, limit: int | None = None) -> int | 
     inner = environment.unwrapped
     if not isinstance(inner, HasProblems):
         return None
-    if limit is not None and isinstance(inner.problems, Sequence):
+    if isinstance(inner.problems, Sequence) and limit is not None:
         return len(inner.problems[:limit])
     return len(inner.problems) if limit is None else min(len(inner.problems), limit)
 
