@@ -7,7 +7,7 @@ problem's gold answer and returns a `Verdict`. An environment connects the two: 
 Types
     Message, Conversation    one turn, and a list of turns, in the form of the OpenAI API and of chat templates
     Problem                  a prompt with its gold answer
-    Sampling                 temperature, top_p, token limit, base seed and stop strings
+    Sampling                 temperature, top_p, top_k, token limit, base seed and stop strings
     Completion               one sample of a policy: text, tokens, finish reason
     Status, Verdict, Part    the result that a verifier returns for one response
     Info                     the `info` dictionary of an environment's `reset` and `step`
@@ -149,12 +149,13 @@ class Sampling:
     top_p: float = 1.0
     """Nucleus sampling: total probability of the most likely tokens to sample from."""
     max_tokens: int = 512
-    """Limit of new tokens, the end-of-sequence token included. In an episode of several turns it covers all turns of the policy
-    and the environment's replies between them."""
+    """Limit of new tokens, the end-of-sequence token included; in an episode, of all turns and the replies between them."""
     seed: int = 0
     """The base seed; see `sample_seed`."""
     stop: tuple[str, ...] = ()
     """The text of a sample ends before the first of these strings."""
+    top_k: int | None = None
+    """Number of the most likely tokens to sample from, before `top_p`; None: all. `scripted:` and `call:` ignore it."""
 
 
 @dataclass(frozen=True, slots=True)

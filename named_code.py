@@ -138,6 +138,19 @@ def import_from_here(values: object) -> None:
             sys.meta_path.append(_Finder(Limits(folder=folder, importable=tuple(digests.sources(module, folder)))))
 
 
+def import_failure(error: Exception) -> str:
+    """Returns why a name could not be resolved. If there is no such module, the text says where modules are looked up.
+
+    Args:
+        error: raised by `resolve` or `import_module`.
+    """
+    if not isinstance(error, ModuleNotFoundError):
+        return str(error)
+    folders = [finder.folder for finder in sys.meta_path if isinstance(finder, _Finder) and finder.folder]
+    places = f"in the current folder ({folders[-1]})" if folders else "on Python's path (sys.path)"
+    return f"{error}; modules are looked up {places} and among installed packages"
+
+
 def is_limited() -> bool:
     """True while the limits of a recipe apply."""
     return _limits is not None

@@ -3,12 +3,15 @@
 import re
 
 _THINKING = r"(?:think|thinking|thought|reasoning|seed:think)"
+_CALL = r"assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)"
+"""The start of a tool call of gpt-oss: the tool or the format follows the name of the channel "commentary". Any other text in
+this channel is reasoning."""
 _THINKING_MARK = re.compile(
-    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>"
-    r"|<\|end\|>(?=<\|start\|>assistant(?: to=[\w.]{1,100})?<\|channel\|>commentary(?!<\|message\|>)))"
+    rf"(?P<close></{_THINKING}>|\[/THINK\]|◁/think▷|<\|channel\|>final(?: ?(?:<\|constrain\|>)?\w{{1,20}})?<\|message\|>"
+    rf"|<\|end\|>(?=<\|start\|>{_CALL})|(?<!<\|start\|>)(?={_CALL}))"
     rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
 )
-"""A tool call in gpt-oss's channel "commentary" names the tool or its format. Any other text in that channel is reasoning."""
+"""The final channel may name the format of its content. Decoding may remove the marks before "assistant"."""
 
 
 def without_thinking(response: str) -> str:
@@ -27,7 +30,7 @@ def without_thinking(response: str) -> str:
     marks = list(_THINKING_MARK.finditer(response))
     if not marks:
         return response
-    return response[marks[-1].end() :] if marks[-1]["close"] else ""
+    return response[marks[-1].end() :] if marks[-1]["close"] is not None else ""
 
 
 _TURN_ENDS = (
@@ -52,4 +55,4 @@ def opened_thinking(prompt: str) -> str:
     """Returns the mark that opens reasoning if the prompt ends with one, else ""."""
     prompt = prompt.rstrip()
     last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
-    return last[0] if last and last.end() == len(prompt) and not last["close"] else ""
+    return last[0] if last and last.end() == len(prompt) and last["close"] is None else ""

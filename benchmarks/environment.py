@@ -132,6 +132,7 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         TOP_P if options.top_p is None else options.top_p,
         options.max_tokens or MAX_TOKENS,
         options.seed,
+        top_k=options.top_k,
     )
     arguments, is_held_out = held_out.held_out_arguments(id, chosen)
     max_turns = options.max_turns or playing.MAX_TURNS
@@ -258,6 +259,7 @@ def scored(
             "temperature": task.sampling.temperature,
             "top_p": task.sampling.top_p,
             "max_gen_toks": task.sampling.max_tokens,
+            **({"top_k": task.sampling.top_k} if task.sampling.top_k else {}),
         },
         "stop": [],
         "seed": task.sampling.seed,

@@ -61,6 +61,7 @@ def _task(result: Result) -> EnvironmentTask:
         samples=settings["samples"],
         temperature=sampling["temperature"],
         top_p=sampling["top_p"],
+        top_k=sampling.get("top_k"),
         max_tokens=sampling["max_gen_toks"],
         max_turns=settings["max_turns"],
         thinking=settings.get("thinking"),

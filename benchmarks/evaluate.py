@@ -43,6 +43,7 @@ def evaluate(
     samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
+    top_k: int | None = None,
     max_tokens: int | None = None,
     judge: str | None = None,
     baseline: str | None = None,
@@ -72,6 +73,7 @@ def evaluate(
         samples: samples per problem, k.
         temperature: sampling temperature; 0 is greedy decoding.
         top_p: nucleus sampling: the smallest set of tokens with this probability.
+        top_k: number of the most likely tokens to sample from, before top_p.
         max_tokens: longest sample, in tokens.
         judge: URI of the judge, for tasks that a model judges.
         baseline: JSONL files of a baseline's answers, comma-separated, for tasks that compare with one.
@@ -79,7 +81,8 @@ def evaluate(
         fewshot: number of few-shot examples before each problem.
         max_turns: limit of the policy's turns in an episode, for environments.
         text: prompts as plain text without a chat template, for base models.
-        thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template.
+        thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template. For `openai:` it is a field of
+            the requests.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.
@@ -96,6 +99,7 @@ def evaluate(
         *(seed, limit, problems, data, samples, temperature, top_p, max_tokens, judge, baseline, system, fewshot, max_turns),
         text=text,
         thinking=thinking,
+        top_k=top_k,
     )
     return run_task(task, policy, options, folder=folder, store_settings=store_settings, progress=progress)
 

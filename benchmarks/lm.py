@@ -4,7 +4,6 @@ lm-eval passes every request k times. The k samples of a prompt are seeded by pr
 they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,7 @@ from ..core import (
     batch_size,
     verdict_without_response,
 )
-from ..policies.store import Store
+from ..policies.store import Store, sampling_settings
 from ..responses import without_thinking
 
 MAX_TOKENS = 1024
@@ -113,7 +112,7 @@ class PolicyLM(LM):
         """Returns a request's name in the store: a digest of its prompt and its sampling settings."""
         context, options = arguments
         return hashlib.sha256(
-            f"{context}\n{dataclasses.asdict(self._sampling(options))}".encode("utf-8", "surrogatepass")
+            f"{context}\n{sampling_settings(self._sampling(options))}".encode("utf-8", "surrogatepass")
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -179,12 +178,14 @@ class PolicyLM(LM):
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
         """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples."""
         random = arguments.get("do_sample", arguments.get("temperature", 0) > 0)
+        top_k = arguments.get("top_k") if random else None
         return Sampling(
             temperature=float(arguments.get("temperature", 1.0)) if random else 0.0,
             top_p=float(arguments.get("top_p", 1.0)),
             max_tokens=int(arguments.get("max_gen_toks", arguments.get("max_tokens", MAX_TOKENS))),
             seed=self.seed,
             stop=tuple(arguments.get("until") or ()),
+            top_k=int(top_k) if top_k and top_k > 0 else None,  # a task of lm-eval may have 0 or -1, which mean all tokens
         )
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:

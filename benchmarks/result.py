@@ -80,6 +80,7 @@ class Options:
     """True: prompts as plain text without a chat template, for base models."""
     thinking: Literal["on", "off"] | None = None
     """Value of `enable_thinking` in the chat template of the policy; None: the template's default."""
+    top_k: int | None = None
 
     def __post_init__(self) -> None:
         for name, minimum in (
@@ -88,6 +89,7 @@ class Options:
             ("max_tokens", 1),
             ("max_turns", 1),
             ("temperature", 0),
+            ("top_k", 1),
             ("fewshot", 0),
         ):
             value = getattr(self, name)

@@ -39,7 +39,12 @@ def resolve(request: TaskRequest, options: Options) -> Task:
     settings = catalogue.settings(request.task)
     metadata = settings["metadata"] | overrides(options)
     generation = dict(settings["generation_kwargs"])
-    chosen = {"temperature": options.temperature, "top_p": options.top_p, "max_gen_toks": options.max_tokens}
+    chosen = {
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "top_k": options.top_k,
+        "max_gen_toks": options.max_tokens,
+    }
     generation |= {name: value for name, value in chosen.items() if value is not None}
     if options.temperature is not None:
         generation["do_sample"] = options.temperature > 0
@@ -76,33 +81,26 @@ def stored(result: Result) -> Task:
     return Task(settings["task"], settings["task"], metadata, settings["samples"], sampling, settings.get("own"))
 
 
-def with_model_sampling(options: Options, uri: str) -> tuple[Options, dict[str, float]]:
+def with_model_sampling(options: Options, uri: str) -> Options:
     """Returns options with the sampling settings that a checkpoint recommends, where the user has set none.
 
     Args:
         options: options of the benchmark run.
         uri: URI of the policy.
 
-    Returns:
-        The options, and all settings that the checkpoint recommends.
-
     Raises:
-        UserError: the policy is not a checkpoint, or its generation_config.json has neither temperature nor top_p.
+        UserError: the policy is not a checkpoint, or its generation_config.json has none of temperature, top_p and top_k.
     """
     if uri.partition(":")[0] in ("openai", "scripted", "call"):
-        raise UserError(f"sampling: {uri} is not a checkpoint and recommends no settings; set temperature and top_p")
+        raise UserError(f"sampling: {uri} is not a checkpoint and recommends no settings; set temperature, top_p and top_k")
     folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
     found = checkpoints.recommended_sampling(folder)
-    if not {"temperature", "top_p"} & found.keys():
-        raise UserError(f"sampling: {uri} has no generation_config.json with temperature or top_p; set them yourself")
-    temperature, top_p = (
-        default if value is None else value
-        for value, default in (
-            (options.temperature, found.get("temperature", 1.0)),  # 1 is transformers' default of both
-            (options.top_p, found.get("top_p", 1.0)),
-        )
+    if not found:
+        raise UserError(f"sampling: {uri} has no generation_config.json with temperature, top_p or top_k; set them yourself")
+    recommended = {"temperature": 1.0, "top_p": 1.0, **found}  # 1 is transformers' default of both
+    return dataclasses.replace(
+        options, **{name: value for name, value in recommended.items() if getattr(options, name) is None}
     )
-    return dataclasses.replace(options, temperature=temperature, top_p=top_p), found
 
 
 def overrides(options: Options) -> dict[str, Any]:
@@ -137,6 +135,15 @@ def check(task: str, options: Options) -> None:
             metadata = resolve(request, options).metadata
             sources.load(avg_at_k.source(metadata))
             avg_at_k.few_shot(metadata)
+
+
+def token_limit(request: TaskRequest, options: Options) -> int:
+    """Returns the limit of tokens per sample; 0 for lm-eval's own tasks, whose limit is unknown until they are loaded."""
+    if request.is_lm_eval:
+        return 0
+    if request.is_environment:
+        return environment.find(request, options).sampling.max_tokens
+    return int(resolve(request, options).generation["max_gen_toks"])
 
 
 def sampling_cost(task: str, options: Options) -> tuple[int, int]:

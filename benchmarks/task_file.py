@@ -54,6 +54,7 @@ class TaskFile(BaseModel):
     samples: int = Field(8, ge=1, description="samples per problem (k)")
     temperature: float = Field(0.6, ge=0, description="softmax temperature of the samples; 0 is greedy decoding")
     top_p: float = Field(0.95, gt=0, le=1, description="total probability of the most likely tokens to sample from")
+    top_k: int | None = Field(None, ge=1, description="number of the most likely tokens to sample from; default: all")
     max_tokens: int = Field(65536, ge=1, description="longest sample, in tokens")
     stop: list[str] = Field([], description="texts that end a sample")
 
@@ -86,6 +87,7 @@ class TaskFile(BaseModel):
             "do_sample": self.temperature > 0,
             "temperature": self.temperature,
             "top_p": self.top_p,
+            **({"top_k": self.top_k} if self.top_k else {}),
             "max_gen_toks": self.max_tokens,
         }
         return {"task": self.name, "repeats": self.samples, "generation_kwargs": generation, "metadata": metadata}

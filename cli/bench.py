@@ -57,6 +57,12 @@ def add(commands: Commands) -> None:
     command.add_argument("--temperature", type=float, help="default: the task's own setting, 0.6 for most tasks")
     command.add_argument("--top-p", type=float, help="default: the task's own setting, 0.95 for most tasks")
     command.add_argument(
+        "--top-k",
+        type=options.positive,
+        metavar="N",
+        help="number of the most likely tokens to sample from (default: the task's own setting, all for most tasks)",
+    )
+    command.add_argument(
         "--max-tokens",
         type=options.positive,
         help="token limit of a sample (default: the task's own setting, 65536 for most tasks)",
@@ -65,7 +71,8 @@ def add(commands: Commands) -> None:
         "--sampling",
         choices=("task", "model"),
         default="task",
-        help="source of temperature and top_p: the task, or the checkpoint's generation_config.json (default: %(default)s)",
+        help="source of temperature, top_p and top_k: the task, or the checkpoint's generation_config.json "
+        "(default: %(default)s)",
     )
     command.add_argument("--greedy", action="store_true", help="temperature 0 and one sample for each problem")
     command.add_argument("--system", metavar="TEXT", help="system turn before the prompts (default: the task's own)")
@@ -81,7 +88,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--thinking",
         choices=("on", "off"),
-        help="value of enable_thinking in the policy's chat template (default: the template's own)",
+        help="value of enable_thinking in the policy's chat template, also on a server (default: the template's own)",
     )
     command.add_argument(
         "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"
@@ -101,7 +108,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--out",
         help="folder for samples and scores (default: bench/POLICY); with leaderboard, and compare of several folders: the "
-        "page to write",
+        "page to write (default: leaderboard.html, compare.html)",
     )
     command.add_argument(
         "--json", action="store_true", help="print one line of JSON for each result on stdout; all other output goes to stderr"
@@ -152,10 +159,12 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         task_options = bench_options.with_model_sampling(task_options, arguments.policy)
     with code_limits([request.task for request in requests], vars(arguments), arguments.trust):
         not_run = task.not_runnable(requests, task_options)
+        runnable = [request for request in requests if request.name not in not_run]
         if not arguments.yes:
-            _confirm([request for request in requests if request.name not in not_run], task_options, arguments)
+            _confirm(runnable, task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
-        for caution in chat_tokens.cautions(policy, task_options.text):
+        cautions = chat_tokens.cautions(policy, task_options.text)
+        for caution in [*cautions, *bench_options.limit_cautions(runnable, task_options, policy)]:
             print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
         with disk.locked(out):

@@ -23,12 +23,13 @@ def compare(folders: Sequence[str], model: str | None, out: str | None) -> None:
     if len(found) == 1 or model is not None:
         return _published(found, model)
     compared = paired.compare_folders(found)
+    page = compare_page.write(Path(out or "compare.html"), compared)  # first, because it refuses to replace another file
     console = Display().console
     for task in compared:
         console.print(table.task_comparison(task))
         for line in table.pair_lines(task):
             print(line)
-    print(f"page: {compare_page.write(Path(out or 'compare.html'), compared)}")
+    print(f"page: {page}")
 
 
 def _published(folders: Sequence[Path], model: str | None) -> None:
@@ -59,10 +60,11 @@ def leaderboard(folders: Sequence[str], by: str | None, out: str | None, json_li
     from ..pipelines.recipe.report import Display
 
     board = leaderboard.leaderboard([folder for name in folders or ["."] for folder in result_folders.find(name)], by)
+    page = leaderboard.write(Path(out or "leaderboard.html"), board)
     print(leaderboard.caption(board))
     Display().console.print(table.leaderboard(board))
     for line in board.caution_lines():
         print(line)
-    print(f"page: {leaderboard.write(Path(out or 'leaderboard.html'), board)}")
+    print(f"page: {page}")
     if json_lines:
         print(json.dumps(leaderboard.as_json(board), ensure_ascii=False), file=json_lines, flush=True)

@@ -204,7 +204,7 @@ def _imported(id: str, name: str) -> Callable[..., object]:
     try:
         target: Callable[..., object] = named_code.resolve(name, ENTRY_POINTS)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{id}: cannot import {name!r} ({error})") from None
+        raise UserError(f"{id}: cannot import {name!r} ({named_code.import_failure(error)})") from None
     return target
 
 
@@ -212,7 +212,7 @@ def find(id: str) -> EnvSpec:
     """Returns the registration with the given id. "module:id" imports the module first.
 
     Raises:
-        UserError: no environment has that id; the message lists the ids.
+        UserError: no environment has that id (the message lists the ids), or the module cannot be imported.
     """
     module, _, name = id.rpartition(":")
     try:
@@ -226,6 +226,8 @@ def find(id: str) -> EnvSpec:
             raise named_code.NotImported(
                 f"{name} may be registered by {named_code.describe(modules[0])}, which a dry run does not import"
             ) from None
+        if module and isinstance(error, ImportError):
+            raise UserError(f"no environment {id!r}: cannot import {module} ({named_code.import_failure(error)})") from None
         raise UserError(f"no environment {id!r} ({error}); the ids are {', '.join(_short_list())}") from None
 
 

@@ -46,8 +46,10 @@ def load_policy(uri: str, **options: Any) -> Policy:
         **options: options of the backend, such as batch_size, device, tensor_parallel_size.
 
     Raises:
-        UserError: the URI is invalid, or needs a package that is not installed.
+        UserError: the URI is invalid, needs a package that is not installed, or batch_size is below 1.
     """
+    if options.get("batch_size", 1) < 1:
+        raise UserError(f"{uri}: batch_size must be at least 1, got {options['batch_size']}")
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
         from .scripted import ScriptedPolicy
@@ -59,7 +61,8 @@ def load_policy(uri: str, **options: Any) -> Policy:
         try:
             return ScriptedPolicy(named_code.resolve(rest), **options)
         except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"{uri}: cannot import {rest!r} ({error}); write call:package.module:function") from None
+            reason = named_code.import_failure(error)
+            raise UserError(f"{uri}: cannot import {rest!r} ({reason}); write call:package.module:function") from None
     if scheme == "openai":
         from .openai import OpenAIPolicy
         from .server import keys

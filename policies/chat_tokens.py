@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core import Message, Policy, UserError
 from ..texts import without_surrogates
@@ -84,9 +84,19 @@ def conversation_tokens(
     return ids, mask
 
 
+@runtime_checkable
+class SupportsThinking(Protocol):
+    """A policy whose server applies the chat template."""
+
+    enable_thinking: bool | None
+    """Value of `enable_thinking` in the chat template; None: the template's default."""
+
+
 @contextlib.contextmanager
 def thinking(policy: Policy, value: str | None) -> Iterator[None]:
     """Sets `enable_thinking` in the chat template of a policy for the duration of the block.
+
+    For a policy on a server, the variable is part of the requests.
 
     Args:
         policy: the policy.
@@ -97,6 +107,13 @@ def thinking(policy: Policy, value: str | None) -> Iterator[None]:
     """
     if value is None:
         yield
+        return
+    if isinstance(policy, SupportsThinking):
+        before, policy.enable_thinking = policy.enable_thinking, value == "on"
+        try:
+            yield
+        finally:
+            policy.enable_thinking = before
         return
     tokenizer = getattr(policy, "tokenizer", None)
     template = getattr(tokenizer, "chat_template", None)

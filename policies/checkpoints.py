@@ -198,12 +198,16 @@ def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozen
     return frozenset(token for token in [tokenizer.eos_token_id, *listed] if token is not None)
 
 
-def recommended_sampling(folder: Path) -> dict[str, float]:
-    """Returns temperature (0 is greedy), top_p and top_k of a checkpoint's generation_config.json; empty if it has none."""
+def recommended_sampling(folder: Path) -> dict[str, Any]:
+    """Returns temperature (0 is greedy), top_p and top_k of a checkpoint's generation_config.json; empty if it has none.
+
+    A top_k of 0 or -1, which means all tokens, is left out.
+    """
     path = folder / "generation_config.json"
     config = read_object(path, "correct the file, or set the sampling settings yourself") if path.is_file() else {}
     greedy = {"temperature": 0.0} if config.get("do_sample") is False else {}
-    return {name: config[name] for name in ("temperature", "top_p", "top_k") if config.get(name) is not None} | greedy
+    found = {name: config[name] for name in ("temperature", "top_p", "top_k") if config.get(name) is not None} | greedy
+    return {name: int(value) if name == "top_k" else value for name, value in found.items() if name != "top_k" or value > 0}
 
 
 def window(folder: str | Path) -> int | None:

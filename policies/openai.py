@@ -14,9 +14,10 @@ import openai
 from ..core import TEXT, Completion, Conversation, Message, PromptRefused, Sampling, SamplingIncomplete, UserError, sample_seed
 from ..texts import without_secrets, without_surrogates
 from .server import errors as server_errors
-from .server import keys, replies
+from .server import keys, parameters, replies
 from .server import requests as at_once
 from .server.errors import ErrorKind
+from .server.parameters import DISTRIBUTION, LIMIT, NEW_LIMIT, OPTIONAL
 
 TOP_LOGPROBS = 20
 """Number of tokens whose log-probabilities are requested: the maximum of OpenAI and vLLM."""
@@ -24,12 +25,6 @@ INVALID_REPLY_RETRIES = 4
 """Number of retries after replies with status 200 but no answer. Our choice."""
 PAUSE, LONGEST_PAUSE = 0.25, 8.0
 """Seconds before the first of these retries, doubled each time, and their maximum. Our choice."""
-LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
-"""Names of the parameter with the token limit. OpenAI's reasoning models accept only the second."""
-OPTIONAL = ("logprobs", "top_logprobs", "seed", "stop")
-"""Parameters that are left out if the server rejects them. Stop strings are then applied by the client."""
-DISTRIBUTION = ("temperature", "top_p")
-"""Parameters that change the distribution of samples. The default of OpenAI's API is 1; another server's may differ."""
 NO_KEY = "none"
 """Placeholder to send as the key if there is no key, because OpenAI's client requires one."""
 ACCOUNT_HEADERS = ("openai-organization", "openai-project")
@@ -108,6 +103,8 @@ class OpenAIPolicy:
             )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
+        self.enable_thinking: bool | None = None
+        """See `chat_tokens.SupportsThinking`."""
         keys.reject_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
         http = openai.DefaultHttpxClient(event_hooks={"request": [self._set_key]})
         self.client = openai.OpenAI(
@@ -202,11 +199,13 @@ class OpenAIPolicy:
         if sampling.stop:
             request["stop"] = [*map(without_surrogates, sampling.stop)]
         if [message["role"] for message in conversation] == [TEXT]:  # plain text, without a chat template
-            parameters = {name: value for name, value in request.items() if name not in ("messages", "logprobs")}
-            sampled = self._send(self.client.completions, parameters | {"prompt": request["messages"][0]["content"]}, read)
+            plain = {name: value for name, value in request.items() if name not in ("messages", "logprobs")}
+            sampled = self._send(self.client.completions, plain | {"prompt": request["messages"][0]["content"]}, read)
         else:
             if self.response_format:
                 request["response_format"] = dict(self.response_format)
+            if self.enable_thinking is not None:
+                request[parameters.TEMPLATE] = {"enable_thinking": self.enable_thinking}
             sampled = self._send(self.client.chat.completions, request, read)
         return _stopped(sampled, sampling.stop) if "stop" in self.omitted else sampled
 
@@ -218,6 +217,7 @@ class OpenAIPolicy:
             "top_p": sampling.top_p,
             LIMIT: sampling.max_tokens,
             "logprobs": True,
+            **({parameters.TOP_K: sampling.top_k} if sampling.top_k else {}),
         }
 
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class OpenAIPolicy:
         while True:
             sent = self._accepted(request)
             try:
-                reply = endpoint.with_raw_response.create(**sent)
+                reply = endpoint.with_raw_response.create(**parameters.as_arguments(sent))
                 result = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
                 if not self._is_adapted(error.status_code, error.body or error.response.text, request, sent):
@@ -274,8 +274,8 @@ class OpenAIPolicy:
             PromptRefused, UnclearRefusal, UserError: the error is permanent; see `_send`.
         """
         message = self._redacted(f"{status or 'an error'}: {replies.one_line(body)}")
-        removable = [name for name in sent if name in (LIMIT, "response_format", *DISTRIBUTION, *OPTIONAL)]
-        name = server_errors.rejected_parameter(status or 400, body, removable)
+        names = [name for name in sent if name in parameters.NAMED_IN_ERRORS]
+        name = server_errors.rejected_parameter(status or 400, body, names)
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
@@ -301,15 +301,12 @@ class OpenAIPolicy:
         """Leaves out a parameter from now on, or sends the token limit under its other name.
 
         Raises:
-            UserError: the parameter changes the distribution, or is `response_format`.
+            UserError: the parameter changes the samples.
         """
         if name == LIMIT:
             self.limit = NEW_LIMIT
             return
-        if name == "response_format" or (name in DISTRIBUTION and value != 1):
-            remedy = f"set {name} to 1, or add omit_parameters={name} to the policy's URI to use the server's value"
-            if name == "response_format":
-                remedy = "choose a model that supports it"
+        if (remedy := parameters.remedy(name, value)) is not None:
             raise UserError(self._at(f"does not accept {name}={value!r:.40} ({message}): {remedy}"))
         if name not in self.omitted:
             self.omitted.add(name)

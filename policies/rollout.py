@@ -37,7 +37,7 @@ from ..core import (
 )
 from ..texts import without_surrogates
 from .server import requests
-from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row
+from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row, sampling_settings
 from .transcript import Limits, TokenPolicy, Transcript
 
 MAX_TURNS = 16
@@ -124,7 +124,7 @@ def play(
     settings = {
         "environment": environment if isinstance(environment, str) else str(first),
         **(store_settings or {}),
-        **dataclasses.asdict(sampling),
+        **sampling_settings(sampling),
         "max_turns": max_turns,
     }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)

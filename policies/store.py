@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, cast
 
 from .. import disk
-from ..core import Episode, Message, Part, Status, UserError, Verdict
+from ..core import Episode, Message, Part, Sampling, Status, UserError, Verdict
 from ..texts import without_surrogates
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 """A JSON object. Each kind of store has a TypedDict for its rows."""
+
+
+def sampling_settings(sampling: Sampling) -> dict[str, object]:
+    """Returns sampling settings as they are recorded with samples. Without a top_k they do not contain it."""
+    return {name: value for name, value in dataclasses.asdict(sampling).items() if name != "top_k" or value is not None}
 
 
 class VerdictRow(TypedDict):
@@ -190,7 +195,7 @@ def episode_from_json(row: EpisodeRow) -> Episode:
     status, judge_messages = Status(fields["status"]), tuple(fields.get("judge_messages", ()))
     parts = tuple(Part(**part) for part in fields.get("parts", ()))
     verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages, parts)
-    messages = tuple(Message(role=turn["role"], content=turn["content"]) for turn in row["messages"])
+    messages = tuple(cast(Message, {**turn, "role": turn["role"], "content": turn["content"]}) for turn in row["messages"])
     return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 
 

@@ -9,6 +9,7 @@ ends
     when the environment ends it,                                finish reason "stop", or "length" after a truncated turn
     after a truncated turn,                                      "length"
     after the last turn that is allowed,                         "stop"
+    when a server gives no response,                             "refused" or "fault"
     when a reply leaves no tokens for another turn,              "length"
     when the chat template does not support replies,             the reason of the last turn
 
@@ -168,7 +169,7 @@ class TokenPolicy(Policy, Protocol):
 
         Args:
             prompts: token ids, up to the start of the policy's turn.
-            sampling: temperature, top_p, token limit and stop strings.
+            sampling: temperature, top_p, top_k, token limit and stop strings.
             seeds: the seed of each sample; `sampling.seed` is ignored.
             limits: token limit of each sample, instead of `sampling.max_tokens`.
         """

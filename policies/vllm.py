@@ -80,6 +80,7 @@ class VLLMPolicy:
             self.vllm.SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
+                **({"top_k": sampling.top_k} if sampling.top_k else {}),
                 max_tokens=limit,
                 seed=seed,
                 stop=list(sampling.stop),

@@ -106,6 +106,12 @@ CALL = '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"x": 1
         ("<|channel|>commentary<|message|>I will say 5.", ""),
         (CALL, CALL),
         (f"<|channel|>analysis<|message|>5?<|end|><|start|>assistant{CALL}", f"<|start|>assistant{CALL}"),
+        (f"<|channel|>analysis<|message|>5?assistant{CALL}", f"assistant{CALL}"),
+        (f"<|channel|>analysis<|message|>5?assistant to=functions.f{CALL}", f"assistant to=functions.f{CALL}"),
+        ("<|channel|>analysis<|message|>5?assistant<|channel|>commentary<|message|>I will say 5.", ""),
+        ("<|channel|>analysis<|message|>5?<|end|><|channel|>final <|constrain|>json<|message|>[5]", "[5]"),
+        ("<|channel|>analysis<|message|>5?assistant<|channel|>final json<|message|>[5]", "[5]"),
+        ("<|channel|>analysis<|message|>So the final json is 5.", ""),
     ],
 )
 def test_the_final_channel_and_calls_of_gpt_oss_are_judged(response: str, judged: str) -> None:

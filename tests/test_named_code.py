@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tenfold.cli import main
+
 MODULE = """
 import tenfold
 from lab_answers import ANSWER
@@ -51,6 +53,36 @@ def test_a_named_module_makes_no_other_file_of_the_folder_importable(tmp_path: P
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["True False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "env show lab_gone:lab/Sum-v0",
+        "bench env:lab_gone:lab/Sum-v0 --policy scripted:1",
+        "bench chain_sum --policy call:lab_gone:answer",
+        "verify --verifier lab_gone:judge --gold 1 --response 1",
+        "env show tenfold/ChainSum-v0 --set problems=generate:lab_gone:rows",
+        "run lab.yaml --trust",
+    ],
+)
+def test_an_error_for_a_missing_module_says_where_modules_are_looked_up(
+    lab: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    stage = "{kind: bench, name: bench, tasks: [chain_sum]}"
+    (lab / "lab.yaml").write_text(f"name: lab\npolicy: 'scripted:1'\nmodules: [lab_gone]\nstages: [{stage}]\n")
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert f"No module named 'lab_gone'; modules are looked up in the current folder ({os.getcwd()}) and among" in error
+    assert error.count("\n") == 1
+
+
+def test_from_python_modules_are_looked_up_on_its_path(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import tenfold; tenfold.make('lab_gone:lab/Sum-v0')"], capture_output=True, text=True
+    )
+    words = "no environment 'lab_gone:lab/Sum-v0': cannot import lab_gone (No module named 'lab_gone'; modules are looked up on"
+    assert f"{words} Python's path (sys.path) and among installed packages)" in done.stderr
 
 
 def test_a_deleted_working_folder_is_no_traceback(tmp_path: Path) -> None:

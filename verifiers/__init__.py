@@ -72,7 +72,7 @@ def find(verifier: VerifierLike) -> Verifier:
     if isinstance(verifier, Mapping):
         if not isinstance(name := verifier.get("name"), str):
             raise UserError(f"verifier: expected {{name: ..., option: ...}}, got {dict(verifier)!r:.100}")
-        return find(name).with_options(**{key: value for key, value in verifier.items() if key != "name"})
+        return find(name).with_options(**{str(key): value for key, value in verifier.items() if key != "name"})
     if isinstance(verifier, list | tuple):
         return WeightedVerifier(tuple(map(weighted_part, verifier)))
     if isinstance(verifier, str):
@@ -97,7 +97,7 @@ def weighted_part(declaration: object) -> WeightedPart:
     weight = given.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise UserError(f"verifier: the weight of {name!r} must be a positive number, got {weight!r:.100}")
-    options = {key: value for key, value in given.items() if key not in ("name", "weight", "part")}
+    options = {str(key): value for key, value in given.items() if key not in ("name", "weight", "part")}
     found = find(name).with_options(**options) if options else find(name)
     called = name.rpartition(":")[2] if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
     return WeightedPart(str(given.get("part", called)), float(weight), found)
@@ -116,7 +116,7 @@ def _imported(name: str) -> object:
     try:
         return named_code.resolve(target, _NAMEABLE)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"the verifier {target!r} cannot be imported: {error}") from None
+        raise UserError(f"the verifier {target!r} cannot be imported: {named_code.import_failure(error)}") from None
 
 
 def _as_verifier(found: object, name: object) -> Verifier:

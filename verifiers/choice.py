@@ -35,6 +35,8 @@ MAX_OPTIONS = 26
 """Options of a problem."""
 
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
+_SPACED_LABEL = re.compile(r"([A-Z])\s+(\S.*)", re.DOTALL)
+"""A letter and a space before the text of an option: "C the integral diverges"."""
 _LOWER_LABEL = re.compile(r"[(\[]?([a-z])[)\].:]\s+(\S.*)")
 """A lower-case letter before the text of an option: "c) the integral diverges"."""
 
@@ -92,9 +94,19 @@ def _by_letter(text: str, options: Sequence[str]) -> tuple[str, int | None, str]
     """Returns the choice that a text makes by a letter. None if it asserts no letter."""
     asserted = asserted_letters(text, options)
     if len(asserted.letters) == 1:
-        index = LETTERS.index(next(iter(asserted.letters)))
+        (letter,) = asserted.letters
+        index = LETTERS.index(letter)
+        if _is_symbol(letter.lower(), options) and not re.search(
+            rf"(?<![A-Za-z]){letter}(?![A-Za-z])|\b{letter.lower()}[)\]]", text
+        ):
+            return None
         return "letter", None if _is_another_option(asserted.words, index, options) else index, text[-100:]
     return ("extract", None, ", ".join(sorted(asserted.letters))) if asserted.letters else None
+
+
+def _is_symbol(text: str, options: Sequence[str]) -> bool:
+    """True if the text is a lower-case letter and the whole text of an option, such as the number e or the speed c."""
+    return len(text) == 1 and text.islower() and text in [option.strip(" .$") for option in options]
 
 
 def _by_text(text: str, options: Sequence[str]) -> tuple[str, int | None, str]:
@@ -152,6 +164,8 @@ def _has_options(problem: Problem) -> bool:
 def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:
     if not isinstance(answer, Mapping):
         raise TypeError(f"the answer is a {type(answer).__name__}")
+    if isinstance(answer["options"], str | Mapping):
+        raise TypeError(f"the options must be a list of texts, and are a {type(answer['options']).__name__}")
     letter, options = str(answer["letter"]).strip().upper(), [str(option) for option in answer["options"]]
     if not 2 <= len(options) <= MAX_OPTIONS or letter not in LETTERS[: len(options)] or len(letter) != 1:
         raise ValueError(f"{letter!r} of {len(options)} options")
@@ -161,10 +175,15 @@ def _letter_and_options(answer: object) -> tuple[str, Sequence[str]]:
 def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]:
     """Returns the method and the index of the option that an answer names. The index is None for no or several options."""
     text = unwrapped(answer)
-    if listed_letters(text) is not None:
-        return "extract", None
     leading = leading_letter(text)
-    if leading and (index := LETTERS.find(leading[0].upper())) < len(options):
+    if listed_letters(text) is not None:  # "A, C", or an option's text: "RNA", "D. A and C"
+        if (same := _index_of_text(text, options)) is not None:
+            return "option", same
+        if leading is None or _index_of_text(leading[1], options) != LETTERS.find(leading[0].upper()):
+            return "extract", None
+    if _is_symbol(text.strip(" ."), options):
+        return "option", _index_of_content(text, options)
+    if leading and 0 <= (index := LETTERS.find(leading[0].upper())) < len(options):
         words = _normalized(leading[1])
         if not words:
             return "letter", index
@@ -172,13 +191,20 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
         matching = [number for number, option in enumerate(options) if _normalized(option) == words]
         if matching:
             return "letter", index if matching == [index] else None
-        own = options[index] if index >= 0 else ""
-        if letters_added_after_choice(leading[1], frozenset(LETTERS[: len(options)]), own) or _DENIES.search(leading[1]):
+        denies = _DENIES.search(leading[1]) and not (len(words) > 3 and _normalized(options[index]).startswith(words))
+        if denies or letters_added_after_choice(leading[1], frozenset(LETTERS[: len(options)]), options[index]):
             return "letter", None
         if any(len(_normalized(option)) > 3 and _normalized(option) in words for option in options):
             return "letter", None
         return "letter", index
-    return "option", _index_of_content(text, options)
+    method, chosen = "option", _index_of_content(text, options)
+    if (
+        chosen is None
+        and (spaced := _SPACED_LABEL.fullmatch(text))
+        and _index_of_text(spaced[2], options) == LETTERS.find(spaced[1])
+    ):
+        return "letter", LETTERS.find(spaced[1])
+    return method, chosen
 
 
 def _index_of_text(text: str, options: Sequence[str]) -> int | None:

@@ -17,10 +17,9 @@ _FORMAT = (
     "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 )
 _CONTROL = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
-_JOINED = (
-    "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\u2190-\u2bff\ufb50-\ufdff\ufe70-\ufefc\ufe0f\U0001f000-\U0001faff"
-)
-_INVISIBLE = re.compile(f"(?<![{_JOINED}])[\u200c\u200d]+|[{_FILLERS}{_FORMAT}{_CONTROL}]+")
+_JOINED = "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\u2190-\u2bff\ufb50-\ufdff\ufe70-\ufefc\U0001f000-\U0001faff"
+_INVISIBLE = re.compile(f"[{_FILLERS}{_FORMAT}{_CONTROL}]+")
+_JOINERS = re.compile(f"(?<![{_JOINED}])[\u200c\u200d]+")
 
 _LETTERS = {
     "a": "аαɑ", "b": "Ьƅ", "c": "сϲⅽ", "d": "ԁⅾ", "e": "еєҽ", "f": "ƒϝ", "g": "ɡց", "h": "һհ", "i": "іιıⅰӏ", "j": "јϳ",
@@ -41,7 +40,7 @@ _COMBINING = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\
 
 def visible(text: str) -> str:
     """Returns the text without invisible characters."""
-    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text)
+    return text if text.isascii() and text.isprintable() else _JOINERS.sub("", _INVISIBLE.sub("", text))
 
 
 def folded(text: str) -> str:
@@ -105,14 +104,13 @@ def _natives() -> Mapping[str, Mapping[int, str]]:
 
 @functools.cache
 def _forms() -> Mapping[int, str]:
-    """Returns the ASCII letters and digits of their wide, ornamented and enclosed forms."""
+    """Returns the ASCII letter or digit of each wide, ornamented or enclosed form."""
     found = {}
     for code in (*range(0x2100, 0x2150), *range(0x2460, 0x2500), *range(0xFF01, 0xFF5F), *range(0x1D400, 0x1D800)):
         form = unicodedata.normalize("NFKC", chr(code))
         if len(form) == 1 and form.isascii() and form.isalnum():
             found[code] = form
-    found.update({0x1F130 + number: chr(65 + number) for number in range(26)})
-    found.update({0x1F170 + number: chr(65 + number) for number in range(26)})
+    found.update({first + number: chr(65 + number) for first in (0x1F130, 0x1F150, 0x1F170) for number in range(26)})
     return found
 
 

@@ -37,10 +37,10 @@ LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
 _LANGUAGES = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}
 """The benchmark's names of those languages that run here, and our names."""
 _CUT = {
-    "python": re.compile(r"^if\s+__name__\s*==.*", re.MULTILINE | re.DOTALL),
+    "python": re.compile(r"^if\s+__name__\s*==.*?(?=^(?:def|class|async|import|from)\b|^@|\Z)", re.MULTILINE | re.DOTALL),
     "cpp": re.compile(r"^int\s+main\s*\(.*", re.MULTILINE | re.DOTALL),
 }
-"""Code at the end of a response that calls the solution with examples. It is removed, because the tests contain their own."""
+"""Code that calls the solution with examples. It is removed, because the tests contain their own."""
 _NAMES = re.compile(r"[A-Za-z_]\w*")
 _IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_]\w*)", re.MULTILINE)
 
@@ -79,7 +79,9 @@ def verify(problem: Problem, response: str) -> Verdict:
     try:
         if language == "python":
             box = sandbox.shared()
-            outcome = box.run(f"{selection.concatenated(_files(answer), program)}\n\nprint({word!r})", limits=LIMITS)
+            # Not `print`, which the program may have replaced, like `sys.stdout`.
+            program = f"{selection.concatenated(_files(answer), program)}\n\n__import__('os').write(1, {word.encode()!r})"
+            outcome = box.run(program, limits=LIMITS)
         else:
             outcome = languages.run(language, program, limits=LIMITS)
     except (SandboxFault, UserError) as error:
@@ -93,13 +95,13 @@ def verify(problem: Problem, response: str) -> Verdict:
 
 def complete_program(code: str, answer: ProgramTests) -> str:
     """Returns the response's code and the tests as one program."""
-    tests = answer["tests"]
+    tests, is_python = answer["tests"], _LANGUAGES[answer["runs_as"]] == "python"
     if INSERT in tests:
         before, _, after = tests.partition(INSERT)
-        if _LANGUAGES[answer["runs_as"]] == "python" and "__future__" in code:
+        if is_python and "__future__" in code:
             return f"{selection.concatenated(before, code)}{after}"
         return f"{before}{code}{after}"
-    return f"{code}\n{tests}"
+    return selection.concatenated(code, tests) if is_python else f"{code}\n{tests}"
 
 
 def _code(text: str, answer: ProgramTests) -> str:
@@ -123,10 +125,15 @@ def _files(answer: ProgramTests) -> str:
         return ""
     for content in files.values():
         base64.b64decode(content, validate=True)
-    written = f"for _name, _content in {dict(files)!r}.items():\n    open(_name, 'wb').write(base64.b64decode(_content))\n"
-    return f"import base64\n{written}"
+    # Without import statements, because a program that forgets an import must fail.
+    return (
+        f"for _name, _content in {dict(files)!r}.items():\n"
+        "    _name = __import__('pathlib').Path(_name)\n"
+        "    _name.parent.mkdir(parents=True, exist_ok=True)\n"
+        "    _name.write_bytes(__import__('base64').b64decode(_content))\n"
+    )
 
 
 @functools.cache
 def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+    return importlib.util.find_spec(package.partition(".")[0]) is not None

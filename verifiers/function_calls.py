@@ -250,6 +250,12 @@ def _items(declared: DeclaredParameter) -> DeclaredParameter:
     return items if isinstance(items, Mapping) else {}
 
 
+def _property(declared: DeclaredParameter, name: str) -> DeclaredParameter:
+    properties = declared.get("properties")
+    found = properties.get(name) if isinstance(properties, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def _allowed(value: object, values: Sequence[object], declared: DeclaredParameter) -> bool:
     """True if a value is one of the correct ones."""
     if value == OMITTED:
@@ -261,7 +267,10 @@ def _fits(value: object, gold: object, declared: DeclaredParameter) -> bool:
     """True if a value equals the gold value. In a gold dictionary each key has a list of correct values."""
     if isinstance(gold, dict) and isinstance(value, dict):
         listed = _listed(gold)
-        all_fit = all(key in listed and any(_same(item, each, {}) for each in listed[key]) for key, item in value.items())
+        all_fit = all(
+            key in listed and any(_same(item, each, _property(declared, key)) for each in listed[key])
+            for key, item in value.items()
+        )
         return all_fit and all(key in value or OMITTED in values for key, values in listed.items())
     if isinstance(gold, list) and isinstance(value, list | tuple):
         return len(gold) == len(value) and all(_fits(a, b, _items(declared)) for a, b in zip(value, gold, strict=True))
@@ -283,9 +292,11 @@ def _same(value: object, gold: object, declared: DeclaredParameter) -> bool:
         accepts_both = type(gold) is float or _type(declared) in _FLOATS
         return value == gold and (accepts_both or type(value) is type(gold))
     if isinstance(gold, list) and isinstance(value, list | tuple):
-        return len(gold) == len(value) and all(_same(a, b, {}) for a, b in zip(value, gold, strict=True))
+        return len(gold) == len(value) and all(_same(a, b, _items(declared)) for a, b in zip(value, gold, strict=True))
     if isinstance(gold, dict) and isinstance(value, dict):
-        return gold.keys() == value.keys() and all(_same(value[key], item, {}) for key, item in gold.items())
+        return gold.keys() == value.keys() and all(
+            _same(value[key], item, _property(declared, key)) for key, item in gold.items()
+        )
     return False
 
 

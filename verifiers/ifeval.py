@@ -15,22 +15,30 @@ with contextlib.suppress(langdetect.LangDetectException):
     langdetect.detect("The first text has it read its tables.")  # makes it load its data now
 
 
-def check_instructions(prompt: str, names: list[str], arguments: list[dict[str, object]], response: str) -> list[bool] | str:
-    """Returns for each instruction whether a response follows it, or a text that says why they cannot be checked.
+def check_instructions(
+    prompt: str, names: list[str], arguments: list[dict[str, object] | None], response: str
+) -> list[bool] | str:
+    """Returns for each instruction whether a response follows it, or why no response can be checked by these instructions.
 
     Args:
         prompt: some instructions are checked against it.
         names: of the instructions, as IFEval has them.
         arguments: for each instruction its arguments; those without a value are left out.
         response: the response's text.
+
+    Raises:
+        LookupError: data of nltk is missing on this machine.
     """
     kept = []
     for number, name in enumerate(names):
         if name not in instructions_registry.INSTRUCTION_DICT:
             return f"unknown instruction {name!r}"
         instruction = instructions_registry.INSTRUCTION_DICT[name](name)
-        values = arguments[number] if number < len(arguments) else {}
-        instruction.build_description(**{key: value for key, value in values.items() if value})
+        values = (arguments[number] if number < len(arguments) else None) or {}
+        try:
+            instruction.build_description(**{key: value for key, value in values.items() if value})
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            return f"the arguments of {name} cannot be used: {error}"
         if "prompt" in (instruction.get_instruction_args() or {}):
             instruction.build_description(prompt=prompt)
         try:
@@ -40,7 +48,7 @@ def check_instructions(prompt: str, names: list[str], arguments: list[dict[str, 
             if "punkt" not in str(error):
                 kept.append(False)
                 continue
-            return "counting sentences needs nltk's data: run python -m nltk.downloader punkt_tab"
+            raise LookupError("counting sentences needs nltk's data: run python -m nltk.downloader punkt_tab") from None
         except MemoryError:
             raise
         except Exception:  # a response that a check cannot read, for example deeply nested JSON, does not follow it

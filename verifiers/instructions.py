@@ -23,8 +23,14 @@ SECONDS = 2.0
 
 def invalid_gold(problem: Problem) -> str | None:
     """Returns the reason why no response to the problem could be judged, or None."""
-    named = isinstance(problem.answer, dict) and problem.answer.get("instructions")
-    return None if named else "the problem names no instructions"
+    answer = problem.answer if isinstance(problem.answer, dict) else {}
+    names = answer.get("instructions")
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        return "the problem names no instructions"
+    arguments = answer.get("arguments") or []
+    if not isinstance(arguments, list | tuple) or not all(isinstance(values, dict | None) for values in arguments):
+        return "the arguments of the instructions are not a list with a mapping for each instruction"
+    return None
 
 
 def prepare() -> None:
@@ -54,7 +60,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "instructions", str(error)[:MAX_REASON_CHARACTERS])
     if isinstance(kept, str):
-        return Verdict(Status.FAULT, None, "instructions", kept[:MAX_REASON_CHARACTERS])
+        return Verdict(Status.UNDECIDED, None, "instructions", kept[:MAX_REASON_CHARACTERS])
     pairs = zip(answer["instructions"], kept, strict=True)
     reason = ", ".join(f"{name} {'kept' if is_kept else 'not kept'}" for name, is_kept in pairs)
     return Verdict(Status.SCORED, float(all(kept)), "instructions", reason[:MAX_REASON_CHARACTERS])
@@ -64,6 +70,6 @@ def _plain(arguments: object) -> object:
     """Returns the arguments of instructions with their texts in the form in which the response is read."""
     if isinstance(arguments, str):
         return plain(arguments)
-    if isinstance(arguments, list):
+    if isinstance(arguments, list | tuple):
         return [_plain(item) for item in arguments]
     return {name: _plain(value) for name, value in arguments.items()} if isinstance(arguments, dict) else arguments

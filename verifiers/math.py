@@ -4,7 +4,7 @@ The methods of a verdict, cheapest first. The first one that decides is named in
 
     extract       the response has no final answer: incorrect
     exact         the texts are equal, or their parse trees are
-    choice        the gold answer is the letter of an option, so the answer must be that letter
+    choice        the gold answer is the letter of an option, or several, so the answer must be the same letters
     unevaluated   the answer is not worked out (`answers/worked_out.py` has the rule), equal to the gold one or not: incorrect
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
@@ -62,8 +62,8 @@ def invalid_gold(problem: Problem) -> str | None:
     """Returns why the problem's gold answer, or one of several, cannot be compared with answers, or None if all can."""
     try:
         golds = list(_golds(problem.answer))
-    except (ValueError, TypeError) as error:
-        return f"the tolerance is not a number: {error}"
+    except ValueError as error:
+        return str(error)
     if not golds:
         return "there is no gold answer"
     for gold, _ in golds:
@@ -121,8 +121,8 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     verdict = None
     try:
         golds = list(_golds(problem.answer))
-    except (ValueError, TypeError) as error:
-        return Verdict(Status.UNDECIDED, None, "gold", f"the tolerance is not a number: {error}"[:MAX_REASON_CHARACTERS])
+    except ValueError as error:
+        return Verdict(Status.UNDECIDED, None, "gold", str(error)[:MAX_REASON_CHARACTERS])
     for gold, tolerance in golds:
         if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
             verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
@@ -134,16 +134,26 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
 
 
 def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
-    """Yields each gold answer with its tolerance."""
+    """Yields each gold answer with its tolerance. Raises ValueError if a tolerance is not a number from 0."""
     if isinstance(answer, list | tuple):
         for alternative in answer:
             yield from _golds(alternative)
     elif isinstance(answer, dict):
-        tolerance = answer.get("tolerance")
+        tolerance = _tolerance(answer.get("tolerance"))
         for gold, _ in _golds(answer.get("gold", [])):
-            yield gold, None if tolerance is None else Fraction(str(tolerance))
+            yield gold, tolerance
     elif answer is not None:
         yield str(answer), None
+
+
+def _tolerance(value: object) -> Fraction | None:
+    try:
+        tolerance = None if value is None else Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        tolerance = Fraction(-1)
+    if tolerance is not None and tolerance < 0:
+        raise ValueError(f"the tolerance is not a number from 0: {value!r:.100}")
+    return tolerance
 
 
 def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem, form: str) -> Verdict:

@@ -12,7 +12,7 @@ empty one loses without a comparison.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from ..core import Conversation, Problem, Status, Verdict, Verifier
@@ -47,8 +47,8 @@ def verifier(prefer: Prefer) -> Verifier:
 
 def _reference(problem: Problem) -> str:
     """Returns the reference response, or an empty text if there is none."""
-    gold = problem.answer.get("reference") if isinstance(problem.answer, dict) else problem.answer
-    if isinstance(gold, list | tuple) and gold and isinstance(gold[-1], dict):
+    gold = problem.answer.get("reference") if isinstance(problem.answer, Mapping) else problem.answer
+    if isinstance(gold, list | tuple) and gold and isinstance(gold[-1], Mapping):
         gold = gold[-1].get("content")
     return shown(gold) if isinstance(gold, str) else ""
 

@@ -49,7 +49,7 @@ class MemoryLimit(Exception):
 
 
 class WorkerFault(Exception):
-    """The worker died, or the function raised an exception. The call has no result, and no limit was exceeded."""
+    """The worker died, the function raised an exception, or the call exceeded its wall time. The call has no result."""
 
 
 class Pool:
@@ -167,7 +167,7 @@ class Pool:
             raise WorkerFault(f"the worker cannot start: {error}") from None
         try:
             self._read(worker, START_SECONDS)
-        except WorkerFault:
+        except BaseException:
             _kill(worker)
             raise
         return worker
@@ -185,9 +185,10 @@ class Pool:
     def _read(self, worker: subprocess.Popen[bytes], seconds: float) -> _Reply:
         assert worker.stdout is not None
         deadline, line = time.monotonic() + seconds, b""
+        replies = select.poll()  # `select.select` fails if this process has more than 1024 open files
+        replies.register(worker.stdout, select.POLLIN)
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([worker.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not replies.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise WorkerFault(f"no reply in {seconds:.0f} s")
             chunk = os.read(worker.stdout.fileno(), 1 << 16)
             if not chunk:
@@ -254,17 +255,23 @@ def _serve(target: str, cpu_seconds: float, wall_seconds: float, memory: int, ca
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
     mapped = _mapped()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+    _limit(resource.RLIMIT_AS, mapped + memory)
     replies.write(b"{}\n")
     for count, line in enumerate(sys.stdin.buffer, start=1):
         # The kernel's limit, in whole seconds, ends a call that the signal cannot interrupt.
         used = resource.getrusage(resource.RUSAGE_SELF)
         kernel_limit = int(used.ru_utime + used.ru_stime + cpu_seconds) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (kernel_limit, resource.RLIM_INFINITY))
+        _limit(resource.RLIMIT_CPU, kernel_limit)
         reply = _run(function, json.loads(line), cpu_seconds, wall_seconds)
         if count >= calls or _mapped() - mapped > memory // 2:
             reply["retired"] = True
         replies.write(json.dumps(reply).encode() + b"\n")
+
+
+def _limit(kind: int, value: int) -> None:
+    """Sets a limit of this process. The hard limit, such as one of `ulimit -t`, stays, because a process cannot raise it."""
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def _mapped() -> int:

@@ -11,6 +11,8 @@ from .comparable import Measured
 from .paired import Pair, TaskComparison
 from .static_page import text
 
+_TITLE = "Comparison of"
+
 
 def write(path: Path, compared: Sequence[TaskComparison]) -> Path:
     """Writes the page and returns its path.
@@ -18,9 +20,12 @@ def write(path: Path, compared: Sequence[TaskComparison]) -> Path:
     Args:
         path: file to write.
         compared: the comparison, one entry per task.
+
+    Raises:
+        UserError: the path exists and is not the page of a comparison.
     """
     labels = list(dict.fromkeys(measured.label for task in compared for measured in task.measured))
-    return static_page.write(path, f"Comparison of {', '.join(labels)}", _parts(path, compared))
+    return static_page.write(path, f"{_TITLE} {', '.join(labels)}", _parts(path, compared), replaces=_TITLE)
 
 
 def _parts(path: Path, compared: Sequence[TaskComparison]) -> Iterator[str]:

@@ -127,8 +127,11 @@ def write(path: Path, board: Leaderboard) -> Path:
     Args:
         path: file to write.
         board: the leaderboard.
+
+    Raises:
+        UserError: the path exists and is not the page of a leaderboard.
     """
-    return static_page.write(path, "Leaderboard", _parts(path, board))
+    return static_page.write(path, "Leaderboard", _parts(path, board), replaces="Leaderboard")
 
 
 def _parts(path: Path, board: Leaderboard) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ... import disk
+from ...core import UserError
 from ...terminal import plain
 from ...texts import without_surrogates
 
@@ -21,25 +22,40 @@ STYLE = """
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Content security policy: the browser runs no script and loads nothing."""
+START = (
+    '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+    f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>'
+)
+"""The text of each page up to its title."""
 
 
-def write(path: Path, title: str, parts: Iterable[str]) -> Path:
+def write(path: Path, title: str, parts: Iterable[str], replaces: str | None = None) -> Path:
     """Writes a page and returns its path.
 
     Args:
         path: file to write.
         title: title and heading, as text.
         parts: the content, as HTML.
+        replaces: start of the title of the pages that may be replaced; default: any file is replaced.
+
+    Raises:
+        UserError: the path is another page, another file or a folder.
     """
-    head = (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n<h1>{text(title)}</h1>\n"
-    )
+    if replaces is not None and path.exists() and not _has_title(path, replaces):
+        raise UserError(
+            f"{path} exists and is not a page with a title {replaces!r}, so it is not replaced; choose another file with --out"
+        )
+    head = f"{START}{text(title)}</title>\n<style>{STYLE}</style>\n<h1>{text(title)}</h1>\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.write(path, head + "\n".join(parts) + "\n</html>\n")
     return path
+
+
+def _has_title(path: Path, start: str) -> bool:
+    """True if a file is a page whose title has this start."""
+    expected = f"{START}{text(start)}".encode()
+    return path.is_file() and path.open("rb").read(len(expected)) == expected
 
 
 def text(value: object) -> str:

@@ -32,7 +32,7 @@ def line(result: Result) -> str:
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
     refused = f"; {result.refused} refused" if result.refused else ""
     used = result.settings.get("sampling") or {}
-    sampling = "".join(f"; {name} {used[name]:g}" for name in ("temperature", "top_p") if name in used)
+    sampling = "".join(f"; {name} {used[name]:g}" for name in ("temperature", "top_p", "top_k") if name in used)
     return (
         f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"

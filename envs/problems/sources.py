@@ -198,7 +198,8 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
         function = named_code.resolve(location, GENERATORS)
         signature = inspect.signature(function)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(f"{uri}: cannot import {location!r} ({error}); write generate:package.module:function") from None
+        reason = named_code.import_failure(error)
+        raise UserError(f"{uri}: cannot import {location!r} ({reason}); write generate:package.module:function") from None
     arguments = {name: _value(options.pop(name)) for name in list(options) if name in signature.parameters}
     try:
         signature.bind(**arguments)

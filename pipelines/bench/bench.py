@@ -34,6 +34,9 @@ class Bench(Stage):
     top_p: float | None = Field(
         None, gt=0, le=1, description="total probability of the most likely tokens to sample from; default: the task's own"
     )
+    top_k: int | None = Field(
+        None, ge=1, description="number of the most likely tokens to sample from; default: the task's own, for most tasks all"
+    )
     max_tokens: int | None = Field(None, ge=1, description="longest sample, in tokens; default: the task's own")
     judge: str | None = Field(None, description="URI of the policy that is the judge, for tasks that need one")
     baseline: str | None = Field(None, description="files with a baseline's answers for Arena-Hard, separated by commas")
@@ -49,7 +52,8 @@ class Bench(Stage):
         None, description="value of enable_thinking in the policy's chat template; default: the template's own"
     )
     sampling: Literal["task", "model"] = Field(
-        "task", description="source of the default temperature and top_p: the task, or the checkpoint's generation_config.json"
+        "task",
+        description="source of the default temperature, top_p and top_k: the task, or the checkpoint's generation_config.json",
     )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
@@ -89,7 +93,7 @@ class Bench(Stage):
 
         options = self.options(context.seed)
         if self.sampling == "model":
-            options, _ = with_model_sampling(options, context.policy)
+            options = with_model_sampling(options, context.policy)
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
         scores = {}
         for task in catalogue.expand(self.tasks):

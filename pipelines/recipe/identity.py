@@ -36,7 +36,7 @@ from ...policies import checkpoints
 from ...policies import identity as policies
 from ..corpus import documents
 from ..stage import Extension, Stage, finished_record, read_record, work_record
-from .content import references
+from .content import changes, references
 
 RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
 """Packages whose versions a stage records if they are installed."""
@@ -44,6 +44,9 @@ MAX_CHARACTERS = 60
 """Characters of a setting's value in a message."""
 MAX_STAGES = 3
 """Stages that a message names."""
+
+_NOT_RESTORED = frozenset(("name", "kind", "seed", "policy"))
+"""Settings for which no --set is suggested: another name or kind is another stage; seed and policy may be the recipe's."""
 
 _SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options", "keep", "stages", "baselines"))
 """Settings whose values are not searched for files and URIs: they are compared as text, or `identity_of` treats them itself."""
@@ -224,12 +227,14 @@ def check_same(
         inexact: an extended stage may have another result than a new run.
 
     Raises:
-        UserError: an identity differs; the message names the first difference of each stage and says what to do.
+        UserError: an identity differs; the message names the first difference of each stage and says what to do. It names
+            the options --set that restore the earlier settings, if only settings with one value differ.
     """
-    differences = []
+    differences, options = [], []
     for stage, current in stages:
         if text := difference(stage, current, run / stage.name, may_extend=may_extend):
             differences.append(f"{run / stage.name} {text}")
+            options.append(_options(stage, current, run / stage.name, may_extend))
         elif may_extend and not inexact and (extension := extension_of(stage, run / stage.name)) and extension.difference:
             raise UserError(
                 f"{run / stage.name} {_difference_text('steps', extension.step, current.settings['stage']['steps'])}: going on "
@@ -238,7 +243,9 @@ def check_same(
             )
     if differences:
         more = f"; and {len(differences) - MAX_STAGES} more" if len(differences) > MAX_STAGES else ""
-        advice = f"choose another --out, or remove {_REMOVE[len(differences) > 1]}"
+        restoring = [] if None in options else [option for named in options for option in named or ()]
+        add = f"add {' '.join(restoring)}, " if restoring else ""
+        advice = f"{add}choose another --out, or remove {_REMOVE[len(differences) > 1]}"
         raise UserError(f"{'; '.join(differences[:MAX_STAGES])}{more}: {advice}")
 
 
@@ -267,14 +274,41 @@ def difference(stage: Stage, current: StageIdentity, folder: Path, *, may_extend
         return ""
     if "identity" not in before:
         return "was started by an earlier version, which did not record the identity of environments and data"
+    if not (changed := _changed(stage, current, folder, before, may_extend)):
+        return ""
+    name, (then, now) = min(changed.items(), key=lambda item: _rank(item[0]))
+    lacks = may_extend and name in ("steps", "phases") and not extension_of(stage, folder) and stage.extension(before["stage"])
+    missing = ", and there is no checkpoint to go on from" if lacks else ""
+    return _difference_text(name, then, now) + missing
+
+
+def _options(stage: Stage, current: StageIdentity, folder: Path, may_extend: bool) -> list[str] | None:
+    """Returns the options that restore the settings in a stage's folder; None if none do. Empty if only earlier stages differ.
+
+    Digests of data and code are not considered, because they often follow from a setting.
+    """
+    before = work_record(stage, folder)
+    changed = _changed(stage, current, folder, before, may_extend) if before and "identity" in before else {}
+    if changed and all(name.startswith("stage ") for name in changed):
+        return []
+    settings = {name: then for name, (then, _) in changed.items() if name in type(stage).model_fields}
+    of_run = f"{folder.parent}/"  # in the place of a reference to an earlier stage
+    if _NOT_RESTORED & settings.keys() or any(
+        of_run in (text := str(v)) or len(text) > MAX_CHARACTERS for v in settings.values()
+    ):
+        return None
+    return changes.options(stage.name, settings) or None
+
+
+def _changed(
+    stage: Stage, current: StageIdentity, folder: Path, before: Mapping[str, Any], may_extend: bool
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the entries of a stage's identity that differ from those of the record in its folder: then and now."""
     extension = extension_of(stage, folder) if may_extend else None
     then, now = _flat(before), _flat(current.settings)
     names = (then.keys() | now.keys() if current.complete else now.keys()) - stage.may_change
     names -= extension.changed if extension else set()
-    name = min((name for name in names if then.get(name) != now.get(name)), key=_rank, default="")
-    lacks = may_extend and name in ("steps", "phases") and not extension and stage.extension(before["stage"])
-    missing = ", and there is no checkpoint to go on from" if lacks else ""
-    return _difference_text(name, then.get(name), now.get(name)) + missing if name else ""
+    return {name: (then.get(name), now.get(name)) for name in sorted(names) if then.get(name) != now.get(name)}
 
 
 def changed_versions(folder: Path) -> str:

@@ -52,7 +52,9 @@ def prepare(
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
     stale: dict[str, str] = {}
     if begun and named_code.not_imported():
-        skipped.append(f"the stages in {folder} are not compared: a dry run does not import their code")
+        skipped.append(
+            f"the stages in {folder} are not compared: a dry run does not import their code; add --trust to compare them"
+        )
     else:
         used = [(stage, identity_of(stage, policy, reader)) for stage, policy in begun if stage.name in needed]
         identity.check_same([each for each in used if each[0].name not in selected], folder, may_extend=False)
@@ -146,7 +148,7 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
                 recipe.cluster.check_model(start)
                 stage.check_policy(start, recipe.cluster)
         except named_code.NotImported as reason:
-            skipped.append(f"{stage.name} is not checked: {reason}")
+            skipped.append(f"{stage.name} is not checked: {reason}; add --trust to check it")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 

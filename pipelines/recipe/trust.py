@@ -72,7 +72,7 @@ def limited(recipe: "Recipe", folder: Path, *, trusted: bool = False, dry: bool 
             try:
                 named_code.import_module(module)
             except ImportError as error:
-                raise UserError(f"modules: cannot import {module!r} ({error})") from None
+                raise UserError(f"modules: cannot import {module!r} ({named_code.import_failure(error)})") from None
         with registry.recipe_environments(references.with_folders(recipe.environments, folder), found):
             yield
 

@@ -20,7 +20,8 @@ FROM_VERL = {
     "generate_seconds": "timing_s/gen",
     "update_seconds": "timing_s/update_actor",
 }
-"""Names of metrics in this package, with verl's names."""
+"""Names of metrics in this package, with verl's names. verl's length of a response covers all tokens after the prompt: in an
+episode of several turns, those of all turns and of the environment's replies."""
 
 CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
 """Figures that the report plots over the steps."""

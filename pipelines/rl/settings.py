@@ -82,8 +82,8 @@ class GRPOSettings(Stage):
     max_response_tokens: int = Field(
         512,
         ge=1,
-        description="maximum number of tokens per episode: all turns of the policy and the replies between them, like the "
-        "filter's max_tokens",
+        description="maximum number of tokens per episode: all turns of the policy and the environment's replies "
+        "between them, like the filter's max_tokens; a longer episode is truncated and left out of the loss",
     )
     max_turns: int = Field(
         MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode, like the filter's max_turns"

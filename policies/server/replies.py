@@ -5,7 +5,6 @@ Servers use different formats. A reply without an answer raises `InvalidReply` a
 
 import contextlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,8 @@ Fields = Mapping[str, Any]
 
 MAX_COUNTED = 10_000_000
 """Token counts above this are ignored as invalid. Our choice."""
+MAX_ROUNDING = 0.001
+"""Log-probabilities above this are ignored as invalid. Our choice."""
 _REFUSED = re.compile(
     r"filter|safety|prohibited|blocklist|spii|recitation|sensitive|refus|guardrail|moderation|policy|violation", re.IGNORECASE
 )
@@ -41,15 +42,25 @@ class ErrorReply(InvalidReply):
         """The HTTP status in the error, if any."""
 
 
+@contextlib.contextmanager
+def _limited_nesting() -> Iterator[None]:
+    """Raises `InvalidReply` if a reply is nested so deeply that Python cannot read it."""
+    try:
+        yield
+    except RecursionError:
+        raise InvalidReply("a reply that is nested too deeply") from None
+
+
 def one_line(value: object, limit: int = 200) -> str:
     """Returns a part of a reply as one line of at most `limit` characters. For an error, only its message is returned."""
     if isinstance(value, Mapping):
-        inner = value.get("error", value)
+        inner = value.get("error") or value
         value = inner.get("message") or inner if isinstance(inner, Mapping) else inner
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return without_surrogates(" ".join(text.split())[:limit])
 
 
+@_limited_nesting()
 def parsed(content: bytes) -> Fields:
     """Returns the JSON object of a reply.
 
@@ -59,7 +70,7 @@ def parsed(content: bytes) -> Fields:
     text = content.decode("utf-8", "replace")
     try:
         reply = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise InvalidReply(f"a reply that is not JSON: {one_line(text, 80)!r}" if text.strip() else "an empty reply") from None
     if not isinstance(reply, Mapping):
         raise InvalidReply(f"a reply that is not a JSON object: {one_line(text, 80)}")
@@ -83,6 +94,7 @@ def first_choice(reply: Fields) -> Fields:
     return choice
 
 
+@_limited_nesting()
 def completion(reply: Fields, max_tokens: int) -> Completion:
     """Returns the sample in a reply of `/v1/chat/completions` or `/v1/completions`.
 
@@ -108,6 +120,7 @@ def completion(reply: Fields, max_tokens: int) -> Completion:
     return Completion(without_surrogates(text), finish_reason, tuple(range(count)), logprobs)
 
 
+@_limited_nesting()
 def first_token(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
     """Returns the text of a reply of one token, and the most likely tokens with their log-probabilities.
 
@@ -119,7 +132,7 @@ def first_token(reply: Fields) -> tuple[str, list[tuple[str, float]]]:
     top_tokens: list[tuple[str, float]] = []
     for token in _listed(choice, "logprobs", "content")[:1]:
         for top in _listed(token, "top_logprobs"):
-            name, logprob = (top.get("token"), _number(top.get("logprob"))) if isinstance(top, Mapping) else (None, None)
+            name, logprob = (top.get("token"), _logprob(top.get("logprob"))) if isinstance(top, Mapping) else (None, None)
             if isinstance(name, str) and logprob is not None:
                 top_tokens.append((name, logprob))
     text = _text(message) if isinstance(message, Mapping) else None
@@ -207,7 +220,7 @@ def _calls(message: Fields) -> Iterator[ToolCall]:
 def _logprobs(choice: Fields) -> tuple[float, ...]:
     """Returns the log-probability of each token; empty if one is missing."""
     values = [
-        _number(token.get("logprob")) if isinstance(token, Mapping) else None
+        _logprob(token.get("logprob")) if isinstance(token, Mapping) else None
         for token in _listed(choice, "logprobs", "content")
     ]
     numbers = tuple(number for number in values if number is not None)
@@ -221,8 +234,13 @@ def _listed(fields: object, *names: str) -> list[Any]:
     return fields if isinstance(fields, list) else []
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value) else None
+def _logprob(value: object) -> float | None:
+    """Returns a log-probability, or None if the value is not one. A rounding error above 0 becomes 0."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value <= MAX_ROUNDING:  # also for NaN
+        return None
+    with contextlib.suppress(OverflowError):
+        return min(float(value), 0.0)
+    return None
 
 
 def _count(value: Any, default: int) -> int:

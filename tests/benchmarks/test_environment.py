@@ -316,3 +316,18 @@ def test_an_environment_with_and_without_its_module_is_one_task(units: Path, cap
     measure("env:lab/Sums-v0", ScriptedPolicy("5"), samples=4, folder="b")
     assert cli.main(["bench", "compare", "a", "b"]) == 0
     assert "b - a: paired interval over problems" in capsys.readouterr().out
+
+
+def test_a_policy_with_a_small_window_gets_a_caution_that_says_which_option_to_add(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = "micro:?hidden=16&layers=1&heads=2"
+    command = ["bench", "env:tenfold/ChainSum-v0", "chain_sum", "--policy", policy, "--limit", "1", "--samples", "1"]
+    assert cli.main([*command, "--out", "a"]) == 0
+    words = (
+        "caution: env:tenfold/ChainSum-v0: without --max-tokens, a sample that does not end fills the policy's context window "
+        "of 1,024 tokens; add --max-tokens N for fewer, such as --max-tokens 64\n"
+    )
+    assert words in capsys.readouterr().err, "chain_sum has a limit of its own, 32"
+    assert cli.main([*command, "--out", "b", "--max-tokens", "16"]) == 0
+    assert "--max-tokens" not in capsys.readouterr().err

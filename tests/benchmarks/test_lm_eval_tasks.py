@@ -72,15 +72,31 @@ def test_the_log_likelihood_of_a_continuation_is_the_sum_over_its_tokens(hub: No
     import torch
 
     policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), batch_size=2)
-    pairs = [("12 + 3 = ", "15"), ("1", "2"), ("9 - 4 = ", "5 "), ("", "7+8")]
+    pairs = [
+        ("12 + 3 =", " 15"),
+        ("1", "2"),
+        ("9 - 4 =", " 5 "),
+        ("What is", " the number"),
+        (policy.tokenizer.eos_token, "7+8"),
+    ]
     together = policy.loglikelihoods(pairs)
     for (context, continuation), (likelihood, _) in zip(pairs, together, strict=True):
         ids = policy.tokenizer(context + continuation)["input_ids"]
-        start = max(1, len(policy.tokenizer(context)["input_ids"]))
+        start = len(policy.tokenizer(context)["input_ids"])
         with torch.inference_mode():
             logprobs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
         alone = sum(float(logprobs[index - 1, ids[index]]) for index in range(start, len(ids)))
         assert likelihood == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize("pair", [("What is ", "the number"), ("What is  ", "the number"), ("", "the"), (" ", "the number")])
+def test_spaces_before_a_continuation_and_the_first_token_of_a_text_are_scored(hub: None, pair: tuple[str, str]) -> None:
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
+    context, continuation = pair
+    before = context.rstrip() or policy.tokenizer.eos_token  # this tokenizer has no token that begins a text
+    moved = (before, context[len(context.rstrip()) :] + continuation)
+    (found,), (expected,) = policy.loglikelihoods([pair]), policy.loglikelihoods([moved])
+    assert found == (pytest.approx(expected[0], abs=1e-4), expected[1])
 
 
 def test_an_unknown_task_and_a_task_that_runs_code_outside_the_sandbox_are_errors() -> None:

@@ -132,11 +132,13 @@ def test_the_models_own_sampling_settings_are_printed_and_recorded(model: Path, 
     assert measure("task").settings["sampling"]["temperature"] == 0.6
     capsys.readouterr()
     sampling = measure("model", "--sampling", "model").settings["sampling"]
-    assert (sampling["temperature"], sampling["top_p"]) == (0.7, 0.8)
+    assert (sampling["temperature"], sampling["top_p"], sampling["top_k"]) == (0.7, 0.8, 20)
     printed = capsys.readouterr().out
-    expected = "sampling: temperature 0.7, top_p 0.8 (generation_config.json of path:model; its top_k 20 is not used)"
-    assert expected in printed
-    assert "; temperature 0.7; top_p 0.8; settings" in printed
+    assert "sampling: temperature 0.7, top_p 0.8, top_k 20 (generation_config.json of path:model)" in printed
+    assert "; temperature 0.7; top_p 0.8; top_k 20; settings" in printed
+    assert measure("own", "--sampling", "model", "--top-k", "5").settings["sampling"]["top_k"] == 5
+    (model / "generation_config.json").write_text(json.dumps(config | {"top_k": 0}))  # all tokens
+    assert "top_k" not in measure("all", "--sampling", "model").settings["sampling"]
     assert measure("mixed", "--sampling", "model", "--temperature", "1").settings["sampling"]["temperature"] == 1
     (model / "generation_config.json").write_text(json.dumps(config | {"do_sample": False}))
     assert measure("greedy", "--sampling", "model").settings["sampling"]["do_sample"] is False
@@ -147,7 +149,7 @@ def test_the_models_own_sampling_settings_are_printed_and_recorded(model: Path, 
     [
         (["--thinking", "off"], "thinking: the policy has no chat template with the variable enable_thinking; omit --thinking"),
         (["--thinking", "off", "--text"], "a plain text prompt has no chat template"),
-        (["--sampling", "model"], "path:model has no generation_config.json with temperature or top_p"),
+        (["--sampling", "model"], "path:model has no generation_config.json with temperature, top_p or top_k"),
         (["--sampling", "model", "--greedy"], "--greedy means temperature 0; omit --sampling model"),
         (["--sampling", "model", "--policy", "scripted:7"], "scripted:7 is not a checkpoint"),
         (["lm_eval:gsm8k", "--text"], "omit --text"),

@@ -7,6 +7,7 @@ import pytest
 
 from tenfold import cli
 from tenfold.benchmarks import evaluate
+from tenfold.benchmarks.lm import PolicyLM
 from tenfold.benchmarks.report import paired
 from tenfold.benchmarks.result import Result, results, settings_hash
 from tenfold.policies.scripted import ScriptedPolicy
@@ -25,6 +26,30 @@ def test_the_first_result_has_the_plain_name_and_other_settings_add_a_digest(lab
     assert run("b") == first
     assert run("b", temperature=1.0) == second
     assert results("b") == sorted([first, second, third], key=lambda result: f"{result.task}.result.json")
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "env:tenfold/ChainSum-v0"])
+def test_results_with_and_without_top_k_are_kept_apart(lab: Path, task: str) -> None:
+    def run(**options: int) -> Result:
+        return evaluate.evaluate(task, ScriptedPolicy("7"), folder="b", limit=3, samples=2, **options)  # type: ignore[arg-type]
+
+    without = run()
+    files = {path: path.read_bytes() for path in Path("b").glob("env*.samples.jsonl")}
+    limited = run(top_k=3)
+    assert limited.task.startswith(f"{without.task}-")
+    assert limited.hash != without.hash
+    assert "top_k" not in without.settings["sampling"]
+    assert run() == without
+    assert all(path.read_bytes() == content for path, content in files.items())
+    assert cli.main(["bench", "rescore", "b"]) == 0
+    assert {result.task: result for result in results("b")} == {without.task: without, limited.task: limited}
+
+
+def test_samples_without_top_k_have_the_names_of_earlier_versions() -> None:
+    settings = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "max_gen_toks": 8, "until": []}
+    model = PolicyLM(ScriptedPolicy("7"), seed=3)
+    assert model.request(("2 + 2 =", settings)) == "cc93a52cd4593843be746cd5"
+    assert model.request(("2 + 2 =", settings | {"top_k": 3})) != "cc93a52cd4593843be746cd5"
 
 
 def test_a_folder_has_samples_of_one_policy(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

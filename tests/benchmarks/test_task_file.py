@@ -60,6 +60,15 @@ def test_a_task_file_is_a_task_with_its_prompt_verifier_and_sampling(units: Path
     ]
 
 
+def test_a_task_file_may_have_a_top_k(units: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(top_k=20)
+    assert evaluate.evaluate("units.yaml", ScriptedPolicy("1000")).settings["sampling"]["top_k"] == 20
+    assert evaluate.evaluate("units.yaml", ScriptedPolicy("1000"), top_k=3).settings["sampling"]["top_k"] == 3
+    write(top_k=0)
+    assert cli.main(["task", "check", "units.yaml"]) == 2
+    assert "top_k: Input should be greater than or equal to 1" in capsys.readouterr().err
+
+
 def test_results_of_a_task_file_are_judged_again_without_the_file(units: Path) -> None:
     write(verifier=[{"name": "math", "weight": 3}, {"name": "length", "weight": 1}], name="conversion")
     assert cli.main(["bench", "--task", "units.yaml", "--policy", "scripted:1000", "--out", "b"]) == 0

@@ -19,3 +19,9 @@ def test_a_function_can_be_a_policy(lab: Path) -> None:
 def test_a_missing_function_is_reported(lab: Path) -> None:
     with pytest.raises(UserError, match="cannot import 'lab_nothing:says'"):
         load_policy("call:lab_nothing:says")
+
+
+@pytest.mark.parametrize("uri", ["micro:", "openai:m?base_url=http://localhost:9/v1"])
+def test_a_batch_has_at_least_one_sample(uri: str) -> None:
+    with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
+        load_policy(uri, batch_size=0)

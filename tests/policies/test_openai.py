@@ -2,11 +2,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tenfold
+from tenfold import cli
+from tenfold.benchmarks.result import results
 from tenfold.core import Sampling, SamplingIncomplete, UserError
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -94,7 +97,15 @@ def test_every_sample_is_a_request_with_its_own_seed(server: Server) -> None:
     assert sampled[0][0].logprobs == (-0.5,)
     request = server.requests[0]
     assert (request["model"], request["temperature"], request["top_p"], request["stop"]) == ("small", 0.6, 0.95, ["END"])
+    assert "top_k" not in request, "OpenAI's API does not have it"
     assert policy.generate(ASKED[:1], 4, Sampling(0.6, 0.95, 16, seed=1), ["a"])[0] == sampled[0]
+
+
+def test_top_k_is_a_field_of_the_requests(server: Server, lab: Path) -> None:
+    command = ["bench", "chain_sum", "--policy", f"openai:small?base_url={server.url}", "--limit", "1", "--samples", "2"]
+    assert cli.main([*command, "--top-k", "20", "--out", "b"]) == 0
+    assert [request["top_k"] for request in server.requests] == [20, 20]
+    assert results("b")[0].settings["sampling"]["top_k"] == 20
 
 
 def test_requests_are_concurrent(server: Server) -> None:
@@ -151,3 +162,16 @@ def test_samples_before_a_failure_are_returned(server: Server) -> None:
     with pytest.raises(SamplingIncomplete, match="500") as stopped:
         policy.generate([[{"role": "user", "content": "hi"}]], 3, Sampling())
     assert [sample is None for sample in stopped.value.completions[0]] == [False, True, False]
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "env:tenfold/ChainSum-v0"])
+def test_a_benchmark_sends_thinking_to_the_server_and_records_it(server: Server, lab: Path, task: str) -> None:
+    command = ["bench", task, "--policy", f"openai:small?base_url={server.url}", "--limit", "1", "--samples", "2"]
+    sent = {}
+    for thinking in ("on", "off", ""):
+        server.requests.clear()
+        assert cli.main([*command, "--out", f"bench{thinking}", *(["--thinking", thinking] if thinking else [])]) == 0
+        (result,) = results(f"bench{thinking}")
+        assert result.settings.get("thinking", "") == thinking
+        sent[thinking] = [request.get("chat_template_kwargs") for request in server.requests]
+    assert sent == {"on": [{"enable_thinking": True}] * 2, "off": [{"enable_thinking": False}] * 2, "": [None] * 2}

@@ -127,6 +127,21 @@ def test_a_store_contains_its_settings(tmp_path: Path) -> None:
         rollout(sums, ScriptedPolicy("3"), samples=1, store=tmp_path / "e.jsonl", sampling=Sampling(seed=4))
 
 
+def test_stored_messages_keep_their_tool_calls(tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    prompt: Any = (
+        {"role": "user", "content": "1 + 1 ="},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "2", "name": "add"},
+    )
+
+    def played() -> list[Episode]:
+        environment = TextEnv([Problem("p", prompt, "2", "here")], "math")
+        return rollout(lambda: environment, ScriptedPolicy("2"), samples=1, store=tmp_path / "e.jsonl")
+
+    assert played() == played()
+
+
 def test_samples_do_not_depend_on_the_batch_size() -> None:
     def coin(conversation: Any, seed: int) -> str:
         return str(seed)

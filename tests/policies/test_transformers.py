@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Gemma3Config
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 import tenfold
 from tenfold.core import Sampling, UserError
@@ -48,6 +49,14 @@ def test_greedy_samples_are_the_most_likely_tokens(policy: TransformersPolicy) -
     assert list(sample.token_ids) == expected[0, len(prompt) :].tolist()
 
 
+def test_the_most_likely_token_is_sampled_with_top_k_1(policy: TransformersPolicy) -> None:
+    rows = [
+        [sample.token_ids for sample in policy.generate([PROMPTS[1]], 3, sampling)[0]]
+        for sampling in (Sampling(max_tokens=8, top_k=1), Sampling(temperature=0, max_tokens=8))
+    ]
+    assert rows[0] == rows[1]
+
+
 def test_log_probabilities_are_equal_to_those_of_the_model(policy: TransformersPolicy) -> None:
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
     prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
@@ -80,12 +89,18 @@ def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) ->
     assert results == [(row, sampled[row].tokens) for row in (1, 2, 0)]
 
 
-@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.95), (1.5, 0.5)])
-def test_token_frequencies_match_their_probabilities(temperature: float, top_p: float) -> None:
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "top_k"),
+    [(1.0, 1.0, None), (0.6, 0.95, None), (1.5, 0.5, None), (1.0, 1.0, 2), (1.5, 0.8, 3), (0.6, 1.0, 9)],
+)
+def test_token_frequencies_match_their_probabilities(temperature: float, top_p: float, top_k: int | None) -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf]).expand(20_000, 5)
     uniforms = ((torch.arange(20_000) + 0.5) / 20_000).tolist()
-    tokens, logprobs = _sample(logits, uniforms, Sampling(temperature, top_p))
+    tokens, logprobs = _sample(logits, uniforms, Sampling(temperature, top_p, top_k=top_k))
     probabilities = (logits[0] / temperature).softmax(-1)
+    if top_k:  # before top_p, as transformers does it
+        scores = TopKLogitsWarper(top_k)(torch.zeros(1, 0, dtype=torch.long), logits[:1] / temperature)
+        probabilities = TopPLogitsWarper(top_p)(torch.zeros(1, 0, dtype=torch.long), scores)[0].softmax(-1)
     ranked = probabilities.sort(descending=True)
     nucleus = ranked.indices[(ranked.values.cumsum(-1) - ranked.values) < top_p]
     expected = torch.zeros(5).index_copy(0, nucleus, probabilities[nucleus])
@@ -167,6 +182,12 @@ def test_a_sample_ends_at_the_end_of_the_window(policy: TransformersPolicy, monk
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
     assert (sample.finish_reason, len(sample.token_ids)) == ("length", 7)
+
+
+def test_the_window_of_a_model_with_a_text_configuration_is_that_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = TransformersPolicy(checkpoints.checkpoint("micro:"))
+    monkeypatch.setattr(policy.model, "config", Gemma3Config(text_config={"max_position_embeddings": 77}))
+    assert policy.window == 77
 
 
 def test_plain_text_is_continued_without_a_template(policy: TransformersPolicy) -> None:

@@ -125,6 +125,12 @@ def test_control_answers_have_kind_of_gold_answer(gold: str) -> None:
         assert any(map(str.isdigit, control)) or not any(map(str.isdigit, gold))
 
 
+@pytest.mark.parametrize("gold", [r"\ln x + C", r"-\infty"])
+def test_control_answers_differ_also_from_gold_answers_that_absorb_an_added_number(gold: str) -> None:
+    for control in control_answers(gold, "7"):
+        assert not control.startswith(gold)
+
+
 def test_control_answers_cannot_be_predicted() -> None:
     """A judge that rejects only predictable control answers accepts these, so the verdict is undecided."""
 

@@ -21,6 +21,8 @@ def judge(response: str, letter: str = "C", options: list[str] = OPTIONS) -> cho
         ("The correct option is B", "B", "letter"),
         ("**Answer: D**", "D", "letter"),
         (r"\boxed{D) none of these}", "D", "letter"),
+        (r"\boxed{D none of these}", "D", "letter"),
+        (r"\boxed{D\text{ none of these}}", "D", "letter"),
         (r"\boxed{\text{a lipid}}", "B", "option"),
         (r"\boxed{2500\text{ J}}", "C", "option"),
         ("After some thought I choose (E).", "E", "letter"),
@@ -41,6 +43,7 @@ def test_option_is_chosen_by_letter_or_text(response: str, letter: str, method: 
         r"\boxed{A and C}",
         r"\boxed{(A) or (C)}",
         r"\boxed{A) a lipid}",  # letter A with the text of option B
+        r"\boxed{D a lipid}",
         r"\boxed{F}",
         r"\boxed{an acid}",
         r"\boxed{2500}, or was it \boxed{C",
@@ -125,6 +128,15 @@ def chosen(response: str) -> str:
         "故选C。",
         "只有选项C是对的",
         "答案不是A，是C",
+        "The answer is C; A and B are wrong.",
+        "Only C satisfies the condition.",
+        "C is my final answer.",
+        "The closest option is C.",
+        "The most suitable one is C.",
+        "The answer is actually C.",
+        "A. Wrong.\nB. False.\nC. Correct.\nD. Wrong because x.",
+        "The answer is C. Wrong answers are A and B.",
+        "The answer is C. D fails too.",
     ],
 )
 def test_option_asserted_by_sentence_is_chosen(response: str) -> None:
@@ -173,6 +185,17 @@ def test_option_asserted_by_sentence_is_chosen(response: str) -> None:
         "A force acts on the body.",
         "选项C错误",
         "不选C",
+        "C. Wrong.",
+        "The answer is C. False.",
+        "The answer is C; wrong",
+        "The answer is C; D; both are wrong",
+        "The answer is C; A and D are correct",
+        "It is false that C is correct.",
+        "It is incorrect to say that C is correct.",
+        "The answer is actually not C.",
+        "The answer is C, and D is correct too.",
+        "The answer is C. D works too.",
+        "The answer is C. However, D is also possible.",
     ],
 )
 def test_denied_or_contradicted_option_is_not_chosen(response: str) -> None:
@@ -185,6 +208,96 @@ def test_word_that_starts_with_letter_is_not_letter() -> None:
     ten = [f"option text {number}" for number in range(10)]
     assert judge("I computed the integral. The answer is I.", "I", ten).score == 1
     assert judge("The answer is C because I computed the integral.", "I", ten).score == 0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is (B) False.",
+        "The answer is B: False",
+        "B) False",
+        "**B) False**",
+        "Answer: B (False)",
+        "I choose B) False.",
+        "A) True\nB) False\nThe answer is (B) False.",
+        "(A) True is wrong, so the answer is (B) False",
+        r"\boxed{B) False}",
+    ],
+)
+def test_text_of_chosen_option_is_no_denial(response: str) -> None:
+    assert [judge(response, letter, ["True", "False"]).score for letter in "AB"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "B is false.",
+        "The answer is not (B) False.",
+        "(B) False is wrong.",
+        "A) True\nB) False",
+        "(B) False or (A) True",
+        "Is it B) False?",
+    ],
+)
+def test_denied_option_with_the_text_of_a_denial_is_not_chosen(response: str) -> None:
+    assert judge(response, "B", ["True", "False"]).score == 0
+
+
+def test_beginning_of_the_chosen_text_is_no_denial() -> None:
+    options = ["red", "blue", "Not enough information to tell", "No effect"]
+    assert judge("The answer is C) Not enough information to tell", "C", options).score == 1
+    assert judge(r"\boxed{C) Not enough information}", "C", options).score == 1
+    for response in (r"\boxed{C) not}", r"\boxed{C) not red}", r"\boxed{D) no}", r"\boxed{C) but it is not enough}"):
+        assert [judge(response, letter, options).score for letter in "CD"] == [0, 0]
+
+
+@pytest.mark.parametrize("response", [r"\boxed{e}", r"\boxed{$e$}", "The answer is $e$.", "Answer: e", "<answer>e</answer>"])
+def test_lower_case_letter_that_is_an_option_is_its_text(response: str) -> None:
+    options = ["1", "$e$", r"\pi", "0", "2"]
+    assert [judge(response, letter, options).score for letter in "BE"] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "response", [r"\boxed{E}", r"\boxed{(e)}", "The answer is E, because e is too small.", "Answer: (e)", "e)"]
+)
+def test_label_of_an_option_is_not_the_text_of_another(response: str) -> None:
+    options = ["1", "$e$", r"\pi", "0", "2"]
+    assert [judge(response, letter, options).score for letter in "BE"] == [0, 1]
+
+
+def test_letter_outside_the_alphabet_is_not_z() -> None:
+    options = [f"option number {number}" for number in range(26)]
+    assert judge("\\boxed{\u212a}", "Z", options).score == 0  # the sign for kelvin
+    assert judge(r"\boxed{Z}", "Z", options).score == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "response", "letters"),
+    [
+        (["True", "False"], "B) False", "B"),
+        (["True", "False"], "The answer is B) False, since 3 is odd.", "B"),
+        (["True", "False"], "Answer: B (False)", "B"),
+        (["True", "False"], "B. False", "B"),
+        (["True", "False"], "B - False", "B"),
+        (["No", "Yes"], "A) No\nB) Yes\n\nSo B is correct.", "B"),
+        (["No", "Yes"], "A) No - wrong\nB) Yes - correct", "B"),
+        (["small", "too large"], "The answer is B: too large.", "B"),
+        (["A", "B", "AB", "O"], "The answer is D) O", "D"),
+        (["A", "B", "AB", "O"], r"\boxed{AB}", "C"),
+        (["DNA", "RNA"], r"\boxed{RNA}", "B"),
+        (["DNA", "RNA"], r"\boxed{B. RNA}", "B"),
+        (["x", "y", "z", "A and B"], r"\boxed{D. A and B}", "D"),
+        (["True", "False"], "The answer is A) False", ""),
+        (["True", "False"], "B) False is incorrect", ""),
+        (["True", "False"], "The answer is not B) False", ""),
+        (["True", "False"], "The answer is B) False or A) True", ""),
+        (["A", "B", "AB", "O"], "The answer is A: B", ""),
+        (["DNA", "RNA"], r"\boxed{AB}", ""),
+        (["x", "y", "z", "A and B"], r"\boxed{C. A and B}", ""),
+    ],
+)
+def test_option_whose_text_is_a_denial_or_letters(options: list[str], response: str, letters: str) -> None:
+    assert "".join(letter for letter in "ABCD"[: len(options)] if judge(response, letter, options).score == 1) == letters
 
 
 def test_text_of_two_options_chooses_none() -> None:
@@ -205,6 +318,11 @@ def test_number_of_options() -> None:
     assert judge(r"\boxed{J}", "J", OPTIONS).status == Status.UNDECIDED
     assert choice.invalid_gold(Problem("p", (), {"letter": "J", "options": OPTIONS}, "")) is not None
     assert choice.invalid_gold(Problem("p", (), {"letter": "A", "options": ["x", "x "]}, "")) is not None
+
+
+@pytest.mark.parametrize("options", ["ABCD", {"A": "red", "B": "blue"}])
+def test_options_that_are_no_list_are_invalid(options: object) -> None:
+    assert "must be a list" in str(choice.invalid_gold(Problem("p", (), {"letter": "A", "options": options}, "")))
 
 
 @pytest.mark.parametrize("response", ["The answer is B and C.", r"\boxed{B) but it is not}", r"\boxed{some ester}"])

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("sandboxed")
 PYTHON = {"language": "python", "runs_as": "python", "files": {}}
 AROUND = PYTHON | {"tests": "import math\n#<INSERT>\n\nassert area(2) == 4 * math.pi\n"}
 BEHIND = PYTHON | {"tests": "assert area(2) == 12\n"}
+THRICE = "```python\ndef area(r): return 3 * r * r\n```"
 CPP = {
     "language": "cpp",
     "runs_as": "cpp",
@@ -43,6 +44,23 @@ def judge(answer: dict[str, Any], response: str) -> Any:
         (BEHIND, "```\n12\n```\nis what this gives:\n```Python\ndef area(r): return 3 * r * r\n```", 1),
         (AROUND, "```python\nfrom __future__ import annotations\ndef area(r: Radius): return math.pi * r ** 2\n```", 1),
         (BEHIND, "```python\ndef area(r): return 3 * r * r\n\nif __name__ == '__main__':\n    raise SystemExit(1)\n```", 1),
+        (
+            BEHIND,
+            "```python\ndef three(): return 3\n\nif __name__ == '__main__':\n    print(three())\n```\nand\n"
+            "```python\ndef area(r): return three() * r * r\n```",
+            1,
+        ),
+        (BEHIND, "```python\nif __name__ == '__main__':\n    print(area(2))\n\ndef area(r): return 3 * r * r\n```", 1),
+        (BEHIND, "```python\ndef print(*words): pass\n\ndef area(r): return 3 * r * r\n```", 1),
+        (BEHIND | {"tests": f"import io, sys\nsys.stdout = io.StringIO()\n{BEHIND['tests']}"}, THRICE, 1),
+        (BEHIND | {"tests": f"import io, sys\nsys.stdout = io.StringIO()\n{BEHIND['tests']}"}, "```python\nquit()\n```", 0),
+        (BEHIND | {"tests": f"from __future__ import annotations\n{BEHIND['tests']}"}, THRICE, 1),
+        (
+            BEHIND | {"tests": f"{BEHIND['tests']}assert open('data/a.txt').read() == 'x'", "files": {"data/a.txt": "eA=="}},
+            THRICE,
+            1,
+        ),
+        (BEHIND | {"files": {"a.txt": "eA=="}}, "```python\ndef area(r): return len(base64.b64encode(b'123456789'))\n```", 0),
         (BEHIND, "<think>```python\ndef area(r): return 12\n```</think>no code", 0),
         (BEHIND, "```python\nraise SystemExit(0)\n```", 0),
         (BEHIND, "```python\nimport os\nos._exit(0)\n```", 0),
@@ -65,6 +83,7 @@ def test_an_endless_loop_is_a_timeout_of_the_response(monkeypatch: pytest.Monkey
     [
         ({"runs_as": "scala"}, "scala does not run here"),
         ({"tests": "import no_such_package\n#<INSERT>"}, "the package no_such_package"),
+        ({"imports": ["no_such_package.part"]}, "the package no_such_package.part"),
         ({"tests": None}, "no tests"),
         ({"runs_as": "bash", "files": {"a": "YQ=="}}, "only Python programs"),
     ],

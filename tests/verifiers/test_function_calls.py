@@ -131,6 +131,28 @@ def test_text_is_compared_loosely_but_numbers_are_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("right", "given", "score"),
+    [
+        ({"x": [5]}, {"x": 5.0}, 1),
+        ({"x": [5]}, {"x": 5}, 1),
+        ({"x": [5]}, {"x": 5.5}, 0),
+        ({"x": [5]}, {"x": "5"}, 0),
+        ({"n": [5]}, {"n": 5.0}, 0),
+        ({"inner": [{"x": 5}]}, {"inner": {"x": 5.0}}, 1),
+        ({"inner": [{"n": 5}]}, {"inner": {"n": 5.0}}, 0),
+        ({"xs": [[1, 2]]}, {"xs": [1.0, 2]}, 1),
+        ({"xs": [[1, 2]]}, {"xs": [1.0, 3]}, 0),
+    ],
+)
+def test_values_in_a_dictionary_have_their_declared_types(right: Any, given: Any, score: int) -> None:
+    numbers = {"x": {"type": "float"}, "n": {"type": "integer"}, "xs": {"type": "array", "items": {"type": "number"}}}
+    declared = {"type": "dict", "properties": {**numbers, "inner": {"type": "dict", "properties": numbers}}}
+    function = {"name": "f", "parameters": {"properties": {"d": declared, "list": {"type": "array", "items": declared}}}}
+    assert judge(tagged("f", {"d": given}), {"f": {"d": [right]}}, functions=[function]).score == score
+    assert judge(tagged("f", {"list": [given]}), {"f": {"list": [[right]]}}, functions=[function]).score == score
+
+
+@pytest.mark.parametrize(
     ("language", "declared", "right", "text", "score"),
     [
         ("java", {"type": "integer"}, 5, "5", 1),
@@ -160,6 +182,17 @@ def test_text_is_compared_loosely_but_numbers_are_not() -> None:
         ("java", {"type": "HashMap"}, {"limit": [50]}, 'Map.of("a", 1).put("limit", 50)', 0),
         ("java", {"type": "HashMap"}, {"limit": [50]}, "Map.of(limit, 50)", 0),
         ("java", {"type": "HashMap"}, {}, "new HashMap<>(someMap)", 0),
+        ("java", {"type": "ArrayList", "items": {"type": "long"}}, [1, 2], "java.util.Arrays.asList(1L, 2L)", 1),
+        (
+            "java",
+            {"type": "Array", "items": {"type": "Array", "items": {"type": "String"}}},
+            [["a"], ["b"]],
+            'new String[][]{{"a"}, {"b"}}',
+            1,
+        ),
+        ("java", {"type": "Array", "items": {"type": "Array", "items": {"type": "String"}}}, [["a"]], 'new String[]{{"a"}}', 0),
+        ("java", {"type": "String"}, "\U0001f600", '"\\ud83d\\ude00"', 1),
+        ("java", {"type": "integer"}, 5, "0x5", 1),
         ("java", {"type": "integer"}, 5, "(5) // five", 1),
         ("java", {"type": "integer"}, 5, "5; int y = 2", 0),
         ("javascript", {"type": "array", "items": {"type": "integer"}}, [3], "new Array(3)", 0),
@@ -167,6 +200,12 @@ def test_text_is_compared_loosely_but_numbers_are_not() -> None:
         ("javascript", {"type": "array", "items": {"type": "integer"}}, [1, 2], "new Set([1, 2])", 0),
         ("javascript", {"type": "dict"}, {"a": [1]}, "{a: 2, a: 1}", 0),
         ("javascript", {"type": "Bigint"}, 5, "5n", 1),
+        ("javascript", {"type": "Bigint"}, 15, "0xFn", 1),
+        ("javascript", {"type": "integer"}, 31, "0x1F", 1),
+        ("javascript", {"type": "integer"}, 3, "0b11", 1),
+        ("javascript", {"type": "integer"}, 10, "010", 0),
+        ("javascript", {"type": "float"}, 10.0, "010", 0),
+        ("javascript", {"type": "String"}, "\U0001f600AB", "'\\u{1F600}\\x41\\u0042'", 1),
         ("javascript", {"type": "float"}, 5.0, "5", 1),
         ("javascript", {"type": "Boolean"}, False, "false", 1),
         ("javascript", {"type": "String"}, "it's", "'it\\'s'", 1),
@@ -213,7 +252,9 @@ def test_any_text_gets_a_verdict(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.integers() | st.booleans() | st.floats(-1e9, 1e9), lambda inner: st.lists(inner, max_size=3), max_leaves=6
+    st.integers() | st.booleans() | st.floats(-1e9, 1e9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=6,
 )
 
 
@@ -222,6 +263,15 @@ def test_written_literals_are_read_back_unchanged(value: Any, language: str) -> 
     read = literals.read(literals.write(value, language, {"type": "any"}), language)
     assert read.kind != "code"
     assert read.plain() == value
+
+
+def test_gold_response_with_a_set_is_correct() -> None:
+    function = {
+        "name": "f",
+        "parameters": {"properties": {"x": {"type": "Set", "items": {"type": "String"}}}, "required": ["x"]},
+    }
+    answer = {"functions": [function], "calls": [{"f": {"x": [["a", "b"]]}}], "language": "java"}
+    assert function_calls.verify(Problem("p", (), answer, ""), function_calls.gold_response(answer)).score == 1
 
 
 # --- against the leaderboard's data and its own checker ---

@@ -55,9 +55,31 @@ def test_a_response_must_follow_all_instructions(
     assert verify(posed(*instructions), response).score == score
 
 
-def test_an_unknown_instruction_has_no_score() -> None:
-    assert verify(posed(("no:such", {})), "x").status == Status.FAULT
-    assert verify(Problem("1", (), None, ""), "x").status == Status.UNDECIDED
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "names no instructions"),
+        ({"instructions": []}, "names no instructions"),
+        ({"instructions": "punctuation:no_comma"}, "names no instructions"),
+        ({"instructions": ["no:such"]}, "unknown instruction 'no:such'"),
+        ({"instructions": [NO_COMMA[0]], "arguments": ["x"]}, "the arguments of the instructions are not"),
+        ({"instructions": [NO_COMMA[0]], "arguments": [{"x": 1}]}, "unexpected keyword argument 'x'"),
+        ({"instructions": [WORDS[0]], "arguments": [{"relation": "no such", "num_words": 3}]}, "but no such is given"),
+    ],
+)
+def test_unusable_instructions_are_undecided(answer: object, reason: str) -> None:
+    verdict = verify(Problem("1", (), answer, ""), "x")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+    assert reason in verdict.reason
+
+
+def test_an_instruction_may_have_no_arguments() -> None:
+    names = [NO_COMMA[0], WORDS[0]]
+    for arguments in ([None, WORDS[1]], [{}, WORDS[1]]):
+        answer = {"instructions": names, "arguments": arguments}
+        assert verify(Problem("1", (), answer, ""), "one two three").score == 1
+        assert verify(Problem("1", (), answer, ""), "one, two").score == 0
+    assert verify(Problem("1", (), {"instructions": [NO_COMMA[0]]}, ""), "one, two").score == 0
 
 
 def test_rows_of_ifeval_are_problems(tmp_path: Path) -> None:

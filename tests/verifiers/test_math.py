@@ -81,6 +81,13 @@ def test_gold_answer_with_alternatives_and_tolerance() -> None:
     assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.6\text{ m/s}^2}").score == 0
 
 
+@pytest.mark.parametrize("tolerance", [-0.01, "1/0", "nan", float("inf"), True, [1]])
+def test_a_tolerance_that_is_not_a_number_from_0_is_undecided(tolerance: object) -> None:
+    verdict = tenfold.verify({"gold": "5", "tolerance": tolerance}, r"\boxed{5}")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+    assert "the tolerance is not a number from 0" in verdict.reason
+
+
 @pytest.mark.parametrize("answer", ["7+4-6", "4 - 6 + 7", r"7 + 4 - 6 + 0", r"1 \cdot (7+4) - 6", r"(7+4-6)e^0"])
 def test_expression_of_prompt_is_incorrect(answer: str) -> None:
     """A policy that is rewarded for repeating the problem learns to repeat it."""
@@ -130,7 +137,15 @@ def test_undecided_comparison_has_no_score(gold: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     ("gold", "answer"),
-    [("5", r"\lim_{x\to 0} f(x)"), ("1/2", r"\int_0^1 g(x) dx"), ("(1,3]", "[3,1)"), ("(1,3]", "x^2<9"), ("no solution", "5")],
+    [
+        ("5", r"\lim_{x\to 0} f(x)"),
+        ("1/2", r"\int_0^1 g(x) dx"),
+        ("(1,3]", "[3,1)"),
+        ("(1,3]", "x^2<9"),
+        ("no solution", "5"),
+        ("5", r"\sum_{k=1}^{1/0} k"),
+        ("5", r"\prod_{k=1}^{0^{-1}} 5"),
+    ],
 )
 def test_answer_that_cannot_be_evaluated_is_incorrect_for_plain_gold_answer(gold: str, answer: str) -> None:
     """An undecided verdict would be better for the policy than an incorrect answer."""

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,8 @@ def test_a_model_that_prefers_a_position_scores_one_half() -> None:
 
 
 def test_the_reference_may_be_in_a_mapping() -> None:
-    assert pairwise.verifier(by_length)(problem({"reference": "a middling note"}), "short").score == pytest.approx(0.7)
+    for answer in ({"reference": "a middling note"}, MappingProxyType({"reference": "a middling note"})):
+        assert pairwise.verifier(by_length)(problem(answer), "short").score == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("answer", [None, "", {"gold": "x"}, 7])

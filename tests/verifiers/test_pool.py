@@ -1,6 +1,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,6 +132,20 @@ def test_a_fork_has_workers_of_its_own(functions: None) -> None:
     os.waitpid(child, 0)
     assert int(os.read(reader, 100)) != mine
     assert pool.call() == mine
+
+
+def test_a_process_with_many_open_files_has_workers(functions: None, many_open_files: None) -> None:
+    pool = Pool("pool_functions:echo", workers=1)
+    assert pool.call(1) == 1
+    pool.close()
+
+
+@pytest.mark.parametrize(("limit", "value"), [("RLIMIT_CPU", 600), ("RLIMIT_AS", 1 << 40)])
+def test_a_process_with_hard_limits_has_workers(limit: str, value: int) -> None:
+    limited = f"import resource; resource.setrlimit(resource.{limit}, ({value}, {value}))"
+    program = f"{limited}; from tenfold.verifiers.pool import Pool; print(Pool('operator:add', workers=1).call(1, 2))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
 
 
 def test_asyncio_waits_for_many_calls_at_once(functions: None) -> None:

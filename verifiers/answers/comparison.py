@@ -86,12 +86,13 @@ def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> b
 
 def _same_under_condition(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
     bodies = [node.items[0] if node.kind == "given" else node for node in (gold, answer)]
+    same = functools.partial(equivalent, tolerance=tolerance)
     if gold.kind == answer.kind:
-        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1]):
+        if len(gold.items) == len(answer.items) == 2 and not same_condition(gold.items[1], answer.items[1], same):
             return False
-    elif gold.kind == "given" and not may_be_omitted(gold):
-        return False
-    return equivalent(bodies[0], bodies[1], tolerance)
+    elif (gold.kind == "given" and not may_be_omitted(gold)) or (gold.kind == "family" and len(answer.items) == 2):
+        return False  # k >= 0 restricts a family over all integers
+    return same(bodies[0], bodies[1])
 
 
 def kind(gold: Node, answer: Node) -> str:
@@ -301,20 +302,20 @@ def _same_collection(gold: Node, answer: Node, tolerance: Fraction | None) -> bo
 
 
 def _have_different_labels(items: list[Node]) -> bool:
-    """True if the items are equations for different letters, such as "a = 3, b = 5".
+    """True if the items are equations for different letters or labels: "a = 3, b = 5", "(1) 3; (2) 5".
 
     An answer's values without letters must then be in the same order.
     """
-    names = [item.items[0].value for item in items if item.kind == "relation" and item.items[0].kind == "symbol"]
+    names = [item.items[0].value for item in items if item.kind == "relation" and item.items[0].kind in ("symbol", "text")]
     return 1 < len(names) == len(items) and len({name.partition("_")[0] for name in names}) == len(names)
 
 
 def _same_item(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """Like `equivalent`, but two texts in a collection that are undecided count as different."""
+    """Like `equivalent`, but two texts or labelled values in a collection that are undecided count as different."""
     try:
         return equivalent(gold, answer, tolerance)
     except Undecided:
-        if gold.kind == answer.kind == "text":
+        if all((node.items[0] if node.kind == "relation" else node).kind == "text" for node in (gold, answer)):
             return False
         raise
 

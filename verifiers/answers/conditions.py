@@ -3,17 +3,25 @@
 A domain of the formula is separated from it. A condition that selects a case ("if n is odd") stays part of the answer.
 """
 
+import contextlib
+import functools
+import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from .grammar.notation import ParseError
 from .grammar.tree import Node
 from .values.evaluation import symbols
-from .values.regions import holds
+from .values.identity import Undecided
+from .values.inequalities import holds
+from .values.regions import finite_ends, is_in, region
 from .words import WRAPPED
 
 MAX_CONDITION = 160
 """Maximum length of a condition, in characters."""
+_NEAR = Fraction(1, 10**6)
+"""Distance of test points from the ends of a condition. Our choice."""
 
 _CONNECTIVE = re.compile(
     r"\\forall(?![A-Za-z])|(?<![A-Za-z\\])(?:for|where|when(?:ever)?|with|provided(?: that)?|as long as|given that|if)\b"
@@ -38,13 +46,20 @@ _DOMAIN_WORDS = _ALL | frozenset(
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}|\\forall(?![A-Za-z])|(?<![\\A-Za-z])a(?![A-Za-z])(?=\s+[a-z]{2})")
 _LETTER = r"(?:[A-Za-z]|\\[a-z]+)(?:\s*_\s*(?:\w|\{\w+\}))?"
 _LETTERS = re.compile(rf"[\s,;()]*(?:{_LETTER}[\s,;()]*){{0,4}}")
-_RELATION = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=")
+_FIRST_LETTERS = re.compile(rf"^\s*(?:{_LETTER}\s*,\s*){{1,4}}")
+"""Letters before a relation: "x, y > 0", "C is a constant, x > 0" without its words."""
+_LAST_LETTER = re.compile(rf",\s*{_LETTER}\s*$")
+"""A letter after a relation: "n > 0, where n is an integer" without its words."""
+_RELATION = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=|(?P<interval>\\in\s*[(\[\]])")
+_AND = re.compile(r"[\s,]*\band\b")
+_CLAUSE_END = re.compile(r"[,;]|\b(?:and|or)\b")
+_BRACKETED = re.compile(r"[(\[\]][^()\[\]]*[)\[\]]")
 
 
 def split_condition(text: str) -> tuple[str, str, bool] | None:
     """Returns the text of a formula, the relation under which it holds ("" for none), and whether it holds for all values.
 
-    None if there is no condition, or if it restricts more than the domain.
+    None if there is no condition, if it restricts more than the domain, or if a second case follows it.
     """
     if found := _CONNECTIVE.search(text):
         body, condition = text[: found.start()], text[found.start() :]
@@ -58,17 +73,31 @@ def split_condition(text: str) -> tuple[str, str, bool] | None:
     if not body.strip() or len(condition) > MAX_CONDITION:
         return None
     condition = WRAPPED.sub(r" \1 ", condition).replace("non-", "non")
+    if _has_second_case(condition):
+        return None
     words = [word.lstrip("\\").lower() for word in _WORD.findall(condition)]
     if any(word not in _DOMAIN_WORDS for word in words):
         return None
     for_all = bool(_ALL & set(words))
-    rest = _DOMAIN.sub(" ", _INTEGER_LIST.sub(" ", _WORD.sub(" ", condition)))
+    rest = _DOMAIN.sub(" ", _INTEGER_LIST.sub(" ", _WORD.sub(" ", _AND.sub(",", condition))))
     selects_case = bool({"if", "when", "whenever"} & set(words[:1]))
-    if _RELATION.search(rest):
-        return body, rest.strip(" ,;()."), for_all
+    if relation := _RELATION.search(rest):
+        rest = _FIRST_LETTERS.sub("", rest)
+        if words[1:]:
+            rest = _LAST_LETTER.sub("", rest)
+        return body, rest.strip(" ,;." if relation["interval"] else " ,;()."), for_all
     if not _LETTERS.fullmatch(rest.strip(" .")) or (selects_case and rest.strip(" .,;()") == condition.strip(" .,;()")):
         return None
     return body, "", for_all
+
+
+def _has_second_case(condition: str) -> bool:
+    """True if a condition continues with a formula that has its own condition: "for x > 1, 2x for x < 1"."""
+    for part in _CONNECTIVE.split(condition)[1:-1]:
+        _, *clauses = _CLAUSE_END.split(_BRACKETED.sub("", part))
+        if clauses and clauses[-1].strip() and not (_WORD.search(clauses[-1]) or _RELATION.search(clauses[-1])):
+            return True
+    return False
 
 
 def with_condition(body: Node, condition: Node | None, for_all: bool) -> Node | None:
@@ -80,13 +109,19 @@ def with_condition(body: Node, condition: Node | None, for_all: bool) -> Node | 
         for_all: True if the text states that it holds for all values.
 
     Raises:
-        ParseError: The formula is text, cases or a family.
+        ParseError: The formula is text, cases or a family, or the condition is not a relation or a list of relations.
     """
     if body.kind in ("text", "cases", "family"):
         raise ParseError("a condition after text, cases or a family")
+    if condition is not None and not all(map(_restricts, condition.items if condition.kind == "list" else (condition,))):
+        raise ParseError("a condition that is not a relation")
     if not symbols(body) and not for_all:
         return None
     return Node("given", (body, condition) if condition is not None else (body,))
+
+
+def _restricts(node: Node) -> bool:
+    return node.kind == "relation" and set(node.value) <= {"<", "<=", ">", ">=", "!=", "in"}
 
 
 def split_list(node: Node) -> Node | None:
@@ -94,10 +129,9 @@ def split_list(node: Node) -> Node | None:
     if node.kind != "list" or len(node.items) != 2:
         return None
     body, condition = node.items
-    restricts = condition.kind == "relation" and set(condition.value) <= {"<", "<=", ">", ">=", "!=", "in"}
     formula = body.kind not in ("text", "list", "cases") and not (body.kind == "relation" and set(body.value) - {"=", "~"})
     of_body = symbols(body if body.kind != "relation" else body.items[-1])
-    if not (restricts and formula and symbols(condition)):
+    if not (_restricts(condition) and formula and symbols(condition)):
         return None
     in_set = set(condition.value) == {"in"}
     condition_letters = {name for name in symbols(condition) if not name.startswith("set ")}
@@ -114,16 +148,43 @@ def may_be_omitted(conditional: Node) -> bool:
     return conditional.value != "," or len(conditional.items) == 1 or conditional.items[1].value == ("!=",)
 
 
-def same_condition(gold: Node, answer: Node) -> bool:
-    """True if two conditions on the same letter agree at all test points: integers for letters such as n, else also halves.
+def _holds_at(condition: Node, letter: Node, at: Fraction) -> bool:
+    """True if a condition holds at a number."""
+    return holds(condition, letter, Node("number", (), at))
 
-    Conditions on different letters are not compared and count as equal.
+
+def same_condition(gold: Node, answer: Node, same: Callable[[Node, Node], bool]) -> bool:
+    """True if two conditions on the same letters are the same by a comparison, or agree at all test points.
+
+    Test points are used for conditions on one letter. They are integers for letters such as n, unless no integer satisfies the
+    gold answer's condition. Conditions on different letters are not compared and count as equal.
+
+    Args:
+        gold: The gold answer's condition.
+        answer: The answer's condition.
+        same: The comparison; see `comparison.equivalent`.
     """
-    if gold == answer:
-        return True
     letters = symbols(gold)
-    if letters != symbols(answer) or len(letters) != 1:
-        return letters != symbols(answer)
-    letter = Node("symbol", (), next(iter(letters)))
-    points = range(-30, 61) if letter.value in "nkmijrpq" else [Fraction(number, 2) for number in range(-60, 121)]
-    return all(holds(gold, letter, Fraction(at)) == holds(answer, letter, Fraction(at)) for at in points)
+    if letters != symbols(answer):
+        return True
+    with contextlib.suppress(Undecided):
+        if same(gold, answer):
+            return True
+    if len(letters) != 1:
+        return False
+    letter, ends = Node("symbol", (), next(iter(letters))), list[Fraction]()
+    tests: list[Callable[[Fraction], bool]] = []
+    for condition in (gold, answer):
+        try:
+            pieces = region(condition)
+        except Undecided:
+            tests.append(functools.partial(_holds_at, condition, letter))
+        else:
+            tests.append(functools.partial(is_in, pieces))
+            ends += finite_ends(pieces)
+    integers = {*range(-30, 61), *(math.floor(end) + step for end in ends for step in (-1, 0, 1, 2))}
+    points = [Fraction(at) for at in integers]
+    if letter.value not in "nkmijrpq" or not any(map(tests[0], points)):
+        points = [Fraction(number, 2) for number in range(-60, 121)]
+        points += [end + step for end in ends for step in (0, _NEAR, -_NEAR)]
+    return all(tests[0](at) == tests[1](at) for at in points)

@@ -80,17 +80,22 @@ def control_answers(gold: str, answer: str, count: int = COUNT) -> list[str]:
 
 
 def _changed(gold: str, generator: random.Random) -> str:
-    """Returns the gold answer with other numbers, or else other words, or else with a number added."""
+    """Returns the gold answer with other numbers, or else other words, or else multiplied by a number and with one added.
+
+    A number alone replaces infinity. Multiplication changes an answer whose constant of integration is arbitrary.
+    """
     if _NUMBER.search(gold):
         return _NUMBER.sub(lambda digits: _another_number(digits[0], generator), gold)
     words = [word for word in _WORD.findall(gold) if word.lower() not in _KEPT_WORDS]
     if words:
         return _WORD.sub(lambda word: word[0] if word[0].lower() in _KEPT_WORDS else _another_word(word[0], generator), gold)
-    return f"{gold} {generator.choice('+-')} {generator.randint(2, 97)}"
+    if "infty" in gold or "∞" in gold:
+        return str(generator.randint(2, 97))
+    return rf"{generator.randint(2, 97)} \cdot ({gold}) {generator.choice('+-')} {generator.randint(2, 97)}"
 
 
 def _another_number(digits: str, generator: random.Random) -> str:
-    """Returns another number with the same number of digits."""
+    """Returns another number with the same number of digits, at most 50."""
     size = min(len(digits), 50)
     while True:
         replacement = str(generator.randint(1 if size == 1 else 10 ** (size - 1), 10**size - 1))

@@ -16,7 +16,7 @@ _ARTICLES = frozenset(["the", "its", "is", "are", "equals", "value", "and"])
 """Words of a label that carry no meaning."""
 _LABEL = re.compile(
     rf"\s*({UPRIGHT}|\((?:[1-9a-h]|i{{1,3}}|i?v|vi{{1,3}})\)|\\(?:max|min)"
-    rf"|[A-Za-z][A-Za-z ]{{3,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
+    rf"|[A-Za-z][A-Za-z ]{{2,30}}?(?=\s*[:=\d(\\-]|\s[a-z]\b))\s*[:=]?\s*(\S.*)"
 )
 _ABBREVIATED = re.compile(r"^\s*Ans\s*\.", re.IGNORECASE)
 _FUNCTION_NAME = re.compile(r"\\(max|min|sup|inf)(?=\s*[=:])")

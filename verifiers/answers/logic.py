@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from .grammar.notation import ParseError, TokenReader
 from .grammar.tree import Node
+from .values.evaluation import contains
 
 MAX_LETTERS = 8
-"""Maximum number of letters of two statements that are compared by truth tables."""
+"""Maximum number of different letters in two statements together, for a truth table."""
 
 _SIGNS = re.compile(
     r"\\(?:to|rightarrow|Rightarrow|implies|Longrightarrow|leftrightarrow|Leftrightarrow|iff|neg|lnot|land|lor|wedge|vee|oplus"
@@ -24,7 +25,7 @@ _IF = ("to", "rightarrow", "Rightarrow", "implies", "Longrightarrow")
 _IFF = ("leftrightarrow", "Leftrightarrow", "iff")
 _CONNECTIVES = frozenset(["implies", "iff", "and", "or", "xor", "not"])
 _OF_SETS = {"union": "or", "intersection": "and", "difference": "without"}
-_COMPLEMENTS = (Node("symbol", (), "c"), Node("symbol", (), "C"), Node("call", (), "complement"))
+_COMPLEMENTS = (Node("symbol", (), "c"), Node("symbol", (), "C"))
 
 
 def parse_statement(text: str) -> Node | None:
@@ -97,11 +98,12 @@ def is_statement(node: Node) -> bool:
 
 
 def is_set_expression(node: Node) -> bool:
-    """True if a node is a union, intersection or difference of sets that are letters."""
-    return node.kind in _OF_SETS and _is_made_of_letters(node)
+    """True if a node is a union, intersection or difference of sets that are letters, or the complement of one."""
+    return contains(node, *_OF_SETS) and _is_made_of_letters(node)
 
 
 def _is_made_of_letters(node: Node) -> bool:
+    """True if a node is the empty set, a letter, or built from them by the operations of sets."""
     if node.kind == "symbol":
         return True
     if node.kind == "set" and not node.items:
@@ -113,7 +115,9 @@ def _is_made_of_letters(node: Node) -> bool:
 
 
 def _complemented(node: Node) -> Node | None:
-    """Returns the set whose complement a node is: A for A^c and for an A with a bar."""
+    """Returns the set whose complement a node is: A for A^c, A' and an A with a bar."""
+    if node.kind == "symbol" and node.value.endswith("'"):
+        return Node("symbol", (), node.value[:-1])
     if node.kind == "pow" and node.items[1] in _COMPLEMENTS:
         return node.items[0]
     if node.kind == "call" and node.value in ("overline", "bar") and len(node.items) == 1:
@@ -122,7 +126,10 @@ def _complemented(node: Node) -> Node | None:
 
 
 def have_same_truth_table(gold: Node, answer: Node) -> bool:
-    """True if two statements, or two sets of letters, are equivalent."""
+    """True if two statements, or two sets of letters, are equivalent.
+
+    Two with more than `MAX_LETTERS` letters must be equal. The sides of an implication must be equivalent one by one.
+    """
     kinds = {gold.kind, answer.kind}
     if kinds & {"implies", "iff"}:
         if len(kinds) > 1:

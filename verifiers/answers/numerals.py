@@ -5,10 +5,16 @@ from fractions import Fraction
 
 from .grammar.expressions import parse
 from .grammar.tree import Node, number
+from .quantities import with_unit
 from .words import NUMBERS, WRAPPED
 
 DIGITS = r"\d+(?:\.\d+)?|\.\d+"
-_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+"
+_THOUSANDS = re.compile(rf"(?<![\d.,]){_GROUPED}(?!\d|,(?!\s*[A-Za-z]))")
+_LIST_OF_THOUSANDS = re.compile(rf"{_GROUPED}(?:,\s+{_GROUPED})+")
+"""A list whose separators are distinct from the commas in its numbers: 1,000, 2,000."""
+_ARGUMENT = re.compile(r"(?:\\frac|\\sqrt(?:\s*\[[^\]]*\])?|\})\s*\{$")
+"""The start of a group in braces that is one number and no set."""
 TIME_OR_RATIO = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*((?:[ap]\.?\s?m\.?)?)", re.IGNORECASE)
 _MULTIPLES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MULTIPLE = re.compile(rf"([-+]?(?:{DIGITS}))\s*({'|'.join(_MULTIPLES)})s?\b(.*)", re.IGNORECASE)
@@ -27,6 +33,9 @@ _ORDINAL = re.compile(
 
 def number_with_base(text: str) -> Node | None:
     """Returns a number with a stated base: (52)_8, 2A_{16}, 52 base 8, 52_{\\text{eight}}, 0x2A. None if there is none."""
+    if text.startswith("-"):
+        positive = number_with_base(text[1:].lstrip()) if text[1:2] != "-" else None
+        return positive and Node("neg", (positive,))
     if text[:2] in ("0x", "0b", "0o") and (prefixed := _PREFIXED.fullmatch(text)):
         sign = str(prefixed.lastgroup)
         return Node("based", (), (prefixed[sign].upper().lstrip("0") or "0", {"x": 16, "o": 8, "b": 2}[sign]))
@@ -37,7 +46,7 @@ def number_with_base(text: str) -> Node | None:
         return None
     base = int(found["base"]) if found["base"].isdigit() else NUMBERS.get(found["base"], 0)
     digits = found["digits"]
-    if not 2 <= base <= 36 or (digits.isalpha() and base <= 10) or any(int(digit, 36) >= base for digit in digits):
+    if not 2 <= base <= 36 or any(int(digit, 36) >= base for digit in digits):
         return None
     return Node("based", (), (digits.lstrip("0") or "0", base))
 
@@ -53,30 +62,41 @@ def ordinal(text: str) -> str | None:
 
 
 def join_thousands(text: str) -> str:
-    """Returns "1,234" as "1234", except in brackets, where a comma separates two items."""
+    """Returns "1,234" as "1234", except in brackets, where a comma separates two items. A fraction or root may contain it."""
     if "," not in text:
         return text
+    if _LIST_OF_THOUSANDS.fullmatch(text):
+        return re.sub(r",(?=\d)", "", text)
 
     def joined(found: re.Match[str]) -> str:
-        before = text[: found.start()]
-        inside = any(before.count(opening) > before.count(closing) for opening, closing in ("()", "[]", "{}"))
-        return found[0] if inside else found[0].replace(",", "")
+        opened = _up_to_open_bracket(text[: found.start()])
+        return found[0] if opened and not _ARGUMENT.search(opened) else found[0].replace(",", "")
 
     return _THOUSANDS.sub(joined, text)
 
 
+def _up_to_open_bracket(text: str) -> str:
+    """Returns a text up to its last bracket that is not closed. Empty if there is none."""
+    depth = 0
+    for position in range(len(text) - 1, -1, -1):
+        depth += (text[position] in ")]}") - (text[position] in "([{")
+        if depth < 0:
+            return text[: position + 1]
+    return ""
+
+
 def time_or_ratio(found: re.Match[str]) -> Node:
-    """Returns "12:30" as a ratio that may be a time. With a.m. or p.m., or minutes from 00 to 09, it is a time."""
+    """Returns "12:30" as a ratio that may be a time. With a.m. or p.m., or minutes from 00 to 09, it is a time as text."""
     half = re.sub(r"[^apm]", "", found[4].lower())
     if half or found[2][0] == "0":
-        return Node("text", (), " ".join(filter(None, (f"{int(found[1])}:{found[2]}", found[3], half))))
+        return Node("text", (), ":".join(filter(None, (f"{int(found[1])}:{found[2]}", found[3]))) + half)
     numbers = tuple(number(part) for part in found.groups()[:3] if part)
     clock = all(part.value < 60 for part in numbers)
     return Node("ratio", numbers, "clock" if clock and numbers[0].value < 25 else None)
 
 
 def named_multiple(text: str) -> Node | None:
-    """Returns a multiple of a named number: "2.5 million", "3 dozen eggs"."""
+    """Returns a multiple of a named number: "2.5 million", "3 dozen eggs". None if it is not one."""
     found = _MULTIPLE.fullmatch(WRAPPED.sub(r" \1 ", text))
     if not found:
         return None
@@ -85,4 +105,6 @@ def named_multiple(text: str) -> Node | None:
     rest = found[3].strip()
     if not rest:
         return product
-    return Node("quantity", (product,), rest) if re.fullmatch(r"[A-Za-z ]{2,40}", rest) else None
+    if not re.fullmatch(r"[A-Za-z ]{2,40}", rest) or {*NUMBERS, *_MULTIPLES} & set(rest.lower().split()):
+        return None
+    return Node("quantity", (product,), rest) if with_unit(rf"1\text{{{rest}}}") else None

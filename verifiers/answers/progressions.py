@@ -1,6 +1,6 @@
 """Families of numbers: unions of arithmetic progressions, such as x = pi/4 + k pi with k in Z, x = 3 (mod 7), odd integers.
 
-A progression has an offset and a step. In a family of points both are vectors.
+A progression has an offset and a step. In a family of points or intervals both are vectors.
 """
 
 import math
@@ -28,6 +28,8 @@ LETTERS = frozenset("kmnltjqzKNMst")
 MAX_TEXT = 300
 """Maximum length of a family's text, in characters."""
 
+_TURNS = (2, 3, -5, 40)
+"""Whole numbers at which the members of a family must be spaced like those at 0 and 1."""
 _MAY_BE = re.compile(r"mathbb\s*\{?\s*Z|\\?p?mod\b|integer|\bZ\b")
 _CONGRUENCE = re.compile(
     r"(?:(?P<left>[^=]{1,40}?)\s*(?:\\equiv|≡|=)\s*)?(?P<offsets>[^=]{1,80}?)\s{0,3}[({]?\s{0,3}"
@@ -47,13 +49,15 @@ _JOINT = re.compile(r"(?:[\s,;:|]|\\mid\b|\\vert\b|\b(?:for|where|with|and|all|a
 _NAMED = {
     "integers": (0, 1), "even integers": (0, 2), "even numbers": (0, 2), "odd integers": (1, 2), "odd numbers": (1, 2),
 }  # fmt: skip
+_Line = tuple[list[Fraction], list[Fraction], tuple[bool, bool]]
+"""Offset and step of a progression, and which ends are closed if it consists of intervals."""
 
 
 def parse_family(text: str) -> Node | None:
     """Returns the family that a normalized text describes. None if it describes none.
 
     Raises:
-        ParseError: It describes a family, but of something outside the grammar.
+        ParseError: It describes a family, but of something outside the grammar, or with members that are not evenly spaced.
     """
     if len(text) > MAX_TEXT or not _MAY_BE.search(text):
         return None
@@ -65,8 +69,7 @@ def parse_family(text: str) -> Node | None:
         offset, step = _NAMED[words]
         return _progressions([Node("number", (), Fraction(offset))], Node("number", (), Fraction(step)))
     if (found := _CONGRUENCE.fullmatch(plain)) and _WRITTEN.search(plain):
-        offsets = parse(found["offsets"])
-        return _progressions(list(offsets.items) if offsets.kind in ("list", "set") else [offsets], parse(found["step"]))
+        return _progressions(_members(parse(found["offsets"])), parse(found["step"]))
     builder = re.fullmatch(r"(?:[A-Za-z]\s*(?:\\in|=)\s*)?\\\{(.*)\\\}", plain)
     inside = builder[1] if builder else plain
     found = _IN_Z.search(inside) or _FOR_INTEGERS.search(inside)
@@ -87,27 +90,40 @@ def _with_parameter(node: Node) -> Node | None:
 
 
 def same_family(gold: Node, answer: Node) -> bool:
-    """True if two families contain the same numbers or points.
+    """True if two families contain the same numbers, points or intervals.
 
     Raises:
-        Undecided: The least common multiple of their steps is too large.
+        Undecided: They have more than `MAX_RESIDUES` residues modulo their common step.
     """
     families = [node if node.kind == "family" else _with_parameter(node) for node in (gold, answer)]
     if None in families:
         return False
-    first, second = ([(_numbers(item.items[0]), _numbers(item.items[1])) for item in node.items] for node in families if node)
-    dimensions = {len(offset) for offset, _ in first + second}
+    rows = [[_line(*item.items) for item in node.items] for node in families if node]
+    dimensions = {len(offset) for offset, _, _ in rows[0] + rows[1]}
     if len(dimensions) != 1:
         return False
     if dimensions != {1}:
-        return len(first) == len(second) == 1 and _same_line(first[0], second[0])
-    return _same_residues([(a[0], b[0]) for a, b in first], [(a[0], b[0]) for a, b in second])
+        return all(any(_same_line(a, b) for b in other) for one, other in (rows, rows[::-1]) for a in one)
+    first, second = ([(offset[0], step[0]) for offset, step, _ in row] for row in rows)
+    return _same_residues(first, second)
 
 
 def _progressions(offsets: list[Node], step: Node) -> Node:
     for number in (*offsets, step):
         _numbers(number)
     return Node("family", tuple(Node("tuple", (offset, step)) for offset in offsets))
+
+
+def _members(node: Node) -> list[Node]:
+    """Returns the items of a list, set or union, nested ones included, with both values of each \\pm."""
+    if node.kind in ("list", "set", "union"):
+        return [member for item in node.items for member in _members(item)]
+    return [signed(node, sign) for sign in (1, -1)] if contains(node, "pm") else [node]
+
+
+def _line(offset: Node, step: Node) -> _Line:
+    """Returns a progression as numbers. A pair may be an open interval."""
+    return _numbers(offset), _numbers(step), offset.value if offset.kind == "interval" else (False, False)
 
 
 def _unlabelled(node: Node) -> Node:
@@ -126,32 +142,49 @@ def _family_of(node: Node, name: str) -> Node:
     Raises:
         ParseError: Its members are not evenly spaced.
     """
-    node = _unlabelled(node)
-    progressions = []
-    for item in node.items if node.kind in ("list", "set") else (node,):
-        for sign in (1, -1) if contains(item, "pm") else (1,):
-            member = signed(item, sign)
-            at = [substituted(member, {Node("symbol", (), name): Node("number", (), Fraction(k))}) for k in (0, 1, 2)]
-            zero, one, two = (_numbers(member) for member in at)
-            if any(abs((b - a) - (c - b)) > ROUNDING * (1 + abs(c)) for a, b, c in zip(zero, one, two, strict=True)):
-                raise ParseError("a family that is not spaced evenly")
-            progressions.append(Node("tuple", (at[0], _difference(at[1], at[0]))))
-    return Node("family", tuple(progressions))
+    return Node("family", tuple(row for member in _members(_unlabelled(node)) for row in _spaced_evenly(member, name)))
+
+
+def _spaced_evenly(member: Node, name: str) -> list[Node]:
+    """Returns the progression of a member, or one for even and one for odd numbers: (-1)^k pi/6 + k pi.
+
+    Raises:
+        ParseError: They are not evenly spaced.
+    """
+    for stride in (1, 2):
+        found = [_progression(member, name, start, stride) for start in range(stride)]
+        if None not in found:
+            return [row for row in found if row is not None]
+    raise ParseError("a family that is not spaced evenly")
+
+
+def _progression(member: Node, name: str, start: int, stride: int) -> Node | None:
+    """Returns a member's progression for every `stride`-th whole number from `start`. None if it is not spaced evenly."""
+
+    def at(turn: int) -> Node:
+        return substituted(member, {Node("symbol", (), name): Node("number", (), Fraction(start + stride * turn))})
+
+    zero, one = _numbers(at(0)), _numbers(at(1))
+    for turn in _TURNS:
+        for a, b, c in zip(zero, one, _numbers(at(turn)), strict=True):
+            if abs(a + turn * (b - a) - c) > ROUNDING * (1 + abs(c)):
+                return None
+    return Node("tuple", (at(0), _difference(at(1), at(0))))
 
 
 def _difference(first: Node, second: Node) -> Node:
-    if first.kind == "tuple":
+    if first.kind in ("tuple", "interval"):
         return Node("tuple", tuple(_difference(a, b) for a, b in zip(first.items, second.items, strict=True)))
     return Node("add", (first, Node("neg", (second,))))
 
 
 def _numbers(node: Node) -> list[Fraction]:
-    """Returns a number, or the coordinates of a point: exact if rational, else with about 40 digits.
+    """Returns a number, or the coordinates of a point or ends of an interval: exact if rational, else with about 40 digits.
 
     Raises:
         ParseError: It is not a real number.
     """
-    if node.kind == "tuple":
+    if node.kind in ("tuple", "interval"):
         return [number for item in node.items for number in _numbers(item)]
     if symbols(node):
         raise ParseError("a family with a letter in its offset or step")
@@ -175,7 +208,7 @@ def _ratio(number: Fraction, unit: Fraction) -> Fraction:
 def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fraction, Fraction]]) -> bool:
     """Compares the residues of all progressions modulo a common step, in units of the first step."""
     origin, unit = first[0]
-    if any(not step for _, step in first + second):
+    if any(abs(step) <= ROUNDING for _, step in first + second):
         return False
     ratios = [abs(_ratio(step, unit)) for _, step in first + second]
     if any(ratio.denominator > MAX_DENOMINATOR for ratio in ratios):
@@ -183,6 +216,8 @@ def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fr
     denominator = math.lcm(*(ratio.denominator for ratio in ratios))
     common = Fraction(math.lcm(*(int(ratio * denominator) for ratio in ratios)), denominator)
     if sum(common / ratio for ratio in ratios) > MAX_RESIDUES:
+        if len(first) == len(second) == 1:
+            return False  # equal steps have one residue each
         raise Undecided("families with too many residues")
     residue_sets = []
     for rows, sizes in ((first, ratios[: len(first)]), (second, ratios[len(first) :])):
@@ -194,14 +229,18 @@ def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fr
     return residue_sets[0] == residue_sets[1]
 
 
-def _same_line(first: tuple[list[Fraction], list[Fraction]], second: tuple[list[Fraction], list[Fraction]]) -> bool:
-    """True if two progressions of points are equal: steps equal up to sign, offsets a whole number of steps apart."""
-    (first_offset, first_step), (second_offset, second_step) = first, second
-    if second_step not in (first_step, [-number for number in first_step]):
+def _same_line(first: _Line, second: _Line) -> bool:
+    """True if two progressions are equal: steps equal up to sign, offsets a whole number of steps apart."""
+    (first_offset, first_step, first_closed), (second_offset, second_step, second_closed) = first, second
+    if first_closed != second_closed or not (
+        _same_point(first_step, second_step) or _same_point(first_step, [-number for number in second_step])
+    ):
         return False
-    turns = {
-        (b - a) / component if component else None
-        for a, b, component in zip(first_offset, second_offset, first_step, strict=True)
-        if component or a != b
-    }
-    return len(turns) <= 1 and all(turn is not None and turn.denominator == 1 for turn in turns)
+    apart = [(b - a, step) for a, b, step in zip(first_offset, second_offset, first_step, strict=True)]
+    turns = {_ratio(distance, step) for distance, step in apart if abs(step) > ROUNDING}
+    unmoved = all(abs(distance) <= ROUNDING for distance, step in apart if abs(step) <= ROUNDING)
+    return unmoved and len(turns) <= 1 and all(turn.denominator == 1 for turn in turns)
+
+
+def _same_point(first: list[Fraction], second: list[Fraction]) -> bool:
+    return all(abs(a - b) <= ROUNDING * (1 + abs(a)) for a, b in zip(first, second, strict=True))

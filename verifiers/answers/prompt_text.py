@@ -40,7 +40,8 @@ _PERCENT = re.compile(
     r"[%％]|\bper\s?cent|\bpct\b|percentage|百分|prozent|pour\s?cent|por\s?cien?to|procent|процент|パーセント|퍼센트",
     re.IGNORECASE,
 )
-_DIGITS = re.compile(r"\d+(?:\.\d+)?")
+_DIGITS = re.compile(r"(?<!\d)\d{1,400}(?:\.\d{1,400})?(?!\d)")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3}){1,100}(?:\.\d{1,400})?(?!\d)")
 _PLAIN = re.compile(
     r"(?:(?<![A-Za-z\\])(?:[A-Za-z]|sqrt|sin|cos|tan|log|ln|exp|pi)(?![A-Za-z])|\\[A-Za-z]+"
     r"|[\d+\-*/^=<>()\[\]{}|!%_.:²³√×÷−·]|[ \t])+"
@@ -86,8 +87,9 @@ def mentions_percent(prompt: str) -> bool:
 
 @functools.lru_cache(maxsize=1_024)
 def numbers(prompt: str) -> frozenset[Fraction]:
-    """Returns the numbers that the prompt contains in digits."""
-    return frozenset(map(Fraction, _DIGITS.findall(prompt)))
+    """Returns the numbers that the prompt contains in digits, at most 400 each. 1,234 is one number, and also 1 and 234."""
+    found = [*_DIGITS.findall(prompt), *_THOUSANDS.findall(prompt)]
+    return frozenset(Fraction(digits.replace(",", "")) for digits in found)
 
 
 @functools.lru_cache(maxsize=1_024)
@@ -117,6 +119,6 @@ def _expression_texts(prompt: str) -> list[str]:
 
 
 def _without_articles(text: str) -> list[str]:
-    """Returns a text without one-letter words at its ends: "x + 1" for "a x + 1"."""
+    """Returns a text without one-letter words at its ends, ["x + 1"] for "a x + 1", or an empty list if it has none."""
     bare = re.sub(r"^(?:[aAI]\s+)+|\s+(?:[aAI]\s*)+$", "", text)
     return [bare] if bare != text else []

@@ -18,11 +18,15 @@ _NUMBER_AND_UNIT = re.compile(
 _ONE_UNIT = rf"(?:{UPRIGHT}|[A-Za-z]{{1,4}}){_EXPONENT}"
 _UNIT_FRACTION = re.compile(rf"(?<=[\d\s}}])\\frac\s*\{{\s*({_ONE_UNIT})\s*\}}\s*\{{\s*({_ONE_UNIT})\s*\}}")
 """A unit divided by another one, as a LaTeX fraction."""
+_ORDINAL = re.compile(
+    r"(?:n|four|fif|six|seven|eigh|nin|ten|eleven|twelf|[a-z]+teen|[a-z]+tie|hundred|thousand|million|billion|trillion)?ths?"
+)
+"""Names of denominators, as in "5 tenths"."""
 _NOT_UNITS = frozenset(
     (
         "plus minus times over divided squared cubed by or and if when where not than for with less more modulo mod pi inf "
         "infinity in is out below above negative positive zero debt fewer factorial choose cent half halves third thirds "
-        "quarter quarters"
+        "quarter quarters dozen hundred thousand million billion trillion"
     ).split()
 )
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)")
@@ -47,7 +51,7 @@ UNIT_REQUIRED = Node("text", (), "unit required")
 
 
 def currency(text: str) -> Node | None:
-    """Returns an amount of money with the currency before it: $29, \\text{USD }29."""
+    """Returns an amount of money with the currency before it: $29, \\text{USD }29. None if it is not one."""
     found = _CURRENCY.fullmatch(text)
     if not found:
         return None
@@ -59,7 +63,7 @@ def currency(text: str) -> Node | None:
 
 
 def compound(text: str) -> Node | None:
-    """Returns a quantity in several units (2 hours 30 minutes, 5 ft 6 in) in the first of them. None if it is not one."""
+    """Returns a quantity in several units (2 hours 30 minutes), converted to the first unit. None if it is not one."""
     found = _COMPOUND.fullmatch(WRAPPED.sub(r" \1 ", text).strip() + " ")
     if not found:
         return None
@@ -108,17 +112,17 @@ def with_unit(text: str) -> tuple[str, str, bool] | None:
     bare = re.findall(r"[A-Za-z]+|[€£¢Ω°Å₹]", unit)
     if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", unit):
         return found["head"], unit, True  # 120棵
-    if any(re.fullmatch(r"[a-z]+(?:ths?|fths?)", word) for word in bare) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
-        return None  # an ordinal number is a denominator: 5 tenths
-    inches = wrapped and bare == ["in"]
-    if not bare or (_NOT_UNITS & {word.lower() for word in bare} and not inches) or len(unit) > 60:
+    if any(map(_ORDINAL.fullmatch, bare)) or not re.search(r"[A-Za-z€£¢ΩÅ]", unit):
+        return None
+    alone = bare in (["cent"], ["times"]) or (wrapped and bare == ["in"])  # not "per cent", "times 2", "in base 2"
+    if not bare or (_NOT_UNITS & {word.lower() for word in bare} and not alone) or len(unit) > 60:
         return None
     if units.unit(unit) is None:
         noun = all(len(word) > 2 or word.lower() in ("of", "a", "an") for word in bare)
         if not (noun and (wrapped or max(map(len, bare)) > 3) and len(bare) <= 4) or "^" in unit:
             return None
     elif not wrapped and all(len(word) == 1 and word.isalpha() for word in bare) and "/" not in unit:
-        # 3m and \\frac{1}{2} m are products; 3 m may be a length.
+        # 3m and \frac{1}{2} m are products; 3 m may be a length.
         plain = _PLAIN_NUMBER.fullmatch(found["head"].strip())
         if not plain or not found["gap"]:
             return None

@@ -12,16 +12,20 @@ UPRIGHT = r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\
 """Upright text within LaTeX."""
 WRAPPED = re.compile(r"\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|rm)\s*\{([^{}]*)\}")
 
+_TO_NINETEEN = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 NUMBERS = dict(
     zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split(),
-        range(21),
+        [*_TO_NINETEEN, *(f"{ten} {unit}".removesuffix(" zero") for ten in _TENS for unit in _TO_NINETEEN[:10])],
+        range(100),
         strict=True,
     )
 )
-"""Whole numbers in words."""
-_INFINITE = {"infinity": INFINITY, "positive infinity": INFINITY, "negative infinity": Node("neg", (INFINITY,))}
+"""Whole numbers in words, up to ninety nine."""
+_INFINITE = frozenset(["infinity", "positive infinity"])
 _SYNONYMS = {
     "true": "yes", "false": "no", "none": "no solution", "no solutions": "no solution", "no real solution": "no solution",
     "no real solutions": "no solution", "empty set": "no solution", "does not exist": "dne", "infinite": "infinitely many",
@@ -36,7 +40,7 @@ _LEAD_IN = re.compile(
     r"\s*:?\s+(?=\S)",
     re.IGNORECASE,
 )
-_WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|()\[\]]|(?<=\d),(?=\s?\d)|-(?![A-Za-z]{2})")
+_WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|()\[\]]|(?<=\d),(?=\s?\d)|(?<![A-Za-z])-|-(?![A-Za-z]{2})")
 
 
 def without_lead_in(text: str) -> str | None:
@@ -76,10 +80,12 @@ def words(text: str, error: ParseError) -> Node:
     plain = re.sub(r"^(?:an?|the|there (?:is|are)) (?=\w)", "", plain)
     if not plain:
         raise error
-    if plain in NUMBERS:
-        return Node("number", (), Fraction(NUMBERS[plain]))
-    if plain in _INFINITE:
-        return _INFINITE[plain]
+    sign, _, rest = plain.partition(" ")
+    negative = sign in ("-", "minus", "negative")
+    unsigned = rest if negative else plain
+    if unsigned in NUMBERS or unsigned in _INFINITE:
+        size = Node("number", (), Fraction(NUMBERS[unsigned])) if unsigned in NUMBERS else INFINITY
+        return Node("neg", (size,)) if negative else size
     phrase = _SYNONYMS.get(plain, plain)
     return Node("reals") if phrase == "all real numbers" else Node("text", (), phrase)
 
@@ -108,26 +114,34 @@ def same_words(gold: Node, answer: Node) -> bool:
         words = set(gold.value.split()), set(answer.value.split())
         if (" " not in gold.value and gold.value not in words[1]) or (words[0] & _DENIALS) != (words[1] & _DENIALS):
             return False
-        if not words[1] & (_DENIALS | _HEDGES) and re.search(
-            rf"\b(?:is|are) (?:an? |the )?{re.escape(gold.value)}$", answer.value
+        if (
+            not words[1] & _DENIALS
+            and not (words[1] - words[0]) & _HEDGES
+            and re.search(rf"\b(?:is|are) (?:an? |the )?{re.escape(gold.value)}$", answer.value)
         ):
             return True
         if re.search(r"[\d<>=+*/^]", gold.value + answer.value) and _signs(gold.value) != _signs(answer.value):
             return False
         raise Undecided("sentences in different words")
     if gold.kind == "text":
-        if answer.kind in ("symbol", "constant", "mul") and spelled_word(answer) == gold.value.replace(" ", ""):
+        if _spells(answer, gold.value):
             return True
         if answer.kind == "set" and not answer.items:
             return gold.value == "no solution"
         return False
     if gold.kind == "set" and not gold.items:
         return answer.value == "no solution"
-    return gold.kind in ("symbol", "constant", "mul") and spelled_word(gold) == answer.value.replace(" ", "")
+    return _spells(gold, answer.value)
+
+
+def _spells(letters: Node, text: str) -> bool:
+    """True if a product of letters spells words ("odd" parses as o times d times d), or a formula such as H_2 O in its case."""
+    words, spelled = text.replace(" ", ""), spelled_word(letters) if letters.kind in ("symbol", "constant", "mul") else None
+    return spelled is not None and (spelled.casefold() == words or spelled.replace("_", "") == words)
 
 
 _DENIALS = frozenset("not no never non except neither without un".split())
-_HEDGES = frozenset("whether if or false wrong unknown cannot only".split())
+_HEDGES = frozenset("whether if or false wrong unknown cannot only maybe perhaps possibly may might could".split())
 """Words that change the meaning of "the function is odd"."""
 
 

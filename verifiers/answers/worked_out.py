@@ -8,7 +8,7 @@ Such an answer is correct only if the gold answer contains the same unfinished c
                   count, unless the number has at least `LONG_DIGITS` digits.
     with roots    in surd form, with the constants pi, e and i. This also holds for a rounded gold decimal. sin 45 degrees does
                   not count.
-    solved        solved: for x = 2, an equation or inequality that is not solved for x does not count.
+    solved        solved: for x = 2, an equation or inequality that is not solved for x does not count, except x - 2 = 0.
     simplified    simplified: like terms are collected, numbers are multiplied, and no denominator is larger than in the gold
                   answer. No derivative, integral, sum or limit is left unless the gold answer has one.
     factored      factored, if the prompt asks for factors. The same for expanded, lowest terms and simplest form.

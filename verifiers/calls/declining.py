@@ -63,10 +63,10 @@ def declines(text: str, names: Sequence[str]) -> bool:
 
 
 def _calls(text: str, names: Sequence[str]) -> bool:
+    empty_list = False  # marks around an empty list of calls call nothing; the text around them may call
     with contextlib.suppress(Malformed):
-        if formats.read_marked(text, {}) == []:
-            return False
-    if formats.MARKS.search(text) or _TAGGED.search(text):
+        empty_list = formats.read_marked(text, {}) == []
+    if not empty_list and (formats.MARKS.search(text) or _TAGGED.search(text)):
         return True
     either = "|".join(map(re.escape, sorted(names, key=len, reverse=True)[:MAX_NAMES]))
     return bool(either) and (_in_a_form(text, either) or _in_prose(text, either))
@@ -76,7 +76,7 @@ def _in_a_form(text: str, either: str) -> bool:
     """True if a declared name is written as in a call: with arguments in brackets, in JSON, in a tag or with a label."""
     return (
         re.search(
-            rf"(?<![\w.])(?:{either})[`*\"']{{0,4}}\s{{0,9}}(?:\(\s{{0,9}}(?:\w{{1,80}}\s{{0,9}}[=:]|[\"'\d\[{{)-])"
+            rf"(?<![A-Za-z0-9_.])(?:{either})[`*\"']{{0,4}}\s{{0,9}}(?:\(\s{{0,9}}(?:\w{{1,80}}\s{{0,9}}[=:]|[\"'\d\[{{)-])"
             rf"|\{{\s{{0,9}}[\"'\w]|\[\s{{0,9}}\w{{1,80}}\s{{0,9}}=)"
             rf"|[\"'](?:name|function|tool|tool_name|action|api|method|call)[\"']\s{{0,9}}:\s{{0,9}}[\"'](?:{either})[\"']"
             rf"|<[^<>]{{0,200}}(?<![\w.])(?:{either})(?![\w.])[^<>]{{0,400}}>"
@@ -92,7 +92,7 @@ def _in_a_form(text: str, either: str) -> bool:
 
 def _in_prose(text: str, either: str) -> bool:
     """True if a sentence announces a call of a function or gives values for it, and does not decline or ask."""
-    named = re.compile(rf"(?<![\w.])(?:{either})(?!\w)")
+    named = re.compile(rf"(?<![\w.])(?:{either})(?!\w)", re.ASCII)  # Chinese has no spaces between words
     for sentence in _SENTENCE.split(text):
         text_read = sentence[:MAX_SENTENCE]
         found = named.search(text_read)

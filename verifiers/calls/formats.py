@@ -9,6 +9,7 @@ Supported formats, with the names that servers use for their parsers (vLLM's too
                         <tool_call>area<arg_key>base</arg_key><arg_value>10</arg_value></tool_call>    GLM
     a name, then JSON   [TOOL_CALLS]area[ARGS]{"base": 10}, <function=area>{"base": 10}</function>, DeepSeek, Kimi, gpt-oss
     bare                JSON, or a list of Python calls: [area(base=10)]                      Llama, xLAM, Olmo
+                        JSON in a fenced block (of several blocks the last one)
 
 A value in XML is text. The declared type of its parameter decides its type: a string stays text, an integer is read as an
 integer.
@@ -100,7 +101,7 @@ def read(response: str, declared: DeclaredFunctions, typed: bool = True) -> list
             return list(_of_json(_several(bare)))
     if calls := _of_python(bare):
         return calls
-    for block in reversed(fenced(text) if not whole else []):
+    for block in reversed(fenced(text)):
         if block.language in ("json", "tool_call", "") and '"name"' in block.body:
             with contextlib.suppress(ValueError, RecursionError):
                 return list(_of_json(_several(block.body.strip())))
@@ -151,12 +152,10 @@ def _bodies(text: str) -> Iterator[str]:
             ends[end] = text.find(end, start)
         at = ends[end]
         with contextlib.suppress(ValueError, RecursionError):
-            begun = re.compile(r"\s*").match(text, start)
-            assert begun is not None
-            _, stop = _JSON.raw_decode(text, begun.end())
-            if text[stop : stop + 200].lstrip().startswith(end):
+            stop = next((stop for _, stop in _values(text, start) if text.startswith(end, stop)), -1)
+            if stop >= 0:
                 yield text[start:stop]
-                at = text.find(end, stop)
+                at = stop
                 continue
         stop = at if at >= 0 else len(text)
         if end.startswith("["):  # Mistral's calls follow each other without an end
@@ -195,14 +194,25 @@ def _of_body(body: str, declared: DeclaredFunctions, typed: bool) -> Iterator[Pa
 _JSON = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
-def _several(text: str) -> list[Any]:
-    """Parses JSON values with spaces, commas or semicolons between them. Raises ValueError, RecursionError."""
-    found, at = [], 0
+def _values(text: str, at: int) -> Iterator[tuple[Any, int]]:
+    """Yields the JSON values from a position on, and the position after each and after the spaces, commas or semicolons there.
+
+    Raises ValueError, RecursionError.
+    """
+    while text[at : at + 1].isspace():
+        at += 1
     while at < len(text):
         value, at = _JSON.raw_decode(text, at)
-        found += value if isinstance(value, list) else [value]
         while at < len(text) and text[at] in " \t\r\n,;":
             at += 1
+        yield value, at
+
+
+def _several(text: str) -> list[Any]:
+    """Parses the JSON values of a text, and the items of lists. Raises ValueError, RecursionError."""
+    found: list[Any] = []
+    for value, _ in _values(text, 0):
+        found += value if isinstance(value, list) else [value]
     return found
 
 

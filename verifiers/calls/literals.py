@@ -114,9 +114,7 @@ def _literal(node: tree_sitter.Node) -> Literal:
     match node.type:
         case "parenthesized_expression" if len(children) == 1:
             return _literal(children[0])
-        case "hex_integer_literal":
-            return Literal("long" if text[-1] in "lL" else "int", int(text.rstrip("lL").replace("_", ""), 16), text)
-        case "decimal_integer_literal" | "decimal_floating_point_literal" | "number":
+        case "hex_integer_literal" | "decimal_integer_literal" | "decimal_floating_point_literal" | "number":
             return _number(text)
         case "unary_expression" if text.startswith("-") and children:
             inner = _literal(children[0])
@@ -139,7 +137,7 @@ def _literal(node: tree_sitter.Node) -> Literal:
             return _object(children, text)
         case "array_creation_expression" if children and children[-1].type == "array_initializer":
             items = _literal(children[-1])
-            texts = children[0].text == b"String"
+            texts = [child.text for child in children[:2]] == [b"String", b"[]"]
             fitting = items.kind == "array" and all(
                 item.kind in ("string", "code", "null") or not texts for item in items.value
             )
@@ -153,6 +151,10 @@ def _literal(node: tree_sitter.Node) -> Literal:
 
 
 def _number(text: str) -> Literal:
+    if prefixed := re.fullmatch(r"(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+)([lLn]?)", text):
+        return Literal("long" if prefixed[2] else "int", int(prefixed[1], 0), text)
+    if re.fullmatch(r"0\d+", text):  # octal in JavaScript
+        return _code(text)
     digits = text.rstrip("lLfFdDn").replace("_", "")
     suffix = text[len(text.rstrip("lLfFdDn")) :].lower()
     if re.fullmatch(r"\d+", digits) and suffix in ("", "l", "n"):
@@ -163,11 +165,13 @@ def _number(text: str) -> Literal:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", lambda found: _character(found.group(1)), text, flags=re.DOTALL)
+    escapes = r"\\(u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|x[0-9a-fA-F]{2}|.)"
+    plain = re.sub(escapes, lambda found: _character(found.group(1)), text, flags=re.DOTALL)
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins the two halves of a character
 
 
 def _character(escape: str) -> str:
-    return chr(int(escape[1:], 16)) if len(escape) == 5 else _ESCAPES.get(escape, escape)
+    return chr(int(escape[1:].strip("{}"), 16)) if len(escape) > 1 else _ESCAPES.get(escape, escape)
 
 
 def _object(children: list[tree_sitter.Node], text: str) -> Literal:
@@ -190,7 +194,7 @@ def _factory_call(node: tree_sitter.Node, text: str) -> Literal:
     """Reads Arrays.asList(...), List.of(...), Set.of(...) and Map.of(...); any other method is code."""
     names = [part.text.decode() if part and part.text else "" for part in map(node.child_by_field_name, ("object", "name"))]
     arguments = node.child_by_field_name("arguments")
-    kind = _FACTORIES.get((names[0], names[1]))
+    kind = _FACTORIES.get((names[0].removeprefix("java.util."), names[1]))
     if kind is None or arguments is None:
         return _code(text)
     values = [_literal(child) for child in _children(arguments)]
@@ -250,7 +254,8 @@ def write(value: Any, language: str, declared: Mapping[str, Any]) -> str:
     """Returns a value as source text.
 
     Args:
-        value: numbers, text, lists and dictionaries. Text is written unquoted, because it names a variable.
+        value: numbers, text, lists and dictionaries. Text is source text already, so that it is written unquoted; inside of a
+            list or dictionary it is quoted.
         language: java or javascript.
         declared: the declared type, such as {"type": "ArrayList", "items": {"type": "long"}}.
     """
@@ -268,11 +273,9 @@ def write(value: Any, language: str, declared: Mapping[str, Any]) -> str:
         if language == "javascript":
             return f"[{inner}]"
         element = {"integer": "Integer", "long": "Long", "String": "String"}.get(items.get("type", ""), "Object")
-        return (
-            f"new {element.replace('Integer', 'int')}[]{{{inner}}}"
-            if kind == "Array"
-            else f"new ArrayList<{element}>(Arrays.asList({inner}))"
-        )
+        if kind == "Array":
+            return f"new {element.replace('Integer', 'int')}[]{{{inner}}}"
+        return f"new {'HashSet' if kind == 'Set' else 'ArrayList'}<{element}>(Arrays.asList({inner}))"
     pairs = [(json.dumps(key), _inside(item, language, {})) for key, item in value.items()]
     if language == "javascript":
         return "{" + ", ".join(f"{key}: {item}" for key, item in pairs) + "}"

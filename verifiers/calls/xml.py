@@ -69,7 +69,7 @@ def _of_parameters(name: str, body: str, declared: DeclaredFunctions, typed: boo
         if typed and value.strip().lower() == "null":  # whatever the declared type, because XML has no other way to write null
             arguments[start["name"].strip()] = None
     rest = body[: starts[0].start()] if starts else _END_OF_FUNCTION.split(body)[0]
-    if rest.strip() and not starts and _END_OF_FUNCTION.search(body):
+    if rest.strip() and not starts:
         raise Malformed(f"{name[:100]}: the call contains text that is not a parameter")
     return arguments
 

@@ -95,10 +95,11 @@ def first_error(value: object, schema: Mapping[str, Any], path: str = "$") -> st
     elif isinstance(value, dict):
         if missing := [name for name in schema.get("required", ()) if name not in value]:
             return f"{path} lacks {missing[0]!r}"
-        properties = schema.get("properties", {})
-        if schema.get("additionalProperties", True) is False and (extra := [name for name in value if name not in properties]):
+        properties, additional = schema.get("properties", {}), schema.get("additionalProperties", True)
+        if additional is False and (extra := [name for name in value if name not in properties]):
             return f"{path} has the additional property {extra[0]!r:.60}"
-        inner = ((f"{path}.{name}", item, properties.get(name, {})) for name, item in value.items())
+        others = additional if isinstance(additional, Mapping) else {}
+        inner = ((f"{path}.{name}", item, properties.get(name, others)) for name, item in value.items())
     else:
         return ""
     return next((error for place, item, of in inner if (error := first_error(item, of, place))), "")
@@ -154,6 +155,7 @@ def _unreadable(schema: object) -> str:
     if wrong := [name for name, value in schema.items() if not _has_form(name, value)]:
         return f"the schema has a value of another type than expected for {wrong[0]}: {schema[wrong[0]]!r:.60}"
     inner = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    inner += [schema["additionalProperties"]] if isinstance(schema.get("additionalProperties"), Mapping) else []
     return next((reason for each in inner if (reason := _unreadable(each))), "")
 
 
@@ -165,6 +167,8 @@ def _has_form(keyword: str, value: object) -> bool:
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         is_text = keyword == "type" and isinstance(value, str)
         return is_text or (is_list and (keyword == "enum" or all(isinstance(item, str) for item in cast(Sequence[Any], value))))
+    if keyword == "additionalProperties":
+        return isinstance(value, bool | Mapping)
     return keyword != "properties" or isinstance(value, Mapping)
 
 

@@ -32,7 +32,8 @@ def marked_answer(response: str) -> str:
 def exact_answer(response: str) -> str:
     """Returns the answer of a response in which every character counts, such as a regular expression.
 
-    It is the content of the last `<answer>` or `\\boxed{...}`, without white space and backticks around it, else the last line.
+    It is the content of the last `<answer>` or `\\boxed{...}`, else a code block at the end, else the last line. White space,
+    backticks and the fences of a code block around it are not part of it.
     """
     text = without_turn_end(without_thinking(response))[-MAX_TAIL:]
     closed = text.rfind("</answer>")
@@ -43,7 +44,11 @@ def exact_answer(response: str) -> str:
         mark = last_mark(text)
         lines = [line for line in text.splitlines() if line.strip()]
         answer = (lines[-1] if lines else "") if mark is None else mark.content or ""
-    return answer.strip().strip("`").strip()
+        if mark is None and answer.strip() == "```" and (blocks := _BLOCK.findall(text)):
+            return str(blocks[-1]).strip()
+    answer = answer.strip()
+    block = _BLOCK.fullmatch(answer)
+    return (block and block[1].strip()) or answer.strip("`").strip()
 
 
 def block_answer(response: str) -> str:

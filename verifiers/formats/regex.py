@@ -35,7 +35,7 @@ def invalid_gold(problem: Problem) -> str | None:
             return f"the gold pattern is not valid: {error}"
         return None
     lists = [answer.get(name) for name in ("match", "reject")] if isinstance(answer, Mapping) else [None]
-    if not all(isinstance(texts, Sequence) and texts and all(isinstance(text, str) for text in texts) for texts in lists):
+    if not all(isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts) for texts in lists):
         return "the gold answer is neither {pattern: ...} nor {match: [...], reject: [...]}"
     return None
 

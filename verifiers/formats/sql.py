@@ -144,9 +144,12 @@ def _run(connection: sqlite3.Connection, query: str) -> list[tuple[object, ...]]
     end = time.thread_time() + QUERY_SECONDS
     connection.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
     try:
-        rows = connection.execute(query).fetchmany(MAX_ROWS + 1)
+        cursor = connection.execute(query)
+        rows = cursor.fetchmany(MAX_ROWS + 1)
     except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
-        return _LATE if time.thread_time() > end else f"SQLite: {str(error)[:200]}"
+        return _LATE if time.thread_time() > end else f"SQLite: {' '.join(str(error).split())[:200]}"
+    if cursor.description is None:
+        return "the text contains no query"
     return rows if len(rows) <= MAX_ROWS else f"more than {MAX_ROWS:,} rows"
 
 
@@ -164,5 +167,6 @@ def _authorize(action: int, first: str | None, second: str | None, *rest: str | 
 
 def _comparable(rows: Sequence[Sequence[object]], ordered: bool) -> list[list[str]]:
     """Returns rows as texts that are equal if the values are."""
-    texts = [[f"{value:.9g}" if isinstance(value, int | float) else repr(value) for value in row] for row in rows]
+    # -0.0 + 0 is 0.0, which is written like 0.
+    texts = [[f"{value + 0:.9g}" if isinstance(value, int | float) else repr(value) for value in row] for row in rows]
     return texts if ordered else sorted(texts)

@@ -1,12 +1,13 @@
 """Verifier of a final answer that is text: a word, a number as written, or a list with commas.
 
-The answer is the content of the last `\\boxed{...}` or `<answer>`, else the last line or what "the answer is" states. White
+The answer is the content of the last `\\boxed{...}` or `<answer>`, else what "the answer is" states, else the last line. White
 space and quotation marks around the answer and its items, brackets around the answer, and a full stop at the end, do not count.
 """
 
 import re
 
 from ...core import Problem, Status, Verdict
+from ...responses import without_thinking
 from ..answers import final_answer
 from ..answers.extraction.boxes import is_placeholder
 from ..budget import SECONDS, limit
@@ -40,8 +41,10 @@ def verify(problem: Problem, response: str, case: bool = True) -> Verdict:
         return Verdict(Status.UNDECIDED, None, "text", reason)
     with limit(SECONDS):
         answers = [marked_answer(response)]
-        if not any(sign in response for sign in ("\\boxed", "</answer>")):
-            answers.append(final_answer(response) or "")
+        text = without_thinking(response)
+        if not any(sign in text for sign in ("\\boxed", "</answer>")) and (stated := final_answer(text)):
+            # The whole line also counts, because the statement may be only a part of it. Another line would be a second guess.
+            answers = [stated, *(answers if stated in answers[0] else [])]
     gold = normal(str(problem.answer), case)
     is_correct = any(normal(answer, case) == gold for answer in answers if len(answer) <= MAX_ANSWER)
     return Verdict(Status.SCORED, float(is_correct), "text", answers[0][:100])
@@ -49,7 +52,7 @@ def verify(problem: Problem, response: str, case: bool = True) -> Verdict:
 
 def normal(text: str, case: bool = True) -> str:
     """Returns an answer in the form in which it is compared."""
-    text = _SPACE.sub(" ", text if case else text.casefold()).strip(" .")
+    text = _SPACE.sub(" ", text if case else text.casefold()).strip().rstrip(" .")
     if text[:1] + text[-1:] in ("[]", "()", "{}"):
         text = text[1:-1]
     return ", ".join(item.strip(_AROUND) for item in text.split(","))

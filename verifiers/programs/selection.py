@@ -51,7 +51,7 @@ _BEGINS = re.compile(
     re.MULTILINE,
 )
 _PROSE = re.compile(
-    r"[-*•+][ \t]|\d{1,3}[.)][ \t]|\*\*|[A-Z][\w'’-]*[,:]?[ \t]+[\w`'’\"(*][^=]*\Z|[A-Z][\w'’]*(?::|[.!])[ \t]*\Z"
+    r"[-*•+][ \t]|\d{1,3}[.)][ \t]|\*\*|[A-Z][\w'’-]*[,:.!]?[ \t]+[\w`'’\"(*][^=]*\Z|[A-Z][\w'’]*(?::|[.!])[ \t]*\Z"
 )
 """A line of words. No statement of Python begins with a capital letter and continues after a space without an =."""
 _MISTAKEN = re.compile(
@@ -64,7 +64,8 @@ _TAGGED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FUTURE = re.compile(
-    r"(?:[ \t]*(?:\#[^\n]*)?\n|(?:\"\"\"(?:\\.|(?!\"\"\")[^\\])*\"\"\"|'''(?:\\.|(?!''')[^\\])*''')[ \t]*\n"
+    r"(?:[ \t]*(?:\#[^\n]*)?\n|[rRuU]?(?:\"\"\"(?:\\.|(?!\"\"\")[^\\])*\"\"\"|'''(?:\\.|(?!''')[^\\])*'''"
+    r"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')[ \t]*\n"
     r"|from[ \t]+__future__[ \t]+import[ \t]+(?:\([^)]*\)|[^\n(;]+)(?:;[ \t]*|\n|\Z))*",
     re.DOTALL,
 )
@@ -274,9 +275,8 @@ def _outside(text: str) -> str:
 def _unfenced(text: str) -> str:
     """Returns the code in a text without fences: all lines except those of words.
 
-    Before the first definition only lines of code are returned.
-
-    If nothing remains, all of the text is returned.
+    If there are words before the first definition, only lines of code are returned from the part before it. If nothing remains,
+    all of the text is returned.
     """
     begins = _BEGINS.search(text)
     lead = text.count("\n", 0, begins.start()) if begins else 0

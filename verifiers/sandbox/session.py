@@ -379,7 +379,9 @@ class LocalSession:
         with contextlib.suppress(OSError):
             handle = os.pidfd_open(self.pid)
             try:
-                select.select([handle], [], [], LEAVING_SECONDS)
+                end = select.poll()  # `select.select` fails if this process has more than 1024 open files
+                end.register(handle, select.POLLIN)
+                end.poll(LEAVING_SECONDS * 1000)
             finally:
                 os.close(handle)
 

@@ -136,7 +136,9 @@ class WarmProcess:
         deadline = time.monotonic() + seconds
         last_progress: object = None
         progressed_at = time.monotonic()
-        while not select.select([channel], [], [], POLL_SECONDS)[0]:
+        replies = select.poll()  # `select.select` fails if this process has more than 1024 open files
+        replies.register(channel, select.POLLIN)
+        while not replies.poll(POLL_SECONDS * 1000):
             assert self.process is not None
             state, progress = _state_of(self.process.pid)
             now = time.monotonic()

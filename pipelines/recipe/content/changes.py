@@ -7,6 +7,9 @@ positions in a list, from 0 (`pretrain.phases.1.tokens`). The changes are made b
 effect of the same values in the file.
 """
 
+import contextlib
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +42,25 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--set {name}: {value!r} is not a YAML scalar or list; put a text in quotes") from None
         settings[name] = value if isinstance(read, dict) else read
     return settings
+
+
+def options(stage: str, values: Mapping[str, object]) -> list[str]:
+    """Returns the options of the command line that give settings of a stage their values; none if a value is a list or mapping.
+
+    Args:
+        stage: name of the stage.
+        values: values by the name of the setting.
+    """
+    texts = []
+    for name, value in values.items():
+        if isinstance(value, list | dict):
+            return []
+        text = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, str):
+            with contextlib.suppress(UserError):  # as it is, unless YAML would read it as something else
+                text = value if parse([f"{name}={value}"])[name] == value else text
+        texts.append(f"--set {shlex.quote(f'{stage}.{name}={text}')}")
+    return texts
 
 
 def parse_sweep(seeds: str | None, texts: Sequence[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -60,7 +61,25 @@ def run(
         show: called with a line for each start and end of a run.
     """
     cluster = next(iter(recipes.values())).cluster
-    follow = _on_ray(cluster, folder) if uses_ray(cluster) else _here
+    if not uses_ray(cluster):
+        return _run_with(_here, recipes, folder, options, jobs, show)
+    before = signal.getsignal(signal.SIGTERM)  # Ray replaces this handler
+    try:
+        return _run_with(_on_ray(cluster, folder), recipes, folder, options, jobs, show)
+    finally:
+        nodes.release()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_with(
+    follow: Callable[[Path, threading.Event], None],
+    recipes: Mapping[str, Recipe],
+    folder: Path,
+    options: Options,
+    jobs: int,
+    show: Callable[[str], None],
+) -> dict[str, str]:
+    """See `run`. `follow` runs one run until its end or until the event is set, and raises `supervise.Stopped` if it fails."""
     waiting, running, failed = dict(recipes), dict[str, tuple[Future[None], float]](), dict[str, str]()
     digests = {name: sharing.stage_digests(each, folder / name) for name, each in recipes.items()}
     stop = threading.Event()
@@ -68,18 +87,13 @@ def run(
         try:
             while waiting or running:
                 for name in [*waiting]:
-                    others = [other for other in running if _in_common(digests[name], digests[other], folder / other)]
-                    if len(running) >= jobs or others:
-                        continue
-                    finished: dict[str, Path] = {}
-                    for other, each in recipes.items():
-                        finished |= sharing.finished_stages(each, folder / other)
-                    own = waiting.pop(name)
-                    (folder / name).mkdir(parents=True, exist_ok=True)
-                    sharing.link(own, folder / name, finished)
-                    _write_start(own, folder / name, options)
-                    show(f"{name}: started (log: {folder / name / LOG})")
-                    running[name] = threads.submit(follow, folder / name, stop), time.monotonic()
+                    if len(running) < jobs and not any(
+                        _in_common(digests[name], digests[other], folder / other) for other in running
+                    ):
+                        _prepare(name, recipes, folder, options)
+                        del waiting[name]
+                        show(f"{name}: started (log: {folder / name / LOG})")
+                        running[name] = threads.submit(follow, folder / name, stop), time.monotonic()
                 time.sleep(POLL_SECONDS)
                 for name, (ended, since) in [*running.items()]:
                     if not ended.done():
@@ -88,15 +102,24 @@ def run(
                     error = ended.exception()
                     if error is not None and not isinstance(error, supervise.Stopped):
                         raise error
-                    state = "finished"
                     if error is not None:
-                        failed[name] = state = str(error).removeprefix("tenfold.core.UserError: ")
-                        state = f"failed: {state}"
+                        failed[name] = str(error).removeprefix("tenfold.core.UserError: ")
+                    state = f"failed: {failed[name]}" if error is not None else "finished"
                     left = len(waiting) + len(running)
                     show(f"{name}: {state} after {time.monotonic() - since:.0f} s; {left} runs left")
         finally:
             stop.set()
     return failed
+
+
+def _prepare(name: str, recipes: Mapping[str, Recipe], folder: Path, options: Options) -> None:
+    """Makes a run's folder, with links to finished stages of other runs, and with the file that its process reads."""
+    finished: dict[str, Path] = {}
+    for other, each in recipes.items():
+        finished |= sharing.finished_stages(each, folder / other)
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    sharing.link(recipes[name], folder / name, finished)
+    _write_start(recipes[name], folder / name, options)
 
 
 def uses_ray(cluster: Cluster) -> bool:
@@ -151,14 +174,14 @@ def _on_ray(cluster: Cluster, folder: Path) -> Callable[[Path, threading.Event],
 
     from ...verl_compat import ray_paths
 
+    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "PYTHONPATH"}
+    inherited |= cpu_threads.waiting()
     if cluster.address:
-        nodes.check_nodes(cluster, folder.resolve(), {})
+        nodes.check_nodes(cluster, folder.resolve(), inherited)
     ray_paths.keep_folder_out()
     ray.init(cluster.address, log_to_driver=False, logging_level="error")
     gpus = 0 if cluster.on_cpu() else cluster.gpus
     task = ray.remote(num_cpus=cluster.threads or 1, num_gpus=gpus, max_retries=0)(_on_node)
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "PYTHONPATH"}
-    inherited |= cpu_threads.waiting()
 
     def follow(run: Path, stop: threading.Event) -> None:
         running = task.remote(run.resolve(), os.getcwd(), inherited)

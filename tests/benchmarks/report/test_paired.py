@@ -150,3 +150,22 @@ def test_the_page_shows_all_flipped_problems_and_runs_no_script(folders: Path, c
     assert "999 against 1" in page.content
     assert {"../bench/even/index.html", "../bench/low/index.html#numbers_avg2/1/0"} <= {*page.links}
     assert all((folders / "pages" / link.partition("#")[0]).is_file() for link in page.links)
+
+
+def test_a_page_replaces_an_earlier_one_of_its_kind_and_no_other_file(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare, leaderboard = ("compare", "bench/even", "bench/low", "--out"), ("leaderboard", "bench", "--out")
+    for _ in range(2):
+        assert run(*compare, "pair.html") == run(*leaderboard, "board.html") == 0
+    (folders / "notes.html").write_text("<title>Comparison of my notes</title>")
+    before = {path: path.read_bytes() for path in folders.glob("*.html")}
+    capsys.readouterr()
+    for command, out in ((compare, "notes.html"), (compare, "board.html"), (compare, "bench"), (leaderboard, "pair.html")):
+        assert run(*command, out) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        kind = "Comparison of" if command == compare else "Leaderboard"
+        words = f"exists and is not a page with a title '{kind}', so it is not replaced; choose another file with --out"
+        assert printed.err == f"error: {out} {words}\n"
+    assert before == {path: path.read_bytes() for path in folders.glob("*.html")}

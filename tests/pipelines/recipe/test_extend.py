@@ -68,7 +68,9 @@ def test_an_extended_stage_equals_a_new_run(stage: dict[str, Any]) -> None:
     assert record("out")["extended"] == [{"step": 4, "exact": True}]
     assert record("out")["stage"]["steps"] == 6
     assert [path.name for path in Path("out/train/checkpoints").iterdir()] == ["checkpoint-6"]
-    with pytest.raises(UserError, match="out/train was started with steps=6, which is now 5: choose another --out"):
+    with pytest.raises(
+        UserError, match=r"out/train was started with steps=6, which is now 5: add --set train\.steps=6, choose another --out"
+    ):
         run("out", stage | {"steps": 5})
 
 
@@ -136,7 +138,9 @@ def test_a_stage_without_checkpoints_is_not_extended() -> None:
     stage = SFT | {"keep_checkpoints": 0}
     run("out", stage)
     assert not Path("out/train/checkpoints").exists()
-    with pytest.raises(UserError, match="steps=4, which is now 6, and there is no checkpoint to go on from: choose another"):
+    with pytest.raises(
+        UserError, match=r"which is now 6, and there is no checkpoint to go on from: add --set train\.steps=4, choose"
+    ):
         run("out", stage | {"steps": 6})
 
 

@@ -391,3 +391,5 @@ def test_a_dry_run_compares_identities_like_a_run(files: Path, capsys: pytest.Ca
     edit("golds.jsonl", '"answer": "3"', '"answer": "4"')(recipe)
     assert main(["run", "recipe.yaml", "--out", "out", "--dry-run", "--trust"]) == 2
     assert "problems content=" in capsys.readouterr().err
+    assert main(["run", "recipe.yaml", "--out", "out", "--dry-run"]) == 0
+    assert "are not compared: a dry run does not import their code; add --trust to compare them" in capsys.readouterr().out

@@ -169,6 +169,31 @@ def test_a_shared_stage_may_read_another_shared_stage(jobs: int, lab: Path) -> N
     assert {path: path.read_bytes() for path in Path("out").glob("*/*/*.json")} == before
 
 
+@pytest.mark.slow
+def test_ray_places_the_runs_on_its_nodes(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster as Rays
+
+    content = {"name": "r", "policy": "micro:", "stages": STAGES, "seeds": [1, 2]}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    rays = Rays(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", rays.address)
+        rays.add_node(num_cpus=1)
+        tenfold.run("r.yaml", out="out", settings={"cluster.threads": 1}, quiet=True, jobs=2)
+        (lab / "out/seed=2/bench").rename(lab / "bench")
+        (lab / "out/seed=2/bench").touch()
+        with pytest.raises(UserError, match=r"1 of 2 runs failed; .*; seed=2: .*got a file"):
+            tenfold.run("r.yaml", out="out", settings={"cluster.threads": 1}, quiet=True, jobs=2)
+    finally:
+        rays.shutdown()
+    assert (lab / "out/seed=1/run.log").is_file()
+    tenfold.run("r.yaml", out="alone", quiet=True)
+    for seed in (1, 2):
+        both = [next(folder.glob("*.result.json")) for folder in (lab / f"alone/seed={seed}/bench", lab / "bench")]
+        scores = [json.loads(path.read_text())["score"]["mean"] for path in both]
+        assert seed == 1 or scores[0] == scores[1]
+
+
 @pytest.mark.usefixtures("sums")
 def test_groups_of_settings_and_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(Path("sums.yaml").read_text())

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import tenfold
 from tenfold.core import UserError
+from tenfold.policies import checkpoints
 
 LAB = '''
 import os, sys
@@ -94,16 +95,21 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
     assert broken
     assert {row["problem"] for row in broken} == {3}
     assert sum(step["without_score"] for step in steps) > 0
-    # The reward that verl reports is the mean over the scored episodes, so no fault counts as 0.
+    # The reward that verl reports is the mean over the scored episodes, so no fault counts as 0. A response's length covers
+    # both turns and the reply between them.
+    tokenizer = checkpoints.load(lab / out / "grpo/policy", torch.float32)[1]
+    reply = len(tokenizer("<|user|>And?<|end|><|assistant|>")["input_ids"])
     for step in steps:
-        final = {(r["problem"], r["sample"]): r["verdict"]["score"] for r in episodes if r["step"] == step["step"]}
-        scores = [score for score in final.values() if score is not None]
-        assert step["reward"] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+        final = {(row["problem"], row["sample"]): row for row in episodes if row["step"] == step["step"]}
+        scored = [row for row in final.values() if row["verdict"]["score"] is not None]
+        assert step["reward"] == pytest.approx(sum(row["verdict"]["score"] for row in scored) / len(scored), abs=1e-6)
+        lengths = [row["tokens"] + reply * (len(row["messages"]) == 4) for row in scored]
+        assert step["response_length"] == pytest.approx(sum(lengths) / len(lengths), abs=1e-4)
     assert any(len(row["messages"]) == 4 for row in episodes)
     policy = tenfold.load_policy(f"stage:{out}/grpo")
     assert policy.generate([[{"role": "user", "content": "Say something."}]], 1, tenfold.Sampling(max_tokens=4))
-    checkpoints = [path.name for path in (lab / out / "grpo/checkpoints").iterdir() if path.is_dir()]
-    assert checkpoints == ["global_step_3"], "only the last"
+    kept = [path.name for path in (lab / out / "grpo/checkpoints").iterdir() if path.is_dir()]
+    assert kept == ["global_step_3"], "only the last"
 
 
 def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) -> None:

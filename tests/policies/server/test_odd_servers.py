@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_response
+from tenfold.policies import chat_tokens
 from tenfold.policies import openai as policy_module
 from tenfold.policies.openai import OpenAIPolicy
 
@@ -55,6 +56,7 @@ ODD = {
     "a text": Reply("hello"),
     "a stream of events": Reply(b'data: {"choices": []}\n\ndata: [DONE]\n', content_type="text/event-stream"),
     "JSON nested without end": Reply(b"[" * 100_000),
+    "nested reasoning": Reply(b'{"choices": [{"message": {"reasoning": ' + b"[" * 900 + b"]" * 900 + b"}}]}"),
 }
 
 
@@ -160,7 +162,11 @@ def test_missing_or_invalid_token_counts_are_ignored(usage: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "logprobs", [None, {}, {"content": None}, {"content": [None]}, {"content": [{"logprob": None}]}, [], 3]
+    "logprobs",
+    [
+        *(None, {}, {"content": None}, {"content": [None]}, [], 3),
+        *({"content": [{"logprob": logprob}]} for logprob in (None, True, 0.5, -(10**400))),
+    ],
 )
 def test_missing_log_probabilities_give_an_empty_tuple(logprobs: Any) -> None:
     assert sampled(Reply(answer("4", choice={"logprobs": logprobs}))).logprobs == ()
@@ -278,6 +284,27 @@ def test_parameters_of_the_distribution_are_not_left_out(name: str, sampling: Sa
             OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, sampling)
         (row,) = OpenAIPolicy("m", server.url, omit_parameters=name).generate(ASKED[:1], 1, sampling)
     assert row[0].text == "one END two"
+
+
+def test_a_server_that_rejects_top_k_gives_a_one_line_error() -> None:
+    body = error("Unrecognized request argument supplied: top_k")
+    with (
+        serving(strict({"top_k": body})) as server,
+        pytest.raises(UserError, match=r"does not accept top_k=20 .*omit top_k") as it,
+    ):
+        OpenAIPolicy("m", server.url).generate(ASKED[:1], 1, Sampling(top_k=20))
+    assert "\n" not in str(it.value)
+
+
+def test_a_server_that_rejects_thinking_gives_a_one_line_error() -> None:
+    body = error("Unrecognized request argument supplied: chat_template_kwargs")
+    with serving(strict({"chat_template_kwargs": body})) as server:
+        policy = OpenAIPolicy("m", server.url)
+        words = r"does not accept chat_template_kwargs=\{'enable_thinking': False\} \(400: .*\): omit thinking \(--thinking\)$"
+        with chat_tokens.thinking(policy, "off"), pytest.raises(UserError, match=words):
+            policy.generate(ASKED[:1], 1, Sampling())
+        ((sample,),) = policy.generate(ASKED[:1], 1, Sampling())
+    assert sample.text == "one END two"
 
 
 def test_a_too_large_limit_is_not_treated_as_an_unknown_parameter() -> None:

@@ -25,6 +25,12 @@ from tenfold.verifiers.answers.extraction.response import tagged
         (r"It is not \boxed{5} but \boxed{6}.", "6"),
         (r"\boxed{5}, i.e. not \boxed{6}", "5"),
         (r"It is not \boxed{5}.", None),
+        (r"It cannot be \boxed{5}.", None),
+        (r"It isn’t \boxed{5}.", None),
+        (r"It cannot be \boxed{5}, so it is \boxed{6}.", "6"),
+        (r"\boxed{5}, in the form \boxed{\_\_\_}", "5"),
+        (r"\boxed{\text{correct}}", r"\text{correct}"),
+        (r"\boxed{5}, in the form \boxed{\text{correct answer}}", "5"),
         (r"\boxed{5} is wrong, so \boxed{6}", "6"),
         # no box: the text counts
         (r"As asked, \boxed marks my result. The answer is 5.", "5"),
@@ -35,6 +41,8 @@ from tenfold.verifiers.answers.extraction.response import tagged
         # truncated
         (r"so \boxed{5}. In the end \boxed{6", None),
         (r"so \boxed{5}. Let me write it: \boxed{", None),
+        (r"so \boxed{5. Let me write it: \boxed{...}", None),
+        (r"so \boxed{\frac{1}{2}. Let me write it again: \boxed{5}", "5"),
     ],
 )
 def test_box_in_each_usual_notation_is_found(response: str, answer: str | None) -> None:

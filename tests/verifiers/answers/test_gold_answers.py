@@ -76,6 +76,23 @@ def test_answers_to_gold_answer(gold: str, correct: list[str], incorrect: list[s
     [
         ("[x, x+1]", ["[x, 1+x]", r"x \le y \le x+1"], ["(x, x+1)", "[x, x+2]", "[x+1, x]", "[x, x+1)"]),
         (r"(-\infty,a]\cup[b,\infty)", [r"[b,\infty)\cup(-\infty,a]"], [r"(-\infty,b]\cup[a,\infty)"]),
+        # the ends of an interval that an inequality has as roots, which may be irrational
+        (r"(-\sqrt2,\sqrt2)", ["x^2<2", r"-\sqrt2<x<\sqrt2"], [r"x^2\le2", "x^2<2.0000001", "x<2"]),
+        (r"[-\sqrt3,\sqrt3]", [r"x^2\le3"], ["x^2<3", r"x^2\le 3.0000001"]),
+        (r"(-\sqrt3,\sqrt3)", ["x^2<3"], [r"x^2\le3"]),
+        (r"(0,\ln2)", ["1<e^x<2"], [r"1<e^x\le2"]),
+        ("x^2<4", ["-2<x<2", "(-2,2)", "|x|<2"], ["x<2", r"-2<x\le2", r"x^2\le4"]),
+        ("x(x-100)(x-200)<0", [r"x<0\text{ or }100<x<200"], ["x<0", r"(-\infty,0)"]),
+        (r"(-\infty,-1)\cup(1,\infty)", [r"(-\infty,-1)\text{ and }(1,\infty)", "x<-1, x>1"],
+         [r"x<-1\text{ and }x>1", r"x\in(-\infty,-1)\text{ and }x\in(1,\infty)"]),
+        (r"\emptyset", [r"x<-1\text{ and }x>1"], [r"(-\infty,-1)\text{ and }(1,\infty)"]),
+        # vectors
+        (r"\begin{pmatrix}1\\2\end{pmatrix}",
+         [r"\begin{pmatrix}1&2\end{pmatrix}^T", r"\begin{pmatrix}1&2\end{pmatrix}^{\top}", "(1,2)^T"],
+         [r"\begin{pmatrix}2&1\end{pmatrix}^T", r"\begin{pmatrix}1\\2\end{pmatrix}^T", "(2,1)^T"]),
+        ("(1,2)", ["i+2j", r"\mathbf{i}+2\mathbf{j}", "(1,2)^T"], ["i^2+2j", "i+2j+ij", "i+2j+1", "j+2i"]),
+        (r"(\sqrt2,a)", [r"\sqrt2 i+aj"], [r"\sqrt2 i^2+aj"]),
+        ("(0,0)", ["0i+0j"], ["ij"]),
         ("7!!", ["105"], ["5040", "7!"]),
         ("(2n-1)!!", [r"\frac{(2n)!}{2^n n!}"], ["(2n)!!", "((2n-1)!)!"]),
         (r"\gcd(m,n)", [r"\gcd(n,m)", r"\text{gcd}(m,n)"], [r"\gcd(m,2n)", "1", r"\operatorname{lcm}(m,n)"]),
@@ -101,9 +118,54 @@ def test_answers_to_gold_answer(gold: str, correct: list[str], incorrect: list[s
         (r"3\text{ kWh}", ["3 kilowatt-hours"], ["3 kilowatts"]),
         ("5", [], ["5 A", "5 N m"]),
         ("5A", ["5A"], ["5"]),
+        ("5", ["5 months", r"5\text{ paths}", "5 teeth", r"5\text{ times}"], [r"5\text{ tenths}", "5 fifteenths", "5 times 2", "5 thousand five hundred"]),
+        ("18 months", ["1.5 years", "1 year 6 months"], ["17 months"]),
+        (r"\$0.01", ["1 cent"], ["1 per cent"]),
+        ("36", ["3 dozen", "3 dozen eggs"], ["3 dozen minus one", "3 dozen less", "3 dozen and a half"]),
+        ("5000", ["5 thousand", "5 thousand people"], ["5 thousand five hundred"]),
+        (r"\frac{1234}{5}", [r"\frac{1,234}{5}"], [r"\frac{1,235}{5}"]),
+        (r"\sqrt{1234}", [r"\sqrt{1,234}"], [r"\sqrt{(1,234)}"]),
+        ("1000, 2000", ["1,000, 2,000", "1,000, and 2,000"], ["2,000, 3,000"]),
+        ("100, 200, 300", ["100,200, 300"], ["100200, 300"]),
+        ("(1, 234)", ["(1,234)"], ["1234"]),
+        ("-5", ["-(101)_2", "-0b101"], ["-(110)_2", "--(101)_2"]),
+        ("7:30 pm", ["7:30 P.M."], ["7:30 am", "7:30:15 pm"]),
+        (r"(A\cup B)^c", [r"A'\cap B'", r"\overline{A\cup B}"], [r"A'\cup B'", r"\overline{A\cap B}", r"A\cup B"]),
+        (r"p\leftrightarrow q", ["p ⇔ q", "q ⟺ p"], ["p ⟹ q", "p ⊕ q"]),
+        ("x=1, y=1", ["x=y=1"], ["x=y=2", "x=1=1"]),
+        ("a=b=c=2", ["a=2, b=2, c=2"], ["a=2, b=2, c=3"]),
+        ("f(x)=x+1", ["f(t)=t+1"], ["f(t)=x+1"]),
+        ("7x-3=0", ["14x=6"], ["14x=7"]),
+        ("5x-3y>0", [r"y<\frac{5}{3}x"], [r"y>\frac{5}{3}x", r"y<\frac{3}{5}x"]),
+        (r"\sum_{n=0}^{\infty} \frac{x^n}{n!}", [r"\sum_{k=1}^{\infty} \frac{x^{k-1}}{(k-1)!}"],
+         [r"\sum_{n=1}^{\infty} \frac{x^n}{n!}", r"\sum_{n=0}^{\infty} \frac{x^n}{(n+1)!}"]),
+        (r"\sum_{n=0}^{\infty} 2(-1)^n x^n", [r"2\sum_{n=0}^{\infty} \cos(n\pi) x^n"],
+         [r"\sum_{n=0}^{\infty} (-1)^n x^n", r"2\sum_{n=1}^{\infty} (-1)^n x^{n-1}"]),
     ],
 )  # fmt: skip
 def test_equality_of_answers(gold: str, correct: list[str], incorrect: list[str]) -> None:
+    assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
+    assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("gold", "correct", "incorrect"),
+    [
+        (r"2k\pi, k\in\mathbb{Z}", [r"2n\pi, n\in\mathbb{Z}", r"2\pi-2k\pi\text{ for all integers }k"],
+         [r"2\sqrt{k^2}\pi, k\in\mathbb{Z}", r"2(k^3-3k^2+3k)\pi, k\in\mathbb{Z}", r"2k\pi, k\ge0"]),
+        (r"\frac{\pi}{6}+2k\pi, \frac{5\pi}{6}+2k\pi, k\in\mathbb{Z}", [r"(-1)^n\frac{\pi}{6}+n\pi, n\in\mathbb{Z}"],
+         [r"(-1)^{n+1}\frac{\pi}{6}+n\pi, n\in\mathbb{Z}", r"\frac{\pi}{6}+n\pi, n\in\mathbb{Z}"]),
+        (r"x\equiv 1, 4 \pmod{5}", [r"x\equiv\pm1\pmod{5}", r"5k\pm1, k\in\mathbb{Z}"], [r"x\equiv\pm2\pmod{5}", r"x\equiv1\pmod{5}"]),
+        (r"x\equiv 3\pmod{1000}", [r"x\equiv 1003\pmod{1000}"], [r"x\equiv 3\pmod{7}", r"x\equiv 3\pmod{500}"]),
+        (r"(\frac{\pi}{12}+\frac{k\pi}{2}, 0), k\in\mathbb{Z}", [r"(\frac{k\pi}{2}-\frac{5\pi}{12}, 0), k\in\mathbb{Z}"],
+         [r"(\frac{k\pi}{2}+\frac{\pi}{6}, 0), k\in\mathbb{Z}", r"(\frac{k\pi}{2}-\frac{5\pi}{12}, 1), k\in\mathbb{Z}"]),
+        (r"(2k\pi\pm\frac{\pi}{3}, 0), k\in\mathbb{Z}", [r"(2k\pi-\frac{\pi}{3}, 0), (2k\pi-\frac{5\pi}{3}, 0), k\in\mathbb{Z}"],
+         [r"(2k\pi+\frac{\pi}{3}, 0), k\in\mathbb{Z}"]),
+        (r"[k\pi-\frac{\pi}{3}, k\pi+\frac{\pi}{6}], k\in\mathbb{Z}", [r"[k\pi+\frac{2\pi}{3}, k\pi+\frac{7\pi}{6}] (k\in\mathbb{Z})"],
+         [r"(k\pi-\frac{\pi}{3}, k\pi+\frac{\pi}{6}), k\in\mathbb{Z}", r"[2k\pi-\frac{\pi}{3}, 2k\pi+\frac{\pi}{6}], k\in\mathbb{Z}"]),
+    ],
+)  # fmt: skip
+def test_equality_of_families(gold: str, correct: list[str], incorrect: list[str]) -> None:
     assert {answer: score(gold, answer) for answer in correct} == dict.fromkeys(correct, 1.0)
     assert {answer: score(gold, answer) for answer in incorrect} == dict.fromkeys(incorrect, 0.0)
 

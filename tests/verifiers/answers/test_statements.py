@@ -171,9 +171,16 @@ def test_changed_value_is_not_answer(response: str) -> None:
         ("The answer is $k! S(n,k)$.", "k! S(n,k)"),
         ("Answer: $n! D$. This is Stirling's.", "n! D"),
         ("the answer is that the mean is 6 and the variance = 4", "the mean is 6 and the variance = 4"),
+        ("The answer is 5.\n\nThis answer is reasonable.", "5"),
+        ("The answer is 5. This answer is correct because 6 is wrong.", "5"),
+        ("This answer is 6.", "6"),
+        ("This answer is correct.", None),
+        ("The answer is valid.", "valid"),
+        ("The answer isn't 5, but 6.", "6"),
+        ("The wrong answer is 5, but 6 is close.", None),
     ],
 )
-def test_answer_is_assembled_from_formulas_and_text(response: str, answer: str) -> None:
+def test_answer_is_assembled_from_formulas_and_text(response: str, answer: str | None) -> None:
     assert final_answer(response) == answer
 
 
@@ -197,6 +204,9 @@ def test_answer_is_assembled_from_formulas_and_text(response: str, answer: str) 
         ("Hence the number is divisible by 5.", None),
         ("Therefore 5 does not work.", None),
         ("So 5 is wrong.", None),
+        ("So yes.", "yes"),
+        ("Therefore, no.", "no"),
+        ("Hence not.", None),
     ],
 )
 def test_result_of_last_line(response: str, answer: str | None) -> None:

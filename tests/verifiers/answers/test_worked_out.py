@@ -26,7 +26,9 @@ NOT_WORKED_OUT = [
     ("What is $(1+i)^2$?", "2i", ["(1+i)^2", "1+2i+i^2", "\\frac{2i(1+i)}{1+i}"]),
     ("Where do they meet?", "(3, 4)", ["(1+2, 4)", "(\\sqrt{9}, 2^2)", "(3, \\log_2 16)"]),
     ("Which matrix?", r"\begin{pmatrix}3\\4\end{pmatrix}",
-     [r"\begin{pmatrix}1+2\\4\end{pmatrix}", r"\begin{pmatrix}1\\1\end{pmatrix}+\begin{pmatrix}2\\3\end{pmatrix}"]),
+     [r"\begin{pmatrix}1+2\\4\end{pmatrix}", r"\begin{pmatrix}1\\1\end{pmatrix}+\begin{pmatrix}2\\3\end{pmatrix}",
+      r"\begin{pmatrix}1+2&4\end{pmatrix}^T"]),
+    ("What is the transpose?", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}", [r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^T"]),
     ("How far?", "3 m", [r"\sqrt{9}\text{ m}", r"1+2\text{ m}"]),
     ("Find the sum.", "55", [r"\sum_{k=1}^{10} k", r"\int_0^1 110x\,dx", "1+2+3+4+5+6+7+8+9+10", r"\frac{10\cdot 11}{2}"]),
     # roots
@@ -56,6 +58,7 @@ NOT_WORKED_OUT = [
     (r"Simplify $\sqrt{8}$.", r"2\sqrt{2}", [r"\sqrt{8}", r"\sqrt{4}\sqrt{2}"]),
     (r"Simplify $\frac{8}{12}$.", r"\frac{2}{3}", [r"\frac{8}{12}", r"\frac{4}{6}", "8/12"]),
     ("Write $0.75$ as a fraction.", "3/4", ["0.75"]),
+    ("Write 1,234,000 in scientific notation.", r"1.234\times 10^6", ["1234000", "1,234,000"]),
     (r"Write $\frac{3}{4}$ as a decimal.", "0.75", [r"\frac34", "3/4"]),
     # derivatives
     ("Differentiate $x^2$.", "2x",
@@ -102,7 +105,10 @@ WORKED_OUT = [
     ("Find 1 + 2 + ... + n.", r"\frac{n(n+1)}{2}", [r"\frac{n^2+n}{2}"]),
     ("What energy?", r"\frac{1}{2}mv^2", [r"\frac{mv^2}{2}", "0.5mv^2", r"E=\frac12 m v^2"]),
     ("What is the antiderivative?", r"\frac{x^3}{3}+C", [r"\frac13x^3+c"]),
+    ("Find the vector.", r"\begin{pmatrix}6\\8\end{pmatrix}", [r"\begin{pmatrix}6&8\end{pmatrix}^T"]),
     ("Find the matrix.", r"\begin{pmatrix}6&8\end{pmatrix}", [r"2\begin{pmatrix}3&4\end{pmatrix}"]),
+    ("Simplify the product.", "6x", [r"\frac{2x}{0.\overline{3}}"]),
+    (f"Which is larger? Convert to scientific notation: {5_000 * '1'}", r"1.5\times 10^1", ["15"]),
 ]  # fmt: skip
 
 

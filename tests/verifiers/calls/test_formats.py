@@ -198,6 +198,8 @@ def test_xml_values_get_their_declared_types(response: str, score: int) -> None:
         '<minimax:tool_call><invoke name="area"><parameter name="base">10</parameter></invoke><invoke name="math.factorial">'
         '<parameter name="number">5</parameter></invoke></minimax:tool_call>',
         "<function_calls>\narea(base=10)\nmath.factorial(number=5)\n</function_calls>",
+        '<tool_call>{"name": "area", "arguments": {"base": 10}}\n'
+        '{"name": "math.factorial", "arguments": {"number": 5}}</tool_call>',
     ],
 )
 def test_several_calls_in_one_response_are_parsed(response: str) -> None:
@@ -221,6 +223,11 @@ def test_several_calls_in_one_response_are_parsed(response: str) -> None:
         ("<tool_call>", 0),
         ("<tool_call></tool_call>", 0),
         ("</tool_call>", 0),
+        ("<tool_calls>[]</tool_calls>\nI'll call area(base=5).", 0),
+        ('<tool_calls>[]</tool_calls> {"name": "area", "arguments": {"base": 10}}', 0),
+        ("\u6211\u5c06\u8c03\u7528area", 0),  # I will call area
+        ("\u6211\u8c03\u7528area(base=10)", 0),
+        ("area\u4e0d\u80fd\u67e5\u8be2\u5929\u6c14", 1),  # area cannot look up the weather
         ("<function=weather>", 0),
         ("<function=weather><parameter=city>Rome</parameter></function>", 0),
         ('[TOOL_CALLS]weather{"city": "Rome"}', 0),
@@ -263,6 +270,32 @@ def test_several_calls_in_one_response_are_parsed(response: str) -> None:
 )
 def test_a_response_declines_if_it_contains_text_and_no_call(response: str, score: int) -> None:
     assert judge(response).score == score
+
+
+def test_last_of_several_fenced_blocks_is_parsed() -> None:
+    blocks = [f'```json\n{{"name": "area", "arguments": {{"base": {base}}}}}\n```' for base in (5, 10)]
+    for response in ("\n\n".join(blocks), "First:\n" + "\nthen\n".join(blocks)):
+        assert judge(response, GOLD).score == 1
+        assert judge(response, {"area": {"base": [5]}}).score == 0
+
+
+def test_end_mark_inside_of_an_argument_does_not_end_the_calls() -> None:
+    calls = [f'{{"name": "area", "arguments": {{"base": 10, "unit": "{unit}"}}}}' for unit in ("12", "a </tool_call> b")]
+    golds = [{"area": {"base": [10], "unit": [unit]}} for unit in ("12", "a </tool_call> b")]
+    for response in (f"<tool_call>{calls[0]}\n{calls[1]}</tool_call>", f"<tool_call>[{', '.join(calls)}]</tool_call>"):
+        assert judge(response, *golds).score == 1
+        assert judge(response, golds[0]).score == 0
+
+
+def test_text_in_a_call_without_parameters_makes_it_malformed() -> None:
+    answer = {"functions": [{"name": "now", "parameters": {"properties": {}}}], "calls": [{"now": {}}], "language": "python"}
+    for response, score in (
+        ("<function=now></function>", 1),
+        ("<function=now>", 1),
+        ("<function=now>in Rome</function>", 0),
+        ("<function=now>in Rome", 0),
+    ):
+        assert function_calls.verify(Problem("", (), answer, ""), response).score == score
 
 
 def test_null_in_xml_is_none_for_every_declared_type() -> None:

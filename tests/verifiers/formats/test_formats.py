@@ -27,6 +27,15 @@ TEXT = {"name": "text", "case": False}
         ("a, b, c", "\\boxed{a, c, b}", "text", 0),
         ("Ada, Ben", "\\boxed{ada, BEN}", TEXT, 1),
         ("Ada, Ben", "\\boxed{ada, BEN}", "text", 0),
+        ("5", "\\boxed{5.}", "text", 1),
+        ("5", "\\boxed{.5}", "text", 0),
+        (".5", "\\boxed{5}", "text", 0),
+        ("12", "The answer is 12.\n\nI hope this helps.", "text", 1),
+        ("12", "The answer is 12.\n13", "text", 1),
+        ("13", "The answer is 12.\n13", "text", 0),
+        ("13", "So it is\n13", "text", 1),
+        ("12", "<think>\\boxed{11}</think>The answer is 12.", "text", 1),
+        ("11", "<think>\\boxed{11}</think>The answer is 12.", "text", 0),
         ("Ada", "<think>\\boxed{Ada}", "text", 0),
         ("Ada", "", "text", 0),
     ],
@@ -104,11 +113,21 @@ def test_json_must_be_valid_and_have_the_gold_values(text: str, score: float, re
         ({"schema": {"properties": ["a"]}, "value": {}}, "another type than expected for properties"),
         ({"schema": {"minLength": "1"}, "value": 1}, "another type than expected for minLength"),
         ({"schema": {"required": 3}, "value": 1}, "another type than expected for required"),
+        ({"schema": {"additionalProperties": "no"}, "value": {}}, "another type than expected for additionalProperties"),
+        ({"schema": {"additionalProperties": {"oneOf": []}}, "value": {}}, "keywords that are not supported: oneOf"),
+        ({"schema": {"additionalProperties": {"type": "integer"}}, "value": {"a": "x"}}, "$.a is not of type integer"),
     ],
 )
 def test_unreadable_gold_values_are_reported(gold: object, reason: str) -> None:
     assert reason in str(find("json_schema").invalid_gold(Problem("", (), gold, "")))
     assert tenfold.verify(gold, "{}", "json_schema").status == Status.UNDECIDED
+
+
+def test_additional_properties_may_have_a_schema() -> None:
+    gold = {"schema": {"properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "integer"}}}
+    gold |= {"value": {"a": "x", "b": 1}}
+    assert tenfold.verify(gold, '{"a": "x", "b": 1}', "json_schema").score == 1
+    assert "$.b is not of type integer" in tenfold.verify(gold, '{"a": "x", "b": "1"}', "json_schema").reason
 
 
 def test_names_of_gold_properties_may_be_numbers() -> None:
@@ -128,6 +147,11 @@ CODES = {"match": ["ab1", "cd22", "a0"], "reject": ["ab", "1a", "AB1", "ab1 "]}
         (CODES, "<answer>`[a-z]+\\d*`</answer>", 0, "1 others are".replace("1 others", "1 of 4 others")),
         (CODES, "\\boxed{[a-z]{1,2}\\d{1,2}}", 1, "0 of 3"),
         (CODES, "^[a-z]+\\d+$", 1, "0 of 3"),
+        (CODES, "It is\n```\n[a-z]+\\d+\n```", 1, "0 of 3"),
+        (CODES, "Not\n```\n[a-z]+\\d+\n```\nbut\n```\n[a-z]+\n```", 0, "3 of 3"),
+        (CODES, "<answer>\n```regex\n[a-z]+\\d+\n```\n</answer>", 1, "0 of 3"),
+        (CODES, "<answer>```[a-z]+\\d+```</answer>", 1, "0 of 3"),
+        ({"pattern": "abc"}, "<answer>```abc\n```</answer>", 1, "0 of 1"),
         (CODES, "<answer>[a-z</answer>", 0, "not a regular expression"),
         (CODES, "<answer>(?P<a>x)(?P<a>y)</answer>", 0, "not a regular expression"),
         (CODES, "<answer>a{99999999999999999999}</answer>", 0, "not a regular expression"),
@@ -156,7 +180,9 @@ def test_a_pattern_that_backtracks_is_ended(pattern: str) -> None:
     assert tenfold.verify(CODES, "<answer>[a-z]+[0-9]+</answer>", "regex").score == 1
 
 
-@pytest.mark.parametrize("gold", [{"pattern": "("}, {"match": []}, {"match": ["a"], "reject": [1]}, {"foo": 1}, None])
+@pytest.mark.parametrize(
+    "gold", [{"pattern": "("}, {"match": []}, {"match": ["a"], "reject": [1]}, {"match": "a", "reject": "b"}, {"foo": 1}, None]
+)
 def test_unreadable_gold_patterns_are_reported(gold: object) -> None:
     assert find("regex").invalid_gold(Problem("", (), gold, ""))
     assert tenfold.verify(gold, "a", "regex").status == Status.UNDECIDED
@@ -175,6 +201,7 @@ SHOP = {
     "query": "SELECT name FROM shops WHERE sales > 5",
 }
 TOP = SHOP | {"query": "SELECT name, sales FROM shops ORDER BY sales DESC, name", "ordered": True}
+ZERO = SHOP | {"databases": [{"shops": [[1, "Corner", 0.0]]}], "query": "SELECT sales FROM shops"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +218,12 @@ TOP = SHOP | {"query": "SELECT name, sales FROM shops ORDER BY sales DESC, name"
         (TOP, "SELECT name, sales FROM shops ORDER BY sales, name", 0, "on database 1"),
         (SHOP | {"databases": [{"shops": []}]}, "SELECT name FROM shops WHERE sales > 5", 1, ""),
         (SHOP | {"databases": [{"shops": []}]}, "SELECT count(*) FROM shops", 0, "on database 1"),
+        (SHOP | {"databases": [{"shops": []}]}, "-- nothing", 0, "no query"),
+        (SHOP | {"databases": [{"shops": []}]}, ";", 0, "no query"),
+        (ZERO, "SELECT sales * -1 FROM shops", 1, ""),
+        (ZERO, "SELECT sales - 1 FROM shops", 0, "on database 1"),
         (SHOP, "SELECT colour FROM shops", 0, "no such column"),
+        (SHOP, "SELECT\n'colour FROM shops", 0, "unrecognized token: \"'colour"),
         (SHOP, "SELECT name FROM shops; DROP TABLE shops", 0, "SQLite"),
         (SHOP, "DELETE FROM shops", 0, "not authorized"),
         (SHOP, "INSERT INTO shops VALUES (9, 'x', 99)", 0, "not authorized"),
@@ -216,6 +248,7 @@ def test_queries_are_judged_by_their_results(gold: object, query: str, score: fl
     assert verdict.status in (Status.SCORED, Status.TIMEOUT), verdict
     assert verdict.score == score, verdict
     assert reason in verdict.reason
+    assert "\n" not in verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from tenfold.verifiers.programs import equality
+from tenfold.verifiers.sandbox.inside import wire
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,11 @@ from tenfold.verifiers.programs import equality
         ("9" * 5000, "9" * 4999 + "8", 0),
         ("1e9999", "2e9999", 0),
         ("-0.0", "0.0", 1),
+        ("5", "+5", 1),
+        ("0", "-0", 1),
+        ("5", "-5", 0),
+        ("5", "+6", 0),
+        ("11", "+011", 0),
         ("11", "011", 0),
         ("011", "11", 0),
         ("011.0", "11.0", 0),
@@ -60,3 +68,37 @@ from tenfold.verifiers.programs import equality
 )
 def test_only_printed_numbers_are_compared_by_value(expected: str, printed: str, same: int) -> None:
     assert equality.same_output(expected, printed) == same
+
+
+@pytest.mark.parametrize(
+    ("expected", "returned", "same"),
+    [
+        ([10.0, 9.5], [9.5, 9.9999999999], 1),
+        ([10.0, 9.5], [9.5, 9.5], 0),
+        ([-1.0, -0.5], [-0.5, -1.0000000001], 1),
+        ([[10.0, 1], [9.5, 2]], [[9.5, 2], [9.9999999999, 1]], 1),
+        ([[10.0, 1], [9.5, 2]], [[9.5, 1], [9.9999999999, 2]], 0),
+        ([1, 1.0], [1.0, 1], 1),
+        ([1, 1], [1.0, 1], 0),
+        ([float("nan"), 2.0, None, "a"], ["a", None, 2.0, float("nan")], 1),
+        ({10.0, 9.5}, {9.5, 9.9999999999}, 1),
+        ({10.0, 9.5}, {9.5, 9.9}, 0),
+        ({"a": [1, 2]}, {"a": [2, 1]}, 1),
+        ({"a": [1, 2]}, {"a": [2, 2]}, 0),
+        ({"a": {"b": [1, 2]}}, {"a": {"b": [2, 1]}}, 1),
+        ({1: 2}, {2: 1}, 0),
+        ({"a": 1, "b": 2}, {"a": 2, "b": 1}, 0),
+        ({(1, 2)}, {(2, 1)}, 0),
+    ],
+)
+def test_unordered_values_are_compared_as_multisets(expected: Any, returned: Any, same: int) -> None:
+    encoded = wire.encode(expected), wire.encode(returned)
+    assert equality.same(*encoded, close=equality.default_close, unordered=True) == same
+
+
+@pytest.mark.parametrize(
+    "sent", [{"dict": [["a"], 5]}, {"dict": [["a", 1], []]}, {"dict": "ab"}, {"dict": [5, {}]}, {"dict": 5}, {}]
+)
+def test_a_malformed_value_of_a_program_equals_nothing(sent: object) -> None:
+    for unordered in (False, True):
+        assert not equality.same(wire.encode({"a": 1, "b": 2}), sent, unordered=unordered)

@@ -98,6 +98,7 @@ def test_an_environment_with_a_weighted_reward_is_identified_by_all_parts() -> N
         ([{"name": "math", "weight": float("nan")}], "the weight of 'math' must be a positive number"),
         (["math", "math"], "two parts are called 'math'; give one of them another name with part: NAME"),
         ([{"name": "math", "shape": "any"}], "the verifier has no option 'shape'"),
+        ([{"name": "math", 1: "any"}], "the verifier has no option '1'"),
         ([], "the list of parts is empty"),
         ([{"name": "length", "free": 9000}], "the verifier length needs integers 0 <= free < limit, got free=9000, limit=8000"),
         ([{"name": "length", "free": "9"}], "the verifier length needs integers"),

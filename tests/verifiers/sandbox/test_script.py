@@ -76,3 +76,10 @@ def test_a_process_that_a_function_forks_sends_no_reply(box: LocalSandbox) -> No
 
 def test_a_run_with_calls_starts_with_an_empty_folder(box: LocalSandbox) -> None:
     assert box.run("import os\ndef f(): return os.listdir('.')", [Call("f")]).results[0].value == []
+
+
+def test_a_process_with_many_open_files_has_a_sandbox(many_open_files: None) -> None:
+    crowded = LocalSandbox(workers=1)
+    assert crowded.run("def f(): return 1", [Call("f")]).results[0].value == 1
+    assert crowded.run("print(2)").stdout == "2\n"
+    crowded.close()

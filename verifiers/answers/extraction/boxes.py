@@ -41,8 +41,8 @@ _BARE_ARGUMENT = re.compile(r"\s{0,9}(?:\\[A-Za-z]{1,30}|[^\s{}\\$])")
 _DIGIT = re.compile(r"\d")
 _PLACEHOLDER = re.compile(
     r"(?:\\(?:text|mathrm|textbf|mathbf|emph)\s*\{)*[\s<\[({*]*"
-    r"(?:\\?(?:[.…_\s]|\\[lc]?dots|\\ |~|\\q?quad|\\[,;:!])*"
-    r"|(?:(?:your|the|my|insert|put|write|place|final|numerical|numeric|correct|single|here|option|choice|answer|letter"
+    r"(?:(?:\\?[.…_\s]|\\[lc]?dots|~|\\q?quad|\\[,;:!])*"
+    r"|(?=[\w\s]*(?:your|my|here|answer|option|choice|letter|number))(?:(?:your|the|my|insert|put|write|place|final|numerical|numeric|correct|single|here|option|choice|answer|letter"
     r"|number|of)"
     r"[\s_]*){1,6}|\?+)"
     r"[\s>\])}*.…]*",
@@ -50,9 +50,9 @@ _PLACEHOLDER = re.compile(
 )
 """A placeholder for an answer, as prompts contain it."""
 _DENIED = re.compile(
-    r"(?:\bnot|n't|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
+    r"(?:\b(?:can)?not|n['’]t|\bnever|\brather than|\binstead of)\s+(?:equal to\s+|be\s+)?(?:\$+|\\\(|\\\[)?\s*$", re.IGNORECASE
 )
-_DENIALS = ("ot", "n't", "ever", "rather", "instead")
+_DENIALS = ("ot", "n't", "n’t", "ever", "rather", "instead")
 """Every denial contains one of these."""
 _PERCENT = re.compile(r"\s*\$?\s*(\\?%|percent\b|pct\b)")
 _SPACE = re.compile(r"\s{0,20}")
@@ -152,6 +152,7 @@ def _is_denied(before: str) -> bool:
 def _boxes(text: str) -> list[Mark]:
     """Returns the last boxes of a text without nested ones. Only the last one if that never closes."""
     found: list[Mark] = []
+    unclosed: Mark | None = None
     if "box" not in text:
         return found
     for match in (list(_BOX.finditer(text)) or list(_BARE_BOX.finditer(text)))[-MAX_BOXES:]:
@@ -162,12 +163,14 @@ def _boxes(text: str) -> list[Mark]:
             continue
         start, end = argument
         if end is None:
-            return [Mark(match.start(), len(text), None)]
+            found, unclosed = [], Mark(match.start(), len(text), None)
+            continue
         inside = _without_spaces(text[start:end])
         content = _unwrapped(inside)
         if inside and not is_placeholder(content):
             found.append(Mark(match.start(), min(len(text), end + (text[end : end + 1] in ("}", ")"))), content))
-    return found
+            unclosed = None  # a later box is complete, so the text was not truncated
+    return [unclosed] if unclosed else found
 
 
 def _without_spaces(content: str) -> str:

@@ -2,7 +2,7 @@
 
 A text is read sentence by sentence. Each sentence makes claims about letters, or none:
 
-    ANSWERS   "The answer is C", "Answer: C", "**C**" alone on a line: replaces the asserted letters
+    ANSWERS   "The answer is C", "Answer: C", "**C**" alone on the first line: replaces the asserted letters
     ASSERTS   "C is correct", "I choose C", "It must be C", "C) the option's words": adds to the asserted letters
     DENIES    "Option C is wrong", "We can rule out C", "C fails": removes the letter
     DOUBTS    "C?", "The answer is not C": the next assertion replaces the asserted letters
@@ -17,7 +17,8 @@ from string import ascii_uppercase
 
 from ...budget import check_time
 from .assertions import Asserted, Claim, Kind, LeadingLetters
-from .letters import unwrapped
+from .denials import WRONG, is_denied, plain
+from .letters import AFTER, BEFORE
 from .markers import DENIAL, markers
 from .second_answers import letters_added_after_choice, letters_added_by_sentence
 from .statements import NEGATION, SENTENCE_END
@@ -31,10 +32,8 @@ MAX_ADDED = 60
 MAX_LETTERS = 40
 """Maximum number of letters of a sentence that are read."""
 
-
-_BEFORE, _AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
-_LETTER = re.compile(rf"[(\[（]?{_BEFORE}(?P<letter>[A-Z]){_AFTER}[)\]）]?")
-_MENTION = re.compile(rf"{_BEFORE}(?:[A-Z]|[a-z](?=\W*$|[)\].,])){_AFTER}")
+_LETTER = re.compile(rf"[(\[（]?{BEFORE}(?P<letter>[A-Z]){AFTER}[)\]）]?")
+_MENTION = re.compile(rf"{BEFORE}(?:[A-Z]|[a-z](?=\W*$|[)\].,])){AFTER}")
 """A letter that stands alone. Most sentences of a solution contain none and make no claim."""
 _ARTICLE = re.compile(
     r"A(?=[ \t]+[a-z])(?!\s+(?:is|was|and|or|because|since|as|fails?|contradicts|violates|can|cannot|must|seems|but|to be"
@@ -44,29 +43,28 @@ _PRONOUN = re.compile(r"I(?=\s+[a-z]|['’])(?!\s+(?:is|was|and|or|because|since
 _NOUN = r"(?i:options?|choices?|letters?|answers?|statements?|alternatives?|选项|答案|项)"
 _NAMED = re.compile(
     rf"[\s(\[（\"'“‘:：]*(?:(?i:the|either|both"
-    rf"|only)\s+)*(?:{_NOUN}\s*+(?:is\s+)?[:：]?\s*+)*+[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){_AFTER}"
+    rf"|only)\s+)*(?:{_NOUN}\s*+(?:is\s+)?[:：]?\s*+)*+[(\[（\"'“‘{{<]*(?P<letter>[A-Za-z]){AFTER}"
 )
 _JOINED = re.compile(
     r"[)\]）\"'”’]*\s*(?P<join>[,/&+;、，和或]|\b(?:and/or|and|or)\b|及|以及|或者)\s*(?:(?:and|or)\s+)?"
     r"(?:(?:maybe|possibly|perhaps|also|even|both|either)\s+)?(?:(?:the\s+)?(?i:option|choice)\s+)?[(\[（]?"
-    rf"(?P<letter>[A-Z]){_AFTER}(?!\s*(?:is|was|fails)\b)"
+    rf"(?P<letter>[A-Z]){AFTER}(?!\s*(?:is|was|fails)\b)"
 )
 _QUESTION_MARK = re.compile(r"[)\]）\"'”’.]*\s*[?？]")
 _VERBS = (
     r"choos(?:e|ing)|chose|pick(?:ing)?|select(?:ing)?|tak(?:e|ing)|go(?:ing)? (?:with|for)|opt(?:ing)? for|guess|say"
-    r"|settle (?:on|for)"
-    r"|answer|mark|vote for|prefer|conclude|arrive at|(?:it|that) (?:is|must be|should be)|it['’]s|must be"
+    r"|settle (?:on|for)|answer|mark|vote for|prefer|conclude|arrive at|(?:it|that) (?:is|must be|should be)|it['’]s|must be"
 )
 _CHOOSES = re.compile(
     r"(?:^\W*|\b(?:i|we|i['’](?:d|ll|m)|we['’](?:d|ll|re)|let['’]s|let us|so|thus|therefore|hence|then)\b,?\s+)"
     r"(?:(?:will|would|should|must|can|am|are|shall|therefore|thus|have to|going to|just|simply|had to|to|think|believe"
-    r"|it is|it['’]s"
-    rf"|that)\s+){{0,4}}(?:{_VERBS})\s+(?:that\s+)?(?:it(?:['’]s| is| must be)\s+)?"
+    rf"|it is|it['’]s|that)\s+){{0,4}}(?:{_VERBS})\s+(?:that\s+)?(?:it(?:['’]s| is| must be)\s+)?"
     r"|(?:故|应|应当|因此|所以|本题|我|我们)?(?:选择?|應選)(?!项)(?:的是)?[:：]?\s*"
     r"|\b(?:it|this|that|which)(?:['’]s|\s+(?:is|must be|has to be|should be|can only be))\s+"
     r"(?:(?:therefore|thus|clearly|definitely|option|choice|answer|letter)\s+)*"
     r"|(?:^\W*|\b(?:so|thus|therefore|hence|then)\b,?\s+)only\s+"
-    r"(?=(?:option |choice |statement )?[(\[]?[A-Z][)\]]?\s+(?:is|holds?|works?|fits?|satisf|remains?|can|match|gives?)\b)"
+    r"(?=(?:option |choice |statement )?[(\[]?[A-Z][)\]]?\s+"
+    r"(?:is|holds?|works?|fits?|satisfies|remains?|can|match(?:es)?|gives?)\b)"
     r"|\b(?:leaves?|leaving|leads? (?:us )?to|points? to|corresponds? to|matche?s|supports?"
     r"|favou?rs)\s+(?:us\s+with\s+)?(?:only\s+)?"
     r"|(?:^\W*|[,;，；]\s*)(?:so|thus|therefore|hence|clearly|obviously|definitely|certainly|因此|所以|故),?\s*(?=(?:option "
@@ -77,13 +75,13 @@ _CHOOSES = re.compile(
 """The words before the letter that the writer chooses."""
 _UNCERTAIN = re.compile(
     r"\b(?:if|whether|suppose|would not|wouldn['’]t|will not|won['’]t|do not|don['’]t|did not|didn['’]t|cannot|can['’]t"
-    r"|could|might|may"
-    r"|never|not|unless|no|while|although|though)\b[^,;]{0,40}$|不(?:应该?|能|可以?)?$",
+    r"|could|might|may|never|not|unless|no|while|although|though|(?:false|incorrect|wrong|untrue|mistaken?) (?:that|to))"
+    r"\b[^,;]{0,40}$|不(?:应该?|能|可以?)?$",
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
     r"\W{0,4}(?:选?项)?\s*(?:['’]s|is|are|was|would be|must be|should be|seems?|appears?|has to be|being|looks)?\s*"
-    r"(?:(?:clearly|indeed|therefore|thus|the|my|our|only|most|likely|probably|definitely|also|both|all|equally|a|one|an"
+    r"(?:(?:clearly|indeed|therefore|thus|the|my|our|final|chosen|only|most|likely|probably|definitely|also|both|all|equally|a|one|an"
     r"|option|choice|answer|that is|which is|to be)\s+)*"
     r"(?:\b(?:correct|right|best|answer|the one|it|the only (?:one|option|choice|answer)(?: (?:that|which) (?:fits|works"
     r"|holds|remains|matches|satisfies))?)\b|(?:是|为)?(?:正确|对))"
@@ -91,20 +89,6 @@ _RIGHT = re.compile(
     r"(?:的?(?:选项|答案)?)(?P<after>[^\w].*|)$",
     re.IGNORECASE | re.DOTALL,
 )
-_CANNOT = "|".join(rf"{verb}(?:n['’]t| not)" for verb in "does do did is are was could would should must".split())
-_WRONG = re.compile(
-    r"\W{0,4}(?:选?项)?\s*(?:\(.{0,80}?\)\s*)?(?:(?:['’]s|is|are|was|were|would be|must be|can be|seems?|looks"
-    r"|appears?(?: to be)?"
-    r"|has been|have been|could be|be|being|clearly|both|all|also|definitely|obviously|therefore|thus)\s+)*"
-    r"(?:not\b|n['’]t|wrong|incorrect|false|invalid|impossible|excluded|eliminated|ruled out|inconsistent|unlikely|worst"
-    r"|out\b|fails?"
-    rf"|contradicts?|violates?|ignores?|overlooks?|misses|too\s|irrelevant|unrelated|absurd|{_CANNOT}|can(?:not|['’]t| not)"
-    rf"|won['’]t|will not"
-    r"|no\W*$|(?:是|也|都)?(?:错|不)|排除)",
-    re.IGNORECASE,
-)
-_NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?[A-Z]\b")
-"""Matches "C, not A", which denies A and not C."""
 _RULED_OUT = re.compile(
     r"(?:\brul(?:e[sd]?|ing) out|\b(?:eliminat|exclud)(?:e[sd]?|ing)|\b(?:reject|discard)(?:s|ed|ing)?|\bdismiss(?:es|ed|ing)?"
     r"|\bcross(?:ed|ing)? out|\bnot|\bnever|n['’]t\s+(?:be|pick|choose|select|answer)|\bcannot be|\b(?:anything|everything"
@@ -128,8 +112,6 @@ _REASON = re.compile(
 _INSTEAD = re.compile(
     r"(?:\b(?:but|rather|(?:it|that)(?:['’]s| is| must be))\s+|[，,]\s*而?(?:应该?)?是)(?P<correction>.*)$", re.IGNORECASE
 )
-_TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")
-"""Markup without a meaning of its own: fonts and formula delimiters."""
 _SHORT = re.compile(r"\W*A\s?:\s*[(\[]?(?P<letter>[A-Z])[)\].]*\W*")
 """Matches "A: C", the answer to "Q: ..."."""
 _OPENS = re.compile(
@@ -154,7 +136,7 @@ def asserted_letters(text: str, options: Sequence[str]) -> Asserted:
     valid = frozenset(by_letter)
     letters: frozenset[str] = frozenset()
     words, has_answer, has_doubt = "", False, False
-    for claim in _claims(text, valid):
+    for claim in _claims(plain(text, by_letter), valid):
         if claim.kind in (Kind.ANSWERS, Kind.ASSERTS) and len(claim.letters) == 1 and claim.words:
             more = letters_added_after_choice(claim.words, valid, by_letter[min(claim.letters)])
             claim = claim._replace(letters=claim.letters | more)
@@ -188,8 +170,8 @@ def _same_words(first: str, second: str) -> bool:
 
 
 def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
-    """Yields the claims of a text's sentences, in order."""
-    lines = [line for line in _TYPE.sub("", unwrapped(text)).split("\n") if line.strip()]
+    """Yields the claims of a plain text's sentences, in order."""
+    lines = [line for line in text.split("\n") if line.strip()]
     labelled = False  # True after a sentence that ends in "Answer:"
     for number, line in enumerate(lines):
         if number < len(lines) - MAX_LINES:
@@ -198,7 +180,7 @@ def _claims(text: str, valid: frozenset[str]) -> Iterator[Claim]:
             check_time()
             sentence = " ".join(part[:MAX_SENTENCE].split())
             leading = _leading_letters(sentence, valid) if labelled else None
-            if leading and leading.letters and not _is_denied(leading.rest):
+            if leading and leading.letters and not is_denied(leading.rest):
                 yield Claim(Kind.ANSWERS, leading.letters, leading.rest)
                 labelled = False
             elif _MENTION.search(sentence):
@@ -265,7 +247,11 @@ def _answer_line(sentence: str, valid: frozenset[str]) -> list[Claim]:
             return [*claims, Claim(Kind.DOUBTS)] if denial else claims
         if leading.asks:
             return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
-        if _is_denied(leading.rest):
+        head, _, tail = following.partition(";")
+        others = _leading_letters(tail, valid)
+        if frozenset() < others.letters < leading.letters and others.rest[:1] == " " and is_denied(others.rest):
+            leading = _leading_letters(head, valid)  # "C; A and B are wrong"
+        if is_denied(leading.rest):
             return [Claim(Kind.DENIES, leading.letters)]
         return [Claim(Kind.ANSWERS, leading.letters, leading.rest), *_predicates(leading.rest, valid, after_answer=True)]
     return []
@@ -300,7 +286,7 @@ def _opening(sentence: str, first: bool, last: bool, valid: frozenset[str]) -> l
         return [Claim(Kind.DOUBTS), *(_picks(leading.rest, valid) if _REVERSES.match(leading.rest) else [])]
     if len(leading.letters) > 1:
         return [Claim(Kind.ANSWERS, leading.letters)] if edge and not re.search(r"[A-Za-z]{3}", leading.rest) else []
-    if _is_denied(rest):
+    if is_denied(rest):
         return []
     listed = bool(sign.strip(",，\"'”’") or found["open"])
     dash = re.match(r"\s*(?:[—–]|-{1,3}\s)", rest)
@@ -324,7 +310,7 @@ def _picks(sentence: str, valid: frozenset[str]) -> list[Claim]:
             continue
         if denial or (found[0][0] not in ",;，；" and _UNCERTAIN.search(sentence[: found.start()])):
             claims.append(Claim(Kind.DENIES, leading.letters))
-        elif not _is_denied(leading.rest):
+        elif not is_denied(leading.rest):
             claims.append(Claim(Kind.ASSERTS, leading.letters, leading.rest, replaces))
     return claims if any(claim.kind == Kind.ASSERTS for claim in claims) else []
 
@@ -348,11 +334,11 @@ def _predicates(sentence: str, valid: frozenset[str], after_answer: bool = False
             following = following[joined.end() :].lstrip(")]）")
         clause = re.split(r"[,;，；]\s", following, maxsplit=1)[0]
         predicate = _RIGHT.match(clause)
-        if _RULED_OUT.search(before) or _WRONG.match(following) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
+        if _RULED_OUT.search(before) or WRONG.match(following) or re.search(r"\bneither\b[^,;]*$", before, re.IGNORECASE):
             claims.append(Claim(Kind.DENIES, frozenset(letter)))
         elif predicate and not (after_answer and reason and reason.start() < found.start()) and not _UNCERTAIN.search(before):
             after = predicate["after"].strip(" .!")
-            if not (after_answer and after) and not _CONDITION.match(after):
+            if not (after_answer and after not in ("", "too", "also", "as well")) and not _CONDITION.match(after):
                 correct.append((found.start(), letter))
     if correct:
         # "C looks right, but D is correct" asserts D.
@@ -385,11 +371,6 @@ def _leading_letters(text: str, valid: frozenset[str]) -> LeadingLetters:
     if not letters <= valid:
         return nothing
     return LeadingLetters(frozenset(letters), bool(asks), rest[asks.end() :] if asks else rest)
-
-
-def _is_denied(following: str) -> bool:
-    """True if the words after a letter deny it."""
-    return _WRONG.match(following) is not None and not _NOT_ANOTHER.match(following)
 
 
 def _is_word(text: str, at: int) -> bool:

@@ -134,6 +134,7 @@ def _result(line: str) -> str | None:
         if either := _ALTERNATIVES.search(sentences[-1]):
             return f"{either[1].strip()}, {either[2].strip()}"
         return numbers[-1].strip().rstrip(",")
+    line = _DISCOURSE.sub("", line)
     if NEGATION.search(line) and line.strip(" .").casefold() != "no" and not _ABSENT.search(line):
         return None
     if found := re.search(r"\b(?:[Oo]ption|[Cc]hoice)\s*[(\[]?([A-J])\W*$", line):

@@ -2,6 +2,8 @@
 
 import re
 
+BEFORE, AFTER = r"(?<![A-Za-z0-9_\\^])(?<![A-Za-z]['’])", r"(?![A-Za-z0-9_^]|['’][a-z])"
+"""What may not stand beside a letter that names an option."""
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|boldsymbol|mbox|bf)\s*\{([^{}]*)\}")
 _NAMED = re.compile(
     r"\W*(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?:?\s*)?[(\[]?([A-Za-z])(?:[)\].:]+|\s*$)\s*(.*)",
@@ -18,12 +20,12 @@ def unwrapped(text: str) -> str:
 def leading_letter(text: str) -> tuple[str, str] | None:
     """Returns the letter at the start of an unwrapped text and the words after it. None if there is none.
 
-    The letter is in upper case before a closing bracket, else as written.
+    The letter is in upper case before ")" or "]", else as written.
     """
     found = _NAMED.fullmatch(text)
     if found is None or not (found[1].isupper() or not found[2]):
         return None
-    bracketed = text[found.end(1) : found.end(1) + 1] == ")"
+    bracketed = text[found.end(1) : found.end(1) + 1] in (")", "]")
     return found[1].upper() if bracketed else found[1], found[2].strip()
 
 

@@ -1,8 +1,8 @@
 """Answer markers: phrases such as "the answer is", "Final answer:", "the best option is" or "答案是".
 
 A marker is a noun and a verb or colon. It denies if the noun is denied ("the wrong answer is", "the least likely option is")
-or the verb ("isn't", "cannot be"), or the words after it ("is not"). In "if the answer is" and "whether the answer is" it
-states nothing.
+or the verb ("isn't", "cannot be"). In "if the answer is", "the sum of the digits of the answer is" and "this answer is correct"
+it states no answer, and counts as denied. The caller interprets a "not" after the verb.
 """
 
 import itertools
@@ -18,7 +18,7 @@ WRAPPED = 60
 """Maximum number of characters of the next line that a marker may include."""
 
 _ADJECTIVE = (
-    r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching"
+    r"correct|right|best|true|only|likely|probable|suitable|appropriate|accurate|chosen|selected|plausible|consistent|matching|closest|nearest"
     r"|wrong|incorrect|false|worst|unlikely|invalid|valid"
 )
 _NOUN = (
@@ -41,7 +41,7 @@ _COPULA = (
 )
 _ADVERBS = (
     r"(?:\s{0,9}(?:therefore|thus|then|hence|indeed|simply|clearly|definitely|certainly|likely|probably|also|still|now"
-    r"|hereby|just)"
+    r"|hereby|just|actually|obviously|surely)"
     r"\b,?){0,3}"
 )
 MARKER = re.compile(
@@ -52,7 +52,7 @@ MARKER = re.compile(
 )
 _WORDS = (
     "answer", "antwort", "respuesta", "réponse", "resposta", "risposta", "ответ", "choice", "option", "alternative",
-    "statement", "letter", "selection", "right one", "best one", "correct", "only one", "likely one", "wrong one", "pick",
+    "statement", "letter", "selection", " one", "correct", "pick",
     "guess", "a:", "a :", "a\uff1a", "ans:", "ans.", "ans ", "\u7b54", "\ub2f5",
 )  # fmt: skip
 """Every marker contains one of these."""
@@ -73,6 +73,9 @@ _ABOUT_ANSWER = re.compile(
     re.IGNORECASE,
 )
 """Words that make a statement about the answer: "the sum of the digits of the answer is 7"."""
+_THIS = re.compile(r"\b(?:this|that)\s+(?:final\s+)?$", re.IGNORECASE)
+_ASSESSED = re.compile(r"\s*(?:correct|right|reasonable|consistent|valid|plausible|verified|confirmed)(?![\w-])", re.IGNORECASE)
+"""Words after "this answer is" that assess an earlier answer."""
 _DENYING_NOUN = re.compile(r"\b(?:wrong|incorrect|false|worst|unlikely|invalid)\b", re.IGNORECASE)
 DENIAL = re.compile(
     r"\s*(?:(?:definitely|certainly|clearly|obviously|surely|very|most)\s+)?(?:not|never|neither|nor|no longer|anything but"
@@ -119,5 +122,6 @@ def _marker(text: str, found: re.Match[str]) -> Marker:
     before = re.split(r"[\n.!?;:,]", text[max(0, found.start() - 60) : found.start()])[-1]
     noun = found["noun"] or ""
     about = found["denied"] or _DENYING_LEAD.search(before) or _ABOUT_ANSWER.search(before)
+    about = about or (_THIS.search(before) and _ASSESSED.match(text, found.end()))
     denied = bool(about or _DENYING_NOUN.search(noun))
     return Marker(found.start(), found.end(), denied, found["short"] is not None)

@@ -39,6 +39,7 @@ _RETRACTS = re.compile(
     r"|not (?:right|correct))|i (?:have )?made an? (?:mistake|error)\b)",
     re.IGNORECASE,
 )
+_NOT = re.compile(r"n['’]t\b|not\b", re.IGNORECASE)
 _REFUSES = re.compile(r"\b(?:wrong|incorrect|mistake|error|not right|not correct)\b|^\W*no\s{0,3}[,.!:—-]", re.IGNORECASE)
 """Words that retract an answer without giving another one."""
 _REPLACEMENT = re.compile(
@@ -149,7 +150,8 @@ def _answer_line(text: str) -> tuple[bool, str | None]:
                 return True, replacement
             continue
         if marker.denied or DENIAL.match(first):
-            if replacement := _correction(first) or _replacement(after.split("\n", 1)[0]):
+            verb_denies = marker.denied and _NOT.search(text, marker.start, marker.end)
+            if replacement := _correction(f"not {first}" if verb_denies else first) or _replacement(after.split("\n", 1)[0]):
                 return True, replacement
             denied.add((stated_value(DENIAL.sub("", first, count=1)) or "").casefold())
             continue

@@ -33,6 +33,13 @@ _ADDED_LINE = re.compile(
     r"(?:\s+(?:is|are|would be|could be|works?|too|also|as well|correct|right|possible|fine|acceptable)\b)*[\W_]*",
     re.IGNORECASE,
 )
+_ALSO = re.compile(
+    rf"\W*(?:(?:but|however|and|although|though)\b[\s,:]*)?{_OPTION}(?=[^?？]*\b(?:also|too|as well)\b)"
+    r"(?:\s+(?:is|be|would|could|might|may|can|works?|fits?|holds?|also|too|as well|correct|right|possible|fine|acceptable"
+    r"|valid|true|ok(?:ay)?)\b)+[^\w?？]*",
+    re.IGNORECASE,
+)
+"""A sentence that also accepts an option: "D works too", "But D is also possible"."""
 _ALTERNATIVE = re.compile(
     r"\s*\$*\s*[.,;]?\s*[(\[]?(?:(?:and/or|or|alternatively|otherwise|maybe|perhaps|possibly)\b|或者?|或是)[\s,:，]*"
     r"(?!(?:equivalently|approximately|about|roughly|around|simply|just|in|as|written|more|less|else|rather|so|to|that|if|by"
@@ -66,10 +73,10 @@ def letters_added_after_choice(words: str, option_letters: frozenset[str], optio
 
 
 def letters_added_by_sentence(sentence: str, option_letters: frozenset[str]) -> frozenset[str]:
-    """Returns the letters that a sentence adds to the one before it: "or C", "(and C)", "maybe C", "All of the options"."""
+    """Returns the letters that a sentence adds to the one before it: "or C", "maybe C", "C works too", "All of the options"."""
     if (every := _ALL.match(sentence)) and not sentence[every.end() :].strip(" .!)]"):
         return option_letters
-    found = _ADDED_LINE.fullmatch(sentence)
+    found = _ADDED_LINE.fullmatch(sentence) or _ALSO.fullmatch(sentence)
     return frozenset(found["letter"]) & option_letters if found and found["letter"].isupper() else frozenset()
 
 

@@ -22,7 +22,10 @@ MAX_POSTFIX = 8
 """Maximum number of exponents, factorials and percent signs after one factor."""
 
 
-_ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lceil": "ceil"}
+_ALIASES = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arsinh", "acosh": "arcosh", "atanh": "artanh",
+    "arcsinh": "arsinh", "arccosh": "arcosh", "arctanh": "artanh",
+}  # fmt: skip
 _RELATIONS = {
     "=": "=", "==": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", ":=": "=",
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">", "ne": "!=",
@@ -37,6 +40,7 @@ _GREEK = frozenset(
     ).split()
 )
 _SETS = {"cup": "union", "union": "union", "cap": "intersection", "setminus": "difference", "backslash": "difference"}
+_FUNCTION_WORDS = FUNCTIONS | _ALIASES.keys()
 NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma", "Pr"])
 """Letters that are functions if a parenthesis follows. Other letters are multiplied by it."""
 _NOT_FACTORS = frozenset(
@@ -181,7 +185,7 @@ class _Parser(TokenReader):
         if token.kind == "command":
             return token.value not in _RELATIONS and token.value not in _NOT_FACTORS and token.value not in _MULTIPLY
         if token.kind == "text":
-            return len(token.value) == 1 or token.value in FUNCTIONS
+            return len(token.value) == 1 or token.value in _FUNCTION_WORDS
         return token.value in ("(", "{") or (token.value == "|" and not self.bars) or (token.value == "[" and self.position > 0)
 
     def factor(self) -> Node:
@@ -201,7 +205,7 @@ class _Parser(TokenReader):
             self.depth -= 1
 
     def postfix(self, node: Node) -> Node:
-        for _ in range(MAX_POSTFIX):
+        for _ in range(MAX_POSTFIX + 1):
             token = self.peek()
             if token is None or token.kind != "mark":
                 return node
@@ -272,7 +276,7 @@ class _Parser(TokenReader):
                 return self.symbol(token.value)
             if token.value.isascii() and token.value.isdigit():
                 return parts.parse_numeral(self, token.value)
-            if token.value in FUNCTIONS:
+            if token.value in _FUNCTION_WORDS:
                 return self.word(token.value)
             raise ParseError(f"unexpected words {token.value[:40]!r}")
         if token.value in ("(", "["):
@@ -286,7 +290,8 @@ class _Parser(TokenReader):
             node = self.sum()
             self.expect("|")
             self.bars -= 1
-            return Node("call", (node,), "abs")
+            is_square = node.kind == "matrix" and node.value[0] == node.value[1]
+            return parts.determinant_of(node) if is_square else Node("call", (node,), "abs")
         raise ParseError(f"unexpected {token.value!r}")
 
     def word(self, name: str) -> Node:
@@ -347,7 +352,7 @@ class _Parser(TokenReader):
         return self.primary()
 
     def digit_or_group(self) -> Node:
-        """Parses an argument of `\\frac`. Without braces it is a single digit: `\\frac12`."""
+        """Parses an argument of a LaTeX command. Without braces it is a single digit: `\\frac12`."""
         token = self.peek()
         if token is not None and token.kind == "number" and len(token.value) > 1 and token.value.isdigit():
             self.tokens[self.position] = token._replace(value=token.value[1:], spaced=False)

@@ -35,6 +35,7 @@ _UNICODE = str.maketrans(
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": "*", "·": "*", "⋅": "*", "∙": "*", "∗": "*", "÷": "/", "∕": "/",
     "⁄": "/",
     "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "√": r"\sqrt ",
+    "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ",
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ",
     "º": r"^\circ ",
     "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ",
@@ -46,7 +47,8 @@ _UNICODE = str.maketrans(
     "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "∖": r"\setminus ",
     "∼": r"\sim ", "≃": r"\simeq ", "≅": r"\cong ", "≒": r"\approx ", "ϕ": r"\phi ", "ε": r"\varepsilon ",
-    "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "↔": r"\leftrightarrow ", "∀": r"\forall ",
+    "∧": r"\land ", "∨": r"\lor ", "¬": r"\neg ", "↔": r"\leftrightarrow ", "⇔": r"\iff ", "⟺": r"\iff ",
+    "⟹": r"\implies ", "⊕": r"\oplus ", "∀": r"\forall ",
     "→": r"\to ", "⇒": r"\Rightarrow ", "…": "...", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2005": " ",
     "\u2002": " ", "\u2003": " ",
     }
@@ -61,7 +63,8 @@ _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 _SPACES = re.compile(r"(?<!\\)\\(?:quad|qquad|hspace\*?\{[^{}]*\}|,|;|:|!|>| |\n)|~")
 _NOTHING = re.compile(
-    r"\\(?:left|right|displaystyle|textstyle|limits|nolimits|(?:[bB]ig+[lrm]?)|hfill|noindent|bf|it|rm|thinspace|mathstrut)(?![A-Za-z])\.?"
+    r"\\(?:(?:left|right|[bB]ig+[lrm]?)(?![A-Za-z])\.?"
+    r"|(?:displaystyle|textstyle|limits|nolimits|hfill|noindent|bf|it|rm|thinspace|mathstrut)(?![A-Za-z]))"
 )
 _WRAPPERS = re.compile(
     r"\\(?:mathbf|mathit|mathsf|mathcal|mathscr|boldsymbol|bm|vec|hat|tilde|displaylimits|ensuremath|underline|fbox)(?![A-Za-z])"
@@ -83,7 +86,7 @@ _VARIANTS = re.compile(r"\\var(phi|epsilon|theta|rho|sigma|kappa)(?![A-Za-z])")
 _UPRIGHT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{((?:[^{}]|\{[^{}]*\})*\{(?:[^{}]|\{[^{}]*\})*)\}")
 """Upright text that contains braces, such as `\\mathrm{m\\,s^{-1}}`."""
 
-_NUMBER = r"\d+\.(?=\\(?:overline|bar|dot)\b)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+|\.\d+"
+_NUMBER = r"\d+\.(?=\\(?:overline|bar|dot)(?![A-Za-z]))|\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\d+|\.\d+"
 _SCANNER = re.compile(
     rf"(?P<number>{_NUMBER})"
     r"|(?P<text>\\(?:text|mathrm|mbox|textrm|textbf|textit|textnormal|textsf|operatorname\*?)\s*\{(?P<words>[^{}]*)\})"
@@ -96,8 +99,8 @@ _GAP = re.compile(r"\s*")
 KNOWN_WORDS = frozenset(
     (
         "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech csch arsinh "
-        "arcosh artanh log ln lg exp sqrt cbrt abs floor ceil max min gcd lcm det mod pi inf infinity oo and or binom union "
-        "in sum prod"
+        "arcosh artanh asinh acosh atanh arcsinh arccosh arctanh log ln lg exp sqrt cbrt abs floor "
+        "ceil max min gcd lcm det mod pi inf infinity oo and or binom union in sum prod"
     ).split()
 )
 
@@ -128,8 +131,9 @@ def normalize(text: str) -> str:
         text = _NAMED_OPERATOR.sub(r"\\\1 ", text)
         text = text.replace(r"\$", "$").replace(r"\%", "%").replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac")
         text = text.replace(r"\tfrac", r"\frac").replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
-        text = re.sub(r"\\[()\[\]]", " ", text)
+        text = re.sub(r"(?<!\\)\\[()\[\]]" if "\\begin" in text else r"\\[()\[\]]", " ", text)  # "\\\\(" starts a row
         text = re.sub(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))", "'", text)
+        text = re.sub(r"(\^\s*\{?\s*)\\(?:top|intercal)(?![A-Za-z])", r"\1T", text)
         text = _NOTHING.sub(" ", text)
         text = _WRAPPERS.sub("", text)
         text = _SPACES.sub(" ", text)

@@ -36,6 +36,7 @@ class Grammar(Protocol):
     def postfix(self, node: Node) -> Node: ...
     def exponent(self) -> Node: ...
     def group(self) -> Node: ...
+    def digit_or_group(self) -> Node: ...
     def begins_factor(self, token: Token) -> bool: ...
 
 
@@ -62,10 +63,11 @@ def parse_numeral(grammar: Grammar, text: str) -> Node:
 
 def parse_repeating_digits(grammar: Grammar, text: str) -> Node:
     """Parses the repeating digits, marked by a bar, of the decimal `text`, such as "0.1"."""
-    grammar.expect("{")
+    braced = grammar.take("{")
     period = grammar.next()
-    grammar.expect("}")
-    if not period.value.isdigit() or len(period.value) > 60:
+    if braced:
+        grammar.expect("}")
+    if not period.value.isdigit() or len(period.value) > (60 if braced else 1):
         raise ParseError("repeating digits that are not digits")
     places = len(text.partition(".")[2])
     period_value = Fraction(int(period.value), (10 ** len(period.value) - 1) * 10**places)
@@ -98,12 +100,12 @@ def parse_root(grammar: Grammar) -> Node:
 def parse_function(grammar: Grammar, name: str) -> Node:
     """Parses a function's argument: a group, or the factors up to the next sign or function."""
     if name == "log" and grammar.take("_"):
-        base: Node | None = grammar.group()
+        base: Node | None = _logarithm_base(grammar)
     else:
         base = None
     power = grammar.exponent() if grammar.take("^", "**") else None
     if name == "log" and base is None and grammar.take("_"):
-        base = grammar.group()
+        base = _logarithm_base(grammar)
     if name in ("sqrt", "cbrt") or grammar.at("(", "{"):
         inside = grammar.primary()
     else:
@@ -130,9 +132,18 @@ def parse_function(grammar: Grammar, name: str) -> Node:
         call = Node("call", arguments, "log" if name == "ln" else name)
     if power is None:
         return call
-    if power == Node("neg", (ONE,)) and "arc" + name in FUNCTIONS:
-        return call._replace(value="arc" + name)
+    if power == Node("neg", (ONE,)):
+        for inverse in ("arc" + name, "ar" + name):
+            if inverse in FUNCTIONS:
+                return call._replace(value=inverse)
     return Node("pow", (call, power))
+
+
+def _logarithm_base(grammar: Grammar) -> Node:
+    """Parses the base of a logarithm. It is the first digit if no argument follows the number: `\\log_28` is 3."""
+    following = grammar.peek(1)
+    has_argument = following is not None and (following.value in ("^", "**") or grammar.begins_factor(following))
+    return grammar.group() if has_argument else grammar.digit_or_group()
 
 
 def parse_subscript(grammar: Grammar) -> Node:
@@ -153,7 +164,7 @@ def parse_subscript(grammar: Grammar) -> Node:
 
 
 def parse_brackets(grammar: Grammar, opening: str) -> Node:
-    """Parses the content of brackets: a group, a tuple, a set, an interval, a floor or a ceiling."""
+    """Parses the content of brackets: a group, a tuple, a set, an interval, a matrix, a floor or a ceiling."""
     closing = _CLOSING[opening]
     bars, grammar.bars = grammar.bars, 0
     if opening == "\\{" and grammar.take("\\}"):
@@ -188,7 +199,7 @@ def _is_row(node: Node) -> bool:
 
 
 def parse_environment(grammar: Grammar) -> Node:
-    """Parses a matrix, from after `\\begin` to its `\\end{...}`."""
+    """Parses a matrix or determinant, from after `\\begin` to its `\\end{...}`."""
     name = _letters(grammar)
     determinant = name in ("vmatrix",)
     if name not in _MATRICES and not determinant:
@@ -197,12 +208,12 @@ def parse_environment(grammar: Grammar) -> Node:
         _letters(grammar)
     rows: list[list[Node]] = [[]]
     while not grammar.take("end"):
-        if grammar.take("&"):
-            continue
         if grammar.take("\\\\"):
             rows.append([])
             continue
-        rows[-1].append(grammar.relation())
+        if rows[-1]:
+            grammar.expect("&")
+        rows[-1].append(grammar.relation())  # raises for an empty cell
     _letters(grammar)
     node = matrix([row for row in rows if row])
     return determinant_of(node) if determinant else node

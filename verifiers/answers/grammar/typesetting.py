@@ -128,7 +128,9 @@ def _rows(found: re.Match[str]) -> str:
         rows[:1] = [found["columns"] + (rows[0] if rows else "")]
     statements: list[str] = []
     for row in rows:
-        goes_on = row.startswith("&") and row.lstrip("& ").startswith("-")
+        indented = re.match(r"(?:&\s*)?(?:\\q?quad(?![A-Za-z])\s*)*", row)[0]  # type: ignore[index]  # also matches ""
+        row = row[len(indented) :]
+        goes_on = "&" in indented and row.lstrip("& ").startswith("-")
         row = row.replace(r"\&", " and ").replace("&", " ").strip()
         if _IMPLIES.match(row):
             statements = [_IMPLIES.sub(" ", row, count=1)]

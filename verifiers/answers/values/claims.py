@@ -16,7 +16,7 @@ ROUNDING = 1e-30
 
 
 def claim(node: Node) -> tuple[Node | None, Node]:
-    """Returns the label and the value of an equation: x and 5 for "x = 2 + 3 = 5". (None, node) if it has no label.
+    """Returns the label and the value of an equation: x and 5 for "x = 2 + 3 = 5". (None, node) if it has no label or is false.
 
     An approximation is ignored if an exact value precedes it.
     """
@@ -119,7 +119,10 @@ def is_about_right(node: Node) -> bool:
 
 
 def _rounding(written: Node, number: Fraction) -> Fraction:
-    """Returns the largest error of a rounded number: half a unit in its last digit, or one unit if it may be truncated."""
+    """Returns the largest error of a rounded number: half a unit in its last digit, or one unit if it may be truncated.
+
+    Another number than a decimal or integer, such as a fraction, may differ by 2%.
+    """
     decimal = written_decimal(written)
     if decimal is not None:
         return decimal.unit if decimal.digits > 1 else decimal.unit / 2
@@ -131,8 +134,12 @@ def _rounding(written: Node, number: Fraction) -> Fraction:
 
 
 def unpacked(node: Node) -> Node:
-    """Returns "(x, y) = (2, 5)" as the list "x = 2, y = 5", and any other node unchanged."""
+    """Returns "(x, y) = (2, 5)" and "x = y = 5" as lists such as "x = 2, y = 5", and any other node unchanged."""
     label, claimed = claim(node)
+    if label is not None and set(node.value) == {"="} and len(node.items) > 2:
+        names = node.items[:-1]
+        several = len(set(names)) == len(names) and all(name.kind == "symbol" for name in names)
+        return Node("list", tuple(Node("relation", (name, claimed), ("=",)) for name in names)) if several else node
     if label is None or label.kind != "tuple" or claimed.kind != "tuple" or len(label.items) != len(claimed.items):
         return node
     pairs = zip(label.items, claimed.items, strict=True)
@@ -171,7 +178,7 @@ def is_sum_of_labels(node: Node) -> bool:
 
 def same_label(gold: Node, answer: Node) -> bool:
     """True if two labels name the same value: y and y(x), "radius" and r, "maximum" and \\max."""
-    names = spelled_word(gold), spelled_word(answer)
+    names = [word and word.casefold() for word in (spelled_word(gold), spelled_word(answer))]
     if gold == answer or (names[0] is not None and names[0] == names[1]):
         return True
     if "text" in (gold.kind, answer.kind) and None not in names:
@@ -200,6 +207,8 @@ def renamed(answer: Node, gold_label: Node, answer_label: Node) -> Node | None:
     if len(gold_label.items) != len(answer_label.items) or any(a.kind != "symbol" or b.kind != "symbol" for a, b in pairs):
         return None
     claimed = claim(answer)[1]
+    if ({a.value for a, _ in pairs} - {b.value for _, b in pairs}) & symbols(claimed):
+        return None  # f(t) = x + 1 does not give f(x)
     if not {b.value for _, b in pairs} <= symbols(claimed) and not _is_of_variables(answer_label):
         return None  # P(A) = 1/6 does not give P(B)
     return substituted(claimed, {b: a for a, b in pairs})
@@ -224,13 +233,21 @@ def difference(node: Node) -> Node:
 
 
 def proportion(first: Node, second: Node) -> int:
-    """Returns 1 or -1 if one expression is a positive or negative multiple of the other, else 0."""
+    """Returns 1 or -1 if one expression is a positive or negative multiple of the other, else 0.
+
+    Raises:
+        Undecided: They have no value at the points where they are compared.
+        TooLarge: A limit is exceeded.
+    """
     names = sorted(symbols(first) | symbols(second))
-    point = {name: Fraction(3 + 2 * position, 7) for position, name in enumerate(names)}
-    try:
-        at_first, at_second = (_or_zero(value(node, point, DIGITS)) for node in (first, second))
-    except (Undefined, NotEvaluated) as error:
-        raise Undecided(str(error)) from None
+    for numerator, denominator in ((3, 7), (29, 11), (-13, 17)):
+        point = {name: Fraction(numerator + 2 * position, denominator) for position, name in enumerate(names)}
+        try:
+            at_first, at_second = (_or_zero(value(node, point, DIGITS)) for node in (first, second))
+        except (Undefined, NotEvaluated) as error:
+            raise Undecided(str(error)) from None
+        if at_first or at_second:
+            break
     if not at_first or not at_second:
         return 1 if not at_first and not at_second and identical(first, second, names) else 0
     ratio = _real_part(at_first / at_second)
@@ -261,7 +278,7 @@ def spelled_word(node: Node) -> str | None:
     if node.kind == "text":
         return str(node.value).replace(" ", "")
     if node.kind in ("symbol", "constant"):
-        return str(node.value).casefold()
+        return str(node.value)
     if node.kind == "mul":
         spelled = [spelled_word(item) for item in node.items]
         return None if None in spelled else "".join(map(str, spelled))

@@ -1,7 +1,7 @@
 """Numerical evaluation of an expression at a point, with a given number of digits.
 
-Steps of sums, sizes of exponents and time are limited. `TooLarge` is raised beyond a limit, `Undefined` where the expression
-has no value at the point (a pole, the logarithm of zero), and `NotEvaluated` for an integral, a limit or an infinite sum.
+Steps, sizes of exponents and time are limited. `TooLarge` is raised beyond a limit, `Undefined` where the expression
+has no value at the point (a pole, the logarithm of zero), `NotEvaluated` for an integral, a limit or an infinite product.
 """
 
 import hashlib
@@ -21,20 +21,16 @@ MAX_STEPS = 20_000
 """Maximum number of nodes visited in one evaluation."""
 MAX_TERMS = 1_000
 """Maximum number of terms of a sum or product that is written out."""
+_TERMS = (0, 1, 2, 3, 4, 7, 12)
+"""Indices, from its lower bound, of the terms that represent an infinite sum."""
 
 
 class NotEvaluated(Exception):
-    """The expression contains a part that is not evaluated here: an integral, a limit, an infinite sum."""
+    """The expression contains a part that is not evaluated here: an integral, a limit, an infinite product."""
 
 
-_UNDEFINED = (
-    ZeroDivisionError,
-    ValueError,
-    TypeError,
-    NotImplementedError,
-    mpmath.libmp.ComplexResult,
-    mpmath.libmp.NoConvergence,
-)
+_NO_VALUE = (ZeroDivisionError, ValueError, TypeError, NotImplementedError)
+_UNDEFINED = (*_NO_VALUE, mpmath.libmp.ComplexResult, mpmath.libmp.NoConvergence)
 """Errors of mpmath for a function without a value, such as 3i mod 2."""
 _contexts = threading.local()
 Point = Mapping[str, Fraction]
@@ -66,7 +62,7 @@ def value(node: Node, point: Point, digits: int) -> MpNumber:
     Raises:
         TooLarge: An exponent, an angle or a sum exceeds a limit.
         Undefined: The expression has no value at the point.
-        NotEvaluated: The expression contains an integral, a limit or an infinite sum.
+        NotEvaluated: The expression contains an integral, a limit or an infinite product.
     """
     try:
         result = _Evaluation(_context(digits), point).evaluate(node)
@@ -231,7 +227,7 @@ class _Evaluation:
         return total
 
     def bound(self, node: Node) -> MpNumber:
-        """Writes out a short finite sum or product. Treats any other sum as an unknown function of its parts."""
+        """Returns the value of a short finite sum or product. Any other sum has a pseudo-random value, set by its parts."""
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
         ends = _whole_bounds(node) or self.bounds_at_point(node)
@@ -241,13 +237,25 @@ class _Evaluation:
             return self.written_out(node.value, variable.value, *ends, body)
         if node.value != "sum" or variable is None or variable.kind != "symbol":
             raise NotEvaluated(f"an operator {node.value} that is not evaluated")
+        if above == INFINITY:
+            return self.infinite_sum(variable.value, self.evaluate(below.items[1]), body)
         total = []
         for draw in (Fraction(1, 3), Fraction(5, 7)):
             with _BoundVariable(self.point, variable.value, self.context.mpf(draw.numerator) / draw.denominator):
                 total.append(self.evaluate(body))
-        if above == INFINITY:
-            return self.unknown("infinite sum", [self.evaluate(below.items[1]), *total])
         return self.unknown("sum", [self.evaluate(below.items[1]), self.evaluate(above), *total])
+
+    def infinite_sum(self, variable: str, start: MpNumber, body: Node) -> MpNumber:
+        """Returns a combination of some terms in place of the sum. A shift of the index does not change it.
+
+        It is linear, so that a constant factor may stand before the sum or in it.
+        """
+        weights = _pseudo_random("infinite sum")
+        result = self.context.zero
+        for index in _TERMS:
+            with _BoundVariable(self.point, variable, start + index):
+                result = result + next(weights) * self.evaluate(body)
+        return result
 
     def bounds_at_point(self, node: Node) -> tuple[int, int] | None:
         """Returns the bounds of a sum with symbolic bounds, if they are whole numbers at this point."""
@@ -260,13 +268,10 @@ class _Evaluation:
     def written_out(self, name: str, variable: str, start: int, end: int, body: Node) -> MpNumber:
         """Returns the value of a finite sum or product, term by term."""
         result = self.context.zero if name == "sum" else self.context.one
-        before = self.point.get(variable)
         for index in range(start, end + 1):
-            self.point[variable] = self.context.mpf(index)
-            term = self.evaluate(body)
+            with _BoundVariable(self.point, variable, self.context.mpf(index)):
+                term = self.evaluate(body)
             result = result + term if name == "sum" else result * term
-        if before is not None:
-            self.point[variable] = before
         return result
 
 
@@ -309,7 +314,10 @@ def _whole_bounds(node: Node) -> tuple[int, int] | None:
     below, above, _ = node.items
     if below.kind != "relation" or len(below.items) != 2:
         return None
-    start, end = exact(below.items[1]), exact(above)
+    try:
+        start, end = exact(below.items[1]), exact(above)
+    except (TooLarge, Undefined):
+        return None
     if start is None or end is None or start.denominator != 1 or end.denominator != 1:
         return None
     return int(start), int(end)
@@ -341,7 +349,7 @@ def can_be_written_out(node: Node) -> bool:
 
 
 def has_unevaluated_operator(node: Node) -> bool:
-    """True if the expression contains an integral, a limit, or a sum that cannot be written out."""
+    """True if the expression contains an integral, a limit, or a sum or product that cannot be written out."""
     return any(part.value in ("int", "lim") or _whole_bounds(part) is None for part in _bounds(node))
 
 

@@ -21,7 +21,8 @@ def exact(node: Node) -> Fraction | None:
     """Returns the value of an expression of rational numbers. None if it is irrational, or arithmetic does not suffice.
 
     Raises:
-        TooLarge: A numerator or denominator would have more than `MAX_BITS` bits.
+        TooLarge: A numerator or denominator may have more than `MAX_BITS` bits, or the argument of a factorial or a binomial
+            coefficient is too large.
         Undefined: The expression divides by zero.
     """
     match node.kind:

@@ -25,7 +25,7 @@ def rational_value(node: Node) -> Fraction | None:
 
 
 def terms(node: Node) -> Iterator[Node]:
-    """Yields the terms of a sum and of the sums in it. A mixed number is one term."""
+    """Yields the terms of a sum, and of the sums in it, without their signs. A mixed number is one term."""
     for item in node.items if node.kind == "add" else (node,):
         inner = item.items[0] if item.kind == "neg" else item
         if inner.kind == "add" and (symbols(inner) or rational_value(inner) is None):
@@ -148,7 +148,7 @@ def is_reduced(node: Node) -> bool:
     if node.kind == "mul":
         sides: tuple[list[int], list[int]] = ([], [])
         for base, inverse in factors(node):
-            if base.kind == "number" and base.value:
+            if base.kind == "number" and base.value and base.value.denominator == 1:
                 sides[inverse].append(int(base.value))
         if any(Fraction(above, under).denominator != under for above in sides[0] for under in sides[1]):
             return False

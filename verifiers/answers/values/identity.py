@@ -1,8 +1,8 @@
 """Comparison of two numbers or two functions: exact if both are rational, else numerical.
 
 Expressions that are not rational are evaluated with mpmath at several points, with 40 digits and then with more. A difference
-that does not vanish proves that they differ. The number of digits is so large that no constant in either expression can be
-too small to show.
+that does not vanish proves that they differ. Expressions with very small or large constants are evaluated with more digits, so
+that no constant is lost in rounding.
 """
 
 import hashlib
@@ -50,8 +50,8 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     """True if the answer equals the gold number, or the gold expression with symbols.
 
     A gold decimal with two or more digits is equal to an exact number that rounds to it. If it has three or more digits, it is
-    also equal to a decimal with more digits that rounds to it. Any other gold number must be equal, or be given as a decimal
-    with 15 or more digits.
+    also equal to a decimal with more digits that rounds to it. To any other gold number the answer must be equal, or be its
+    decimal with 15 or more digits.
 
     Args:
         gold: The gold expression.

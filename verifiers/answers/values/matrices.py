@@ -1,22 +1,34 @@
-"""Sums and products of matrices, computed as one matrix of expressions."""
+"""Sums, products and transposes of matrices, computed as one matrix of expressions."""
 
 import itertools
 from collections.abc import Iterator
+from fractions import Fraction
 
 from ..grammar.tree import ONE, ZERO, Node, substituted
 from .evaluation import check_time, contains
 from .exact import TooLarge, Undefined, exact
+from .identity import Undecided, same_number
 
 MAX_CELL = 500
 """Maximum number of nodes of an entry in a product of matrices."""
 
 
 def as_matrix(node: Node) -> Node | None:
-    """Returns a matrix, or a sum or product of matrices, as one matrix. A tuple stays a tuple. None for anything else."""
+    """Returns a matrix, or a sum, product or transpose of matrices, as one matrix. A tuple and its transpose are a tuple.
+
+    None for anything else.
+    """
     if node.kind == "matrix":
         return node
     if node.kind == "tuple":
         return Node("tuple", node.items)
+    if is_transposed(node):
+        base = as_matrix(node.items[0])
+        if base is None or base.kind == "tuple":
+            return base
+        rows, columns = base.value
+        by_column = (base.items[row * columns + column] for column in range(columns) for row in range(rows))
+        return Node("matrix", tuple(by_column), (columns, rows))
     if node.kind == "neg" and (inner := as_matrix(node.items[0])):
         return inner._replace(items=tuple(Node("neg", (item,)) for item in inner.items))
     if node.kind == "add":
@@ -42,8 +54,14 @@ def as_matrix(node: Node) -> Node | None:
 
 
 def has_matrix(node: Node) -> bool:
-    """True if the node is a matrix, or a sum, product or power with a matrix in it."""
-    return contains(node, "matrix") and node.kind in ("matrix", "add", "mul", "neg", "pow")
+    """True if the node is a matrix, or a sum, product or power with a matrix in it, or the transpose of a tuple."""
+    return (contains(node, "matrix") and node.kind in ("matrix", "add", "mul", "neg", "pow")) or is_transposed(node)
+
+
+def is_transposed(node: Node) -> bool:
+    """True for the transpose of a matrix or tuple: (1, 2)^T."""
+    transposed = node.kind == "pow" and node.items[1] == Node("symbol", (), "T")
+    return transposed and (node.items[0].kind == "tuple" or contains(node.items[0], "matrix"))
 
 
 def _product(left: Node, right: Node) -> Node | None:
@@ -90,15 +108,14 @@ def in_basis(node: Node, like: Node) -> Node:
     for vector in basis:
         unit_vector = {other: ONE if other == vector else ZERO for other in basis}
         components.append(substituted(node, unit_vector))
-    rest = substituted(node, dict.fromkeys(basis, ZERO))
-    return Node("tuple", tuple(components)) if _is_zero(rest) else node
-
-
-def _is_zero(node: Node) -> bool:
+    # The components of i^2 + 2j would be 1 and 2, so that their sum is compared with the node.
+    multiples = [Node("number", (), Fraction(prime)) for prime in (2, 3, 5)[: len(basis)]]
+    total = Node("add", tuple(Node("mul", pair) for pair in zip(multiples, components, strict=True)))
     try:
-        return exact(node) == 0
-    except (TooLarge, Undefined):
-        return False
+        is_sum = same_number(substituted(node, dict(zip(basis, multiples, strict=True))), total)
+    except (TooLarge, Undecided):
+        return node
+    return Node("tuple", tuple(components)) if is_sum else node
 
 
 def subtrees(node: Node) -> Iterator[Node]:

@@ -1,15 +1,15 @@
 """Sets of real numbers as sorted pieces: intervals, unions, and inequalities in one variable."""
 
 import itertools
-import operator
 from fractions import Fraction
 from typing import NamedTuple
 
 from ..grammar.expressions import NAMED_FUNCTIONS
 from ..grammar.tree import INFINITY, Node, substituted
-from .evaluation import NotEvaluated, symbols, value
+from .evaluation import NotEvaluated, symbols
 from .exact import Undefined, exact
-from .identity import DIGITS, Undecided, as_fraction, same_number
+from .identity import Undecided, same_number
+from .inequalities import holds, number_of
 
 
 class Piece(NamedTuple):
@@ -67,8 +67,8 @@ def region(node: Node) -> Region:
             common = parts[0]
             for part in parts[1:]:
                 common = _intersection(common, part)
-            if node.value == "and" or (common and node.value != "or"):
-                return common
+            if (common and node.value != "or") or (node.value == "and" and any(item.kind == "relation" for item in node.items)):
+                return common  # "x < 1 and x > 2" holds nowhere, but "(0, 1) and (2, 3)" are two intervals
             return _merged([piece for part in parts for piece in part])
         case "relation":
             return _of_relation(node)
@@ -95,7 +95,7 @@ def same_region(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     except Undecided:
         if symbolic[0] is not None and answer.kind != "relation":
             return False
-        if gold.kind == "relation" and answer.kind != "relation":
+        if gold.kind == "relation":
             return _holds_exactly_on(region(answer), gold)
         raise
     try:
@@ -170,35 +170,28 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
     variable = _variable(relation)
     if variable is None:
         raise Undecided("an inequality in several unknowns")
-    ends = sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
-    near = [end + step for end in ends for step in (0, Fraction(1, 10**6), Fraction(-1, 10**6))]
-    between = [(low + high) / 2 for low, high in itertools.pairwise(ends)]
-    spread = [Fraction(number, 7) for number in range(-80, 81, 3)] + [Fraction(1000), Fraction(-1000)]
-    for at in [*near, *between, *spread, *(end + step for end in ends for step in (3, -3, Fraction(1, 3)))]:
-        inside = any(
-            (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
-            and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
-            for p in pieces
-        )
-        if inside != holds(relation, variable, at):
-            return False
-    return True
+    ends = {number_of(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
+    steps = [end + step for end in ends for step in (Fraction(1, 10**9), Fraction(-1, 10**9), 3, -3, Fraction(1, 3))]
+    between = [(low + high) / 2 for low, high in itertools.pairwise(sorted(ends))]
+    spread = [Fraction(number, 7) for number in range(-80, 81, 3)]
+    far = [Fraction(sign * 3**power, 2) for power in range(3, 8) for sign in (1, -1)]
+    numbers = {at: Node("number", (), at) for at in (*steps, *between, *spread, *far)}
+    # An end is tested as it is written, because its rounded number is not the end.
+    return all(is_in(pieces, at) == holds(relation, variable, node) for at, node in {**numbers, **ends}.items())
 
 
-def holds(relation: Node, variable: Node, at: Fraction) -> bool:
-    """True if an inequality holds at a number. False if a side has no real value.
+def finite_ends(pieces: Region) -> list[Fraction]:
+    """Returns the ends of all pieces that are not infinite, sorted. An irrational end is rounded to `DIGITS` digits."""
+    return sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
 
-    Args:
-        relation: The inequality.
-        variable: Its variable.
-        at: The number.
-    """
-    try:
-        numbers = [_number(substituted(item, {variable: Node("number", (), at)})) for item in relation.items]
-    except Undecided:
-        return False
-    signs = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq, "!=": operator.ne}
-    return all(signs[sign](a, b) for a, sign, b in zip(numbers, relation.value, numbers[1:], strict=False))
+
+def is_in(pieces: Region, at: Fraction) -> bool:
+    """True if a number is in a region."""
+    return any(
+        (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
+        and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
+        for p in pieces
+    )
 
 
 def _same_end(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
@@ -215,27 +208,7 @@ def _position(node: Node) -> Fraction | float:
     """Returns the position of an end as a number that can be sorted."""
     if _is_infinite(node):
         return float("inf") if node == INFINITY else float("-inf")
-    return _number(node)
-
-
-def _number(node: Node) -> Fraction:
-    """Returns a constant as a fraction, rounded to `DIGITS` digits if it is irrational.
-
-    Raises:
-        Undecided: It is not a real number.
-    """
-    try:
-        exact_value = exact(node)
-        if exact_value is not None:
-            return exact_value
-        if symbols(node):
-            raise Undecided("an end of an interval is not a number")
-        number = as_fraction(value(node, {}, DIGITS))
-    except (Undefined, NotEvaluated) as error:
-        raise Undecided(str(error)) from None
-    if number is None:
-        raise Undecided("an end of an interval is complex")
-    return number
+    return number_of(node)
 
 
 def _valid(piece: Piece) -> Region:

@@ -6,6 +6,7 @@ from ..grammar.tree import INFINITY, MINUS_ONE, ZERO, Node, is_mixed, ordered
 from .claims import claim, is_label
 from .evaluation import contains, symbols
 from .factors import LONG_DIGITS, factors, nonrational_factors, rational_value, terms
+from .matrices import is_transposed
 
 ARITHMETIC, LIKE_TERMS, UNSOLVED, CLOSED_FORM = "arithmetic", "like terms", "an equation to solve", "a number to write out"
 """Names of the kinds of unfinished computation, as verdicts give them."""
@@ -64,8 +65,13 @@ def _add_from_answer(node: Node, found: set[str], equation: bool) -> None:
 
 
 def _add_from_matrix(node: Node, found: set[str]) -> None:
-    """Adds the unfinished computation in an expression of matrices. Only numbers before one matrix are finished."""
-    if node.kind != "mul" or sum(contains(item, "matrix") for item in node.items) > 1:
+    """Adds the unfinished computation in an expression of matrices.
+
+    Only numbers before one matrix, and a vector that is written as a transpose, are finished.
+    """
+    if is_transposed(node) and 1 in (node.items[0].value or ()):
+        _add_from_answer(node.items[0], found, False)
+    elif node.kind != "mul" or sum(contains(item, "matrix") for item in node.items) > 1:
         found.add(ARITHMETIC)
     else:
         for item in node.items:

@@ -1,5 +1,6 @@
 """Settings that the user gives instead of those in the recipe's file: `--set NAME=VALUE`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,25 @@ def test_a_change_by_the_user_needs_no_trust_and_the_rest_of_the_recipe_does(rec
     ]
     mine = recipes.load(read, {"grpo.verl.trainer.default_hdfs_dir": "hdfs://a/b", "cluster.ray_address": remote})
     assert not trust.trust_reasons(mine)
+
+
+def test_a_refused_resume_names_the_options_that_were_forgotten(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "two.yaml", "--out", "out", "--quiet", "--until", "again.v2", "--set", "cluster.device=cpu"]
+    sft = ["--set", "sft.learning_rate=3e-3", "--set", 'sft.target_template="{answer}."']
+    assert cli.main([*command, *sft, "--set", "again.v2.schedule=constant"]) == 0
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert "out/sft was started with learning_rate=0.003, which is now 1e-05; out/again.v2 was started with schedule=" in error
+    words = "--set sft.learning_rate=0.003 --set 'sft.target_template=\"{answer}.\"' --set again.v2.schedule=constant"
+    assert f": add {words}, choose another --out, or remove those folders" in error
+    assert cli.main([*command, *shlex.split(words)]) == 0, "the stages are resumed with these options"
+
+
+@pytest.mark.parametrize("changed", [["--seed", "2"], ["--set", "sft.problems=[jsonl:rows.jsonl]"]])
+def test_no_option_is_suggested_if_options_do_not_restore_the_settings(
+    recipe: Path, capsys: pytest.CaptureFixture[str], changed: list[str]
+) -> None:
+    command = ["run", "two.yaml", "--out", "out", "--quiet", "--until", "sft", "--set", "cluster.device=cpu"]
+    assert cli.main([*command, *changed]) == 0
+    assert cli.main([*command, "--set", "sft.learning_rate=3e-3"]) == 2
+    assert ": choose another --out, or remove" in capsys.readouterr().err
