@@ -12,10 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 import gymnasium
 
@@ -215,29 +215,19 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
     return indices
 
 
-@runtime_checkable
-class HasProblems(Protocol):
-    """An environment of numbered problems: `reset(options={"problem": i})` starts problem i."""
-
-    @property
-    def problems(self) -> Sized:
-        """The problems, or any object with their number as its length."""
-        ...
-
-
 def count_problems(environment: Environment, limit: int | None = None) -> int | None:
-    """Returns the number of problems of an environment, or None if unknown.
+    """Returns the number of problems of an environment, the length of its attribute `problems`; None if it has none.
 
     Args:
         environment: the environment.
-        limit: largest number to return. Problems after it are not generated if they are generated when they are read.
+        limit: largest number to return; later problems are not generated.
     """
-    inner = environment.unwrapped
-    if not isinstance(inner, HasProblems):
+    problems = getattr(environment.unwrapped, "problems", None)
+    if problems is None:
         return None
-    if isinstance(inner.problems, Sequence) and limit is not None:
-        return len(inner.problems[:limit])
-    return len(inner.problems) if limit is None else min(len(inner.problems), limit)
+    if limit is not None and isinstance(problems, Sequence):
+        problems = problems[:limit]
+    return len(problems) if limit is None else min(len(problems), limit)
 
 
 @dataclasses.dataclass(slots=True)

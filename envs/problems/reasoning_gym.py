@@ -97,9 +97,8 @@ def _from_worker(generator: str, size: int, *arguments: Any) -> Iterator[dict[st
     for count in sorted({min(size, FIRST), size}):
         try:
             found = workers.call(count, generator, size, *arguments)  # starts with the first problem again
-        finally:
-            if count == size:
-                workers.close()  # a worker with all generators takes more than 100 MB
+        finally:  # a worker with all generators takes more than 100 MB, and its problems depend on its earlier calls
+            workers.close()
         if isinstance(found, str):
             raise UserError(found)
         yield from found[done:]

@@ -136,6 +136,11 @@ def test_the_first_problems_do_not_depend_on_the_size_or_on_the_order_of_reading
     assert [problem.id for problem in many][-1] == last
 
 
+def test_problems_of_a_worker_do_not_depend_on_what_was_read_before() -> None:
+    problems = sources.load("reasoning_gym:list_functions?part=train&size=12&seed=1")
+    assert problems[0].id != problems[11].id == "list_functions/487965b37916"
+
+
 def test_problems_do_not_depend_on_the_process() -> None:
     names = ["isomorphic_strings", "list_functions"]
     here = [[problem.id for problem in sources.load(f"reasoning_gym:{name}?part=train&size=10&seed=1")] for name in names]
