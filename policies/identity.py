@@ -1,20 +1,10 @@
-"""The identity of a policy: digests of the files of a checkpoint, or of the source text of a function."""
+"""The identity of a policy: digests of the files of a checkpoint, or of the source text of a function's module."""
 
 from .. import digests, extras
 from .server import keys
 
-FILES = (
-    "*.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "chat_template*",
-    "vocab.*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-"""Files of a checkpoint that affect its responses: weights, tokenizer, chat template, end-of-turn tokens."""
+FILES = ("*.safetensors", "config.json", "generation_config.json")
+"""Files of a checkpoint that affect its responses, besides its tokenizer's: weights, sizes, end-of-turn tokens."""
 
 
 def files(uri: str) -> dict[str, str]:
@@ -24,7 +14,7 @@ def files(uri: str) -> dict[str, str]:
         uri: URI of a policy; see `load_policy`.
 
     Returns:
-        For a checkpoint, the digest of each file by name. For `call:`, the digest of the function's source text. Empty for
+        For a checkpoint, the digest of each file by name. For `call:`, the digest of the source text of its module. Empty for
         `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible. The server's address is part of
         the identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
 
@@ -43,8 +33,7 @@ def files(uri: str) -> dict[str, str]:
         from . import checkpoints
 
     folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
-    found = {path.name: path for pattern in FILES for path in folder.glob(pattern) if path.is_file()}
-    return {name: digests.of_file(path) for name, path in sorted(found.items())}
+    return digests.of_files(folder, (*FILES, *checkpoints.TOKENIZER_PATTERNS))
 
 
 def policy_identity(uri: str) -> dict[str, object]:

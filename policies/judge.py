@@ -34,7 +34,7 @@ class JudgeVerifier:
     @property
     def options(self) -> Mapping[str, object]:
         """The current options: `policy`, `always`, `rules`."""
-        always = bool(os.environ.get("TENFOLD_JUDGE_ALWAYS")) if self.always is None else self.always
+        always = os.environ.get("TENFOLD_JUDGE_ALWAYS", "") not in ("", "0") if self.always is None else self.always
         policy = os.environ.get("TENFOLD_JUDGE", "") if self.policy is None else self.policy
         return {"policy": policy, "always": always, "rules": self.rules}
 
@@ -44,7 +44,7 @@ class JudgeVerifier:
         Raises:
             UserError: there is no such option, or a value has the wrong type.
         """
-        types = {"policy": str | None, "always": bool | None, "rules": str | Mapping}
+        types = {"policy": str | None, "always": bool | None, "rules": str | Mapping | list}
         for name, value in options.items():
             if name not in types:
                 raise UserError(f"the judge has no option {name!r}; its options are {', '.join(types)}")

@@ -105,7 +105,9 @@ class OpenAIPolicy:
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
         self.enable_thinking: bool | None = None
         """See `chat_tokens.SupportsThinking`."""
-        keys.reject_keys_in(base_url or os.environ.get("OPENAI_BASE_URL", ""))
+        if url := base_url or os.environ.get("OPENAI_BASE_URL", "").strip():
+            keys.reject_keys_in(url)
+            keys.check_base_url(url)
         http = openai.DefaultHttpxClient(event_hooks={"request": [self._set_key]})
         self.client = openai.OpenAI(
             base_url=base_url, api_key=NO_KEY, max_retries=max_retries, timeout=timeout, http_client=http
@@ -115,9 +117,10 @@ class OpenAIPolicy:
         self.key_withheld = False
         """True if there is a key that this server may not receive."""
         if api_key_env or keys.may_receive(self.variable, server):
-            key = keys.key(self.variable, server) or (NO_KEY if base_url else None)
+            key = keys.key(self.variable, server) or (NO_KEY if base_url and not api_key_env else None)
             if key is None:
-                raise UserError(f"openai: set ${self.variable} to a key, or base_url= to a server that needs no key")
+                remedy = "omit api_key_env=" if base_url else "set base_url="
+                raise UserError(f"openai: set ${self.variable} to a key, or {remedy} for a server that needs no key")
             self.client.api_key = key
         else:
             self.key_withheld = bool(os.environ.get(self.variable))
@@ -223,7 +226,8 @@ class OpenAIPolicy:
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the request without parameters that the server does not accept."""
         named = {self.limit if name == LIMIT else name: value for name, value in request.items()}
-        return {name: value for name, value in named.items() if name not in self.omitted}
+        omitted = self.omitted | ({"top_logprobs"} if "logprobs" in self.omitted else set())  # it requires logprobs
+        return {name: value for name, value in named.items() if name not in omitted}
 
     def _send(self, endpoint: Any, request: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Read]) -> Read:
         """Sends a request, with retries, and returns what `read` returns for the reply.

@@ -96,7 +96,7 @@ class PairwiseJudge:
         self._guard, self._busy = threading.Lock(), threading.Lock()
 
     def __call__(self, questions: Sequence[ResponsePair]) -> list[float]:
-        """Returns for each question the probability that the first response is better.
+        """Returns for each question the probability that the first response is better; NaN if a server gave no answer.
 
         Raises:
             ValueError: the judge answers neither A nor B.
@@ -138,7 +138,7 @@ def chosen_letter(text: str) -> str:
     Raises:
         ValueError: the answer starts with neither A nor B.
     """
-    found = re.match(r"\W*([AB])(?:[^\w\s]|\s*$|\s*\n|\s+(?:is|because)\b)", text)  # not the article "A"
+    found = re.match(r"\W*([AB])(?:[^\w\s/&+=]|\s*$|\s*\n|\s+(?:is|because)\b)", text)  # not the article "A", not "A/B"
     if found is None:
         raise ValueError(f"the judge must answer A or B, got {text[:40]!r}")
     return found[1]

@@ -64,16 +64,15 @@ def rollout(
         environment: an environment id, or a function that creates an environment.
         policy: samples the responses.
         samples: number of episodes for each problem.
-        problems: indices of the problems, or their number; the default is all problems.
+        problems: indices of the problems, or the number of the first problems; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode: all turns of the policy and the replies between them.
         max_turns: limit of the policy's turns in an episode; see `transcript.py`.
-        store: JSONL file for the episodes. Episodes that it contains are not played again.
+        store: JSONL file for the episodes. Episodes that it contains are not played again, except those with a fault.
         store_settings: further settings that must be equal to continue the store, such as the policy's URI.
         progress: called with the number of finished episodes and the total.
 
     Returns:
-        The episodes, ordered by problem and sample. Episodes that failed twice because of a fault are included; their verdict
-        has no score.
+        The episodes, ordered by problem and sample. Episodes with a fault are included; their verdict has no score.
 
     Raises:
         UserError: there is no such environment, it has no problems, or the store was made under other settings.
@@ -119,16 +118,15 @@ def play(
     """
     sampling = sampling or Sampling()
     create = (lambda: _create(environment)) if isinstance(environment, str) else environment
-    first = create()
-    indices = _indices(first, problems)
-    settings = {
-        "environment": environment if isinstance(environment, str) else str(first),
-        **(store_settings or {}),
-        **sampling_settings(sampling),
-        "max_turns": max_turns,
-    }
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
-    with disk.locked_file(store) if store else contextlib.nullcontext():
+    with contextlib.closing(create()) as first, disk.locked_file(store) if store else contextlib.nullcontext():
+        indices = _indices(first, problems)
+        settings = {
+            "environment": environment if isinstance(environment, str) else str(first),
+            **(store_settings or {}),
+            **sampling_settings(sampling),
+            "max_turns": max_turns,
+        }
         episode_store: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
         return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, is_decided)
 
@@ -187,7 +185,7 @@ def _play_missing(
             if progress and is_decided:
                 progress(total, total)
     finally:
-        for environment in environments:
+        for environment in environments[1:]:  # `play` closes the first
             environment.close()
     return {index: _of(played, index, samples) for index in indices}
 
@@ -199,7 +197,7 @@ def _of(played: dict[tuple[int, int], Episode], index: int, samples: int) -> lis
 def _create(id: str) -> Environment:
     try:
         return gymnasium.make(id)
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, ImportError) as error:
         raise UserError(f"no environment {id!r}: {error}") from None
 
 
@@ -209,9 +207,13 @@ def _indices(environment: Environment, problems: Sequence[int] | int | None) -> 
         if (number := problems if count is None else count) is None:
             raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
         problems = range(number)
-    indices = list(problems)
+    indices = list(dict.fromkeys(problems))
     if not indices:
         raise UserError("there are no problems to play")
+    within = count_problems(environment, max(0, *indices) + 1)
+    if wrong := [index for index in indices if not 0 <= index < (math.inf if within is None else within)]:
+        count = count_problems(environment)
+        raise UserError(f"there is no problem {wrong[0]}: use an index from 0" + (f" to {count - 1}" if count else ""))
     return indices
 
 
@@ -342,16 +344,15 @@ def _turn(game: _Game) -> None:
             if is_retry:
                 game.rewards = _replay(game)
             text, reward, terminated, truncated, raw_info = game.environment.step(game.turns[-1].scorable_text)
+            info, rewards = cast(Info, raw_info), game.rewards + float(reward)
+            game.verdict = verdict_of(info, rewards)
+            if game.verdict.status != Status.FAULT or is_retry:
+                break
         except Exception as error:
             game.verdict = environment_error(error)
-            continue
-        info = cast(Info, raw_info)
-        game.verdict = verdict_of(info, game.rewards + float(reward))
-        if is_retry or game.verdict.status != Status.FAULT:
-            break
     else:
         return
-    game.rewards += float(reward)
+    game.rewards = rewards
     try:
         if game.transcript.add_reply(terminated or truncated, info.get("role", "user"), text):
             game.verdict = None

@@ -1,8 +1,9 @@
 """A policy with given responses, for tests and for trying out an environment."""
 
+import re
 from collections.abc import Callable, Sequence
 
-from ..core import Completion, Conversation, Sampling, sample_seed
+from ..core import Completion, Conversation, Sampling, UserError, sample_seed
 from ..texts import without_surrogates
 
 
@@ -32,8 +33,10 @@ class ScriptedPolicy:
 
     def _respond(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
         text = self.answer if isinstance(self.answer, str) else self.answer(conversation, seed)
+        if not isinstance(text, str):
+            raise UserError(f"the function of a policy must return text, got {text!r:.80}")
         text = without_surrogates(text)
-        words = text.split()
+        words = [*re.finditer(r"\S+", text)]
         if len(words) > sampling.max_tokens:
-            return Completion(" ".join(words[: sampling.max_tokens]), "length", tuple(range(sampling.max_tokens)))
+            return Completion(text[: words[sampling.max_tokens].start()].rstrip(), "length", tuple(range(sampling.max_tokens)))
         return Completion(text, "stop", tuple(range(len(words))))

@@ -1,5 +1,7 @@
 """Verifier of reasoning-gym problems by the library's own scorers, in a worker process. Only a full score counts.
 
+A few scorers give incorrect answers the full score. `_deserves_full_score` checks these answers again.
+
 Some scorers pass the answer, or a field of the problem, to Python's `eval` or to sympy's parser, which calls `eval`. In the
 worker these are replaced by functions that read only plain values and expressions (`_restrict_parsers`). An answer that calls,
 imports or accesses anything else is incorrect.
@@ -12,14 +14,16 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, cast
 
 from .. import extras
 from ..core import Problem, Status, Verdict
 from . import pool
 from .answers import final_answer
-from .answers.extraction.boxes import last_tag
+from .answers.extraction.boxes import last_mark
 from .answers.extraction.response import searched_text
+from .answers.extraction.second_answers import second_value
 from .budget import SECONDS, limit
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
@@ -53,7 +57,7 @@ def verify(problem: Problem, response: str) -> Verdict:
         whole = _in_tag(response)
         extracted = None if whole and "\n" in whole else final_answer(response)
     # Grids, programs and sentences are scored as they stand in the tag. Other answers are extracted as usual.
-    answers = [*dict.fromkeys(answer for answer in (whole, extracted) if answer is not None)]
+    answers = [*dict.fromkeys(_TEXT.sub(r"\1", answer) for answer in (whole, extracted) if answer is not None)]
     if not answers:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
     entry = {"question": problem.prompt[-1]["content"], "answer": problem.answer, "metadata": dict(metadata)}
@@ -68,15 +72,20 @@ def verify(problem: Problem, response: str) -> Verdict:
     except pool.WorkerFault as error:
         return Verdict(Status.FAULT, None, "reasoning_gym", str(error)[:MAX_REASON_CHARACTERS])
     # Partial credit (0.01 for any text, for example) is meant for reward shaping, and is not a verdict.
-    reason = f"{answer[:140]} scores {score:g}"
+    reason = f"{' '.join(answer.split())[:140]} scores {score:g}"
     return Verdict(Status.SCORED, float(score >= 1.0), "reasoning_gym", reason)
 
 
 def _in_tag(response: str) -> str | None:
-    """Returns the text in the last `<answer>` tag, with its quotation marks. None if there is no tag, or a box in it."""
+    """Returns the text in the last `<answer>` tag, with its quotation marks.
+
+    None if there is no tag, or if it is not the whole answer: a box in it, or a box or a second answer after it.
+    """
     text = searched_text(response)
-    mark = last_tag(text)
-    if mark is None or mark.content is None or "\\boxed" in mark.content:
+    mark = last_mark(text)
+    if mark is None or not mark.is_tag or mark.content is None or "\\boxed" in mark.content:
+        return None
+    if second_value(text[mark.end : mark.end + 200]):
         return None
     between = _TAG.fullmatch(text[mark.start : mark.end])
     return between[1].strip() if between else mark.content
@@ -92,7 +101,10 @@ def _scorer(generator: str) -> Callable[..., float]:
 
 
 def score(entry: dict[str, Any], answer: str) -> float:
-    """Returns the score of the generator's own scorer, from 0 to 1. Runs in a worker."""
+    """Returns the score of the generator's own scorer, from 0 to 1; 0 for a full score that is not deserved.
+
+    Runs in a worker.
+    """
     metadata = entry["metadata"]
     if metadata["source_dataset"] in ("arc_agi", "rearc"):
         # These scorers compare with a grid of tuples, which problems stored as JSON do not have.
@@ -100,7 +112,8 @@ def score(entry: dict[str, Any], answer: str) -> float:
     scorer = _scorer(metadata["source_dataset"])
     _restrict_parsers()
     try:
-        return float(scorer(answer=answer, entry=entry))
+        given = float(scorer(answer=answer, entry=entry))
+        return given if given < 1 or _deserves_full_score(answer, entry) else 0.0
     except MemoryError:
         raise
     except Exception:
@@ -108,6 +121,24 @@ def score(entry: dict[str, Any], answer: str) -> float:
         return 0.0
 
 
+def _deserves_full_score(answer: str, entry: Mapping[str, Any]) -> bool:
+    """False for an incorrect answer to which a scorer of reasoning-gym 0.1.25 gives the full score."""
+    match entry["metadata"]["source_dataset"]:
+        case "coin_flip":  # accepts a prefix of the digits, and 0 for every small probability
+            gold = Fraction(entry["answer"].replace(",", ""))
+            return abs(Fraction(answer.replace(",", "")) - gold) <= min(Fraction("1e-4"), gold / 100)
+        case "complex_arithmetic":  # accepts nan
+            return "nan" not in answer.lower()
+        case "game_of_life_halting":  # accepts every text
+            return answer.strip().lower() == entry["answer"].lower()
+        case "puzzle24":  # accepts other numbers, and every value from 24 to 25
+            used = sorted(map(int, re.findall(r"\d+", answer)))
+            is_plain = re.fullmatch(r"[-+*/()\d\s]+", answer) is not None and re.search(r"\*\s*\*|/\s*/", answer) is None
+            return is_plain and used == sorted(entry["metadata"]["numbers"]) and _expression(answer) == 24
+    return True
+
+
+_TEXT = re.compile(r"\A\\(?:text|textbf|mathrm)\{([^{}]*)\}\Z")
 _TAG = re.compile(r"<[^>]{1,20}>(.*)<[^>]{1,20}>", re.DOTALL)
 _SUMS = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.expr_context)
 _OPERATORS: dict[type, Callable[..., Any]] = {

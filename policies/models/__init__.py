@@ -1,1 +1,1 @@
-"""Configurations of models (JSON), and a tokenizer that is trained on texts."""
+"""Configurations of models (JSON), a tokenizer that is trained on texts, and the cache of created checkpoints."""

@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MICRO_TEXT = """State the final answer to the following arithmetic problem. Calculate the sum of these numbers.
+Calculate the value of the expression and give the result. What is the answer to this question?
+How many are there in all? Solve the following problem step by step, then give your final answer.
+The answer is the number that remains. Let x be the number of items; then find x. Therefore the result follows.
+"""
+"""Training text of the tokenizer of `micro:`: words of short arithmetic problems."""
+
+MICRO_CHAT = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
 
 def learned_tokenizer(texts: Iterable[str], vocabulary: int, chat_template: str | None = None) -> "PreTrainedTokenizerBase":
     """Trains a byte-level BPE tokenizer in which each digit and each turn mark is a token.
 
     Args:
         texts: training texts.
-        vocabulary: maximum number of tokens.
+        vocabulary: maximum number of tokens; a smaller number than 262 (256 bytes and 6 special tokens) counts as 262.
         chat_template: Jinja template of turns; None for a base model.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -35,6 +35,8 @@ _USER_ERROR = re.compile(
     r"model\W.{0,120}(?:not (?:be )?(?:exist|found|available)|does ?n[o']t exist|not exist)",
     re.IGNORECASE | re.DOTALL,
 )
+_LIMIT_ERROR = re.compile(r"max_(?:completion_)?tokens\W{1,5}must be less than or equal", re.IGNORECASE)
+"""Groq's error for a token limit above the model's. It mentions the context window, but is not about the prompt."""
 _NOT_ACCEPTED = re.compile(
     r"unsupported|not (?:be )?support|n[o']t support|does not (?:support|accept|allow)|unknown|unrecogni[sz]ed|unexpected|"
     r"not (?:permitted|allowed|accepted|available|valid|recogni[sz]ed|compatible)|extra[ _](?:inputs|fields|forbidden)|"
@@ -61,13 +63,15 @@ def kind_of(status: int, error: object) -> ErrorKind:
         status: HTTP status, or the status in the body.
         error: the body, parsed if it is JSON.
     """
-    text, is_object = json.dumps(error, default=str), isinstance(error, Mapping)
+    text, is_object = _text(error), isinstance(error, Mapping)
     if status in (401, 402):
         return ErrorKind.USER
     if status == 403:  # a firewall's HTML page may also mention blocked content
         return ErrorKind.REFUSED if is_object and _FILTER_ERROR.search(text) else ErrorKind.USER
     if status not in PERMANENT:
         return ErrorKind.LATER
+    if _LIMIT_ERROR.search(text):
+        return ErrorKind.USER
     if _REFUSED.search(text) or status in (413, 451):
         return ErrorKind.REFUSED
     return ErrorKind.USER if _USER_ERROR.search(text) else ErrorKind.UNCLEAR
@@ -84,7 +88,7 @@ def rejected_parameter(status: int, error: object, sent: Iterable[str]) -> str |
     """
     if status not in (400, 403, 404, 422, 501):
         return None
-    text = json.dumps(error, default=str)
+    text = _text(error)
     if not _NOT_ACCEPTED.search(text) or _FILTER_ERROR.search(text):
         return None
     named = error.get("param") if isinstance(error, Mapping) else None
@@ -98,5 +102,10 @@ def rejected_parameter(status: int, error: object, sent: Iterable[str]) -> str |
 
 def window(error: object) -> int | None:
     """Returns the model's context window in tokens if the error contains it."""
-    match = re.search(r"(?:context|sequence|model) (?:length|len|window)\D{0,20}?(\d{2,9})", json.dumps(error, default=str))
+    match = re.search(r"(?:context|sequence|model) (?:length|len|window)\D{0,20}?(\d{2,9})", _text(error))
     return int(match[1]) if match else None
+
+
+def _text(error: object) -> str:
+    """Returns a body as JSON with a space for each escaped newline, tab or quote, so that the names after them are found."""
+    return re.sub(r'\\[nrt"]', " ", json.dumps(error, default=str))

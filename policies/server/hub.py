@@ -20,7 +20,7 @@ from ...core import UserError
 T = TypeVar("T")
 CONNECT_SECONDS = 4.0
 """Time limit of the check of the connection, in seconds. Our choice: a slow network needs less than one."""
-WEIGHTS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """Files that are downloaded with a model. Weights in pickle files are not among them."""
 NO_ANSWER = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout", "Timeout")
 """Names of the clients' errors without a reply of the hub."""
@@ -39,7 +39,7 @@ def download_model(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     def load() -> Path:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=WEIGHTS))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=MODEL_FILES))
 
     return fetch("model", name, load, "path:FOLDER")
 
@@ -121,20 +121,27 @@ def unreachable() -> str | None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
             return f"{name} is set"
-    address = urlsplit(endpoint())
-    host, scheme = address.hostname or "", address.scheme or "https"
-    if (proxy := getproxies().get(scheme) or getproxies().get("all")) and not proxy_bypass(host):
-        address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        scheme = address.scheme or "http"
-    port = address.port or (443 if scheme == "https" else 80)
+    try:
+        address = urlsplit(endpoint())
+        host, scheme = address.hostname or "", address.scheme or "https"
+        if (proxy := getproxies().get(scheme) or getproxies().get("all")) and not proxy_bypass(host):
+            address = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+            scheme = address.scheme or "http"
+        port = address.port or (443 if scheme == "https" else 80)
+    except ValueError:
+        address = urlsplit("")
+    if not address.hostname:
+        return "HF_ENDPOINT or the address of the proxy is not a URL"
     reasons: list[str | None] = []
 
     def connect() -> None:
         try:
-            socket.create_connection((address.hostname or "", port), timeout=CONNECT_SECONDS).close()
+            socket.create_connection((address.hostname, port), timeout=CONNECT_SECONDS).close()
             reasons.append(None)
         except OSError as error:
             reasons.append(error.strerror or str(error))
+        except ValueError:  # of a host that is not a domain name
+            reasons.append("the name of the host is invalid")
 
     attempt = threading.Thread(target=connect, daemon=True)  # because the look-up of the name has no time limit
     attempt.start()

@@ -64,14 +64,17 @@ def may_receive(variable: str, server: Server) -> bool:
 
 
 def key(variable: str, server: Server) -> str | None:
-    """Returns the key in a variable for a server, or None if the variable is not set.
+    """Returns the key in a variable for a server, without spaces around it, or None if the variable is not set.
 
     Raises:
-        UserError: the server may not receive the key.
+        UserError: the server may not receive the key, or an HTTP header cannot contain it.
     """
     if not may_receive(variable, server):
         raise UserError(f"the key in {variable} is not sent to {server}: {advice(variable, server)}")
-    return os.environ.get(variable) or None
+    value = os.environ.get(variable, "").strip()
+    if not (value.isascii() and value.isprintable()):  # the HTTP client's error would contain the key
+        raise UserError(f"the key in {variable} has a line break or a character that is not ASCII: set it again")
+    return value or None
 
 
 def advice(variable: str, server: Server) -> str:
@@ -93,6 +96,21 @@ def server_of(address: str) -> Server:
         raise UserError(f"expected a URL of the form http(s)://HOST:PORT, got {address!r}")
     scheme, host, port = match.groups()
     return Server(scheme, _name(host), int(port) if port else PORTS[scheme])
+
+
+def check_base_url(url: str) -> None:
+    """Checks that a URL has http or https, a host and a valid port, because the HTTP client would retry it as if it were down.
+
+    Raises:
+        UserError: the URL lacks one of these.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UserError(f"expected a base URL such as http://localhost:8000/v1, got {url!r}")
 
 
 def reject_keys_in(uri: str) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tenfold.core import Message
 from tenfold.policies import checkpoints
-from tenfold.policies.chat_tokens import conversation_tokens, turn_tokens
+from tenfold.policies.chat_tokens import conversation_tokens, reply_tokens, turn_tokens
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,23 @@ def test_the_end_mark_of_a_turn_is_not_repeated(tokenizer: Any, closed: bool) ->
     said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed
     text = tokenizer.decode(said + turn_tokens(tokenizer, "user", "no", said))
     assert text == "1<|end|><|user|>no<|end|><|assistant|>"
+
+
+def test_a_role_that_the_template_leaves_out_becomes_user() -> None:
+    template = (
+        "{% for m in messages %}{% if m.role in ('user', 'assistant') %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}"
+        "{% endif %}{% endfor %}<|assistant|>"
+    )
+    zephyr = checkpoints.learned_tokenizer(["2 + 2"], 300, template)
+    assert zephyr.decode(turn_tokens(zephyr, "tool", "42", [])) == "<|end|><|user|>42<|end|><|assistant|>"
+    replies = [Message(role="tool", content="4"), Message(role="tool", content="2")]
+    assert zephyr.decode(reply_tokens(zephyr, replies, [])) == "<|end|><|user|>4\n2<|end|><|assistant|>"
+
+
+def test_a_template_may_change_the_text_of_a_reply() -> None:
+    template = "{% for m in messages %}{{ '<|' + m.role + '|>' }}{{ m.content | tojson }}<|end|>{% endfor %}<|assistant|>"
+    quoting = checkpoints.learned_tokenizer(["2 + 2"], 300, template)
+    assert quoting.decode(turn_tokens(quoting, "tool", "4\n2", [])).endswith('<|tool|>"4\\n2"<|end|><|assistant|>')
 
 
 def test_an_unsupported_role_becomes_user() -> None:

@@ -18,6 +18,12 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tokenizer"
 
 
+def test_an_empty_variable_means_the_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENFOLD_CACHE", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2").parent == tmp_path / ".cache" / "tenfold"
+
+
 def test_a_learned_tokenizer_is_lossless_and_splits_digits(words: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(words)
     text = "the rat – 1234\n\tétait là"
@@ -44,6 +50,79 @@ def test_a_model_is_created_from_its_configuration(words: Path, tmp_path: Path) 
     assert model.config.eos_token_id == tokenizer.eos_token_id
     other, _ = checkpoints.load(checkpoints.checkpoint(f"{uri}&seed=1"), torch.float32)
     assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"model_type": "unheard-of"}', '{"model_type": "t5"}', '{"model_type": "llama", "hidden_size": "x"}'],
+)
+def test_a_wrong_configuration_gives_a_one_line_error(words: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(UserError, match=r"c\.json is not the configuration of a causal language model: \w") as error:
+        checkpoints.checkpoint(f"config:{tmp_path}/c.json?tokenizer={words}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["micro:?hidden=16&layers=1&heads=2&tokenizer={words}", "config:{config}?tokenizer={words}"])
+def test_a_changed_chat_template_gives_another_checkpoint(words: Path, tmp_path: Path, uri: str) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 300}
+    (tmp_path / "c.json").write_text(json.dumps({"model_type": "llama", **sizes}))
+    uri = uri.format(words=words, config=tmp_path / "c.json")
+    for template in ("one", "two"):
+        (words / "chat_template.jinja").write_text(template)
+        assert checkpoints.tokenizer_of(checkpoints.checkpoint(uri)).chat_template == template
+
+
+def test_a_tokenizer_without_tokenizer_json_is_accepted(words: Path, tmp_path: Path) -> None:
+    model = json.loads((words / "tokenizer.json").read_text())["model"]
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "vocab.json").write_text(json.dumps(model["vocab"]))
+    (tmp_path / "gpt2" / "merges.txt").write_text("\n".join(map(" ".join, model["merges"])))
+    (tmp_path / "gpt2" / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|end|>"}')
+    folder = checkpoints.checkpoint(f"micro:?hidden=16&layers=1&heads=2&tokenizer={tmp_path}/gpt2")
+    assert checkpoints.tokenizer_of(folder)("the cat")["input_ids"] == checkpoints.tokenizer_of(words)("the cat")["input_ids"]
+
+
+def changed(tmp_path: Path, **settings: object) -> Path:
+    """Returns a checkpoint whose configuration has changed, but not its weights."""
+    folder = tmp_path / "changed"
+    shutil.copytree(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_hidden_layers": 2}, "lacks weights, such as model.layers.1.input_layernorm.weight"),
+        ({"tie_word_embeddings": False}, "lacks weights, such as lm_head.weight"),
+        ({"vocab_size": 600}, "cannot be loaded"),
+        ({"hidden_size": "x"}, "cannot be loaded"),
+    ],
+)
+def test_weights_that_do_not_fit_the_configuration_are_rejected(
+    tmp_path: Path, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UserError, match=words) as error:
+        checkpoints.load(changed(tmp_path, **settings), torch.float32)
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_an_unused_output_layer_may_be_missing(tmp_path: Path) -> None:
+    folder = changed(tmp_path, tie_word_embeddings=False)
+    model, _ = checkpoints.load(folder, torch.float32, output_layer=False)
+    whole, _ = checkpoints.load(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"), torch.float32)
+    assert torch.equal(model.get_input_embeddings().weight, whole.get_input_embeddings().weight)
+
+
+def test_a_broken_generation_config_is_rejected(tmp_path: Path) -> None:
+    folder = changed(tmp_path)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 5]')
+    with pytest.raises(UserError, match=r"generation_config.json is truncated or not JSON.*correct the file, or remove it"):
+        checkpoints.stop_ids(folder, checkpoints.tokenizer_of(folder))
+    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 5]}')
+    assert checkpoints.stop_ids(folder, checkpoints.tokenizer_of(folder)) == {1, 5}
 
 
 def test_code_of_a_checkpoint_is_not_run(words: Path, tmp_path: Path) -> None:

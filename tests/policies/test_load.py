@@ -16,6 +16,24 @@ def test_a_function_can_be_a_policy(lab: Path) -> None:
     assert [completion.text for completion in sampled[0]] == ["HELLO", "HELLO"]
 
 
+def test_a_function_must_return_text(lab: Path) -> None:
+    (lab / "lab_silent.py").write_text("def says(conversation, seed):\n    print('hello')\n")
+    with pytest.raises(UserError, match="the function of a policy must return text, got None"):
+        load_policy("call:lab_silent:says").generate([[{"role": "user", "content": "hello"}]], 1, Sampling())
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "reason"),
+    [(2, "x\n  y", "stop"), (2, "x\n  y z", "length"), (3, "x\n  y z", "stop")],
+)
+def test_a_truncated_scripted_response_is_the_start_of_the_text(limit: int, text: str, reason: str) -> None:
+    ((sampled,),) = load_policy(f"scripted:{text}").generate(
+        [[{"role": "user", "content": "?"}]], 1, Sampling(max_tokens=limit)
+    )
+    assert text.startswith(sampled.text)
+    assert (len(sampled.text.split()), sampled.finish_reason) == (min(limit, len(text.split())), reason)
+
+
 def test_a_missing_function_is_reported(lab: Path) -> None:
     with pytest.raises(UserError, match="cannot import 'lab_nothing:says'"):
         load_policy("call:lab_nothing:says")

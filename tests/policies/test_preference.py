@@ -178,8 +178,9 @@ def test_a_policy_without_probabilities_gives_0_or_1() -> None:
     with pytest.raises(ValueError, match="Both are fine"):
         PairwiseJudge(ScriptedPolicy("Both are fine."))([(PROMPT, "5", "6")])
     assert [chosen_letter(text) for text in ("A", " **B**", "(A) because", "B is better")] == ["A", "B", "A", "B"]
-    with pytest.raises(ValueError, match="A better one"):
-        chosen_letter("A better one would be")
+    for undecided in ("A better one would be", "A/B", "A & B are equal", "A=B"):
+        with pytest.raises(ValueError, match="the judge must answer A or B"):
+            chosen_letter(undecided)
 
 
 @pytest.fixture

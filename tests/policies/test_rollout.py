@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -182,5 +183,51 @@ def test_an_unplayable_environment_gives_a_one_line_error() -> None:
         rollout(Guess, ScriptedPolicy("1"), samples=1)
     with pytest.raises(UserError, match="no environment 'lab/Missing-v0'"):
         rollout("lab/Missing-v0", ScriptedPolicy("1"), samples=1)
+    with pytest.raises(UserError, match="no environment 'lab_nothing:Sums-v0': No module named 'lab_nothing'"):
+        rollout("lab_nothing:Sums-v0", ScriptedPolicy("1"), samples=1)
     with pytest.raises(UserError, match="no problem"):
         rollout(sums, ScriptedPolicy("1"), samples=1, problems=[])
+    for index in (-1, 5):
+        with pytest.raises(UserError, match=f"there is no problem {index}: use an index from 0 to 4"):
+            rollout(sums, ScriptedPolicy("1"), samples=1, problems=[0, index])
+
+
+def test_an_environment_is_closed_after_an_error() -> None:
+    closed = []
+
+    class Closes(Guess):
+        def close(self) -> None:
+            closed.append(self)
+
+    for problems, count in ((None, 1), (3, 4)):
+        with contextlib.suppress(UserError):
+            rollout(Closes, ScriptedPolicy("1"), samples=1, problems=problems)
+        assert len(closed) == count
+
+
+def test_a_repeated_problem_is_played_once() -> None:
+    counts: list[tuple[int, int]] = []
+    episodes = rollout(
+        sums, ScriptedPolicy("3"), samples=2, problems=[2, 0, 2], progress=lambda done, total: counts.append((done, total))
+    )
+    assert [(episode.problem_id, episode.sample) for episode in episodes] == [("p2", 0), ("p2", 1), ("p0", 0), ("p0", 1)]
+    assert counts == [(4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (("", None, True, False, {}), "TypeError: float"),
+        (("", 1.0, True, False, None), "TypeError"),
+        (("", 1.0, True, False, {"verdict": "right"}), "AttributeError"),
+        (("", 1.0, True, {}), "ValueError: not enough values"),
+    ],
+)
+def test_a_step_of_a_wrong_form_is_a_fault(step: Any, reason: str) -> None:
+    class Odd(Guess):
+        def step(self, action: str) -> Any:
+            return step
+
+    (episode,) = rollout(Odd, ScriptedPolicy("1"), samples=1, problems=1)
+    assert (episode.verdict.status, episode.verdict.score) == (Status.FAULT, None)
+    assert episode.verdict.reason.startswith(reason)

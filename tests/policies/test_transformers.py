@@ -137,11 +137,15 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("stage:unfinished", "not finished"),
         ("micro:?width=3", "hidden, layers, heads, seed"),
         ("micro:?hidden=abc", "must be integers"),
+        ("micro:?seed=99999999999999999999", "must be integers"),
+        ("config:nanbeige4-3b?tokenizer=bare&seed=²", "an integer seed"),
         ("micro:?hidden=100&heads=3", "must be a multiple of 2 * heads=3"),
         ("micro:?layers=0", "layers at least 1"),
         ("smollm2:big", "has no location"),
         ("path:.?revision=1", "unknown option 'revision'; the options are none"),
         ("openai:m?url=x", "base_url, api_key_env and omit_parameters"),
+        ("openai:m?base_url=localhost:8000/v1", "expected a base URL such as http://localhost:8000/v1"),
+        ("openai:m?base_url=http://localhost:port/v1", "expected a base URL such as http://localhost:8000/v1"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:

@@ -32,6 +32,8 @@ def judge(answer: Any, response: str, share: bool = False) -> Verdict:
         (f"```python\n{ADD}```\nand it prints\n```text\n3\n```", 1),
         (f"```python\n{ADD}", 1),
         (f"```python\n{ADD}<|im_end|>", 1),
+        (f"<|python_tag|>{ADD}<|eom_id|>", 1),
+        (f"<|python_tag|>{ADD} + 1<|eom_id|>", 0),
         (f"```python\n{ADD}```</s>\n", 1),
         (f"{ADD}```\nThis adds a and b.", 1),
         (f"{ADD}```\nor, the same:\n```python\ndef add(a, b): return b + a\n```", 1),

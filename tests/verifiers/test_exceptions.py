@@ -86,6 +86,14 @@ def test_tests_that_expect_an_error_accept_only_programs_that_raise_it(form: str
         assert judge(tests, f"def f(x): {wrong}").score == 0, wrong
 
 
+def test_no_test_can_expect_that_a_function_is_missing() -> None:
+    for kind in ("KeyError", "NameError", "Exception"):
+        tests = f"try:\n    f('x')\n    assert False\nexcept {kind}:\n    pass"
+        assert judge(tests, f"def f(x): raise {kind}").score == 1
+        missing = judge(tests, "def g(x): return 1")
+        assert (missing.score, "name 'f' is not defined" in missing.reason) == (0, True)
+
+
 CALLS_IN = {
     "zip": "for x, y in zip(map(f, [1, 2]), [2, 3]):\n    assert x == y",
     "all": "assert all(x > 0 for x in map(f, [1, 2]))\nassert all(map(f, [1, 2]))",

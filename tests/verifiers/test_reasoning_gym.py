@@ -28,7 +28,51 @@ def test_grid_stored_as_json_is_judged(generator: str) -> None:
 def test_grid_in_answer_tag_is_judged_unchanged() -> None:
     (problem,) = sources.load("reasoning_gym:rotate_matrix?size=1")
     assert load("reasoning_gym")(problem, f"<think>hm</think>\n<answer>\n{problem.answer}\n</answer>").score == 1
-    assert load("reasoning_gym")(problem, "<answer>\n1 2\n3 4\n</answer>").score == 0
+    incorrect = load("reasoning_gym")(problem, "<answer>\n1 2\n3 4\n</answer>")
+    assert (incorrect.score, incorrect.reason) == (0, "1 2 3 4 scores 0")
+
+
+def problem_of(generator: str, gold: str, **metadata: object) -> Problem:
+    return Problem("p", ({"role": "user", "content": "?"},), gold, "", {"metadata": {"source_dataset": generator, **metadata}})
+
+
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        ("<answer>5</answer>", 1),
+        ("\\boxed{6}, no: <answer>5</answer>", 1),
+        (r"\boxed{\text{5}}", 1),
+        ("<answer>5</answer> \\boxed{6}", 0),
+        ("<answer>5</answer> \\boxed{6", 0),
+        ("<answer>5</answer> or 6", 0),
+        ("<answer>6</answer> or 5", 0),
+    ],
+)
+def test_only_the_last_answer_counts(response: str, score: int) -> None:
+    assert load("reasoning_gym")(problem_of("chain_sum", "5"), response).score == score
+
+
+@pytest.mark.parametrize(
+    ("problem", "correct", "incorrect"),
+    [
+        (problem_of("game_of_life_halting", "True"), ["True", "true"], ["False", "x"]),
+        (problem_of("game_of_life_halting", "False"), ["False", r"\text{False}"], ["True", "x"]),
+        (problem_of("coin_flip", "0.109375"), ["7/64", "0.1094"], ["0", "0.1", "0.11"]),
+        (problem_of("coin_flip", "3.051757812e-05"), ["1/32768", "3.05e-5"], ["0", "0.0001"]),
+        (problem_of("complex_arithmetic", "5.0 + 2.0i", result=[5.0, 2.0]), ["5 + 2i"], ["nan", "nan+nani", "5 + nani"]),
+        (
+            problem_of("puzzle24", "(8-(3-1))*4", numbers=[8, 3, 1, 4]),
+            ["(8 - (3 - 1)) * 4", "4*(8-3+1)"],
+            ["6*4*1*1", "3*8+1/4", "8*3*1**4", "8*3*1"],
+        ),
+    ],
+)
+def test_answer_that_only_the_scorer_of_the_library_accepts_is_incorrect(
+    problem: Problem, correct: list[str], incorrect: list[str]
+) -> None:
+    verifier = load("reasoning_gym")
+    assert [verifier(problem, f"<answer>{answer}</answer>").score for answer in correct] == [1] * len(correct)
+    assert [verifier(problem, f"<answer>{answer}</answer>").score for answer in incorrect] == [0] * len(incorrect)
 
 
 def test_problem_of_other_source_is_undecided() -> None:

@@ -262,6 +262,10 @@ def test_a_judge_in_the_registration_overrides_environment_variables(monkeypatch
     assert judge.options == {"policy": "scripted:No.\nVERDICT: DIFFERENT", "always": True, "rules": "math"}
     assert (judge(SUM, "2").score, judge(SUM, "2").method) == (0, "agentic")
     assert judge.with_options(always=False)(SUM, "2").method == "exact"
+    parts = [{"name": "math", "weight": 1}, {"name": "length", "weight": 1}]
+    assert len(judge.with_options(always=False, rules=parts)(SUM, "2").parts) == 2
+    monkeypatch.setenv("TENFOLD_JUDGE_ALWAYS", "0")
+    assert judge.options["always"] is False
     with pytest.raises(UserError, match="no folder nowhere"):
         load("judge")
     for wrong in ({"polcy": "x"}, {"always": "yes"}, {"policy": 3}):

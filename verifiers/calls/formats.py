@@ -77,7 +77,14 @@ MARKS = re.compile(
         ]
     )
 )
+_FURTHER_MARKS = frozenset(_WRAPPED.values()) - {"<|eom_id|>"} | {"<｜tool▁sep｜>", "[CALL_ID]"}
+"""Marks inside and after calls. The mark <|eom_id|> ends every turn."""
 _FENCE = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
+
+
+def is_mark(text: str) -> bool:
+    """True if a text, such as a special token, is a mark of a call."""
+    return bool(MARKS.search(text)) or text in _FURTHER_MARKS
 
 
 def read(response: str, declared: DeclaredFunctions, typed: bool = True) -> list[ParsedCall]:

@@ -81,7 +81,7 @@ def program_of(text: str, answer: CodeTests) -> str:
         text: of a response, without its reasoning.
         answer: the tests, in one of the forms that `code.py` lists. They determine what the program must define.
     """
-    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    text = text.replace("\r\n", "\n").replace("<|python_tag|>", "").removeprefix("\ufeff")  # the mark of Llama's programs
     if "```" not in text and "~~~" not in text:
         text = _MISTAKEN.sub(r"```\g<tag>\n\g<body>```", text)
     language = language_of(str(answer.get("language") or "python"))

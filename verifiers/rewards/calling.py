@@ -6,15 +6,17 @@ The names of its parameters decide what it receives:
     def verify(gold, answer)           `problem.answer`, and the final answer in the response
     def verify(response)               any of these four names, in any order
 
-A function that names neither `gold` nor `answer` receives the problem and the response by position, whatever the names of its
-first two parameters. All further parameters need
-defaults: they are the verifier's options. The function may be a coroutine function (`async def`).
+If its first two parameters have other names, such as `(row, text)`, they are the problem and the response. All further
+parameters need defaults: they are the verifier's options. The function may be a coroutine function (`async def`).
 
-`answer` is the content of the last `\\boxed{...}` or `<answer>` tag, or the text after "the answer is"
-(`answers/extraction/response.py`); without any of these it is the whole response without its reasoning.
+`answer` is the final answer in the response: the content of the last `\\boxed{...}` or `<answer>` tag, the text after "the
+answer is", or the result in the last line (`answers/extraction/response.py`). If there is none, `answer` is the whole response
+without its reasoning.
 """
 
 import asyncio
+import contextlib
+import contextvars
 import functools
 import inspect
 import math
@@ -22,7 +24,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsFloat
 
 from ...core import Part, Problem, Status, UserError, Verdict
@@ -33,7 +35,7 @@ MAX_REASON_CHARACTERS = 400
 
 VerdictLike = Verdict | SupportsFloat | Mapping[str, object]
 """What a judging function may return: a verdict, a score from 0 to 1, True if the response is correct, or
-{"score": 0.5, "reason": "...", "parts": {"format": 1.0, ...}}, where only the score is required."""
+{"score": 0.5, "reason": "...", "parts": {"format": 1.0, ...}}, where only the score is required; None means undecided."""
 JudgingFunction = Callable[..., VerdictLike | Awaitable[VerdictLike]]
 """A function of a problem and a response, or of a gold answer and an answer; see the module's docstring."""
 
@@ -75,24 +77,25 @@ def signature(function: JudgingFunction, given: Collection[str] = ()) -> Signatu
     named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     required = {each.name for each in parameters if each.default is each.empty and each.kind not in _VARIABLE} - {*given}
     inputs = tuple(each.name for each in named if each.name in INPUTS)
-    if required <= INPUTS.keys() and {"response", "answer"} & {*inputs} and inputs != ("problem", "response"):
-        return Signature(inputs, _defaults([each for each in named if each.name not in INPUTS]))
     positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    names = [each.name for each in positional[:2]]
+    by_position = inputs == ("problem", "response") == tuple(names)
+    if required <= {*inputs} and {"response", "answer"} & {*inputs} and not by_position:
+        return Signature(inputs, _defaults([each for each in named if each.name not in INPUTS]))
     if len(positional) < 2 and not any(each.kind == each.VAR_POSITIONAL for each in parameters):
         raise UserError(
             f"{_name(function)} cannot be a verifier: it takes ({', '.join(each.name for each in parameters)}); "
             "give it the parameters (problem, response) or (gold, answer)"
         )
-    names = {each.name for each in positional[:2]}
-    if names & {"gold", "answer"} and not names <= INPUTS.keys():
-        raise UserError(
-            f"{_name(function)} cannot be a verifier: it takes {positional[0].name} and {positional[1].name}; "
-            "name its parameters gold and answer, or problem and response"
-        )
-    if missing := sorted(required - {each.name for each in positional[:2]}):
+    if missing := sorted(required - {*names}):
         raise UserError(
             f"{_name(function)} cannot be a verifier: no value for its parameter {missing[0]}; a verifier takes "
             "(problem, response) or (gold, answer), and options with defaults"
+        )
+    if {"gold", "answer"} & {*names} or names[:1] == ["response"] or names[1:] == ["problem"]:  # it would get another input
+        raise UserError(
+            f"{_name(function)} cannot be a verifier: it takes {' and '.join(names)}; "
+            "name its parameters gold and answer, or problem and response, and use no / after them"
         )
     return Signature((), _defaults([each for each in parameters if each not in positional[:2]]))
 
@@ -149,10 +152,10 @@ def as_verdict(value: VerdictLike, method: str) -> Verdict:
 
 def _checked(verdict: Verdict, method: str) -> Verdict:
     """Returns a verdict; a fault if its score does not agree with its status."""
-    has_score = verdict.status in (Status.SCORED, Status.TIMEOUT)
-    if (has_score and isinstance(verdict.score, int | float) and 0 <= verdict.score <= 1) or (
-        not has_score and verdict.score is None
-    ):
+    has_score, score = verdict.status in (Status.SCORED, Status.TIMEOUT), _score(verdict.score)
+    if has_score and score is not None and 0 <= score <= 1:
+        return verdict if isinstance(verdict.score, int | float) else replace(verdict, score=score)
+    if not has_score and verdict.score is None:
         return verdict
     reason = f"the verifier returned a verdict with the status {verdict.status} and the score {verdict.score}"
     return Verdict(Status.FAULT, None, method, reason)
@@ -203,11 +206,19 @@ def _awaited(value: Awaitable[VerdictLike]) -> VerdictLike:
     async def wait() -> VerdictLike:
         return await value
 
+    def run_apart() -> VerdictLike:
+        _loop_is_blocked.set(True)
+        return asyncio.run(wait())
+
     loop = _event_loop(os.getpid())
-    if _running_loop() is loop:  # a coroutine of this loop calls another verifier, and the loop waits for it
+    if _running_loop() is loop or _loop_is_blocked.get():  # a coroutine calls another verifier, and the loop waits for it
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, wait()).result()
+            return thread.submit(run_apart).result()
     return asyncio.run_coroutine_threadsafe(wait(), loop).result()
+
+
+_loop_is_blocked = contextvars.ContextVar("_loop_is_blocked", default=False)
+"""True in a coroutine, and in its threads, for which the event loop of the process waits."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -222,5 +233,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 def _event_loop(process: int) -> asyncio.AbstractEventLoop:
     """Starts an event loop in a thread of its own. A forked process has no copy of the thread, and starts its own loop."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=f"verifiers of process {process}", daemon=True).start()
+
+    def run() -> None:
+        while True:  # a coroutine that raises SystemExit ends `run_forever`, but not the loop
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
+
+    threading.Thread(target=run, name=f"verifiers of process {process}", daemon=True).start()
     return loop

@@ -32,7 +32,18 @@ SCRIPTS = {
 """The first words of the Unicode names of a language's letters. Languages with Latin letters cannot be told apart: use "en"."""
 
 
-@as_verifier
+def _check_tags(tags: object) -> None:
+    names = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, Sequence) else []
+    if not names or len({*map(str, names)}) < len(names) or not all(_TAG.fullmatch(str(name)) for name in names):
+        raise UserError(
+            f"the verifier format needs tags that differ, as names without < and > ([think, answer]), got {tags!r:.60}"
+        )
+
+
+_TAG = re.compile(r"[^<>/]+")
+
+
+@as_verifier(check_options=_check_tags)
 def check_format(response: str, tags: Sequence[str] = ("think", "answer")) -> Verdict:
     """Scores 1 if the response consists of `<tag>...</tag>` for each of `tags`, in this order, else 0."""
     names = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
@@ -42,7 +53,7 @@ def check_format(response: str, tags: Sequence[str] = ("think", "answer")) -> Ve
             if (count := response.count(mark)) != 1:
                 return Verdict(Status.SCORED, 0.0, "format", f"{mark} occurs {count} times, expected once")
         opened, closed = response.index(f"<{tag}>"), response.index(f"</{tag}>")
-        if opened > closed or response[position:opened].strip():
+        if not position <= opened < closed or response[position:opened].strip():
             return Verdict(Status.SCORED, 0.0, "format", f"text before <{tag}>, or another order of the tags")
         position = closed + len(f"</{tag}>")
     outside = bool(response[position:].strip())

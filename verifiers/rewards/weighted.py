@@ -57,15 +57,15 @@ class WeightedVerifier:
             Part(part.name, verdict.score, part.weight, verdict.method, verdict.reason)
             for part, verdict in zip(self.parts, verdicts, strict=True)
         )
+        judge_messages = tuple(message for verdict in verdicts for message in verdict.judge_messages)
         for part, verdict in zip(self.parts, verdicts, strict=True):
             if verdict.score is None:
-                return Verdict(verdict.status, None, verdict.method, f"{part.name}: {verdict.reason}", parts=parts)
+                return Verdict(verdict.status, None, verdict.method, f"{part.name}: {verdict.reason}", judge_messages, parts)
         total = math.fsum(part.weight for part in parts)
         score = math.fsum(part.weight * (part.score or 0.0) for part in parts) / total
         reason = "; ".join(
             f"{part.name} {part.score:g}{f' ({part.reason[:MAX_PART_REASON]})' if part.reason else ''}" for part in parts
         )
-        judge_messages = tuple(message for verdict in verdicts for message in verdict.judge_messages)
         return Verdict(Status.SCORED, min(1.0, score), METHOD, reason, judge_messages, parts)
 
     def invalid_gold(self, problem: Problem) -> str | None:

@@ -52,13 +52,14 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[JSONObject]") -
     session: LocalSession | None = None
     over = False
     while not over:
+        request = requests.get()
         try:
-            reply, over = _reply(requests.get(), box, session, handler)
+            reply, over = _reply(request, box, session, handler)
         except ProgramEnded as ended:
             reply, over = {"ended": str(ended)}, False
         except Exception as fault:  # any failure of this agent must reach the client, which waits for a reply
             reply, over = {"fault": f"{type(fault).__name__}: {fault}"}, True
-            if session is not None:
+            if session is not None and "close" not in request:  # a session whose `close` failed has released all that it had
                 with contextlib.suppress(SandboxFault):
                     session.close()
         session = reply.pop("opened", session)

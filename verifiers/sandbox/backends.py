@@ -30,4 +30,4 @@ def _of_process(process: int) -> Sandbox:
             return E2BSandbox()
         case other:
             raise UserError(f"TENFOLD_SANDBOX: expected local or e2b, got {other!r}")
-    return LocalSandbox(without=[part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part])
+    return LocalSandbox(without=[part.strip() for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",")])

@@ -29,7 +29,8 @@ from .session import encode_call
 WITHOUT = ("landlock", "seccomp", "cgroup")
 """Inner protections that a machine of the service may lack: its image lacks some packages and control groups."""
 LIFETIME = 600
-"""Seconds after its last use that a machine keeps running."""
+"""Seconds that a machine keeps running after its start or after the last extension. A use extends the time if a quarter of it
+has passed."""
 ATTEMPTS = 4
 """Times that a run is attempted."""
 PAUSE_SECONDS = 0.5

@@ -80,7 +80,7 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
 def _process() -> WarmProcess:
     with _lock:
         if os.getpid() not in _warm:
-            without = {part for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",") if part}
+            without = {part.strip() for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",")}
             _warm[os.getpid()] = WarmProcess((), without - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4, commands=True)
         return _warm[os.getpid()]
 

@@ -83,6 +83,23 @@ def test_an_offline_setting_is_named(capsys: pytest.CaptureFixture[str], monkeyp
     )
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:8080", "http://127.0.0.1:port", "http://[::1"])
+def test_an_invalid_address_of_the_hub_is_named(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    assert hub.unreachable() == "HF_ENDPOINT or the address of the proxy is not a URL"
+
+
+def test_an_invalid_address_of_the_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:port")
+    monkeypatch.setenv("no_proxy", "")
+    assert hub.unreachable() == "HF_ENDPOINT or the address of the proxy is not a URL"
+
+
+def test_an_invalid_host_of_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://a..b")
+    assert hub.unreachable() == "a..b cannot be reached (the name of the host is invalid)"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -122,6 +122,30 @@ def test_the_server_in_openai_base_url_gets_the_key(servers: tuple[Server, Serve
     assert "secret" not in servers[1].sent
 
 
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ("sk-secret\r\n", "Bearer sk-secret"),
+        (" sk-secret", "Bearer sk-secret"),
+        ("sk\n-secret", "the key in LAB_KEY has a line break"),
+        ("sk-secret–", "the key in LAB_KEY has a line break or a character that is not ASCII"),
+        ("", r"set \$LAB_KEY to a key, or omit api_key_env="),
+    ],
+)
+def test_a_key_is_cleaned_or_rejected_without_its_value(
+    servers: tuple[Server, Server], value: str, result: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENFOLD_KEYS", "LAB_KEY=127.0.0.1")
+    monkeypatch.setenv("LAB_KEY", value)
+    if result.startswith("Bearer"):
+        ask(tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY"))
+        assert [headers["Authorization"] for headers in servers[0].headers] == [result]
+        return
+    with pytest.raises(UserError, match=result) as error:
+        tenfold.load_policy(f"openai:m?base_url={servers[0].url()}&api_key_env=LAB_KEY")
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_no_key_is_sent_after_a_redirection(servers: tuple[Server, Server], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = servers

@@ -122,6 +122,10 @@ def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
         (Reply(error("Invalid key", code=401)), "401"),
         (Reply(error("messages: roles must alternate"), 400), "roles must alternate"),
         (Reply(error("maximum context length is 512 tokens, you asked for 600"), 400), "max_tokens=512"),
+        (
+            Reply(error("max_tokens must be less than or equal to `99`, and not to the context_window"), 400),
+            "less than or equal",
+        ),
         (Reply(error("not now"), 503), "503"),
     ],
 )
@@ -263,6 +267,7 @@ def test_requests_to_openai_reasoning_models_use_their_parameters() -> None:
         unsupported("seed"),
         Reply({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}, 422),
         Reply(error("Unrecognized request argument supplied: seed"), 400),
+        Reply(error("1 validation error for ChatCompletionRequest\nseed\n  Extra inputs are not permitted"), 400),
     ],
 )
 def test_a_rejected_seed_is_left_out_with_a_warning(body: Any) -> None:
@@ -326,6 +331,17 @@ def test_completions_of_plain_text_are_checked_too() -> None:
     with serving(lambda request: replies.pop()) as server:
         ((sample,),) = OpenAIPolicy("m", server.url).generate([[{"role": "text", "content": "2 + 2 ="}]], 1, Sampling())
     assert (sample.text, sample.finish_reason, sample.token_ids) == (" 4", "stop", ())
+
+
+@pytest.mark.filterwarnings("ignore:m at ")
+def test_top_logprobs_are_not_requested_without_logprobs() -> None:
+    def reply(request: Request) -> Reply:
+        if request.keys() & {"logprobs"}:
+            return Reply(unsupported("logprobs"), 400)
+        return Reply(error("top_logprobs requires logprobs"), 400) if "top_logprobs" in request else Reply(answer("B"))
+
+    with serving(reply) as server:
+        assert OpenAIPolicy("m", server.url).choice_probabilities(ASKED[:1], ["A", "B"]) == [[0, 1]]
 
 
 def test_a_judge_without_an_answer_is_a_fault_of_one_question(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy
 import pytest
 
 import tenfold
@@ -27,6 +28,10 @@ SUM = Problem("sum", (Message(role="user", content="1 + 1?"),), "2", "")
         (lambda gold, response: response == f"It is {gold}", "It is 2"),
         (lambda response: response == "It is 2", "It is 2"),
         (lambda response, *, gold: response == f"It is {gold}", "It is 2"),
+        (lambda *, problem, response: response == f"It is {problem.answer}", "It is 2"),
+        (lambda problem, *, response: response == f"It is {problem.answer}", "It is 2"),
+        (lambda problem, note="", response="": response == f"It is {problem.answer}{note}", "It is 2"),
+        (lambda problem, response, /: response == f"It is {problem.answer}", "It is 2"),
         (lambda task, text: task.id == "sum" and text == "It is 2", "It is 2"),
         (lambda *both: both[0].id == "sum" and both[1] == "It is 2", "It is 2"),
     ],
@@ -77,7 +82,28 @@ def test_a_coroutine_may_call_another_one() -> None:
     async def outer(gold: str, answer: str) -> bool:
         return tenfold.verify(gold, answer, inner).score == 1
 
+    async def outermost(gold: str, answer: str) -> bool:
+        in_thread = await asyncio.to_thread(tenfold.verify, gold, answer, outer)
+        return tenfold.verify(gold, answer, outer).score == in_thread.score == 1
+
     assert tenfold.verify("2", "2", outer).score == 1
+    assert tenfold.verify("2", "2", outermost).score == 1
+
+
+def test_a_coroutine_that_exits_is_a_fault() -> None:
+    async def leave(gold: str, answer: str) -> bool:
+        exit(1)
+
+    async def verify(gold: str, answer: str) -> bool:
+        return gold == answer
+
+    assert tenfold.verify("2", "2", leave).status == Status.FAULT
+    assert tenfold.verify("2", "2", verify).score == 1
+
+
+def test_the_score_of_a_verdict_may_be_a_number_of_numpy() -> None:
+    verdict = load(lambda response: Verdict(Status.SCORED, numpy.float32(0.5), "lab", "half"))(SUM, "2")
+    assert verdict == Verdict(Status.SCORED, 0.5, "lab", "half")
 
 
 def test_a_function_may_return_a_dict_with_score_reasons_and_parts() -> None:
@@ -159,6 +185,11 @@ def rewards(completions: list[str], **columns: object) -> list[float]:
         (lambda gold: True, r"it takes \(gold\)"),
         (lambda problem, response, tolerance: True, "no value for its parameter tolerance"),
         (lambda gold, answer, unit: True, "no value for its parameter unit"),
+        (lambda gold, problem: True, "it takes gold and problem; name its parameters"),
+        (lambda gold, answer, /: True, "it takes gold and answer; name its parameters .*, and use no / after them"),
+        (lambda gold, /, answer: True, "it takes gold and answer; name its parameters .*, and use no / after them"),
+        (lambda response, ground_truth: True, "it takes response and ground_truth; name its parameters gold and answer"),
+        (lambda row, problem: True, "it takes row and problem; name its parameters"),
         (lambda problem, response: (yield 1.0), "it yields values; return one score"),
         (3, "3 is not a verifier"),
         (Problem, "is not a verifier"),

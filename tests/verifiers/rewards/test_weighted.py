@@ -40,12 +40,13 @@ def test_the_verdict_holds_each_part_with_its_weight_and_reason() -> None:
 @pytest.mark.parametrize(("status", "score"), [(Status.FAULT, None), (Status.UNDECIDED, None), (Status.TIMEOUT, 0.0)])
 def test_a_part_without_a_score_leaves_the_verdict_without_one(status: Status, score: float | None) -> None:
     def judge(problem: Problem, response: str) -> Verdict:
-        return Verdict(status, score, "lab", "why")
+        return Verdict(status, score, "lab", "why", ("I cannot tell",))
 
     verdict = load(["math", judge])(SUM, "2")
     assert verdict.score == (None if score is None else 0.5)
     assert verdict.status == (status if score is None else Status.SCORED)
     assert [part.score for part in verdict.parts] == [1, score]
+    assert verdict.judge_messages == ("I cannot tell",)
 
 
 def test_a_function_may_be_a_part() -> None:
@@ -71,6 +72,21 @@ def test_an_empty_list_of_parts_is_no_verifier() -> None:
     tenfold.register("lab/NoParts-v0", problems=[SUM], verifier=[])
     with pytest.raises(UserError, match="the list of parts is empty"):
         tenfold.make("lab/NoParts-v0")
+
+
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        ("<think>1 + 1</think>\n<answer>2</answer>\n", 1),
+        ("<answer>2</answer><think>1 + 1</think>", 0),
+        ("<think>1 + 1<answer>2</think></answer>", 0),
+        ("<think><answer>2</answer></think>", 0),
+        ("<think>1 + 1</think><answer>2</answer><answer>3</answer>", 0),
+        ("<think>1 + 1</think> so <answer>2</answer>", 0),
+    ],
+)
+def test_tags_follow_each_other(response: str, score: int) -> None:
+    assert load("format")(SUM, response).score == score
 
 
 def test_letters_of_japanese() -> None:
@@ -102,6 +118,10 @@ def test_an_environment_with_a_weighted_reward_is_identified_by_all_parts() -> N
         ([], "the list of parts is empty"),
         ([{"name": "length", "free": 9000}], "the verifier length needs integers 0 <= free < limit, got free=9000, limit=8000"),
         ([{"name": "length", "free": "9"}], "the verifier length needs integers"),
+        ([{"name": "format", "tags": 3}], "the verifier format needs tags that differ, as names without < and >"),
+        ([{"name": "format", "tags": []}], "the verifier format needs tags that differ"),
+        ([{"name": "format", "tags": ["answer", "answer"]}], "the verifier format needs tags that differ"),
+        ([{"name": "format", "tags": ["<answer>"]}], "the verifier format needs tags that differ"),
         ([{"name": "language", "language": "de"}], "option language: expected one of ar"),
     ],
 )

@@ -1,7 +1,10 @@
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +131,19 @@ def test_a_session_keeps_variables_and_calls_external_functions(pool: e2b.E2BSan
     with pytest.raises(ProgramEnded):
         session.execute("import os; os._exit(3)")
     assert "status 3" in session.close().reason
+
+
+def test_a_session_whose_warm_process_has_died_ends_with_a_fault(server: Server) -> None:
+    pool, others = e2b.E2BSandbox(machines=1), set(server.machines)
+    session = pool.open()
+    (machine,) = (machine for name, machine in server.machines.items() if name not in others)
+    for agent in machine.processes:
+        for task in Path(f"/proc/{agent}/task").iterdir():
+            for warm in (task / "children").read_text().split():
+                os.kill(int(warm), signal.SIGKILL)
+    with pytest.raises(SandboxFault, match="warm process"):
+        session.close()
+    pool.close()
 
 
 def test_many_concurrent_runs_share_a_few_machines(pool: e2b.E2BSandbox, server: Server) -> None:

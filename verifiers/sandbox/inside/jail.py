@@ -129,10 +129,12 @@ def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequenc
     mount("tmpfs", new, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
     for path in (*SYSTEM, *readable):
         source, target = Path(path), Path(new + path)
+        if os.path.lexists(target):  # inside a folder that is already visible
+            continue
         if source.is_symlink():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source.readlink())
-        elif source.exists() and not target.exists():
+        elif source.exists():
             _show(source, target, _NODEV)
     for path in hidden:
         if Path(new + path).is_dir():

@@ -1,0 +1,25 @@
+"""The cache of checkpoints that are created from other files: $TENFOLD_CACHE (default ~/.cache/tenfold)."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def cached(name: str, make: Callable[[Path], None]) -> Path:
+    """Returns the cached folder with that name. A new one is created under a temporary name, so that it appears atomically."""
+    cache = Path(os.environ.get("TENFOLD_CACHE") or "~/.cache/tenfold").expanduser()
+    folder = cache / name
+    if not folder.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=name, dir=cache))
+        try:
+            make(temporary)
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process may have created it
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
