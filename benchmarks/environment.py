@@ -85,10 +85,11 @@ class EnvironmentTask:
         """
         environment = self.make()
         with contextlib.closing(environment):
-            count = playing.count_problems(environment)
-        if count is None and self.limit is None:
+            count = playing.count_problems(environment, self.limit)
+        number = self.limit if count is None else count
+        if number is None:
             raise UserError(f"{self.id} does not report its number of problems; set --limit")
-        return min(number for number in (count, self.limit) if number is not None)
+        return number
 
 
 def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | None = None) -> EnvironmentTask:

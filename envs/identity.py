@@ -7,7 +7,8 @@
 If two identities are equal, equal responses get equal rewards. Inputs that an identity does not cover are listed at the end. It
 covers
 
-    problems       id, prompt, answer and further fields of each problem that the URI now refers to
+    problems       id, prompt, answer and further fields of each problem that the URI now refers to; for problems of
+                   reasoning-gym the URI and the version of reasoning-gym, because they are generated when they are read
     verifiers      the name, the options, and the source text if it is not of this package; the URI and the weights of a judge
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
     environments   those that a mixture or a wrapper names, with their arguments
@@ -36,6 +37,7 @@ from ..policies import identity as policies
 from ..version import __version__
 from . import registry
 from .problems import sources as problem_sources
+from .problems.reasoning_gym import GeneratedProblems
 from .text import as_problems
 
 Identity = dict[str, str]
@@ -135,7 +137,7 @@ def _of_part(declaration: object) -> Identity:
 
 
 def of_problems(uri: str) -> str:
-    """Returns the digest of all problems of a URI, in order.
+    """Returns the digest of all problems of a URI, in order; see the module's docstring.
 
     Raises:
         UserError: see `sources.load`.
@@ -254,6 +256,8 @@ def _of_path(text: str) -> Identity:
 
 
 def _of_list(problems: Sequence[Problem]) -> str:
+    if isinstance(problems, GeneratedProblems):
+        return digests.of([problems[0].source, _installed("reasoning-gym")])
     return digests.of_all([problem.id, problem.prompt, problem.answer, problem.meta] for problem in problems)
 
 

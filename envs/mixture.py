@@ -33,11 +33,13 @@ class Mixture(gymnasium.Env[str, str]):
         self.parts = [registry.make(**declaration) for declaration in declarations]
         sizes = []
         for declaration, part in zip(declarations, self.parts, strict=True):
-            if (count := count_problems(part)) is None:
+            if (count := count_problems(part, per_environment or None)) is None:
                 raise UserError(f"{declaration['id']} has no attribute `problems`: only environments with one can be mixed")
-            sizes.append(min(count, per_environment or count))
+            sizes.append(count)
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """The environment of each problem, and the problem's index in it."""
+        self.levels = [part for part, _ in self.problems]
+        """The number of each problem's environment. A filter with `raise_level_above` takes it as the problem's level."""
         ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declarations]
         self.names = [id if ids.count(id) == 1 else f"{id}#{number}" for number, id in enumerate(ids)]
         """A name for each environment, with which its problem ids start, because two environments may have equal ids."""
@@ -48,7 +50,7 @@ class Mixture(gymnasium.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses problem `options["problem"]`; without this option, a random one."""
         super().reset(seed=seed)
-        index = problem_index(options, len(self.problems), self.np_random)
+        index = problem_index(options, self.problems, self.np_random)
         part, own = self.problems[index]
         self.playing = self.parts[part]
         text, info = self.playing.reset(seed=seed, options={"problem": own})

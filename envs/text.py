@@ -18,6 +18,7 @@ from .. import verifiers
 from ..core import Info, Message, Problem, UserError, Verdict
 from .problems import rows
 from .problems import sources as problem_sources
+from .problems.reasoning_gym import GeneratedProblems
 from .spaces import Text as Text
 
 
@@ -39,12 +40,12 @@ def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | 
     return (*([Message(role="system", content=system)] if system else []), *turns)
 
 
-def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.random.Generator) -> int:
+def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object], rng: np.random.Generator) -> int:
     """Returns the index of the problem that `reset` selects: `options["problem"]`, or a random index.
 
     Args:
         options: the options of `reset`.
-        problems: number of problems.
+        problems: the problems. If an index is given, those after it are not read.
         rng: random number generator.
 
     Raises:
@@ -52,9 +53,9 @@ def problem_index(options: Mapping[str, Any] | None, problems: int, rng: np.rand
     """
     index = (options or {}).get("problem")
     if index is None:
-        index = int(rng.integers(problems))
-    if not 0 <= index < problems:
-        raise UserError(f"there is no problem {index}: use an index from 0 to {problems - 1}")
+        index = int(rng.integers(len(problems)))
+    if index < 0 or not problems[index : index + 1]:
+        raise UserError(f"there is no problem {index}: use an index from 0 to {len(problems) - 1}")
     return int(index)
 
 
@@ -133,7 +134,8 @@ class TextEnv(gymnasium.Env[str, str]):
             system: text of a system turn to put first.
             invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
-                raises an error.
+                raises an error. With "warn", problems of reasoning-gym are not checked, because they are generated only when
+                they are posed.
 
         Raises:
             UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.
@@ -144,8 +146,9 @@ class TextEnv(gymnasium.Env[str, str]):
             raise UserError(f"the template {template!r} does not contain {{prompt}}: add it")
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.verifier = verifiers.load(verifier)
-        flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in self.problems if "invalid_gold" in problem.meta]
-        unflagged = [problem for problem in self.problems if "invalid_gold" not in problem.meta]
+        checked = [] if invalid_gold == "warn" and isinstance(self.problems, GeneratedProblems) else self.problems
+        flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in checked if "invalid_gold" in problem.meta]
+        unflagged = [problem for problem in checked if "invalid_gold" not in problem.meta]
         if invalid := [*flagged, *verifiers.invalid_gold(self.verifier, unflagged)]:
             uri = problems if isinstance(problems, str) else ""
             self.problems = _without_invalid(self.problems, invalid, invalid_gold, uri)
@@ -157,7 +160,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses problem `options["problem"]`; without this option, a random one."""
         super().reset(seed=seed)
-        index = problem_index(options, len(self.problems), self.np_random)
+        index = problem_index(options, self.problems, self.np_random)
         self.problem = self.problems[index]
         messages = prompt_messages(self.problem, self.template, self.system)
         text = "\n\n".join(message["content"] for message in messages)

@@ -12,10 +12,10 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 import gymnasium
 
@@ -202,35 +202,34 @@ def _create(id: str) -> Environment:
 
 
 def _indices(environment: Environment, problems: Sequence[int] | int | None) -> list[int]:
-    count = count_problems(environment)
-    if problems is None:
-        problems = count
-    if problems is None:
-        raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
-    if isinstance(problems, int):
-        problems = range(problems if count is None else min(problems, count))
+    if problems is None or isinstance(problems, int):
+        count = count_problems(environment, problems)
+        if (number := problems if count is None else count) is None:
+            raise UserError(f"{environment} has no attribute `problems`: give the number of problems to play")
+        problems = range(number)
     indices = list(dict.fromkeys(problems))
     if not indices:
         raise UserError("there are no problems to play")
-    if wrong := [index for index in indices if not 0 <= index < (math.inf if count is None else count)]:
+    within = count_problems(environment, max(0, *indices) + 1)
+    if wrong := [index for index in indices if not 0 <= index < (math.inf if within is None else within)]:
+        count = count_problems(environment)
         raise UserError(f"there is no problem {wrong[0]}: use an index from 0" + (f" to {count - 1}" if count else ""))
     return indices
 
 
-@runtime_checkable
-class HasProblems(Protocol):
-    """An environment of numbered problems: `reset(options={"problem": i})` starts problem i."""
+def count_problems(environment: Environment, limit: int | None = None) -> int | None:
+    """Returns the number of problems of an environment, the length of its attribute `problems`; None if it has none.
 
-    @property
-    def problems(self) -> Sized:
-        """The problems, or any object with their number as its length."""
-        ...
-
-
-def count_problems(environment: Environment) -> int | None:
-    """Returns the number of problems of an environment, or None if unknown."""
-    inner = environment.unwrapped
-    return len(inner.problems) if isinstance(inner, HasProblems) else None
+    Args:
+        environment: the environment.
+        limit: largest number to return; later problems are not generated.
+    """
+    problems = getattr(environment.unwrapped, "problems", None)
+    if problems is None:
+        return None
+    if limit is not None and isinstance(problems, Sequence):
+        problems = problems[:limit]
+    return len(problems) if limit is None else min(len(problems), limit)
 
 
 @dataclasses.dataclass(slots=True)

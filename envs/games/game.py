@@ -72,7 +72,7 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts a game with problem `options["problem"]`; without this option, with a random one."""
         super().reset(seed=seed)
-        index = problem_index(options, len(self.problems), self.np_random)
+        index = problem_index(options, self.problems, self.np_random)
         self.problem = self.problems[index]
         self.turns = self.invalid_actions = 0
         self.start(self.problem)

@@ -3,10 +3,13 @@
 Each puzzle is solved by going through all assignments, so its solution is proved to be unique.
 """
 
+import functools
 import itertools
 import math
+import operator
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ...core import Problem, UserError
 from ..problems.parts import Draft, choices, distinct, integer
@@ -30,9 +33,20 @@ Assignment = tuple[bool, ...]
 """For each person True for a knight."""
 Statement = tuple[str, Callable[[Assignment], bool]]
 """The words of a statement, and whether it is true under an assignment."""
-Order = dict[str, int]
-"""The number of the house of each value, from 0."""
-Clue = tuple[str, Callable[[Order], bool]]
+Orders = int
+"""A set of orders of houses: bit i is set if it contains order number i."""
+
+
+class Clue(NamedTuple):
+    """A clue about one or two values, which are numbered: those of the first attribute, then those of the others."""
+
+    words: str
+    """The text, with `{}` for each value."""
+    values: tuple[int, ...]
+    orders: Orders
+    """The orders in which the clue is true."""
+    is_symmetric: bool = False
+    """True if the clue with the two values exchanged says the same. One of the two is used."""
 
 
 def problems(
@@ -132,34 +146,32 @@ def _statement(rng: random.Random, names: Sequence[str], speaker: int) -> Statem
             )
 
 
-def orders(values: Sequence[Sequence[str]]) -> Iterator[Order]:
-    """Yields all ways to give each house one value of each attribute."""
-    houses = range(len(values[0]))
-    for places in itertools.product(itertools.permutations(houses), repeat=len(values)):
-        yield {value: house for row, place in zip(values, places, strict=True) for value, house in zip(row, place, strict=True)}
-
-
 def _houses(rng: random.Random, houses: int, attributes: int) -> Draft:
     values = [rng.sample(ATTRIBUTES[name], houses) for name in [*ATTRIBUTES][:attributes]]
     truth = {value: house for row in values for house, value in enumerate(row)}  # in the order of each sampled row
     for row in values:
         rng.shuffle(row)
-    clues = [clue for clue in _clues(values) if clue[1](truth)]
+    every = [value for row in values for value in row]
+    where = _places(houses, attributes)
+    every_order = _union(where[0])
+    true_order = functools.reduce(operator.and_, (where[number][truth[value]] for number, value in enumerate(every)))
+    in_order = (
+        clue for clue in _clues(houses, attributes) if not clue.is_symmetric or every[clue.values[0]] < every[clue.values[1]]
+    )
+    clues = [clue for clue in in_order if clue.orders & true_order]
     rng.shuffle(clues)
-    left, chosen = [*orders(values)], list[Clue]()
+    left, chosen = every_order, list[Clue]()
     for clue in clues:  # adds clues until one order is left
-        fewer = [order for order in left if clue[1](order)]
-        if len(fewer) < len(left):
+        if (fewer := left & clue.orders) != left:
             left, chosen = fewer, [*chosen, clue]
-        if len(left) == 1:
+        if left.bit_count() == 1:
             break
-    everything = [*orders(values)]
     for clue in [*chosen]:  # removes clues that the others make superfluous
         others = [other for other in chosen if other is not clue]
-        if sum(all(is_true(order) for _, is_true in others) for order in everything) == 1:
+        if functools.reduce(operator.and_, (other.orders for other in others), every_order).bit_count() == 1:
             chosen = others
     rng.shuffle(chosen)
-    listed = "\n".join(f"- {words}" for words, _ in chosen)
+    listed = "\n".join(f"- {clue.words.format(*(every[number] for number in clue.values))}" for clue in chosen)
     names = [*ATTRIBUTES][:attributes]
     choices = "\n".join(f"- {name}: {', '.join(sorted(row))}" for name, row in zip(names, values, strict=True))
     prompt = (
@@ -171,36 +183,43 @@ def _houses(rng: random.Random, houses: int, attributes: int) -> Draft:
     return Draft(prompt, answer, {"kind": "houses"})
 
 
-def _clues(values: Sequence[Sequence[str]]) -> Iterator[Clue]:
-    """Yields all clues about the values, true or not."""
+@functools.cache
+def _places(houses: int, attributes: int) -> list[list[Orders]]:
+    """Returns, for each value and each house, the orders in which the value is in the house.
 
-    def place(first: str, house: int) -> Clue:
-        return f"The {first} is in house {house + 1}.", lambda order: order[first] == house
+    An order gives each house one value of each attribute. Values are numbered as in `Clue`.
+    """
+    places = [[0] * houses for _ in range(houses * attributes)]
+    for number, order in enumerate(itertools.product(itertools.permutations(range(houses)), repeat=attributes)):
+        for value, house in enumerate(itertools.chain(*order)):
+            places[value][house] |= 1 << number
+    return places
 
-    def not_place(first: str, house: int) -> Clue:
-        return f"The {first} is not in house {house + 1}.", lambda order: order[first] != house
 
-    def same(first: str, second: str) -> Clue:
-        return f"The {first} and the {second} are in the same house.", lambda order: order[first] == order[second]
+@functools.cache
+def _clues(houses: int, attributes: int) -> list[Clue]:
+    """Returns all clues about numbered values, true or not."""
+    where, clues = _places(houses, attributes), list[Clue]()
 
-    def left(first: str, second: str) -> Clue:
-        return f"The {first} is directly left of the {second}.", lambda order: order[second] - order[first] == 1
+    def at(first: int, second: int, distances: Container[int]) -> Orders:
+        """Returns the orders in which the second value is one of these numbers of houses to the right of the first."""
+        pairs = itertools.product(range(houses), repeat=2)
+        return _union(where[first][house] & where[second][other] for house, other in pairs if other - house in distances)
 
-    def somewhere_left(first: str, second: str) -> Clue:
-        return f"The {first} is somewhere left of the {second}.", lambda order: order[first] < order[second]
+    for value, house in itertools.product(range(len(where)), range(houses)):
+        elsewhere = _union(where[value][:house] + where[value][house + 1 :])
+        clues.append(Clue(f"The {{}} is not in house {house + 1}.", (value,), elsewhere))
+        if house in (0, houses - 1):
+            clues.append(Clue(f"The {{}} is in house {house + 1}.", (value,), where[value][house]))
+    for pair in itertools.permutations(range(len(where)), 2):
+        clues += [
+            Clue("The {} is directly left of the {}.", pair, at(*pair, (1,))),
+            Clue("The {} is somewhere left of the {}.", pair, at(*pair, range(1, houses))),
+            Clue("The {} and the {} are in the same house.", pair, at(*pair, (0,)), True),
+            Clue("The {} is next to the {}.", pair, at(*pair, (-1, 1)), True),
+        ]
+    return clues
 
-    def next_to(first: str, second: str) -> Clue:
-        return f"The {first} is next to the {second}.", lambda order: abs(order[first] - order[second]) == 1
 
-    every = [value for row in values for value in row]
-    houses = range(len(values[0]))
-    for value, house in itertools.product(every, houses):
-        yield not_place(value, house)
-        if house in (0, houses[-1]):
-            yield place(value, house)
-    for first, second in itertools.permutations(every, 2):
-        yield left(first, second)
-        yield somewhere_left(first, second)
-        if first < second:
-            yield same(first, second)
-            yield next_to(first, second)
+def _union(sets: Iterable[Orders]) -> Orders:
+    return functools.reduce(operator.or_, sets, 0)

@@ -33,5 +33,5 @@ SIZES = {
     "zebra_puzzles": 50,
 }
 """Numbers of problems of the environments whose generators are slow or have few problems. Our choice."""
-HELD_OUT_SIZES = {"coin_flip": 20}
+HELD_OUT_SIZES = {"coin_flip": 20, "jugs": 50}
 """Numbers of held-out problems of the environments whose generators have fewer of them than of `SIZES`. Our choice."""

@@ -4,15 +4,21 @@
 
 A level sets all attributes of the curriculum, such as the number of terms and the number of digits. Level 0 is the easiest.
 An attribute with fewer levels stays at its highest. Options of the generator take precedence over the level.
+
+Some generators need a second for a problem, and one problem in ten is held out. Therefore problems are generated when they are
+first read (`GeneratedProblems`).
 """
 
 import contextlib
+import functools
 import hashlib
+import itertools
 import json
 import random
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from ... import extras
 from ...core import Problem, UserError
@@ -34,11 +40,13 @@ EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Entries of the metadata that are a correct answer."""
 MAX_SECONDS = 3_600.0
 """Processor time limit of a worker that generates problems. Our choice."""
+FIRST = 8
+"""Number of problems that a worker generates first. It generates all of them when a further one is read. Our choice."""
 
 
 def problems(
     uri: str, generator: str, size: int, seed: int, part: str, level: int | None, options: Mapping[str, object]
-) -> list[Problem]:
+) -> "GeneratedProblems":
     """Returns problems of a generator with distinct prompts.
 
     Args:
@@ -51,27 +59,26 @@ def problems(
         options: options of the generator.
 
     Raises:
-        UserError: the generator rejects the options, or has fewer than `size` problems.
+        UserError: the package is not installed. Reading a problem raises it too, if the generator rejects the options or has
+            too few problems.
     """
     extras.require(f"reasoning_gym:{generator}", "reasoning_gym")
+    return GeneratedProblems(functools.partial(_problems, uri, generator, size, seed, part, level, options))
+
+
+def _problems(uri: str, generator: str, *arguments: Any) -> Iterator[Problem]:
+    """Yields the problems; see `problems`."""
     try:
-        in_part("", part)
-        arguments = (generator, size, seed, part, level, options)
-        found = _in_worker(arguments) if generator in IN_WORKER else entries(*arguments)
+        for entry in _from_worker(generator, *arguments) if generator in IN_WORKER else entries(generator, *arguments):
+            yield Problem(
+                f"{generator}/{hashlib.sha256(entry['question'].encode()).hexdigest()[:12]}",
+                messages(entry["question"]),
+                entry["answer"],
+                uri,
+                {"metadata": entry["metadata"], **_solution(entry)},
+            )
     except (UserError, pool.TimeLimit, pool.MemoryLimit, pool.WorkerFault) as error:
         raise UserError(f"{uri}: {error}") from None
-    if isinstance(found, str):
-        raise UserError(f"{uri}: {found}")
-    return [
-        Problem(
-            f"{generator}/{hashlib.sha256(entry['question'].encode()).hexdigest()[:12]}",
-            messages(entry["question"]),
-            entry["answer"],
-            uri,
-            {"metadata": entry["metadata"], **_solution(entry)},
-        )
-        for entry in found
-    ]
 
 
 def _solution(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -83,33 +90,49 @@ def _solution(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"solution": f"<answer>{example if isinstance(example, str) else json.dumps(example)}</answer>"}
 
 
-def _in_worker(arguments: tuple[object, ...]) -> Any:
+def _from_worker(generator: str, size: int, *arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yields the entries that a worker generates; see `entries`."""
     workers = pool.shared(f"{__name__}:seeded_entries", MAX_SECONDS, 4 << 30)
-    try:
-        return workers.call(*arguments)
-    finally:
-        workers.close()  # a worker with all generators takes more than 100 MB
+    seen = set[str]()
+    for count in sorted({min(size, FIRST), size}):
+        try:
+            found = workers.call(count, generator, size, *arguments)  # starts with the first problem again
+        finally:  # a worker with all generators takes more than 100 MB, and its problems depend on its earlier calls
+            workers.close()
+        if isinstance(found, str):
+            raise UserError(found)
+        new = [entry for entry in found if entry["question"] not in seen][: count - len(seen)]
+        seen |= {entry["question"] for entry in new}  # a few programs of `codeio` depend on the time, so its entries may differ
+        yield from new
 
 
-def seeded_entries(generator: str, size: int, seed: int, *arguments: Any) -> list[dict[str, Any]] | str:
-    """Seeds Python's global random generator, then returns `entries`. Runs in a worker.
+def seeded_entries(count: int, generator: str, size: int, seed: int, *arguments: Any) -> list[dict[str, Any]] | str:
+    """Seeds Python's global random generator, then returns the first entries, or the error. Runs in a worker.
 
     Args:
+        count: number of entries.
         generator, size, seed, arguments: see `entries`.
     """
     random.seed(seed)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # `codeio` runs programs that write files
-        return entries(generator, size, seed, *arguments)
+        try:
+            return list(itertools.islice(entries(generator, size, seed, *arguments), count))
+        except UserError as error:
+            return str(error)
 
 
 def entries(
     generator: str, size: int, seed: int, part: str, level: int | None, options: Mapping[str, object]
-) -> list[dict[str, Any]] | str:
-    """Returns the entries of a generator with distinct questions, or the reason why there are not enough. See `problems`.
+) -> Iterator[dict[str, Any]]:
+    """Yields the entries of a generator with distinct questions.
 
     Args:
         generator, size, seed, part, level, options: see `problems`.
+
+    Raises:
+        UserError: the generator rejects the options, or has fewer than `size` problems.
     """
+    in_part("", part)
     import reasoning_gym
 
     attempts = 50 * size + 1_000
@@ -119,20 +142,21 @@ def entries(
             config["datasets"] = _composed(config.get("datasets", COMPOSED))
         generated = reasoning_gym.create_dataset(generator, size=attempts, seed=seed, **config)
     except Exception as error:  # invalid options raise AssertionError, TypeError or ValueError
-        return f"reasoning-gym rejects these options ({_first_line(error)})"
-    found: dict[str, dict[str, Any]] = {}
+        raise UserError(f"reasoning-gym rejects these options ({_first_line(error)})") from None
+    found = set[str]()
     for index in range(attempts):
         try:
             entry = generated[index]
         except Exception as error:  # some generators fail on options that they accept
-            return f"the generator fails ({type(error).__name__}: {_first_line(error)})"
+            raise UserError(f"the generator fails ({type(error).__name__}: {_first_line(error)})") from None
         if is_placeholder(str(entry["answer"])) or "Integral(" in str(entry["answer"]):
             continue  # no response can state "" or "[]" as its final answer; sympy did not find the integral
         if entry["question"] not in found and in_part(entry["question"], part):
-            found[entry["question"]] = {name: entry[name] for name in ("question", "answer", "metadata")}
+            found.add(entry["question"])
+            yield {name: entry[name] for name in ("question", "answer", "metadata")}
         if len(found) == size:
-            return list(found.values())
-    return f"the generator has only {len(found)} distinct problems; lower size={size}"
+            return
+    raise UserError(f"the generator has only {len(found)} distinct problems; lower size={size}")
 
 
 def _at_level(generator: str, level: int) -> dict[str, Any]:
@@ -162,3 +186,51 @@ def _composed(datasets: Any) -> list[Any]:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
+
+
+class GeneratedProblems(Sequence[Problem]):
+    """Problems that are generated, in order, when they are first read. The length needs all of them.
+
+    Reading a problem raises a `UserError` if it cannot be generated. Several threads may read.
+    """
+
+    def __init__(self, generate: Callable[[], Iterator[Problem]]):
+        """Stores the source of the problems.
+
+        Args:
+            generate: yields the problems, always the same ones.
+        """
+        self._generate = generate
+        self._found: list[Problem] = []
+        self._rest: Iterator[Problem] | None = None
+        self._lock = threading.Lock()
+
+    @overload
+    def __getitem__(self, index: int) -> Problem: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Problem]: ...
+    def __getitem__(self, index: int | slice) -> Problem | list[Problem]:
+        """Returns a problem, or a list of them."""
+        if isinstance(index, int):
+            return self._until(index + 1 if index >= 0 else None)[index]
+        return self._until(index.stop if index.stop is not None and index.stop >= 0 else None)[index]
+
+    def __len__(self) -> int:
+        """Returns the number of problems."""
+        return len(self._until(None))
+
+    def __bool__(self) -> bool:
+        """True if there is a problem."""
+        return bool(self._until(1))
+
+    def _until(self, stop: int | None) -> list[Problem]:
+        """Returns the problems so far, after all before index `stop` are generated; None for all problems."""
+        with self._lock:
+            if self._rest is None:
+                self._rest = itertools.islice(self._generate(), len(self._found), None)
+            try:
+                self._found.extend(itertools.islice(self._rest, None if stop is None else max(0, stop - len(self._found))))
+            except BaseException:
+                self._rest = None  # after an error, an iterator ends as if it had no further problems
+                raise
+            return self._found

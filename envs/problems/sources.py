@@ -75,7 +75,9 @@ GENERATORS = (
 
 
 def load(uri: str) -> Sequence[Problem]:
-    """Returns the problems of a URI. The list is cached in the process until the file changes.
+    """Returns the problems of a URI. They are cached in the process until the file changes.
+
+    Those of `reasoning_gym:` are generated when they are first read, and errors about later ones are raised then.
 
     Raises:
         UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
@@ -207,7 +209,7 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
     return rows
 
 
-def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
+def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> Sequence[Problem]:
     """Returns problems of a reasoning-gym generator. The options that are not named here are the generator's own."""
     size, seed, level = (integer_option(uri, options, name) for name in ("size", "seed", "level"))
     own = {name: _value(text) for name, text in options.items() if name not in ("size", "seed", "level", "part")}
@@ -228,7 +230,7 @@ def _champ(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
     return _problems(uri, math.champ(uri), options, stem="champ")
 
 
-SOURCES: dict[str, Callable[[str, str, dict[str, str]], list[Problem]]] = {
+SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
     "jsonl": _jsonl,
     "parquet": _parquet,
     "hf": _hub,

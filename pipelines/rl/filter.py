@@ -6,6 +6,9 @@ report). A problem that is always or never solved gives GRPO a group with zero v
 Sampling of a problem stops as soon as no further sample can change the decision (`decided`). With 16 samples and the band 10%
 to 90%, two correct and two incorrect samples are enough. The decision is the same as with all 16 samples. The mean score
 of the samples taken is biased, so the stage reports unbiased estimates of the pass rates (`pass_rates.py`).
+
+With `raise_level_above`, the levels of the environment are sampled in order. The next level is sampled only if the mean pass
+rate of the level before is above this number.
 """
 
 import functools
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pandas
 from pydantic import Field, field_validator
 
-from ...core import Sampling, UserError
+from ...core import Episode, Sampling, UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems, play
 from ..cluster import load_policy
@@ -54,6 +57,13 @@ class Filter(Stage):
         le=1,
         description="fail the stage if more than this share of the samples has no score (refused ones do not count)",
     )
+    raise_level_above: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="sample the next level of the environment only if the mean pass rate of the level before is above this; "
+        "the levels are the environments of a mixture, or the attribute levels of a class; default: sample all problems",
+    )
     all_samples: bool = Field(
         False, description="take all samples, also after the decision is certain, for more precise pass rates"
     )
@@ -75,8 +85,8 @@ class Filter(Stage):
         return band
 
     def check(self) -> None:
-        """Checks that the environment can be made."""
-        registry.make(self.environment, **self.options).close()
+        """Checks that the environment can be made, and has levels if they are used."""
+        self._levels()
 
     def cost(self) -> CostEstimate:
         """Returns the cost of all samples of all problems, without early stopping."""
@@ -86,11 +96,11 @@ class Filter(Stage):
     def run(self, context: Context) -> Metrics:
         """Samples the problems, decides which to keep, and writes `problems.parquet`."""
         stops = functools.partial(decided, samples=self.samples, band=self.band)
-        played = play(
+        sample = functools.partial(
+            play,
             functools.partial(registry.make, self.environment, **self.options),
             load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size),
             self.samples,
-            problems=self.problems,
             sampling=Sampling(self.temperature, self.top_p, self.max_tokens, context.seed),
             max_turns=self.max_turns,
             store=context.folder / "episodes.jsonl",
@@ -98,25 +108,20 @@ class Filter(Stage):
             progress=context.progress,
             is_decided=None if self.all_samples else stops,
         )
-        rows = []
-        for index, episodes in played.items():
-            scores = [episode.verdict.score for episode in episodes]
-            scored = [score for score in scores if score is not None]
-            mean = math.fsum(scored) / len(scored) if scored else None
-            rows.append(
-                {
-                    "index": index,
-                    "id": episodes[0].problem_id,
-                    "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
-                    "kept": kept(scores, self.samples, self.band),
-                    "pass_rate": mean if self.all_samples else pass_rates.estimate(scores, stops),
-                    "samples": len(scores),
-                    "mean_score": mean,
-                    "without_score": scores.count(None),
-                    "refused": sum(episode.verdict.method == "refused" for episode in episodes),
-                }
-            )
-        table = pandas.DataFrame(rows)
+        played: dict[int, list[Episode]] = {}
+        rows: list[dict[str, Any]] = []
+        level_rates: dict[str, float | None] = {}
+        for level, problems in self._levels().items():
+            of_level = sample(problems=problems)
+            new = [self._row(index, episodes, stops) for index, episodes in of_level.items()]
+            played, rows = played | of_level, rows + new
+            if self.raise_level_above is None:
+                break
+            rates = [row["pass_rate"] for row in new if row["pass_rate"] is not None]
+            level_rates[str(level)] = rate = math.fsum(rates) / len(rates) if rates else None
+            if rate is None or rate <= self.raise_level_above:
+                break
+        table = pandas.DataFrame(rows).sort_values("index", ignore_index=True)
         table.to_parquet(context.folder / TABLE)
         samples, missing, refused = (int(table[column].sum()) for column in ("samples", "without_score", "refused"))
         if missing - refused > self.max_without_score * samples:
@@ -144,6 +149,43 @@ class Filter(Stage):
             "samples_skipped": 1 - samples / (self.samples * len(table)),
             "without_score": missing,
             "refused": refused,
+            **({"levels": level_rates} if level_rates else {}),
+        }
+
+    def _levels(self) -> dict[int, Sequence[int] | int | None]:
+        """Returns the problems of each level, from the lowest level; a single level if `raise_level_above` is not set.
+
+        Raises:
+            UserError: the environment cannot be made, or has no levels.
+        """
+        environment = registry.make(self.environment, **self.options)
+        levels = getattr(environment.unwrapped, "levels", None)
+        environment.close()
+        if self.raise_level_above is None:
+            return {0: self.problems}
+        if levels is None:
+            raise UserError(
+                f"{self.name}: raise_level_above needs levels, which {self.environment} does not have: use a mixture "
+                "(entry_point: tenfold.envs.mixture:Mixture), or give the class an attribute `levels`"
+            )
+        numbers = levels[: self.problems]
+        return {level: [i for i, each in enumerate(numbers) if each == level] for level in sorted({*numbers})}
+
+    def _row(self, index: int, episodes: Sequence[Episode], stops: pass_rates.Decided) -> dict[str, Any]:
+        """Returns the row of a problem in `problems.parquet`."""
+        scores = [episode.verdict.score for episode in episodes]
+        scored = [score for score in scores if score is not None]
+        mean = math.fsum(scored) / len(scored) if scored else None
+        return {
+            "index": index,
+            "id": episodes[0].problem_id,
+            "prompt": "\n\n".join(turn["content"] for turn in episodes[0].messages if turn["role"] != "assistant"),
+            "kept": kept(scores, self.samples, self.band),
+            "pass_rate": mean if self.all_samples else pass_rates.estimate(scores, stops),
+            "samples": len(scores),
+            "mean_score": mean,
+            "without_score": scores.count(None),
+            "refused": sum(episode.verdict.method == "refused" for episode in episodes),
         }
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
@@ -155,7 +197,9 @@ class Filter(Stage):
         skipped = f", {metrics['samples_skipped']:.0%} of the samples not needed" if metrics["samples_skipped"] else ""
         refused = f", {metrics['refused']} samples refused" if metrics.get("refused") else ""
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
-        return f"{kept}{skipped}{refused}"
+        rates = [f"level {level} {rate:.3f}" for level, rate in metrics.get("levels", {}).items() if rate is not None]
+        levels = f" ({', '.join(rates)})" if rates else ""
+        return f"{kept}{levels}{skipped}{refused}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns the histogram of pass rates, with the band shaded."""
@@ -178,9 +222,9 @@ def problem_count(environment: str, options: dict[str, Any], problems: int | Non
         problems: the limit; None: no limit.
     """
     made = registry.make(environment, **options)
-    has = count_problems(made)
+    count = count_problems(made, problems)
     made.close()
-    return min((number for number in (has, problems) if number is not None), default=0)
+    return (problems if count is None else count) or 0
 
 
 def kept(scores: Sequence[float | None], samples: int, band: Band) -> bool:

@@ -28,7 +28,7 @@ from ..stage import Context, Metrics, finished_record, rerun_advice
 from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
-from . import model_checks, verl_config, watch
+from . import model_checks, step_file, verl_config, watch
 from .metrics import CURVES, gather, last_step, mean, steps_done
 from .settings import GRPOSettings, too_few_problems
 
@@ -107,8 +107,10 @@ class GRPO(GRPOSettings):
             return sum(path.stat().st_size for path in (folder / "episodes").iterdir())
 
         before, watched = written(), watch.Watch(folder, self, _tracked(checkpoints))
+        steps = step_file.StepFile(folder, _tracked(checkpoints))
 
         def progress_marker() -> object:
+            steps.add_ended_steps()
             done = steps_done(folder)
             context.progress(done, self.steps, **last_step(folder))
             if reason := watched.reason_to_stop(done):
@@ -132,6 +134,8 @@ class GRPO(GRPOSettings):
                 if stored.REJECTED in str(stopped):
                     raise UserError(f"{self.name}: {stored.load_error(checkpoints, stopped)}") from None
                 raise UserError(f"{self.name}: {stopped}") from None
+            finally:
+                steps.add_ended_steps()
         return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(self, folder, checkpoints)
 
     def check_cluster(self, cluster: Cluster) -> None:
@@ -220,7 +224,7 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
     with stored.new_policy(folder) as policy:
         shutil.copytree(exported, policy)
     steps = gather(folder, last)
-    disk.write(folder / "steps.jsonl", "".join(json.dumps(step) + "\n" for step in steps))
+    step_file.write(folder, steps)
     tenth = _tenth(len(steps))
     parts = {name: None for step in steps for name in step.get("parts", {})}
     return {

@@ -45,9 +45,9 @@ def gather(folder: Path, last: int) -> list[Row]:
     If a kill came between a step's checkpoint and verl's report, only the metrics from its episodes exist.
     """
     reports = reported(folder)
-    played = episodes(folder, _check_played)
+    played = episodes(folder, check_played)
     steps = sorted(step for step in reports.keys() | played.keys() if step <= last)
-    return [_step(step, reports.get(step, {}), played.get(step, [])) for step in steps]
+    return [step_metrics(step, reports.get(step, {}), played.get(step, [])) for step in steps]
 
 
 def episodes(folder: Path, check: Callable[[Row], None] | None = None) -> dict[int, list[StepEpisode]]:
@@ -72,7 +72,14 @@ def group(episode: StepEpisode) -> tuple[int, int]:
     return episode["problem"], episode.get("attempt", 0)
 
 
-def _step(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
+def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
+    """Returns the metrics of a step.
+
+    Args:
+        step: number of the step.
+        report: verl's metrics; empty if verl did not report the step.
+        episodes: the step's episodes.
+    """
     scores = [(row, score) for row in episodes if (score := row["verdict"]["score"]) is not None]
     scored = [row for row, _ in scores]
     groups: dict[tuple[int, int], list[float]] = {}
@@ -109,7 +116,7 @@ def has_zero_variance(scores: Sequence[float]) -> bool:
 
 def reported(folder: Path) -> dict[int, Row]:
     """Returns verl's report of each step. If a step is repeated, its last report counts."""
-    return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path, _check_report)}
+    return {row["step"]: row["data"] for path in sorted((folder / "metrics").iterdir()) for row in _rows(path, check_report)}
 
 
 def steps_done(folder: Path) -> int:
@@ -120,7 +127,7 @@ def steps_done(folder: Path) -> int:
 def last_step(folder: Path) -> dict[str, float]:
     """Returns step, reward and seconds of the last step that verl has reported; empty before the first."""
     for path in sorted((folder / "metrics").iterdir(), reverse=True):
-        if rows := list(_rows(path, _check_report)):
+        if rows := list(_rows(path, check_report)):
             data = rows[-1]["data"]
             return {"step": rows[-1]["step"]} | {name: data[FROM_VERL[name]] for name in ("reward", "seconds")}
     return {}
@@ -141,20 +148,59 @@ def check_episode(row: Row) -> None:
     disk.check_types(row["verdict"], score=(int, float, type(None)), reason=str)
 
 
-def _check_played(row: Row) -> None:
-    """Checks all fields from which a step's metrics are computed."""
+def check_played(row: Row) -> None:
+    """Checks all fields from which a step's metrics are computed.
+
+    Raises:
+        KeyError, TypeError: a field is missing or of another type.
+    """
     check_episode(row)
     disk.check_types(row, finish_reason=str, reused=bool, environment_seconds=(int, float))
     disk.check_types(row["verdict"], status=str, method=str)
 
 
-def _check_report(row: Row) -> None:
-    """Checks the fields of a report by verl."""
+def check_report(row: Row) -> None:
+    """Checks the fields of a report by verl.
+
+    Raises:
+        KeyError, TypeError: a field is missing or of another type.
+    """
     disk.check_types(row, step=int, data=dict)
     disk.check_types(row["data"], **{FROM_VERL[name]: (int, float) for name in ("reward", "seconds")})
 
 
+class NewRows:
+    """Reads the files of a folder while other processes append to them."""
+
+    def __init__(self, folder: Path, check: Callable[[Row], None]):
+        """Starts at the beginning of each file.
+
+        Args:
+            folder: the folder.
+            check: raises an error for an incomplete row.
+        """
+        self.folder, self.check = folder, check
+        self.offsets: dict[Path, int] = {}
+
+    def read(self) -> list[Row]:
+        """Returns the valid rows of the lines that were completed since the last call."""
+        found: list[Row] = []
+        for path in sorted(self.folder.iterdir()):
+            with path.open("rb") as file:
+                file.seek(self.offsets.get(path, 0))
+                text = file.read()
+            complete = text.rfind(b"\n") + 1
+            self.offsets[path] = self.offsets.get(path, 0) + complete
+            found += _valid(text[:complete], self.check)
+        return found
+
+
 def _rows(path: Path, check: Callable[[Row], None]) -> Iterator[Row]:
     """Yields the valid rows of a file. Incomplete lines are skipped, because another process may be writing, or was killed."""
-    rows = (disk.parse_row(line, check) for line in path.read_bytes().split(b"\n")[:-1])
+    return _valid(path.read_bytes(), check)
+
+
+def _valid(text: bytes, check: Callable[[Row], None]) -> Iterator[Row]:
+    """Yields the valid rows of the complete lines of a text."""
+    rows = (disk.parse_row(line, check) for line in text.split(b"\n")[:-1])
     return (row for row in rows if row is not None)

@@ -1,10 +1,8 @@
 """Reasons to stop a GRPO run early: groups without variance, collapse of reward or entropy, too many missing scores."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from ... import disk
 from . import metrics
 from .settings import GRPOSettings
 
@@ -27,7 +25,7 @@ class Watch:
             checkpoint: step of the checkpoint from which the stage resumes; 0 if it starts.
         """
         self.folder, self.settings = folder, settings
-        self.offsets: dict[Path, int] = {}
+        self.episodes = metrics.NewRows(folder / "episodes", metrics.check_episode)
         self.done = metrics.steps_done(folder)
         self.zero_variance_steps = 0
         self.scores: dict[int, dict[tuple[int, int], dict[int, float | None]]] = {}
@@ -82,16 +80,9 @@ class Watch:
             f"{self.settings.max_without_score:g}; the last: {last['verdict']['reason'][:200]}"
         )
 
-    def _new(self) -> Iterator[metrics.StepEpisode]:
-        """Yields the episodes of complete lines since the last check."""
-        for path in sorted((self.folder / "episodes").iterdir()):
-            with path.open("rb") as file:
-                file.seek(self.offsets.get(path, 0))
-                text = file.read()
-            complete = text.rfind(b"\n") + 1
-            self.offsets[path] = self.offsets.get(path, 0) + complete
-            rows = (disk.parse_row(line, metrics.check_episode) for line in text[:complete].split(b"\n"))
-            yield from (cast(metrics.StepEpisode, row) for row in rows if row is not None)
+    def _new(self) -> list[metrics.StepEpisode]:
+        """Returns the episodes since the last check."""
+        return cast(list[metrics.StepEpisode], self.episodes.read())
 
 
 def _scored(groups: dict[tuple[int, int], dict[int, float | None]]) -> list[list[float]]:

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 import tenfold
+from tenfold.benchmarks import evaluate
 from tenfold.core import UserError
 from tenfold.envs import built_in, check
 from tenfold.envs.generators.reasoning_gym_names import NAMES, SIZES
 from tenfold.envs.problems import reasoning_gym as source
 from tenfold.envs.problems import sources
+from tenfold.policies.scripted import ScriptedPolicy
 
 IDS_OF = """
 import json, sys
@@ -85,7 +88,7 @@ def test_a_level_sets_the_attributes_of_the_curriculum() -> None:
 )
 def test_wrong_options_are_one_line_errors(uri: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as error:
-        sources.load(uri)
+        list(sources.load(uri))
     assert "\n" not in str(error.value)
 
 
@@ -97,6 +100,46 @@ def test_parts_share_no_problem(name: str) -> None:
     )
     assert len(train) == len(held_out) == 50
     assert not train & held_out
+
+
+def test_a_problem_is_generated_when_it_is_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment poses one of the first problems without the later ones, also in a benchmark with a limit."""
+    from reasoning_gym.arithmetic.gcd import GCDDataset
+
+    drawn: list[int] = []
+    draw = GCDDataset.__getitem__
+
+    def counted(dataset: GCDDataset, index: int) -> Any:
+        drawn.append(index)
+        return draw(dataset, index)
+
+    monkeypatch.setattr(GCDDataset, "__getitem__", counted)
+    uri = "reasoning_gym:gcd?part=held_out&size=150&seed=5"
+    env = tenfold.make("tenfold/RG-gcd-v0", problems=uri)
+    env.reset(options={"problem": 2})
+    result = evaluate.evaluate("env:tenfold/RG-gcd-v0", ScriptedPolicy("1"), problems=uri, limit=3, samples=1)
+    assert result.score.problems == 3
+    assert len(drawn) < 200  # of about 1,500: one problem in ten is held out
+    problems = env.unwrapped.problems  # type: ignore[attr-defined]
+    first = problems[2].id
+    assert len(problems) == 150
+    assert (problems[2].id, problems[-1].id) == (first, problems[149].id)
+    with pytest.raises(UserError, match="there is no problem 150: use an index from 0 to 149"):
+        env.reset(options={"problem": 150})
+
+
+@pytest.mark.parametrize("name", ["gcd", "isomorphic_strings"])
+def test_the_first_problems_do_not_depend_on_the_size_or_on_the_order_of_reading(name: str) -> None:
+    few, many = (sources.load(f"reasoning_gym:{name}?part=held_out&size={size}&seed=4") for size in (9, 30))
+    last = many[-1].id
+    assert [problem.id for problem in few] == [problem.id for problem in many[:9]]
+    assert [problem.id for problem in many][-1] == last
+
+
+def test_problems_of_a_worker_do_not_depend_on_what_was_read_before() -> None:
+    problems = sources.load("reasoning_gym:list_functions?part=train&size=30&seed=0")
+    assert problems[0].id == "list_functions/c08dc0f67ed2"
+    assert problems[26].id == "list_functions/b5644e35d08b"
 
 
 def test_problems_do_not_depend_on_the_process() -> None:

@@ -98,6 +98,8 @@ def test_parts_share_no_problem_and_seeds_give_the_same_problems(id: str) -> Non
 
 def test_ids_are_equal_on_all_machines() -> None:
     assert {id: environment(id).problems[0].id for id in FIRST_IDS} == FIRST_IDS
+    houses = environment("tenfold/Logic-v0", problems="?size=30&kinds=houses").problems
+    assert houses[29].id == "logic_puzzles/e3f35918f185"
 
 
 @pytest.mark.parametrize("id", FIRST_IDS)

@@ -119,6 +119,6 @@ def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str)
     (lab / "latin.jsonl").write_bytes('{"question": "Où?", "answer": "là"}\n'.encode("latin-1"))
     (lab / "lab_sources.py").write_text(SOURCES)
     with pytest.raises(UserError) as error:
-        sources.load(uri)
+        list(sources.load(uri))
     assert words in str(error.value)
     assert "\n" not in str(error.value)
