@@ -32,13 +32,13 @@ Errors
 
 import hashlib
 import json
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
-from .responses import without_thinking
+from .responses import complete_part
 from .texts import without_secrets
 
 
@@ -157,6 +157,17 @@ class Sampling:
     top_k: int | None = None
     """Number of the most likely tokens to sample from, before `top_p`; None: all. `scripted:` and `call:` ignore it."""
 
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a value that gives no distribution, and for an empty stop string, which empties samples."""
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"temperature: expected a finite number of at least 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top_k: expected 1 or more, got {self.top_k}; omit it for all tokens")
+        if "" in self.stop:
+            raise UserError("stop: an empty text ends each sample at its start; remove it")
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -182,18 +193,7 @@ class Completion:
         A truncated "So the answer is 1" might have continued as 12. A text with `\\boxed{...}` or `</answer>` after its
         reasoning is judged as a whole, because these marks show whether the answer is complete.
         """
-        if self.finish_reason != "length" or _MARKED_ANSWER.search(without_thinking(self.text)):
-            return self.text
-        ends = [0, *(match.end() for match in _SENTENCE_END.finditer(self.text))]
-        while len(ends) > 1 and _NUMBERED.fullmatch(self.text, ends[-2], ends[-1]):
-            ends.pop()
-        return self.text[: ends[-1]]
-
-
-_MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\n|。|[.!?](?=\s)")
-_NUMBERED = re.compile(r"\s{0,9}\d{1,9}[.\n]")
-"""A list number such as "3." whose entry is missing, at the end of a truncated text."""
+        return complete_part(self.text) if self.finish_reason == "length" else self.text
 
 
 def verdict_without_response(finish_reason: str, error: str = "") -> Verdict | None:

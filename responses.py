@@ -1,4 +1,4 @@
-"""Functions that remove reasoning and chat-template marks from a response."""
+"""Functions that remove reasoning, chat-template marks and an incomplete last sentence from a response."""
 
 import re
 
@@ -31,6 +31,25 @@ def without_thinking(response: str) -> str:
     if not marks:
         return response
     return response[marks[-1].end() :] if marks[-1]["close"] is not None else ""
+
+
+_SENTENCE_END = re.compile(r"\n|。|[.!?](?:\n|(?=\s))")
+_MARKED_ANSWER = re.compile(r"\\(?:boxed|fbox|framebox)\s{0,9}\{\s{0,9}[^\s}]|</answer>", re.IGNORECASE)
+_NUMBER_ALONE = re.compile(r"\s{0,9}\d{1,9}(?:\.\n?|\n)")
+"""A list number such as "3." whose entry is missing, or a line with only a number."""
+
+
+def complete_part(truncated: str) -> str:
+    """Returns the part of a truncated text that is judged; see `Completion.scorable_text`.
+
+    A number alone is left out at the end, because it may be the number of a list's next entry.
+    """
+    if _MARKED_ANSWER.search(without_thinking(truncated)):
+        return truncated
+    ends = [0, *(match.end() for match in _SENTENCE_END.finditer(truncated))]
+    while len(ends) > 1 and _NUMBER_ALONE.fullmatch(truncated, ends[-2], ends[-1]):
+        ends.pop()
+    return truncated[: ends[-1]]
 
 
 _TURN_ENDS = (

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -93,7 +94,7 @@ class Options:
             ("fewshot", 0),
         ):
             value = getattr(self, name)
-            if value is not None and value < minimum:
+            if value is not None and not minimum <= value < math.inf:
                 raise UserError(f"{name}: expected {minimum} or more, got {value}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")

@@ -2,6 +2,7 @@ import ast
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold import core
-from tenfold.core import Completion, sample_seed
+from tenfold.core import Completion, Sampling, UserError, sample_seed
 from tenfold.disk import storable
 from tenfold.responses import without_thinking
 
@@ -37,6 +38,9 @@ def test_sample_seeds_are_distinct_and_exact_in_json(base: int, key: str, sample
         ("#### 1", ""),
         ("Two points.\n1. It is 5.\n2. Now we", "Two points.\n1. It is 5.\n"),
         ("So it is: 1. 2. 3. 4", "So it is: 1."),
+        ("1. We add.\n2.\n", "1. We add.\n"),
+        ("1. We add.\n2.\nNow we", "1. We add.\n"),
+        ("So it is:\n\n42.\n\nNow we", "So it is:\n\n42.\n\n"),
         (r"It is \boxed{12}. And as to why, that is 1", r"It is \boxed{12}. And as to why, that is 1"),
         (r"I put it in \boxed{}. It is 1", r"I put it in \boxed{}."),
         ("<answer>12</answer> And as to why, that is 1", "<answer>12</answer> And as to why, that is 1"),
@@ -48,6 +52,23 @@ def test_sample_seeds_are_distinct_and_exact_in_json(base: int, key: str, sample
 def test_only_whole_sentences_of_a_truncated_text_are_judged(text: str, judged: str) -> None:
     assert Completion(text, "length").scorable_text == judged
     assert Completion(text, "stop").scorable_text == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"temperature": -1.0}, "temperature: expected a finite number of at least 0, got -1.0"),
+        ({"temperature": float("nan")}, "temperature: .* got nan"),
+        ({"temperature": float("inf")}, "temperature: .* got inf"),
+        ({"top_p": 0.0}, "top_p: expected a number above 0 and at most 1, got 0.0"),
+        ({"top_p": 1.5}, "top_p: .* got 1.5"),
+        ({"top_k": 0}, "top_k: expected 1 or more, got 0"),
+        ({"stop": ("END", "")}, "stop: an empty text ends each sample at its start"),
+    ],
+)
+def test_sampling_settings_without_a_distribution_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Sampling(**settings)
 
 
 @given(st.text(alphabet="ab1.!? \n\\{}", max_size=40), st.integers(0, 40))
