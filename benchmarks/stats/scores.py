@@ -40,7 +40,8 @@ class Score:
     same_problems_high: float
     """Upper end of the 95% interval over new samples of the same problems."""
     stderr: float
-    """Standard error over new problems, clustered by problem (Miller, "Adding Error Bars to Evals", 2024)."""
+    """Standard error over new problems, clustered by problem (Miller, "Adding Error Bars to Evals", 2024); infinite for one
+    problem."""
     same_problems_stderr: float
     """Standard error over new samples of the same problems. With one sample per problem this is the largest value that it can
     have. If some problems have one sample, their noise is assumed to be the average noise of the others."""
@@ -95,7 +96,12 @@ def avg_at_k(scores: Rows) -> Score:
 
 def _same_problems_stderr(rows: Sequence[Sequence[float]]) -> float:
     statistics = intervals.statistics(rows)
-    return float(math.sqrt((intervals.within(statistics) / statistics.samples).sum()) / len(rows))
+    return _without_rounding(float(math.sqrt((intervals.within(statistics) / statistics.samples).sum()) / len(rows)))
+
+
+def _without_rounding(stderr: float) -> float:
+    """Returns 0 for a standard error that is a rounding error: differences of 1 - 2/3 and 2/3 - 1/3 are equal."""
+    return stderr if stderr > 1e-9 else 0.0
 
 
 def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> float:
@@ -166,7 +172,7 @@ def difference(first: Mapping[str, Sequence[float | None]], second: Mapping[str,
     n = len(pairs)
     differences = [fmean(left) - fmean(right) for left, right in pairs]
     mean = fmean(differences)
-    stderr = stdev(differences) / math.sqrt(n)
+    stderr = _without_rounding(stdev(differences) / math.sqrt(n))
     # If all n problems have the same difference, a share of 1 - 0.025^(1/n) of all problems may still have another one.
     half = float(special.stdtrit(n - 1, 0.975)) * stderr if stderr > 0 else 1 - 0.025 ** (1 / n)
     lefts, rights = zip(*pairs, strict=True)

@@ -155,6 +155,15 @@ def test_95_percent_of_paired_intervals_contain_the_true_difference(problems: in
     assert 0.925 <= hits / simulations <= 0.98
 
 
+def test_equal_differences_are_equal_in_spite_of_rounding() -> None:
+    """1 - 2/3 and 2/3 - 1/3 differ in the last bit. Two problems with the same difference say little about others."""
+    found = difference({"a": [1, 1, 1], "b": [1, 1, 0]}, {"a": [1, 1, 0], "b": [1, 0, 0]})
+    assert found.low < 0 < found.high
+    found = difference({"a": [0.7] * 3, "b": [0.7] * 3}, {"a": [0.1] * 3, "b": [0.1] * 3})
+    assert found.same_problems_low < 0
+    assert found.detectable == avg_at_k([[0.7] * 3] * 2).detectable == 0
+
+
 def test_a_difference_needs_common_problems() -> None:
     with pytest.raises(UserError, match="0 problems have scores of both"):
         difference({"a": [1.0]}, {"b": [1.0]})
