@@ -1,7 +1,8 @@
 """maj@k: the mean score of each problem's most frequent answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from ..verifiers import choice
 from ..verifiers.answers import ParseError, final_answer, readings_of
 from ..verifiers.answers.values.exact import TooLarge, Undefined, exact
 from ..verifiers.budget import SECONDS, OutOfTime, limit
@@ -13,9 +14,10 @@ VOTING = ("math", "choice", "science")
 
 
 def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[[ScoredProblem, int], str]) -> dict[str, float]:
-    """Returns maj@k under its name; empty for programs, calls and single samples, and if no sample has a score.
+    """Returns maj@k under its name; empty for other verifiers than `VOTING`, for single samples, and without scores.
 
-    All correct answers count as equal. Incorrect answers are equal if their values or their texts are equal.
+    All correct answers count as equal. Incorrect answers are equal if they choose the same option, or if their values or their
+    texts are equal.
 
     Args:
         verifier: name of the verifier.
@@ -28,21 +30,30 @@ def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[
     if all(sample["score"] is None for row in rows for sample in row["samples"]):
         return {}
     votes = [
-        [(_vote(text_of(row, number), sample["score"]), sample["score"]) for number, sample in enumerate(row["samples"])]
+        [
+            (_vote(text_of(row, number), sample["score"], row["gold"]), sample["score"])
+            for number, sample in enumerate(row["samples"])
+        ]
         for row in rows
     ]
     return {f"maj@{samples}": scores.maj_at_k(votes)}
 
 
-def _vote(text: str, score: float | None) -> str | None:
-    """Returns a text that is equal for samples with equal answers; None if the sample has no answer."""
-    answer = final_answer(text)
-    if answer is None or score is None:
+def _vote(text: str, score: float | None, gold: object) -> str | None:
+    """Returns a text that is equal for samples with equal answers; None if the sample has no answer or no score."""
+    if score is None:
         return None
     if score == 1:
         return "correct"
+    answer = final_answer(text)
     try:
         with limit(SECONDS):
+            if isinstance(gold, Mapping) and "options" in gold:
+                letter = choice.chosen_letter(text, [str(option) for option in gold["options"]])
+                if letter is not None:
+                    return letter
+            if answer is None:
+                return None
             node = readings_of(answer)[0]
             number = exact(node)
     except (ParseError, TooLarge, Undefined, RecursionError, OutOfTime):

@@ -71,6 +71,12 @@ def verify(problem: Problem, response: str) -> Verdict:
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
 
+def chosen_letter(response: str, options: Sequence[str]) -> str | None:
+    """Returns the letter of the option that a response chooses; None if it chooses none or several."""
+    _, chosen, _ = _choice(response, options)
+    return None if chosen is None else LETTERS[chosen]
+
+
 def _choice(response: str, options: Sequence[str]) -> tuple[str, int | None, str]:
     """Returns the method, the index of the option that a response chooses, and the words that state the choice."""
     text = searched_text(response)

@@ -236,6 +236,21 @@ def test_maj_at_k_counts_equal_answers_in_different_notations_together(problems:
     assert "maj@1" not in evaluate.run_task("gsm8k_avg1", ScriptedPolicy("1"), Options(problems=problems)).figures
 
 
+def test_maj_at_k_counts_equal_choices_together(tmp_path: Path) -> None:
+    """Two fifths of the samples choose the correct option B. The others choose C, by its letter or by its text."""
+    row = {"question": "Which is a metal?", "options": ["oxygen", "iron", "sulfur", "argon"], "answer_letter": "B"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    incorrect = ["The answer is C.", "\\boxed{(C) sulfur}", "\\boxed{sulfur}"]
+
+    def answer(conversation: Conversation, seed: int) -> str:
+        return "\\boxed{iron}" if seed % 5 < 2 else incorrect[seed % 3]
+
+    options = Options(problems=f"jsonl:{tmp_path}/rows.jsonl")
+    result = evaluate.run_task("supergpqa_avg32", ScriptedPolicy(answer), options)
+    assert 0.2 < result.score.mean < 0.5
+    assert result.figures["maj@32"] == 0
+
+
 def test_names_of_suites_and_sample_numbers_are_expanded() -> None:
     assert [request.task for request in catalogue.expand(["quick"])] == ["chain_sum", "humaneval"]
     assert catalogue.expand(["aime24_avg64", "aime24"]) == [("aime24", 64), ("aime24", None)]
