@@ -27,7 +27,7 @@ class Task:
     generation: dict[str, Any]
     """lm-eval's `generation_kwargs`."""
     own: str | None = None
-    """"problems" if the problems are the user's, "file" for a task file, else None. Only then published scores apply."""
+    """"problems" if the problems are the user's, "file" for a task file, else None, in which case published scores apply."""
 
 
 def resolve(request: TaskRequest, options: Options) -> Task:
@@ -53,11 +53,12 @@ def resolve(request: TaskRequest, options: Options) -> Task:
         raise UserError(f"{request.name}: expected at least one sample per problem, got {samples}")
     if options.text:
         generation["until"] = [*(generation.get("until") or ()), avg_at_k.TEXT_STOP]
-    if metadata.get("fewshot") and not metadata.get("examples"):
-        raise UserError(
-            f"{request.task} has no few-shot examples; omit --fewshot, or list examples in a file of your own (--task FILE)"
-        )
     is_file = request.task not in catalogue.names()
+    if metadata.get("fewshot") and not metadata.get("examples"):
+        remedy = (
+            "list examples in it, or omit fewshot" if is_file else "omit --fewshot, or list examples in a task file (--task)"
+        )
+        raise UserError(f"{request.task} has no few-shot examples; {remedy}")
     own = "file" if is_file else None
     name = settings["task"] if is_file else request.task
     if options.problems is not None and options.problems != settings["metadata"].get("problems"):

@@ -113,12 +113,19 @@ def _swapped(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list
     verdicts = []
     for number, problem in enumerate(problems):
         others = (*problems[number + 1 :], *problems[:number])
-        other = next((candidate for candidate in others if candidate.answer != problem.answer), None)
+        other = next((candidate for candidate in others if _differ(candidate.answer, problem.answer)), None)
         if other is not None and (response := gold_response(other)) is not None and response != gold_response(problem):
             verdicts.append((problem, verifier(problem, response)))
     wrong = [(problem, verdict) for problem, verdict in verdicts if is_right(verdict, verifier)]
     advice = "the verifier accepts incorrect answers; use a stricter one"
     return "swapped", _scores(verdicts), _finding("another problem's gold answer scores 1 on {} ({})", wrong, advice)
+
+
+def _differ(first: object, second: object) -> bool:
+    """True if two gold answers are different. The answers 1/2 and 0.5 are not: each is correct for both problems."""
+    if first == second or not (isinstance(first, str | int | float) and isinstance(second, str | int | float)):
+        return first != second
+    return verifiers.verify(first, str(second)).score != 1
 
 
 def _scores(verdicts: Sequence[tuple[Problem, Verdict]]) -> list[float]:

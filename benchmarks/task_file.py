@@ -13,7 +13,7 @@ tasks in `tasks/`, and of the options of the command line.
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import yaml
@@ -52,11 +52,13 @@ class TaskFile(BaseModel):
         None, ge=0, description="number of examples before each problem; default: all listed examples, none of a URI's"
     )
     samples: int = Field(8, ge=1, description="samples per problem (k)")
-    temperature: float = Field(0.6, ge=0, description="softmax temperature of the samples; 0 is greedy decoding")
+    temperature: float = Field(
+        0.6, ge=0, allow_inf_nan=False, description="softmax temperature of the samples; 0 is greedy decoding"
+    )
     top_p: float = Field(0.95, gt=0, le=1, description="total probability of the most likely tokens to sample from")
     top_k: int | None = Field(None, ge=1, description="number of the most likely tokens to sample from; default: all")
     max_tokens: int = Field(65536, ge=1, description="longest sample, in tokens")
-    stop: list[str] = Field([], description="texts that end a sample")
+    stop: list[Annotated[str, Field(min_length=1)]] = Field([], description="texts that end a sample")
 
     @field_validator("version", mode="before")
     @classmethod
@@ -114,10 +116,10 @@ def load(path: str | Path, reserved: Collection[str] = ()) -> TaskFile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         read = TaskFile.model_validate(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text, the date 2024-13-45
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     name = read.name or re.sub(r"[^A-Za-z0-9.-]+", "_", path.stem).strip("_.-")
     if not name or name in reserved or re.search(r"_avg\d+$", name):
         raise UserError(f"{path}: {name!r} cannot be the name of a task of your own; set name: to another word")

@@ -1,4 +1,4 @@
-"""`tenfold task`: checks a task file. Also the code that task files may name on the command line."""
+"""`tenfold task`: checks a task file. `code_limits` limits the code that task files may name."""
 
 import argparse
 import contextlib

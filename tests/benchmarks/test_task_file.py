@@ -163,6 +163,15 @@ def test_task_check_says_what_is_wrong_and_what_to_do(
     assert "findings; see the list above" in printed.err
 
 
+def test_task_check_swaps_no_answers_that_are_equal_in_another_notation(
+    units: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"{n} + 0.5 - {n}?", "answer": answer} for n, answer in enumerate(["0.5", "1/2"])]
+    (units / "units.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli.main(["task", "check", "units.yaml"]) == 0
+    assert "swapped answers: no score on 0 problems" in capsys.readouterr().out
+
+
 def test_task_check_judges_the_gold_answer_by_the_parts_that_read_it(units: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parts: list[dict[str, Any]] = [
         {"name": "math"},
@@ -189,6 +198,9 @@ def test_task_check_judges_the_gold_answer_by_the_parts_that_read_it(units: Path
             {"examples": [{"prompt": "?", "response": "1", "answer": "1"}]},
             r"examples\.0\.answer: unknown setting; use one of prompt, response",
         ),
+        ({"temperature": float("inf")}, "temperature: Input should be a finite number"),
+        ({"stop": ["END", ""]}, r"stop\.1: String should have at least 1 character"),
+        ({"examples": None, "fewshot": 2}, "has no few-shot examples; list examples in it, or omit fewshot"),
         ({"samples": 0}, "samples: Input should be greater than or equal to 1"),
         ({"name": "gsm8k"}, "'gsm8k' cannot be the name of a task of your own"),
         ({"problems": "jsonl:none.jsonl"}, r"no file none\.jsonl"),
@@ -199,6 +211,12 @@ def test_a_mistake_in_a_task_file_is_a_one_line_error(units: Path, changes: dict
     with pytest.raises(UserError, match=words) as error:
         evaluate.evaluate("units.yaml", ScriptedPolicy("1"))
     assert "\n" not in str(error.value)
+
+
+def test_a_date_that_does_not_exist_in_a_task_file_is_a_one_line_error(units: Path) -> None:
+    Path("units.yaml").write_text("version: 2024-13-45\n")
+    with pytest.raises(UserError, match=r"units\.yaml is not YAML: month must be in 1\.\.12"):
+        evaluate.evaluate("units.yaml", ScriptedPolicy("1"))
 
 
 def test_the_base_of_task_files_is_not_listed_as_a_task() -> None:
