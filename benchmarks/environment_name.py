@@ -29,7 +29,7 @@ def parse(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    with contextlib.suppress(json.JSONDecodeError):
+    with contextlib.suppress(ValueError, RecursionError):  # also for a number of more than 4,300 digits
         return json.loads(text)
     return text
 

@@ -99,7 +99,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--trust",
         action="store_true",
-        help="allow task files, and with rescore results, to name code outside tenfold, such as a verifier",
+        help="allow task files (with rescore: results) to name code outside tenfold, such as a verifier",
     )
     command.add_argument("--against", metavar="MODEL", help="with compare: only published scores of this model")
     command.add_argument("--by", metavar="TASK", help="with leaderboard: task to sort by (default: the mean over shared tasks)")
@@ -193,9 +193,11 @@ def _confirm(requests: "Sequence[catalogue.TaskRequest]", task_options: "Options
         return
     costs = [task.sampling_cost(request.name, task_options) for request in requests]
     samples, tokens = sum(count for count, _ in costs), sum(count * limit for count, limit in costs)
+    unknown = [request.name for request in requests if request.is_lm_eval]
     print(
         f"up to {samples:,} samples and {tokens:,} tokens from {plain(arguments.policy)}"
         + (", and a judge" * bool(arguments.judge))
+        + (f", without {', '.join(unknown)}, whose number of samples is not known yet" * bool(unknown))
     )
     try:
         answer = input("Continue? Type yes: ")

@@ -24,12 +24,12 @@ def add(commands: Commands) -> None:
         action = actions.add_parser(name, help=words)
         options.environment(action)
         if name == "show":
-            action.add_argument("--problem", type=int, help="index of the first problem to print (default: 0)")
+            action.add_argument("--problem", type=options.not_negative, help="index of the first problem to print (default: 0)")
             action.add_argument("--limit", type=options.positive, help=f"number of problems (default: {env_play.SHOWN})")
             action.add_argument("--policy", help="checkpoint whose chat template the prompts are printed in")
         if name == "play":
-            action.add_argument("--problem", type=int, help="index of the problem (default: a random problem)")
-            action.add_argument("--seed", type=int, help="seed of the random problem")
+            action.add_argument("--problem", type=options.not_negative, help="index of the problem (default: a random problem)")
+            action.add_argument("--seed", type=options.not_negative, help="seed of the random problem")
             action.add_argument("--editor", action="store_true", help="write the responses in $VISUAL or $EDITOR")
             action.add_argument("--out", help="file that the episode is appended to (default: NAME.play.jsonl)")
         action.set_defaults(call=calls[name], command=f"env {name}")

@@ -55,8 +55,10 @@ def play(arguments: argparse.Namespace) -> None:
         )
     out = arguments.out or f"{arguments.id.rpartition('/')[2]}.play.jsonl"
     row = episode_to_json(Episode(id, 0, tuple(messages), verdict, 0, "stop"))
-    with faults.as_user_errors(out), open(out, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    with faults.as_user_errors(out):
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        with open(out, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
     print(f"transcript in {out}", file=sys.stderr)
 
 

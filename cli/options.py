@@ -33,7 +33,7 @@ class _Option(argparse.Action):
         if not sign:
             parser.error(f"--set: expected NAME=VALUE, got {values!r}")
         value: object = text
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):  # also for a number of more than 4,300 digits
             value = json.loads(text)
         namespace.options = {**namespace.options, name: value}
 
@@ -47,6 +47,6 @@ def not_negative(text: str) -> int:
 
 def positive(text: str) -> int:
     """Returns a positive integer; a type for argparse."""
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and text.strip("0")):
         raise argparse.ArgumentTypeError(f"expected an integer >= 1, got {text!r}")
     return int(text)

@@ -17,7 +17,10 @@ def add(commands: Commands) -> None:
         "--inputs", type=options.positive, default=60, help="inputs generated in each of up to 4 rounds (default: %(default)s)"
     )
     command.add_argument(
-        "--public-tests", type=int, default=2, help="public tests, which the policy may see (default: %(default)s)"
+        "--public-tests",
+        type=options.not_negative,
+        default=2,
+        help="public tests, which the policy may see (default: %(default)s)",
     )
     command.add_argument(
         "--min-private-tests", type=options.positive, default=8, help="number of private tests to reach (default: %(default)s)"

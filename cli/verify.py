@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("missing options: give --gold and --response, or --audit FILE")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
-        with contextlib.suppress(json.JSONDecodeError):  # text that starts with a brace
+        with contextlib.suppress(ValueError, RecursionError):  # text that starts with a brace
             gold = json.loads(gold)
     verdict = verify(gold, arguments.response, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))

@@ -30,6 +30,12 @@ def test_verify_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+def test_a_gold_answer_that_json_cannot_decode_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    gold = f'{{"a": {"1" * 5000}}}'
+    assert run("verify", "--verifier", "text", "--gold", gold, "--response", gold) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == 1
+
+
 @pytest.mark.usefixtures("sandboxed")
 def test_verify_judges_a_program_by_its_tests(capsys: pytest.CaptureFixture[str]) -> None:
     gold = json.dumps({"entry_point": "double", "calls": [{"arguments": [2], "output": 4}]})
@@ -88,8 +94,12 @@ def test_env_play_poses_a_problem_and_judges_the_typed_response(
     assert episode["verdict"]["score"] == 1
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("env", "play", "tenfold/ChainSum-v0") == 2
+    monkeypatch.setattr("sys.stdin", None)  # the command was started with a closed standard input
+    assert run("env", "play", "tenfold/ChainSum-v0") == 2
+    assert "standard input ended before the episode" in capsys.readouterr().err
     monkeypatch.setenv("VISUAL", f'{sys.executable} -c \'import sys; open(sys.argv[1], "w").write("It is -6")\'')
-    assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0", "--editor", "--out", "edited.jsonl") == 0
+    assert run("env", "play", "tenfold/ChainSum-v0", "--problem", "0", "--editor", "--out", "new/edited.jsonl") == 0
+    assert (lab / "new/edited.jsonl").is_file()
     assert "reward 1" in capsys.readouterr().out
     monkeypatch.setenv("VISUAL", "no-such-editor")
     assert run("env", "play", "tenfold/ChainSum-v0", "--editor") == 2
@@ -196,6 +206,12 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
             ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--set", "foo=1"],
             "'foo'; the arguments are problems, verifier",
         ),
+        (
+            ["rollout", "tenfold/ChainSum-v0", "--policy", "scripted:7", "--temperature", "nan"],
+            "temperature: expected a finite number",
+        ),
+        (["env", "show", "tenfold/ChainSum-v0", "--set", f"n={'1' * 5000}"], "unexpected keyword argument 'n'"),
+        (["bench", "chain_sum", "--policy", "scripted:7", "--temperature", "nan"], "temperature: expected 0 or more, got nan"),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--response", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),
@@ -215,7 +231,18 @@ def test_a_user_error_is_one_line_and_exit_code_2(
     assert message.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["rollout", "x", "--policy", "y", "--samples", "0"], ["nonsense"], [], ["env", "play"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rollout", "x", "--policy", "y", "--samples", "0"],
+        ["nonsense"],
+        [],
+        ["env", "play"],
+        ["env", "show", "tenfold/ChainSum-v0", "--problem", "-1"],
+        ["env", "play", "tenfold/ChainSum-v0", "--seed", "-1"],
+        ["synthesize", "human_eval:", "--public-tests", "-1"],
+    ],
+)
 def test_invalid_arguments_end_with_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(*arguments)
@@ -327,3 +354,14 @@ def test_bench_asks_before_it_requests_samples_from_a_server(
     assert ("answer yes, or use --yes" in printed.err) == (status == 2)
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail("asked"))
     assert run(*command, "--yes") == 0
+
+
+def test_the_question_names_tasks_whose_number_of_samples_is_not_known(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    assert run("bench", "chain_sum", "lm_eval:gsm8k", "--policy", "openai:m", "--limit", "3", "--samples", "2") == 2
+    asked = "up to 6 samples and 192 tokens from openai:m, without lm_eval:gsm8k, whose number of samples is not known yet"
+    assert asked in capsys.readouterr().out

@@ -313,5 +313,5 @@ def _value(text: str) -> Any:
     """Returns an option's value: decoded if it is JSON (3, 0.5, true, [1, 2]), else the text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also for a number of more than 4,300 digits
         return text

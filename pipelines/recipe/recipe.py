@@ -134,7 +134,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
         path = _file_of(recipe)
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text, the date 2024-13-45
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     try:
         content = repeat.expanded(content)

@@ -38,7 +38,7 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--set: expected NAME=VALUE, got {text!r}")
         try:
             read = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: the date 2024-13-45
             raise UserError(f"--set {name}: {value!r} is not a YAML scalar or list; put a text in quotes") from None
         settings[name] = value if isinstance(read, dict) else read
     return settings

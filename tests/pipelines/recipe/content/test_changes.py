@@ -84,6 +84,7 @@ def test_a_value_replaces_that_of_one_stage_or_of_the_recipe(recipe: Path) -> No
         ("policy.size=1", "policy.size: there is no setting 'size' within 'micro:"),
         ("grpo.steps=0", "steps: Input should be greater than or equal to 1, got 0"),
         ("grpo.steps", "--set: expected NAME=VALUE, got 'grpo.steps'"),
+        ("grpo.steps=2024-13-45", "--set grpo.steps: '2024-13-45' is not a YAML scalar or list"),
         ("grpo.steps=[1", "--set grpo.steps: '[1' is not a YAML scalar or list; put a text in quotes"),
     ],
 )
