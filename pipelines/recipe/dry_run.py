@@ -15,7 +15,7 @@ from .recipe import Recipe
 
 
 def costs(plan: Plan, folder: Path) -> Table:
-    """Returns a table with the policy and the largest possible cost of each stage that is to run.
+    """Returns a table with the policy and the largest possible cost of each stage that is to run; no row if it is finished.
 
     The cost is "?" if it depends on problems that an earlier stage will write.
     """
@@ -23,8 +23,9 @@ def costs(plan: Plan, folder: Path) -> Table:
     table = Table(title=f"{recipe.name}: largest possible cost", title_justify="left")
     for column in ("stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"):
         table.add_column(column, justify="left" if column in ("stage", "kind", "starts from") else "right")
+    names = plan.names_to_run(folder)
     for stage, policy in with_policies(recipe, folder):
-        if stage.name not in plan.selected:
+        if stage.name not in names:
             continue
         try:
             numbers = [f"{number:,}" if number else "-" for number in stage.cost()]
@@ -47,14 +48,14 @@ def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
     """
     recipe = plan.recipe
     starts = starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder))
-    yield from resources.lines(recipe, folder, starts, plan.selected)
+    yield from resources.lines(recipe, folder, starts, plan.names_to_run(folder))
 
 
 def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:
     """Yields each setting of verl as a line, for each stage that is to run."""
-    recipe = plan.recipe
+    recipe, names = plan.recipe, plan.names_to_run(folder)
     for stage, policy in with_policies(recipe, folder):
-        if isinstance(stage, GRPO) and stage.name in plan.selected:
+        if isinstance(stage, GRPO) and stage.name in names:
             at, cluster = folder / stage.name, recipe.cluster
             gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
             yield f"{stage.name}: verl on {'the CPU' if cluster.on_cpu() else gpus}, with"

@@ -20,6 +20,7 @@ If a stage reads from an unfinished stage, only part of its identity can be comp
 """
 
 import dataclasses
+import functools
 import glob
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -79,7 +80,7 @@ class IdentityReader:
     seeds: Mapping[str, int]
     """Base seed of each stage, by name."""
     named: Mapping[str, tuple[Stage, str]]
-    """Each stage as in the recipe, with references {stage:NAME}, and the policy that it starts from; by the stage's name."""
+    """Each stage with its references {stage:NAME}, and the policy that it starts from; by name, in the recipe's order."""
     environments: Mapping[str, Mapping[str, Any]]
     """The recipe's registrations of environments, with references."""
 
@@ -120,8 +121,7 @@ class IdentityReader:
         if (source := digests.of_source(type(stage).__module__)) is not None:  # a kind that another package adds
             found["kind source"] = source
         record = {"stage": settings, "seed": self.seeds[stage.name], "policy": policy, "inputs": inputs, "identity": found}
-        waits = self._waits([values, original_policy, *self.reads(stage.name)])
-        return StageIdentity(record, complete=not removed and not waits)
+        return StageIdentity(record, complete=not removed and all(map(self._done, self.reads(stage.name))))
 
     def _of_setting(self, name: str, value: object) -> tuple[dict[str, str], Identity]:
         """Returns the digests of a setting's data files, by URI, and the digests of everything else that it names."""
@@ -159,17 +159,16 @@ class IdentityReader:
     def reads(self, name: str) -> set[str]:
         """Returns the earlier stages that a stage reads from."""
         stage, policy = self.named[name]
-        return (
-            self._start_of(policy)
-            | references.stages_named_in([stage.model_dump(), policy], self.environments)
-            | {*stage.named_stages()}
-        )
+        referred = references.stages_named_in([stage.model_dump(), policy], self.environments)
+        return referred | self._start_of(policy) | {*stage.named_stages()}
 
     def needs(self, names: Iterable[str]) -> set[str]:
         """Returns stages and all earlier stages that they read from, directly or through another stage."""
-        found: set[str] = set()
-        for name in names:
-            found |= {name} | self.needs(self.reads(name))
+        found, waiting = set[str](), [*names]
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                waiting += self.reads(name)
         return found
 
     def _start_of(self, policy: str) -> set[str]:
@@ -183,21 +182,27 @@ class IdentityReader:
 
         `held_out` of a registration is left out. Only benchmarks use it, and it is part of their own identity.
         """
-        stage, policy = self.named[name]
-        settings = stage.model_dump(mode="json", exclude=set(stage.may_change))
-        used = {
-            id: {name: value for name, value in self.environments[id].items() if name != "held_out"}
-            for id in sorted(references.environments(settings, self.environments))
-        }
-        start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
-        before = {earlier: self.settings_digest(earlier) for earlier in sorted(self.reads(name))}
-        return digests.of([settings, self.seeds[name], start, used, before])
+        return self._settings_digests[name]
+
+    @functools.cached_property
+    def _settings_digests(self) -> dict[str, str]:
+        """The digests of all stages, each computed once, because many stages may read from one. They read from earlier ones."""
+        found: dict[str, str] = {}
+        for stage_name, (stage, policy) in self.named.items():
+            settings = stage.model_dump(mode="json", exclude=set(stage.may_change))
+            used = {
+                id: {name: value for name, value in self.environments[id].items() if name != "held_out"}
+                for id in sorted(references.environments(settings, self.environments))
+            }
+            start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
+            before = {earlier: found[earlier] for earlier in sorted(self.reads(stage_name))}
+            found[stage_name] = digests.of([settings, self.seeds[stage_name], start, used, before])
+        return found
 
     def _waits(self, value: object) -> bool:
-        """True if settings name a stage that is not finished, or its policy."""
+        """True if settings refer to a stage that is not finished, or to its policy."""
         named = references.stages_named_in(value, self.environments)
-        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        named |= {text for text in texts if isinstance(text, str) and text in self.named}
+        texts = value if isinstance(value, list) else [value]
         named |= {name for text in texts if isinstance(text, str) for name in self._start_of(text)}
         return any(not self._done(name) for name in named)
 
@@ -245,7 +250,8 @@ def check_same(
         more = f"; and {len(differences) - MAX_STAGES} more" if len(differences) > MAX_STAGES else ""
         restoring = [] if None in options else [option for named in options for option in named or ()]
         add = f"add {' '.join(restoring)}, " if restoring else ""
-        advice = f"{add}choose another --out, or remove {_REMOVE[len(differences) > 1]}"
+        folders = "that folder" if len(differences) == 1 else "those folders"
+        advice = f"{add}choose another --out, or remove {folders} and those of the later stages"
         raise UserError(f"{'; '.join(differences[:MAX_STAGES])}{more}: {advice}")
 
 
@@ -292,10 +298,9 @@ def _options(stage: Stage, current: StageIdentity, folder: Path, may_extend: boo
     if changed and all(name.startswith("stage ") for name in changed):
         return []
     settings = {name: then for name, (then, _) in changed.items() if name in type(stage).model_fields}
-    of_run = f"{folder.parent}/"  # in the place of a reference to an earlier stage
-    if _NOT_RESTORED & settings.keys() or any(
-        of_run in (text := str(v)) or len(text) > MAX_CHARACTERS for v in settings.values()
-    ):
+    of_run = f"{folder.parent.resolve()}/"  # in the place of a reference to an earlier stage
+    texts = [str(value) for value in settings.values()]
+    if _NOT_RESTORED & settings.keys() or any(of_run in text or len(text) > MAX_CHARACTERS for text in texts):
         return None
     return changes.options(stage.name, settings) or None
 
@@ -316,9 +321,6 @@ def changed_versions(folder: Path) -> str:
     before, now = (read_record(folder) or {}).get("versions", {}), environments.versions(RECORDED)
     changed = [f"{name} {before[name]} (now {now[name]})" for name in now if before.get(name, now[name]) != now[name]]
     return ", ".join(changed)
-
-
-_REMOVE = ("that folder and those of the later stages", "those folders and those of the later stages")
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

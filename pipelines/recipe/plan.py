@@ -14,6 +14,11 @@ from . import identity
 from .recipe import Recipe
 
 
+def is_finished(stage: Stage, folder: Path) -> bool:
+    """True if a stage is finished in a folder, and its settings do not extend it."""
+    return (folder / RECORD).is_file() and not identity.extension_of(stage, folder)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Selection:
     """The stages that the user wants to run; by default all."""
@@ -75,8 +80,16 @@ class Plan:
         return [(stage.name, stage.kind, self._state(stage, folder / stage.name)) for stage in self.recipe.stages]
 
     def selected_stages(self) -> list[Stage]:
-        """Returns the stages to run, in order."""
+        """Returns the selected stages, in order."""
         return [stage for stage in self.recipe.stages if stage.name in self.selected]
+
+    def names_to_run(self, folder: Path) -> set[str]:
+        """Returns the names of the selected stages that are not finished or are extended.
+
+        Args:
+            folder: folder of the run.
+        """
+        return {stage.name for stage in self.selected_stages() if not is_finished(stage, folder / stage.name)}
 
     def stale_lines(self, folder: Path) -> list[str]:
         """Returns a line for each stale stage.

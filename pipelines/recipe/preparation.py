@@ -10,7 +10,7 @@ from ..pretrain import supply
 from ..stage import RECORD, Stage, rerun_advice, work_record
 from . import identity
 from .content import references
-from .plan import ALL, Plan, Selection
+from .plan import ALL, Plan, Selection, is_finished
 from .recipe import Recipe
 
 
@@ -78,10 +78,22 @@ def _stale(stages: Sequence[tuple[Stage, str]], folder: Path, reader: identity.I
 
 
 def reader_of(recipe: Recipe, folder: Path) -> identity.IdentityReader:
-    """Returns the reader of the identities of a recipe's stages."""
+    """Returns the reader of the identities of a recipe's stages.
+
+    Raises:
+        UserError: the policy of a stage is the result of the stage itself or of a later one.
+    """
     named = {stage.name: (stage, policy) for stage, policy in with_policies(recipe, folder)}
     seeds = {name: recipe.seed_of(stage) for name, (stage, _) in named.items()}
-    return identity.IdentityReader(folder, seeds, named, recipe.environments)
+    reader, earlier = identity.IdentityReader(folder, seeds, named, recipe.environments), set[str]()
+    for name, (_, policy) in named.items():
+        if later := reader.reads(name) - earlier:
+            raise UserError(
+                f"{name}: its policy {policy} is of the stage {min(later)}, which is not an earlier stage of this run; use "
+                "another policy, or another --out"
+            )
+        earlier.add(name)
+    return reader
 
 
 def identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> identity.StageIdentity:
@@ -135,8 +147,7 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
     recipe.cluster.check()
     starts = starting_checkpoints(recipe, folder, waiting)
     for stage, _ in with_policies(recipe, folder):
-        done = (folder / stage.name / RECORD).is_file() and not identity.extension_of(stage, folder / stage.name)
-        if stage.name not in selected or done:
+        if stage.name not in selected or is_finished(stage, folder / stage.name):
             continue
         waits = stage.name in waiting
         try:
@@ -157,6 +168,7 @@ def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str])
     """Returns a folder with the model and the tokenizer that each stage starts from, by stage, as far as they exist already.
 
     A stage that starts from the result of an unfinished stage has the model and the tokenizer with which the latter starts.
+    A finished stage that writes a policy has this policy.
 
     Args:
         recipe: with references replaced.

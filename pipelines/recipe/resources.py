@@ -53,14 +53,14 @@ class Memory(NamedTuple):
         )
 
 
-def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], selected: Collection[str]) -> Iterator[str]:
+def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], names: Collection[str]) -> Iterator[str]:
     """Yields lines on the memory of each stage that is to train, and on the disk space that these stages need.
 
     Args:
         recipe: with references replaced.
         folder: folder of the run.
         starts: folders with the models from which the stages start, by stage.
-        selected: names of the stages that are to run.
+        names: names of the stages that are to run.
 
     Raises:
         UserError: the disk has too little space, or a model with its optimizer does not fit into this machine's memory.
@@ -70,9 +70,7 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], selected: Co
     for stage in recipe.stages:
         if not isinstance(stage, Training | Pretrain | GRPO) or stage.name not in starts:
             continue
-        if stage.name not in selected:
-            continue
-        if (folder / stage.name / "stage.json").is_file():
+        if stage.name not in names:
             continue
         start = starts[stage.name]
         needed = memory_of(stage, start, recipe.cluster)

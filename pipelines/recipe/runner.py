@@ -129,7 +129,7 @@ def _run_stage(
         return before
     folder.mkdir(exist_ok=True)
     versions = environments.versions(identity.RECORDED)
-    settings = current.settings | {"versions": before.get("begun_with", before["versions"]) if before else versions}
+    settings = current.settings | {"versions": (before or {}).get("begun_with") or (before or {}).get("versions", versions)}
     settings |= {"cluster": recipe.cluster.model_dump(mode="json")}
     settings |= {"commit": provenance.commit(), "machine": provenance.machine()}  # of the latest start; not in the identity
     settings |= {"extended": [*(before or {}).get("extended", []), *([_extended(extension)] if extension else [])]}

@@ -79,6 +79,19 @@ def test_a_dry_run_shows_the_selected_stages(run: Any) -> None:
     assert rows == ["one", "two"]
 
 
+def test_a_dry_run_estimates_the_stages_that_a_run_would_start(recipe: dict[str, Any], run: Any) -> None:
+    recipe["stages"][1]["schedule"] = "constant"
+    run("--until", "two")
+    recipe["stages"][1]["steps"] = 3
+    status, output = run("--dry-run")
+    assert status == 0
+    assert "1. one (sft): done" in output
+    assert "2. two (sft): continues after step 1" in output
+    rows = [line.split("│")[1].strip() for line in output.splitlines() if line.startswith("│")]
+    assert rows == ["two", "three"]
+    assert [name for name in ("one", "two", "three") if f"{name}: estimated memory" in output] == ["two", "three"]
+
+
 def test_stale_stages_are_named_and_kept(recipe: dict[str, Any], run: Any) -> None:
     run()
     before = Path("out/three/stage.json").read_bytes()

@@ -1,12 +1,13 @@
 """Rounds: repeated parts of a recipe."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tenfold import UserError
+from tenfold.pipelines.recipe import preparation
 from tenfold.pipelines.recipe.recipe import Recipe, load
 
 FILTER = {"kind": "filter", "name": "filter_{round}", "environment": "tenfold/ChainSum-v0"}
@@ -22,8 +23,8 @@ GRPO = {
 SFT = {"kind": "sft", "name": "sft", "problems": "reasoning_gym:chain_sum?size=9", "steps": 1}
 
 
-def read(lab: Path, *stages: dict[str, Any], **settings: Any) -> Recipe:
-    (lab / "r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:", "stages": [*stages]}))
+def read(lab: Path, *stages: dict[Any, Any], **settings: Any) -> Recipe:
+    (lab / "r.yaml").write_text(yaml.safe_dump({"name": "r", "policy": "micro:", "stages": [*stages]}))
     return load("r.yaml", settings)
 
 
@@ -53,6 +54,16 @@ def test_settings_of_a_round_can_be_changed(lab: Path) -> None:
     assert [stage.model_dump()["steps"] for stage in recipe.stages if stage.kind == "grpo"] == [4, 9]
 
 
+def test_many_rounds_are_compared_with_an_earlier_run(lab: Path) -> None:
+    recipe = read(lab, {"repeat": 500, "stages": [FILTER, GRPO]})
+    reader = preparation.reader_of(recipe, Path("out"))
+    assert reader.needs(["grpo_500"]) == {stage.name for stage in recipe.stages}
+    other = preparation.reader_of(read(lab, {"repeat": 500, "stages": [FILTER, GRPO]}, **{"grpo_1.steps": 5}), Path("out"))
+    same, changed = ([each.settings_digest(name) for each in (reader, other)] for name in ("filter_1", "filter_500"))
+    assert same[0] == same[1]
+    assert changed[0] != changed[1], "a filter starts from the policy of the earlier rounds"
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
@@ -61,9 +72,10 @@ def test_settings_of_a_round_can_be_changed(lab: Path) -> None:
         ({"repeat": [1, 2], "stages": [FILTER]}, "repeat: expected a number"),
         ({"repeat": 2}, "repeat: give the stages of a round in `stages` beside it"),
         ({"repeat": 2, "stages": [FILTER], "kind": "filter"}, "repeat: unknown setting 'kind' beside it"),
+        ({"repeat": 2, "stages": [FILTER], 1: 2, "kind": "filter"}, "repeat: unknown setting 1 beside it"),
         ({"repeat": 2, "stages": [SFT]}, "two stages are named 'sft'"),
     ],
 )
-def test_a_malformed_part_is_one_line(lab: Path, part: dict[str, Any], message: str) -> None:
+def test_a_malformed_part_is_one_line(lab: Path, part: dict[Any, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(lab, part)
