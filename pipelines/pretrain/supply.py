@@ -52,7 +52,9 @@ class Supply(NamedTuple):
                 f"{self.stage}: these sources have an unknown size before the run: {', '.join(self.unknown)} "
                 "(a URI can declare it with domain=NAME and holds=CHARACTERS)"
             )
-        sizes = ", ".join(f"{source} {size:,} ({self.needed[source] / size:.2f})" for source, size in self.tokens.items())
+        sizes = ", ".join(
+            f"{source} {size:,} ({self.needed[source] / max(size, 1):.2f})" for source, size in self.tokens.items()
+        )
         return f"{self.stage}: upper bound of its sources' tokens (and lower bound of the passes over them): {sizes}"
 
 
@@ -97,7 +99,9 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
     for uri in current.sources:
         domain, size = _domain(uri) or "", _characters(uri)
         characters[domain] = characters.get(domain, 0) + (UNKNOWN_SIZE if size is None else size)
-    grades = {"high/": select.high, "medium/": select.medium, "low/": 1 - select.high - select.medium} if select else {"": 1.0}
+    grades = {"": 1.0}
+    if select:  # rounded, because 1 - 0.7 - 0.3 is not 0
+        grades = {"high/": select.high, "medium/": select.medium, "low/": round(1 - select.high - select.medium, 9)}
     bounds = {
         f"{grade}{domain}": int(mix.within(f"{grade}{domain}", share * size * (1 - mix.held_out) / per_token))
         for domain, size in characters.items()
@@ -128,12 +132,16 @@ def _domain(uri: str) -> str | None:
 
 
 def _characters(uri: str) -> float | None:
-    """Returns an upper bound of a source's characters, or None if it is unknown."""
+    """Returns an upper bound of a source's characters, or None if it is unknown.
+
+    It is also unknown if a file is missing or empty, or an option is invalid. The `documents` stage reports this.
+    """
     options = _options(uri)
     with contextlib.suppress(ValueError):
         declared = [float(options[name]) for name in ("holds", "characters") if name in options]
         size = _bytes(uri)
-        return min([*declared, *([] if size is None else [size])], default=None)
+        known = [*declared, *([] if size is None else [size])]
+        return min(known) if known and all(number > 0 for number in known) else None
     return None
 
 

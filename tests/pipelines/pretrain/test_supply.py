@@ -109,3 +109,45 @@ def test_a_pattern_without_matching_source_is_refused(lab: Path, capsys: pytest.
     status, _, err = dry_run(path, capsys)
     assert status == 2
     assert "pretrain: decay: no source matches 'synthetic'; use high/web, low/web, medium/web" in err
+
+
+def test_a_grade_without_documents_is_no_source(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(lab, [f"{rows(lab, 'web.jsonl', 220_000)}?domain=web"], select=True, phases=PHASES[:1])
+    for high, medium in ((0.7, 0.3), (0.9, 0.1)):  # in floats, 1 - high - medium is not 0
+        recipe = yaml.safe_load(path.read_text())
+        recipe["stages"][3] |= {"high": high, "medium": medium}
+        path.write_text(yaml.safe_dump(recipe))
+        status, out, _ = dry_run(path, capsys)
+        assert status == 0
+        assert "high/web " in out
+        assert "low/web" not in out
+
+
+def test_a_source_that_max_tokens_leaves_out(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = [f"{rows(lab, f'{name}.jsonl', 220_000)}?domain={name}" for name in ("web", "other")]
+    status, out, _ = dry_run(write(lab, sources, phases=PHASES[:1], max_tokens={"other": 0}), capsys)
+    assert status == 0
+    assert "other 0 (0.00), web " in out
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("jsonl:none.jsonl?domain=web", "documents: there is no file none.jsonl"),
+        ("jsonl:web.jsonl?domain=web&holds=nan", "holds: expected an integer, got 'nan'"),
+        ("jsonl:web.jsonl?domain=web&characters=-1", "characters: expected an integer, got '-1'"),
+    ],
+)
+def test_a_wrong_source_is_reported_as_such(lab: Path, capsys: pytest.CaptureFixture[str], source: str, words: str) -> None:
+    rows(lab, "web.jsonl", 220_000)
+    status, _, err = dry_run(write(lab, [source], phases=PHASES[:1]), capsys)
+    assert status == 2
+    assert words in err
+
+
+def test_an_empty_file_has_an_unknown_size(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "empty.txt").touch()
+    sources = [f"{rows(lab, 'web.jsonl', 220_000)}?domain=web", "text:empty.txt?domain=other"]
+    status, out, _ = dry_run(write(lab, sources, phases=PHASES[:1]), capsys)
+    assert status == 0
+    assert "these sources have an unknown size before the run: text:empty.txt?domain=other" in out
