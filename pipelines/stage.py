@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Metrics = dict[str, Any]
 RECORD, SETTINGS = "stage.json", "settings.json"
 """Files of a stage's folder: the record of a finished stage, and the settings and identity of its work."""
+MAX_SEED = 2**32 - 1
+"""Largest base seed: numpy's generator, which training seeds, takes no larger one."""
 START_FILES = frozenset({SETTINGS, "processes.json", "progress.json", "train.log"})
 """Files that a start writes before any work."""
 
@@ -102,7 +104,7 @@ class Stage(BaseModel):
     returns the values that are compared instead."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the stage and of its folder")
-    seed: int | None = Field(None, ge=0, description="base seed of this stage; default: the recipe's seed")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="base seed of this stage; default: the recipe's seed")
     policy: str | None = Field(
         None,
         description='URI of the policy to start from; "stage:NAME" is an earlier stage. '

@@ -10,9 +10,9 @@
 `runner.py` runs and resumes recipes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, get_args
 
 import pydantic
 import yaml
@@ -23,7 +23,7 @@ from ...core import UserError
 from ...policies.checkpoints import stage_and_step
 from .. import cluster as clusters
 from ..cluster import HERE, Cluster
-from ..stage import Stage
+from ..stage import MAX_SEED, Stage
 from ..stages import KINDS, AnyStage
 from .content import changes, references, repeat, trained
 
@@ -39,13 +39,13 @@ class Recipe(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the recipe; the default folder of a run is runs/NAME"
     )
     description: str = Field("", description="one line, printed when the recipe starts")
-    seed: int = Field(0, ge=0, description="base seed of every stage")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="base seed of every stage")
     policy: str = Field(description="URI of the policy to start from")
     environments: dict[str, dict[str, Any]] = Field({}, description="environments to register: id to arguments of register()")
     modules: list[str] = Field([], description="modules to import before the run, such as one that registers environments")
     cluster: Cluster = Field(HERE, description="hardware: settings, a YAML file, or the name of a cluster of this package")
     stages: list[AnyStage] = Field(min_length=1, description="the stages, in the order in which they run")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: list[Annotated[int, Field(ge=0, le=MAX_SEED)]] = Field(
         [], description="base seeds of a sweep: one run for each; see `sweep/sweep.py`"
     )
     sweep: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(
@@ -79,6 +79,13 @@ class Recipe(BaseModel):
     def user_settings(self) -> dict[str, Any]:
         """The settings that the user gave instead of the recipe file, by name as in `changes.py`."""
         return dict(self._changes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """See pydantic. `content` has the updated settings, too."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update and copy._content is not None:
+            copy._content = {**copy._content, **copy.model_dump(include={*update}, exclude_unset=True)}
+        return copy
 
     def with_cluster(self, **settings: Any) -> "Recipe":
         """Returns the recipe with other settings of its cluster."""
@@ -134,7 +141,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
         path = _file_of(recipe)
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text, the date 2024-13-45
+        except changes.YAML_ERRORS as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     try:
         content = repeat.expanded(content)
@@ -184,15 +191,25 @@ def _first_error(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]
     name = ".".join(parts)
+    if first["type"] == "union_tag_not_found":
+        return f"{name}: expected the kind of a stage; add kind, one of {', '.join(KINDS)}"
     if first["type"] == "union_tag_invalid":
         return f"{name}.kind: unknown kind of stage {first['ctx']['tag']!r}; use one of {first['ctx']['expected_tags']}"
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {**KINDS, "cluster": Cluster}
-        model = next((kinds[part] for part in parts if part in kinds), Recipe)
-        return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(model.model_fields)}"
+        return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(_model_at(parts[:-1]).model_fields)}"
     has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
-    value = f", got {first['input']!r}" if has_value else ""
-    return f"{name}: {first['msg'].removeprefix('Value error, ')}{value}"
+    value = f", got {first['input']!r:.200}" if has_value else ""
+    return f"{name}{': ' if name else ''}{first['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _model_at(parts: Sequence[str]) -> type[BaseModel]:
+    """Returns the model of the settings at a place in a recipe, such as stages.0.pretrain.phases.1."""
+    model: type[BaseModel] = Recipe
+    for part in parts:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type) and issubclass(each, BaseModel)]
+        model = inner[0] if inner else KINDS.get(part, model) if model is Recipe else model
+    return model
 
 
 def _check_links(recipe: Recipe, path: Path) -> None:

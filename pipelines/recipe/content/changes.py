@@ -21,12 +21,18 @@ from ...stages import KINDS
 
 DOTTED = frozenset({"verl"})
 """Settings whose own names contain dots: all that follows is one name."""
+YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+"""Errors of `yaml.safe_load`: also those of its constructors, such as ValueError for the date 2020-13-45."""
 
 
-def parse(texts: Sequence[str]) -> dict[str, Any]:
+def parse(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """Returns the settings of texts NAME=VALUE. A value is a YAML scalar or list.
 
     A value that YAML reads as a mapping is a text, such as the policy `micro:`.
+
+    Args:
+        texts: the texts.
+        option: option of the command line, for errors.
 
     Raises:
         UserError: a text has no "=", or its value is not YAML.
@@ -35,11 +41,11 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name:
-            raise UserError(f"--set: expected NAME=VALUE, got {text!r}")
+            raise UserError(f"{option}: expected NAME=VALUE, got {text!r}")
         try:
             read = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # ValueError: the date 2024-13-45
-            raise UserError(f"--set {name}: {value!r} is not a YAML scalar or list; put a text in quotes") from None
+        except YAML_ERRORS:
+            raise UserError(f"{option} {name}: {value!r:.100} is not a YAML scalar or list; put a text in quotes") from None
         settings[name] = value if isinstance(read, dict) else read
     return settings
 
@@ -71,28 +77,36 @@ def parse_sweep(seeds: str | None, texts: Sequence[str]) -> dict[str, Any]:
         texts: texts NAME=VALUES. The values are separated by commas; each is a YAML scalar or list.
 
     Raises:
-        UserError: a text has no "=", or a seed is no integer.
+        UserError: a text has no "=", lacks a value or repeats a name, or a seed is no integer.
     """
     settings: dict[str, Any] = {}
     if seeds is not None:
         if not all(part.strip().isascii() and part.strip().isdigit() for part in seeds.split(",")):
             raise UserError(f"--seeds: expected integers separated by commas, such as 1,2,3, got {seeds!r}")
         settings["seeds"] = [int(part) for part in seeds.split(",")]
-    swept = {}
+    swept: dict[str, list[Any]] = {}
     for text in texts:
-        name, sign, values = text.partition("=")
-        if not sign or not name or not values:
+        name, sign, listed = text.partition("=")
+        values = [value.strip() for value in _split(listed)]
+        if not sign or not name or not all(values):
             raise UserError(f"--sweep: expected NAME=VALUE,VALUE,..., got {text!r}")
-        swept[name] = [parse([f"{name}={value.strip()}"])[name] for value in _split(values)]
+        if name in swept:
+            raise UserError(f"--sweep: {name} is given twice; give all its values at once: {name}=VALUE,VALUE,...")
+        swept[name] = [parse([f"{name}={value}"], "--sweep")[name] for value in values]
     return settings | ({"sweep": swept} if swept else {})
 
 
 def _split(values: str) -> list[str]:
-    """Splits a text at the commas that are not within brackets."""
-    parts, depth = [""], 0
+    """Splits a text at the commas that are not within brackets or quotes. An apostrophe within a word is no quote."""
+    parts, depth, quote = [""], 0, ""
     for character in values:
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and depth == 0:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and parts[-1].rstrip()[-1:] in ("[{,:" if depth else ""):
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0 and not quote:
             parts.append("")
         else:
             parts[-1] += character
@@ -113,9 +127,9 @@ def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequen
     changed = dict(content)
     for name, value in settings.items():
         listed = changed.get("stages")
-        stages = [stage for stage in listed if isinstance(stage, dict)] if isinstance(listed, list) else []
+        stages = listed if isinstance(listed, list) else []
         parts = name.split(".")
-        named = {str(stage.get("name")): number for number, stage in enumerate(stages)}
+        named = {str(stage.get("name")): number for number, stage in enumerate(stages) if isinstance(stage, dict)}
         if size := _size(named, parts[:-1]):
             number = named[".".join(parts[:size])]
             _check_setting(stages[number], name, parts[size])
@@ -125,6 +139,8 @@ def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequen
                 changed["cluster"] = clusters.named(changed["cluster"])
             changed = _changed(changed, parts, value, name)
         else:
+            if name in named:
+                raise UserError(f"{name}: this is a stage; use {name}.SETTING")
             own = ", ".join(each for each in known if each != "stages")
             raise UserError(
                 f"{name}: there is no stage or setting {parts[0]!r}; use STAGE.SETTING with one of the stages "
@@ -143,7 +159,7 @@ def _changed(value: Any, parts: Sequence[str], new: Any, name: str) -> Any:
     """Returns nested data with another value at a path. Only copies are changed, because YAML's aliases are shared data."""
     if not parts:
         return new
-    if isinstance(value, list) and parts[0].isdigit() and int(parts[0]) < len(value):
+    if isinstance(value, list) and parts[0].isdecimal() and int(parts[0]) < len(value):
         number = int(parts[0])
         return [*value[:number], _changed(value[number], parts[1:], new, name), *value[number + 1 :]]
     if value is not None and not isinstance(value, Mapping):

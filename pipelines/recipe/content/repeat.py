@@ -48,7 +48,7 @@ def expanded(content: object) -> object:
 
 def _rounds(entry: Mapping[str, Any]) -> list[Any]:
     if unknown := entry.keys() - {"repeat", "stages"}:
-        raise UserError(f"repeat: unknown setting {min(unknown)!r} beside it; use repeat and stages")
+        raise UserError(f"repeat: unknown setting {min(unknown, key=str)!r} beside it; use repeat and stages")
     stages, repeat = entry.get("stages"), entry["repeat"]
     if not isinstance(stages, list) or not stages:
         raise UserError("repeat: give the stages of a round in `stages` beside it")

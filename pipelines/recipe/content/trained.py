@@ -17,7 +17,7 @@ def with_environments(stages: Any) -> Any:
     """Returns a recipe's stages, as read from YAML, with the word `trained` replaced by the environments.
 
     Raises:
-        ValueError: a bench stage uses the word, but no grpo stage names an environment.
+        ValueError: a bench stage uses the word, but no grpo stage names an environment, or one has an option that is no JSON.
     """
     if not isinstance(stages, list):
         return stages
@@ -37,7 +37,7 @@ def _replaced(stage: Any, trained: list[str]) -> Any:
             "write env:ID"
         )
     tasks = [name for task in stage["tasks"] for name in (trained if task == WORD else [task])]
-    return {**stage, "tasks": list(dict.fromkeys(tasks))}
+    return {**stage, "tasks": [task for number, task in enumerate(tasks) if task not in tasks[:number]]}
 
 
 def _task(stage: Mapping[str, Any]) -> str:
@@ -50,4 +50,7 @@ def _task(stage: Mapping[str, Any]) -> str:
     problems = options.pop("problems", None)
     if isinstance(problems, str) and (uri := held_out.held_out_uri(problems)):
         options["problems"] = uri
-    return environment_name.with_options(f"{environment_name.PREFIX}{stage['environment']}", options)
+    try:
+        return environment_name.with_options(f"{environment_name.PREFIX}{stage['environment']}", options)
+    except TypeError as error:
+        raise ValueError(f"{stage.get('name')}.options: expected values that JSON can store ({error})") from None

@@ -33,6 +33,7 @@ from . import sharing
 START, LOG = "sweep_run.json", "run.log"
 """Files in a run's folder: what the worker process reads, and its output."""
 POLL_SECONDS = 0.5
+"""Seconds between two looks at the running processes. Our choice."""
 
 
 @dataclasses.dataclass(frozen=True)

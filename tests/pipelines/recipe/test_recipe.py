@@ -312,6 +312,8 @@ def test_the_recipes_of_the_package_are_valid_and_verl_accepts_their_settings(pa
 
 STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1}
 GRPO = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1}
+PRETRAIN = {"kind": "pretrain", "name": "pretrain", "data": "tokens", "batch_tokens": 8}
+PHASE = {"name": "a", "tokens": 9, "learning_rate": 1e-3, "mixture": {"*": 1}}
 FILTER = {"kind": "filter", "name": "filter", "environment": "tenfold/ChainSum-v0"}
 
 
@@ -319,10 +321,21 @@ FILTER = {"kind": "filter", "name": "filter", "environment": "tenfold/ChainSum-v
     ("content", "words"),
     [
         ("stages: [", "is not YAML"),
-        ("just text", "valid dictionary"),
+        ("name: r\ndescription: 2020-13-45", "is not YAML: month must be in 1..12"),
+        ("just text", "small.yaml: Input should be a valid dictionary"),
         ({"sedd": 1}, "unknown setting 'sedd'; use one of name, description, seed"),
         ({"seed": -1}, "seed: Input should be greater than or equal to 0, got -1"),
+        ({"seed": 2**32}, "seed: Input should be less than or equal to 4294967295, got 4294967296"),
         ({"stages": []}, "at least 1 item"),
+        ({"stages": [{"name": "sft"}]}, "stages.0: expected the kind of a stage; add kind, one of documents, "),
+        (
+            {"stages": [PRETRAIN | {"phases": [PHASE | {"rate": 1}]}]},
+            "stages.0.pretrain.phases.0.rate: unknown setting 'rate'; use one of name, tokens, learning_rate, schedule, ",
+        ),
+        ({"cluster": {"gpu": 1}}, "cluster.gpu: unknown setting 'gpu'; use one of device, "),
+        ({"policy": "stage:first"}, "first: its policy stage:out/first is of the stage first, which is not an earlier stage"),
+        ({"policy": "stage:out/second"}, "first: its policy stage:out/second is of the stage second, which is not an earlier"),
+        ({"policy": "path:{stage:first}/policy"}, "is of the stage first, which is not an earlier stage of this run"),
         (
             {"stages": [{"kind": "documents", "name": "d", "sources": ["python:code"], "policy": "micro:"}]},
             "policy: this kind of stage does not start from a policy, got micro:; remove the setting",

@@ -256,6 +256,21 @@ def test_values_of_a_sweep_are_split_at_commas_outside_brackets(lab: Path) -> No
     assert found["sweep"] == {"policy": ["micro:", "smollm2:"], "filter.band": [[0.1, 0.9], [0.2, 0.8]], "x.y": ["a", None, 3]}
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('"Yes, no","No"', ["Yes, no", "No"]),
+        ("'a, b' , c", ["a, b", "c"]),
+        ('["a]", b],[c]', [["a]", "b"], ["c"]]),
+        ("[it's, b],it's,c", [["it's", "b"], "it's", "c"]),
+        ("\"\",''", ["", ""]),
+        ('5:"a,6', ['5:"a', 6]),
+    ],
+)
+def test_a_comma_within_quotes_belongs_to_the_value(text: str, values: list[Any]) -> None:
+    assert changes.parse_sweep(None, [f"x.y={text}"]) == {"sweep": {"x.y": values}}
+
+
 def test_a_trusted_sweep_stays_trusted_when_it_resumes(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_CONFIG", str(lab / "settings"))
     (lab / "lab_m.py").write_text("")
@@ -284,8 +299,15 @@ def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
         (["--jobs", "2"], "--jobs: expected 1 or more, and a sweep"),
         (["--seeds", "1", "--jobs", "0"], "--jobs: expected 1 or more"),
         (["--sweep", "grpo.steps"], "--sweep: expected NAME=VALUE,VALUE,..., got 'grpo.steps'"),
+        (["--sweep", "grpo.micro_batch_size=1,2,"], "--sweep: expected NAME=VALUE,VALUE,..., got 'grpo.micro_batch_size=1,2,'"),
+        (["--sweep", "sft.template='a,b"], '--sweep sft.template: "\'a,b" is not a YAML scalar or list'),
+        (
+            ["--sweep", "sft.steps=1", "--sweep", "sft.steps=2"],
+            "--sweep: sft.steps is given twice; give all its values at once",
+        ),
+        (["--seeds", "1,4294967296"], "seeds.1: Input should be less than or equal to 4294967295"),
     ],
 )
-def test_malformed_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_options(lab: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "quickstart", *arguments]) == 2
     assert message in capsys.readouterr().err

@@ -10,8 +10,8 @@ import yaml
 import tenfold
 from tenfold import cli
 from tenfold.core import UserError
+from tenfold.pipelines.recipe import identity, trust
 from tenfold.pipelines.recipe import recipe as recipes
-from tenfold.pipelines.recipe import trust
 from tenfold.pipelines.recipe.content import changes
 
 TEXT = """
@@ -79,13 +79,16 @@ def test_a_value_replaces_that_of_one_stage_or_of_the_recipe(recipe: Path) -> No
         ("grpo.step=1", "grpo.step: unknown setting 'step'; use one of kind, name, seed, policy, environment"),
         ("sedd=1", "or one of the recipe's settings name, description, seed, policy"),
         ("stages=[]", "there is no stage or setting 'stages'"),
-        ("grpo=1", "there is no stage or setting 'grpo'; use STAGE.SETTING"),
+        ("grpo=1", "grpo: this is a stage; use grpo.SETTING"),
         ("cluster.devic=cpu", "cluster.devic: unknown setting 'devic'; use one of"),
         ("policy.size=1", "policy.size: there is no setting 'size' within 'micro:"),
         ("grpo.steps=0", "steps: Input should be greater than or equal to 1, got 0"),
         ("grpo.steps", "--set: expected NAME=VALUE, got 'grpo.steps'"),
         ("grpo.steps=2024-13-45", "--set grpo.steps: '2024-13-45' is not a YAML scalar or list"),
         ("grpo.steps=[1", "--set grpo.steps: '[1' is not a YAML scalar or list; put a text in quotes"),
+        ("sft.template=2020-13-45", "--set sft.template: '2020-13-45' is not a YAML scalar or list; put a text in quotes"),
+        ("sft.template=" + "[" * 5000, "is not a YAML scalar or list"),
+        ("again.v2.problems.²=x", "again.v2.problems.²: there is no setting '²' within"),
     ],
 )
 def test_a_wrong_change_is_one_line_with_the_valid_names(
@@ -96,6 +99,19 @@ def test_a_wrong_change_is_one_line_with_the_valid_names(
     assert words in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def test_an_entry_that_is_no_stage_is_refused_also_beside_a_change(recipe: Path) -> None:
+    recipe.write_text(TEXT + "  -\n")
+    with pytest.raises(UserError, match=r"stages\.4: Input should be a valid dictionary .*, got None"):
+        recipes.load(recipe, {"sft.steps": 2})
+
+
+def test_a_copy_of_a_recipe_keeps_its_values_when_it_is_changed(recipe: Path) -> None:
+    copy = recipes.load(recipe).model_copy(update={"seed": 5}).with_cluster(device="cpu")
+    read = recipes.load(copy, {"sft.steps": 2})
+    assert (read.seed, read.cluster, read.cluster.device) == (5, copy.cluster, "cpu")
+    assert recipes.load(recipe).seed == 0
 
 
 def test_a_change_is_recorded_and_compared_like_a_value_in_the_file(recipe: Path) -> None:
@@ -138,6 +154,20 @@ def test_a_refused_resume_names_the_options_that_were_forgotten(recipe: Path, ca
     words = "--set sft.learning_rate=0.003 --set 'sft.target_template=\"{answer}.\"' --set again.v2.schedule=constant"
     assert f": add {words}, choose another --out, or remove those folders" in error
     assert cli.main([*command, *shlex.split(words)]) == 0, "the stages are resumed with these options"
+
+
+@pytest.mark.parametrize("out", ["out", "../{lab}/out"])
+def test_no_option_is_suggested_in_the_place_of_a_reference(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.setattr(identity, "MAX_CHARACTERS", 1000)
+    (recipe.parent / "out/sft").mkdir(parents=True)
+    (recipe.parent / "out/sft/copied.jsonl").write_bytes((recipe.parent / "rows.jsonl").read_bytes())
+    command = ["run", "two.yaml", "--quiet", "--until", "again.v2", "--set", "cluster.device=cpu"]
+    reference = ["--set", "again.v2.problems=jsonl:{stage:sft}/copied.jsonl"]
+    assert cli.main([*command, "--out", "out", *reference]) == 0
+    assert cli.main([*command, "--out", out.format(lab=recipe.parent.name)]) == 2
+    assert "which is now 'jsonl:rows.jsonl': choose another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("changed", [["--seed", "2"], ["--set", "sft.problems=[jsonl:rows.jsonl]"]])

@@ -1,5 +1,6 @@
 """The word `trained` among the tasks of a bench stage."""
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ def test_trained_stands_for_the_environments_of_all_grpo_stages_with_their_optio
     assert loaded(tmp_path, bench, other).stages[0].tasks == ["chain_sum", held_out]  # type: ignore[union-attr]
     with pytest.raises(UserError, match="'trained' stands for the environments of the grpo stages, but the recipe has none"):
         loaded(tmp_path, bench)
+    with pytest.raises(UserError, match=r"bench\.tasks\.1: Input should be a valid string"):
+        loaded(tmp_path, bench | {"tasks": ["trained", "trained", {"file": "x"}, {"file": "x"}]}, other)
+    with pytest.raises(UserError, match=r"other\.options: expected values that JSON can store"):
+        loaded(tmp_path, bench, other | {"options": {"day": datetime.date(2024, 1, 2)}})
 
 
 def test_a_bench_stage_measures_an_environment_of_the_recipe_and_its_identity_has_the_held_out_problems(lab: Path) -> None:
