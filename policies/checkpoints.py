@@ -61,10 +61,15 @@ def checkpoint(uri: str) -> Path:
             f"there is no checkpoint {uri!r}: the URI of a checkpoint starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     source, options = SOURCES[scheme], dict(parse_qsl(query, keep_blank_values=True))
-    names = [name for name in inspect.signature(source).parameters if name != "location"]
+    names = option_names(scheme)
     if unknown := set(options) - set(names):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(names) or 'none'}")
     return source(location, **options)
+
+
+def option_names(scheme: str) -> list[str]:
+    """Returns the names of the options in the URIs of a scheme."""
+    return [name for name in inspect.signature(SOURCES[scheme]).parameters if name != "location"]
 
 
 def check_files(folder: Path) -> None:

@@ -46,10 +46,36 @@ def completion(
     ended = bool(tokens) and tokens[-1] in stop_ids
     text = text_of(tokenizer, tokens[:-1] if ended else tokens)
     stops = [start for string in stop if (start := text.find(string)) >= 0]
-    # A stop string may be a special token, which is not part of the text.
-    ended = ended or bool(stops) or (bool(stop) and any(string in tokenizer.decode(list(tokens)) for string in stop))
+    ended = ended or bool(stops) or has_stop(tokenizer, tokens, stop)
     text = text[: min(stops)] if stops else text
     return Completion(opened_reasoning(tokenizer, prompt) + text, "stop" if ended else "length", tuple(tokens), tuple(logprobs))
+
+
+def has_stop(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int], stop: Sequence[str]) -> bool:
+    """True if the text of tokens contains a stop string, or if a stop string is a special token, which is not in the text.
+
+    Args:
+        tokenizer: the policy's.
+        tokens: sampled tokens of the turn.
+        stop: strings that end a turn.
+    """
+    if not stop:
+        return False
+    texts = text_of(tokenizer, tokens), tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False)
+    return any(string in text for string in stop for text in texts)
+
+
+def room(limits: Sequence[int], prompts: Sequence[Sequence[int]], window: int | None) -> list[int]:
+    """Returns the number of tokens that may follow each prompt; 0 if the prompt fills the model's window.
+
+    Args:
+        limits: token limit of each sample.
+        prompts: tokens of each prompt.
+        window: the model's context window in tokens; None if unknown.
+    """
+    if window is None:
+        return list(limits)
+    return [max(0, min(limit, window - len(prompt))) for limit, prompt in zip(limits, prompts, strict=True)]
 
 
 def text_of(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int]) -> str:

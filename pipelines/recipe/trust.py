@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from ... import digests, named_code, settings_folder
 from ...core import UserError
 from ...envs import registry
+from ...plain_values import is_plain
 from ...policies.server import keys
 from ...terminal import plain
 from .content import references
@@ -40,14 +41,6 @@ FILE = "trusted"
 """File in the folder of the user's settings, with a line for each trusted recipe."""
 
 _URI = re.compile(r"[A-Za-z][\w+.-]*:\S+$")
-_WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
-"""A number, or a word without a dot, colon or slash."""
-_KEY = re.compile(r"\+{0,2}[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_LEADING = frozenset(
-    "target path paths file files dir lib libs module modules custom class cls fqn function functions fn func manager plugin "
-    "plugins import remote kwargs env proxy url uri addr address host ip port script command cmd exec hook hooks".split()
-)
-"""Words in names of verl's settings whose values may name code, a file or a server, even if the value is a plain word."""
 _NOT_VERL = ("ray_kwargs", "hydra")
 """Prefixes of settings that belong to Ray and Hydra."""
 
@@ -184,25 +177,8 @@ def is_local_address(address: str) -> bool:
 
 
 def _is_plain(name: str, value: object) -> bool:
-    """True if a setting of verl cannot name code, a file or a server: it is a number or a plain word.
-
-    If a word of _LEADING is in its name, only a number is plain. A setting of Ray or Hydra is never plain.
-    """
-    if not _KEY.fullmatch(name) or name.lstrip("+").startswith(_NOT_VERL):
-        return False
-    if _LEADING & set(re.split(r"[._+]+", name.lower())):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return _is_plain_value(value)
-
-
-def _is_plain_value(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(key, item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain_value, value))
-    return (
-        _WORD.fullmatch(value) is not None if isinstance(value, str) else value is None or isinstance(value, bool | int | float)
-    )
+    """True if a setting of verl cannot name code, a file or a server. A setting of Ray or Hydra may always name them."""
+    return not name.lstrip("+").startswith(_NOT_VERL) and is_plain(name, value)
 
 
 def _sources(modules: Sequence[str]) -> dict[str, str]:

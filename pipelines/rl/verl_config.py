@@ -32,6 +32,9 @@ DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
 """Ray's resources without a GPU. verl requests more CPUs than a laptop has, and a GPU. For Ray both are only counters."""
 
+KV_CACHE = 256 << 20
+"""Bytes of vLLM's cache of keys and values on a CPU. Our choice."""
+
 Config = dict[str, Any]
 """A part of verl's configuration: nested dictionaries with JSON values."""
 
@@ -56,6 +59,7 @@ def overrides(
     cpu = cluster.on_cpu()
     samples = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or samples
+    vllm = not cpu or cluster.rollout == "vllm"
     precision = "fp32" if cpu else "bf16"
     config: Config = {
         "algorithm": {
@@ -111,7 +115,7 @@ def overrides(
                 },
             },
             "rollout": {
-                "name": names.ROLLOUT if cpu else "vllm",
+                "name": "vllm" if vllm else names.ROLLOUT,
                 "n": settings.samples,
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -162,6 +166,12 @@ def overrides(
             "max_num_seqs": samples,
             "free_cache_engine": False,
         }
+        if vllm:
+            config["actor_rollout_ref"]["rollout"] |= {
+                "enforce_eager": True,
+                "enable_chunked_prefill": False,  # vLLM rejects it on a CPU, because each sample has a seed of its own
+                "checkpoint_engine": {"update_weights_bucket_megabytes": 256},
+            }
         # Each unit is a process of 280 MB, and one is enough for small batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
     lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
@@ -174,6 +184,10 @@ def overrides(
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
     if not cluster.address and not cpu:  # on a CPU, `fork_server` sets the command
         lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={json.dumps(value)}" for name, value in ray_python().items()]
+    if cpu and vllm:
+        lines.append("+actor_rollout_ref.rollout.enable_sleep_mode=false")  # the GPU's memory would be freed meanwhile
+        engine = {"worker_extension_cls": f"{names.CPU_VLLM}.Worker", "kv_cache_memory_bytes": KV_CACHE}
+        lines += [f"+actor_rollout_ref.rollout.engine_kwargs.vllm.{name}={value}" for name, value in engine.items()]
     if cpu:
         lines.append("+actor_rollout_ref.model.override_config.attn_implementation=sdpa")
         for model_of in ("actor", "ref"):
@@ -340,6 +354,12 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
             "RAY_prestart_worker_first_driver": "0",  # prestarted workers lack these variables and would stay idle
             **cpu_threads.variables(),
         }
+        if cluster.rollout == "vllm":
+            variables |= {
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+                "VLLM_NO_USAGE_STATS": "1",
+                "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+            }
     return variables
 
 

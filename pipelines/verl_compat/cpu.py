@@ -20,6 +20,7 @@ import torch.distributed
 import torch.distributed.fsdp
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
+from . import vllm_name
 from .names import ROLLOUT
 
 MEMORY = 8 << 30
@@ -135,6 +136,7 @@ class _AfterReplicaImport(importlib.abc.MetaPathFinder):
 
 
 sys.meta_path.insert(0, _AfterReplicaImport())
+vllm_name.use_build_for_cpus()
 
 _init_process_group = torch.distributed.init_process_group
 
