@@ -74,6 +74,13 @@ class GRPOSettings(Stage):
     loss_agg_mode: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = Field(
         "token-mean", description="aggregation of the loss over tokens and sequences"
     )
+    rollout_is: Literal["auto", "none", "token", "sequence"] = Field(
+        "auto",
+        description="importance sampling: weights for the ratio of the trainer's to the rollout's probabilities, per token or "
+        "per sequence (verl's rollout_is); auto: token if vLLM samples, because its probabilities are rounded otherwise, else "
+        "none",
+    )
+    rollout_is_threshold: float = Field(2.0, gt=1, description="largest such weight; larger ratios are truncated")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
     top_p: float = Field(
         1.0, gt=0, le=1, description="nucleus sampling: total probability of the most likely tokens to sample from"

@@ -60,12 +60,17 @@ def overrides(
     samples = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or samples
     vllm = not cpu or cluster.rollout == "vllm"
+    weights = ("token" if vllm else "none") if settings.rollout_is == "auto" else settings.rollout_is
     precision = "fp32" if cpu else "bf16"
     config: Config = {
         "algorithm": {
             "adv_estimator": "grpo",
             "norm_adv_by_std_in_grpo": settings.normalize_by_std,
             "filter_groups": {"enable": settings.drop_zero_variance, "metric": "reward"},
+            "rollout_correction": {
+                "rollout_is": None if weights == "none" else weights,
+                "rollout_is_threshold": settings.rollout_is_threshold,
+            },
         },
         "data": {
             "train_files": str(folder / DATA),
@@ -122,8 +127,7 @@ def overrides(
                 "seed": seed,
                 "dtype": "float32" if cpu else "bfloat16",
                 "log_prob_micro_batch_size_per_gpu": micro,
-                # verl recomputes them, and its comparison of both fails if all responses of a step are truncated.
-                "calculate_log_probs": False,
+                "calculate_log_probs": vllm or weights != "none",  # to compare them with the trainer's
                 "max_model_len": settings.max_prompt_tokens + settings.max_response_tokens,
                 "tensor_model_parallel_size": cluster.tensor_parallel,
                 "gpu_memory_utilization": cluster.gpu_memory_utilization,

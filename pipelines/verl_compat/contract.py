@@ -63,6 +63,10 @@ NAMES = (
     PrivateName(
         "verl 0.9.1", "verl.plugin.platform", "PlatformRegistry.register", "cpu", "use verl's new way to add a platform"
     ),
+    PrivateName(
+        *("verl 0.9.1", "verl.trainer.ppo.v1.trainer_base", "compute_rollout_correction_and_add_to_batch"),
+        *("rollout_correction", "remove rollout_correction.py if verl accepts a step without tokens in the loss"),
+    ),
     PrivateName("verl 0.9.1", "verl.workers.engine", "EngineRegistry.register", "engine", _ENGINE_REMEDY),
     PrivateName("verl 0.9.1", "verl.workers.engine", "FSDPEngineWithLMHead.forward_backward_batch", "engine", _ENGINE_REMEDY),
     PrivateName(

@@ -12,7 +12,7 @@ from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
 
 def _plain(layer: torch.nn.Module, remove_weight: bool) -> None:
     """Makes a linear layer of vLLM call torch with its own weights."""
-    layer.cpu_linear = torch.nn.functional.linear
+    layer.cpu_linear = torch.nn.functional.linear  # type: ignore[assignment]
 
 
 class Worker(vLLMColocateWorkerExtension):

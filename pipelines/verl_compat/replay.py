@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
+from . import rollout_correction  # noqa: F401 - replaces a function of verl in this process
 from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
