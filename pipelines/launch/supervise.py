@@ -39,6 +39,8 @@ _NO_SPACE = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Errno (?:28|122|27)\b|os error (?:28|122|27)\b"
     r"|PytorchStreamWriter failed writing|inline_container\.cc:\d+\] \. (?:unexpected pos|PytorchStreamWriter)"
 )
+_ENGINE = re.compile(r"EngineCore\b.*?\b(\w+(?:Error|Exception): .{1,300})")
+"""vLLM's lines about the error that ended its engine. The errors of later requests name no cause."""
 NEARBY_LINES = 15
 """Lines before and after a message about a lost worker that may contain its process id."""
 
@@ -148,6 +150,14 @@ def cause(
     if signals and not user_errors and (not causes or int(signals[0][1]) == signal.SIGKILL):
         return exits.describe(int(signals[0][1]), int(signals[0][2]), before)
     return (user_errors or causes or [_last_line(log, start)])[-1]
+
+
+def engine_error(log: Path) -> str:
+    """Returns the error that ended vLLM's engine, from the end of a log."""
+    lines = _tail(log, 0)
+    workers = [match[1] for line in lines if (match := re.search(r"Worker failed with error '(.{1,300}?)'", line))]
+    engines = [match[1] for line in lines if (match := _ENGINE.search(line))]
+    return [*workers[:1], *engines[-1:], "the log has no error of it"][0].strip()
 
 
 def _cause_of_lost_worker(lines: list[str], before: exits.KillCounts) -> str:

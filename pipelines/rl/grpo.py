@@ -114,6 +114,8 @@ class GRPO(GRPOSettings):
             done = steps_done(folder)
             context.progress(done, self.steps, **last_step(folder))
             if reason := watched.reason_to_stop(done):
+                if "EngineDeadError" in reason:
+                    reason = f"vLLM's engine died: {supervise.engine_error(folder / 'verl.log')}"
                 raise supervise.Stopped(
                     f"{reason}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
                 )

@@ -102,10 +102,29 @@ def rejected_parameter(status: int, error: object, sent: Iterable[str]) -> str |
 
 def window(error: object) -> int | None:
     """Returns the model's context window in tokens if the error contains it."""
-    match = re.search(r"(?:context|sequence|model) (?:length|len|window)\D{0,20}?(\d{2,9})", _text(error))
+    match = re.search(r"(?:context|sequence|model)[ _](?:length|len|window)\D{0,24}?(\d{2,9})", _text(error))
     return int(match[1]) if match else None
 
 
 def _text(error: object) -> str:
     """Returns a body as JSON with a space for each escaped newline, tab or quote, so that the names after them are found."""
     return re.sub(r'\\[nrt"]', " ", json.dumps(error, default=str))
+
+
+def room(error: object, requested: int) -> int | None:
+    """Returns a token limit that the server may accept instead of the one that was requested.
+
+    Args:
+        error: the body. It has the model's window, and often the number of tokens in the prompt.
+        requested: the token limit that was requested.
+
+    Returns:
+        What the window leaves after the prompt, or the window without one token if the prompt's length is unknown. None if the
+        error is not about the window, or if the request was not too long.
+    """
+    whole, text = window(error), _text(error)
+    if whole is None:
+        return None
+    prompt = re.search(r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))", text)
+    left = whole - (int(prompt[1]) if prompt else 1)
+    return left if 0 < left < requested else None

@@ -218,11 +218,14 @@ def _calls(message: Fields) -> Iterator[ToolCall]:
 
 
 def _logprobs(choice: Fields) -> tuple[float, ...]:
-    """Returns the log-probability of each token; empty if one is missing."""
+    """Returns the log-probability of each token; empty if one is missing.
+
+    `/v1/chat/completions` lists tokens with their numbers, and `/v1/completions` lists the numbers.
+    """
     values = [
         _logprob(token.get("logprob")) if isinstance(token, Mapping) else None
         for token in _listed(choice, "logprobs", "content")
-    ]
+    ] or [*map(_logprob, _listed(choice, "logprobs", "token_logprobs"))]
     numbers = tuple(number for number in values if number is not None)
     return numbers if len(numbers) == len(values) else ()
 

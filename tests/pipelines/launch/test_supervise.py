@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tenfold.pipelines.launch import exits
-from tenfold.pipelines.launch.supervise import Stopped, cause, follow
+from tenfold.pipelines.launch.supervise import Stopped, cause, engine_error, follow
 
 
 def run(tmp_path: Path, code: str, stall_seconds: float = 30.0, marker: Callable[[], object] = time.monotonic) -> None:
@@ -173,3 +173,17 @@ def test_a_child_that_waits_for_a_lost_worker_is_stopped(tmp_path: Path, monkeyp
     code = f"import time; print('tenfold.fork_server: process 7 ended by signal 15'); print('{lost}'); time.sleep(36000)"
     with pytest.raises(Stopped, match=r"^process 7 was ended \(SIGTERM\) \(log: "):
         run(tmp_path, code, stall_seconds=36000, marker=lambda: 0)
+
+
+def test_the_error_that_ended_an_engine_is_found_behind_those_of_the_requests(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "(EngineCore pid=7) ERROR [core.py:1348] EngineCore encountered a fatal error.\n"
+        "(EngineCore pid=7) ERROR [core.py:1348] RuntimeError: Worker failed with error 'head_dim=16 is unsupported', please\n"
+        "(vLLMHttpServer pid=5) EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.\n"
+    )
+    assert engine_error(log) == "head_dim=16 is unsupported"
+    log.write_text("(EngineCore pid=7) ERROR [core.py:9] MemoryError: no room for the cache\n")
+    assert engine_error(log) == "MemoryError: no room for the cache"
+    log.write_text("nothing\n")
+    assert engine_error(log) == "the log has no error of it"
