@@ -7,6 +7,8 @@ another person. While a recipe runs (`limited`), a name may refer only to
     - code of a module that the recipe lists and the user trusts (`pipelines/recipe/trust.py`)
     - code that the user has named: in an option, in an environment variable, or by registering an environment earlier
 
+A recipe may also contain settings of other programs, such as verl or vLLM, if they cannot name code (`is_plain`).
+
 The limits apply to the whole process. Its child processes inherit them in the environment variable TENFOLD_CODE.
 """
 
@@ -38,6 +40,16 @@ SCHEMES = frozenset(
 """Schemes of the URIs of problems, documents, policies and servers."""
 _SAFE_PATH = "PYTHONSAFEPATH"
 """Python's variable: child processes do not import from their working folder."""
+
+
+_WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}|[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?")
+"""A number, or a word without a dot, colon or slash."""
+_SETTING = re.compile(r"\+{0,2}[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_LEADING_WORDS = frozenset(
+    "target path paths file files dir lib libs module modules custom class cls fqn function functions fn func manager plugin "
+    "plugins import remote kwargs env proxy url uri addr address host ip port script command cmd exec hook hooks".split()
+)
+"""Words in names of settings whose values may name code, a file or a server, even if the value is a plain word."""
 
 
 class NotImported(UserError):
@@ -273,3 +285,27 @@ _limits: Limits | None = None
 if VARIABLE in os.environ:  # this is a process of a run
     _limits = _from_text(os.environ[VARIABLE])
     sys.meta_path.append(_Finder(_limits))
+
+
+def is_plain(name: str, value: object) -> bool:
+    """True if a setting is a number or a plain word. If a word of _LEADING_WORDS is in its name, only a number is plain.
+
+    Args:
+        name: name of the setting, with dots between its parts.
+        value: its value, which may be nested.
+    """
+    if not _SETTING.fullmatch(name):
+        return False
+    if _LEADING_WORDS & set(re.split(r"[._+]+", name.lower())):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return _is_plain_value(value)
+
+
+def _is_plain_value(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and is_plain(key, item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain_value, value))
+    return (
+        _WORD.fullmatch(value) is not None if isinstance(value, str) else value is None or isinstance(value, bool | int | float)
+    )

@@ -241,14 +241,16 @@ class OpenAIPolicy:
             openai.OpenAIError: the server is unavailable after all retries.
         """
         pauses = iter(min(LONGEST_PAUSE, PAUSE * 2**number) for number in range(min(INVALID_REPLY_RETRIES, self.max_retries)))
+        lowered = 0
         while True:
             sent = self._accepted(request)
             try:
                 reply = endpoint.with_raw_response.create(**parameters.as_arguments(sent))
                 result = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
-                if LIMIT in request and (left := server_errors.room(error.body or error.response.text, request[LIMIT])):
-                    request = {**request, LIMIT: left}  # the sample would end at the window anyway
+                left = server_errors.room(error.body or error.response.text, request.get(LIMIT, 0))
+                if left and lowered < server_errors.LOWERED:  # the sample would end at the window anyway
+                    request, lowered = {**request, LIMIT: left}, lowered + 1
                     continue
                 if not self._is_adapted(error.status_code, error.body or error.response.text, request, sent):
                     raise

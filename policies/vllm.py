@@ -16,7 +16,7 @@ import yaml
 
 from .. import extras
 from ..core import Completion, Conversation, Sampling, UserError
-from ..plain_values import is_plain
+from ..named_code import is_plain
 from . import checkpoints
 from .completions import completion, room
 from .transcript import generate_from_tokens

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from ... import digests, named_code, settings_folder
 from ...core import UserError
 from ...envs import registry
-from ...plain_values import is_plain
+from ...named_code import is_plain
 from ...policies.server import keys
 from ...terminal import plain
 from .content import references

@@ -76,7 +76,7 @@ def test_the_address_comes_from_ray_address_unless_set(monkeypatch: pytest.Monke
     ("cluster", "words"),
     [
         ("one_nod", "there is no cluster one_nod: use a file, or one of one_gpu, one_node, several_nodes"),
-        ({"gpu": 8}, "cluster.gpu: unknown setting 'gpu'; use one of device, nodes, gpus"),
+        ({"gpu": 8}, "cluster.gpu: unknown setting 'gpu'; use one of device, rollout, nodes, gpus"),
         ({"gpus": 0}, "cluster.gpus: Input should be greater than or equal to 1, got 0"),
         ("text.yaml", "text.yaml: expected a mapping of settings, got str"),
         ("latin.yaml", "latin.yaml is not YAML: 'utf-8' codec can't decode"),
