@@ -121,7 +121,6 @@ def test_a_refused_prompt_gives_a_sample_without_a_score(name: str) -> None:
         (Reply(error("Your credit balance is too low"), 400), "credit"),
         (Reply(error("Invalid key", code=401)), "401"),
         (Reply(error("messages: roles must alternate"), 400), "roles must alternate"),
-        (Reply(error("maximum context length is 512 tokens, you asked for 600"), 400), "max_tokens=512"),
         (
             Reply(error("max_tokens must be less than or equal to `99`, and not to the context_window"), 400),
             "less than or equal",
