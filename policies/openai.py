@@ -248,9 +248,9 @@ class OpenAIPolicy:
                 reply = endpoint.with_raw_response.create(**parameters.as_arguments(sent))
                 result = read(replies.parsed(reply.content))
             except openai.APIStatusError as error:
-                left = server_errors.room(error.body or error.response.text, request.get(LIMIT, 0))
-                if left and lowered < server_errors.LOWERED:  # the sample would end at the window anyway
-                    request, lowered = {**request, LIMIT: left}, lowered + 1
+                shorter = server_errors.lowered(request, error.body or error.response.text)
+                if shorter and lowered < server_errors.LOWERED:  # the sample would end at the window anyway
+                    request, lowered = shorter, lowered + 1
                     continue
                 if not self._is_adapted(error.status_code, error.body or error.response.text, request, sent):
                     raise
@@ -292,7 +292,7 @@ class OpenAIPolicy:
         kind = server_errors.kind_of(status or 400, body)
         if kind == ErrorKind.REFUSED:
             window = server_errors.window(body)
-            if window is not None and window <= request[LIMIT]:
+            if window is not None and window <= request.get(LIMIT, 0):
                 raise UserError(self._at(f"{message}; max_tokens={request[LIMIT]} leaves no tokens for the prompt: lower it"))
             raise PromptRefused(message)
         if kind == ErrorKind.USER:

@@ -12,6 +12,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
+
+from .parameters import LIMIT
 
 PERMANENT = frozenset({400, 404, 405, 413, 415, 422, 451, 501})
 """HTTP statuses that a retry of the same request gets again."""
@@ -39,6 +42,7 @@ _USER_ERROR = re.compile(
 )
 _LIMIT_ERROR = re.compile(r"max_(?:completion_)?tokens\W{1,5}must be less than or equal", re.IGNORECASE)
 """Groq's error for a token limit above the model's. It mentions the context window, but is not about the prompt."""
+_PROMPT = re.compile(r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))")
 _NOT_ACCEPTED = re.compile(
     r"unsupported|not (?:be )?support|n[o']t support|does not (?:support|accept|allow)|unknown|unrecogni[sz]ed|unexpected|"
     r"not (?:permitted|allowed|accepted|available|valid|recogni[sz]ed|compatible)|extra[ _](?:inputs|fields|forbidden)|"
@@ -113,20 +117,25 @@ def _text(error: object) -> str:
     return re.sub(r'\\[nrt"]', " ", json.dumps(error, default=str))
 
 
-def room(error: object, requested: int) -> int | None:
-    """Returns a token limit that the server may accept instead of the one that was requested.
+def lowered(request: Mapping[str, Any], error: object) -> dict[str, Any] | None:
+    """Returns a request with a token limit that fits into the model's window, if the error says that it does not.
+
+    If the error has no number of tokens of the prompt, a request to `/v1/chat/completions` is sent without a limit: the sample
+    then ends at the window. `/v1/completions` has a small default, so there the limit becomes half of the window.
 
     Args:
-        error: the body. It has the model's window, and often the number of tokens in the prompt.
-        requested: the token limit that was requested.
-
-    Returns:
-        What the window leaves after the prompt, or the window without one token if the prompt's length is unknown. None if the
-        error is not about the window, or if the request was not too long.
+        request: the parameters.
+        error: the body.
     """
-    whole, text = window(error), _text(error)
+    whole, limit = window(error), request.get(LIMIT, 0)
     if whole is None:
         return None
-    prompt = re.search(r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))", text)
-    left = whole - (int(prompt[1]) if prompt else 1)
-    return left if 0 < left < requested else None
+    prompt = re.search(
+        r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))", _text(error)
+    )
+    if prompt:
+        left = whole - int(prompt[1])
+        return {**request, LIMIT: left} if 0 < left < limit else None
+    if limit < whole:
+        return None
+    return {**request, LIMIT: whole // 2} if "prompt" in request else {n: v for n, v in request.items() if n != LIMIT}

@@ -1,6 +1,7 @@
 """`vllm+...` samples like transformers from the same checkpoint."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,17 +17,17 @@ QUESTIONS: list[Conversation] = [
 
 
 @pytest.fixture(scope="module")
-def vllm() -> Iterator[VLLMPolicy]:
-    """vLLM with the model `micro:`, with its engine in this process."""
+def vllm(trained: Path) -> Iterator[VLLMPolicy]:
+    """vLLM with its engine in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        policy = tenfold.load_policy("vllm+micro:?seed=1&dtype=float32&kv_cache_memory_bytes=67108864&max_model_len=256")
+        policy = tenfold.load_policy(f"vllm+stage:{trained}?dtype=float32&kv_cache_memory_bytes=67108864&max_model_len=256")
         yield cast(VLLMPolicy, policy)
 
 
 @pytest.fixture(scope="module")
-def own() -> TransformersPolicy:
-    return cast(TransformersPolicy, tenfold.load_policy("micro:?seed=1"))
+def own(trained: Path) -> TransformersPolicy:
+    return cast(TransformersPolicy, tenfold.load_policy(f"stage:{trained}"))
 
 
 def test_a_sample_depends_on_its_seed_and_not_on_its_batch(vllm: VLLMPolicy) -> None:
@@ -35,8 +36,10 @@ def test_a_sample_depends_on_its_seed_and_not_on_its_batch(vllm: VLLMPolicy) -> 
     assert vllm.generate(QUESTIONS, 2, sampling) == together
     alone = [vllm.generate([question], 2, sampling)[0] for question in QUESTIONS]
     assert [[one.token_ids for one in row] for row in alone] == [[one.token_ids for one in row] for row in together]
-    assert together[0][0].token_ids != together[0][1].token_ids
-    assert vllm.generate(QUESTIONS, 2, Sampling(max_tokens=24, seed=2)) != together
+    hot = Sampling(temperature=2.0, max_tokens=24, seed=1)
+    ((first, second), *_) = vllm.generate(QUESTIONS, 2, hot)
+    assert first.token_ids != second.token_ids
+    assert vllm.generate(QUESTIONS, 2, Sampling(temperature=2.0, max_tokens=24, seed=2))[0][0].token_ids != first.token_ids
 
 
 def test_greedy_samples_and_their_log_probabilities_are_those_of_transformers(

@@ -14,13 +14,12 @@ import pytest
 import tenfold
 from tenfold import cli
 from tenfold.core import Sampling
-from tenfold.policies import checkpoints
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of the model `micro:` on a server."""
-    folder, log = checkpoints.checkpoint("micro:?seed=1"), tmp_path_factory.mktemp("server") / "log"
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of the trained policy on a server."""
+    folder, log = trained / "policy", tmp_path_factory.mktemp("server") / "log"
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
@@ -42,8 +41,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(60)
 
 
-def test_greedy_texts_are_those_of_transformers_and_samples_repeat(server: str) -> None:
-    policy, own = tenfold.load_policy(server), tenfold.load_policy("micro:?seed=1")
+def test_greedy_texts_are_those_of_transformers_and_samples_repeat(server: str, trained: Path) -> None:
+    policy, own = tenfold.load_policy(server), tenfold.load_policy(f"stage:{trained}")
     questions = [[{"role": "user", "content": text}] for text in ("What is 3+4?", "Name a colour.")]
     greedy = Sampling(temperature=0, max_tokens=12)
     assert [row[0].text for row in policy.generate(questions, 1, greedy)] == [
@@ -53,11 +52,11 @@ def test_greedy_texts_are_those_of_transformers_and_samples_repeat(server: str) 
     assert policy.generate(questions, 2, sampling) == policy.generate(questions, 2, sampling)
 
 
-def test_a_prompt_as_plain_text_has_log_probabilities(server: str) -> None:
+def test_a_prompt_as_plain_text_has_log_probabilities(server: str, trained: Path) -> None:
     prompt = [[{"role": "text", "content": "The sum is"}]]
     greedy = Sampling(temperature=0, max_tokens=8)
     sample = tenfold.load_policy(server).generate(prompt, 1, greedy)[0][0]
-    own = tenfold.load_policy("micro:?seed=1").generate(prompt, 1, greedy)[0][0]
+    own = tenfold.load_policy(f"stage:{trained}").generate(prompt, 1, greedy)[0][0]
     assert sample.text == own.text
     assert sample.logprobs == pytest.approx(own.logprobs, abs=1e-4)
 

@@ -1,4 +1,4 @@
-"""The room that a server's error names for a response."""
+"""A token limit above the model's window is lowered to what a server's error leaves."""
 
 import pytest
 
@@ -24,10 +24,18 @@ from tenfold.policies.server import errors
             235,
         ),
         ("This model's maximum context length is 256 tokens. However, your request has 300 input tokens.", None),
-        ("max_tokens=9999 cannot be greater than max_model_len=max_total_tokens=256. Please request fewer output tokens.", 255),
         ("temperature is not supported", None),
     ],
 )
-def test_the_room_is_the_window_without_the_prompt(message: str, left: int | None) -> None:
-    assert errors.room({"message": message, "code": 400}, 9999) == left
-    assert errors.room({"message": message, "code": 400}, left or 1) is None
+def test_the_limit_becomes_what_the_prompt_leaves(message: str, left: int | None) -> None:
+    request = {"messages": [], "max_tokens": 9999}
+    expected = request | {"max_tokens": left} if left else None
+    assert errors.lowered(request, {"message": message, "code": 400}) == expected
+    assert errors.lowered(request | {"max_tokens": left or 1}, {"message": message, "code": 400}) is None
+
+
+def test_without_the_length_of_the_prompt_the_limit_is_left_out_or_halved() -> None:
+    error = "max_tokens=9999 cannot be greater than max_model_len=max_total_tokens=256. Please request fewer output tokens."
+    assert errors.lowered({"messages": [], "max_tokens": 9999}, error) == {"messages": []}
+    assert errors.lowered({"prompt": "a", "max_tokens": 9999}, error) == {"prompt": "a", "max_tokens": 128}
+    assert errors.lowered({"messages": [], "max_tokens": 100}, error) is None
