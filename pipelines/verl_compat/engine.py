@@ -1,6 +1,6 @@
 """A training engine for verl that divides `seq-mean-...` losses by the number of sequences in the loss.
 
-These modes of `loss` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but divides by
+These modes of `loss_agg_mode` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but divides by
 the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter too small.
 Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
 

@@ -38,7 +38,7 @@ TOKENS = 14
 
 def stage(mode: str) -> GRPO:
     given = {"kind": "grpo", "name": "g", "environment": "lab/None-v0", "steps": 1, "kl": 0.1, "entropy": 0.01}
-    return GRPO.model_validate(given | {"loss": mode, "max_response_tokens": 16})
+    return GRPO.model_validate(given | {"loss_agg_mode": mode, "max_response_tokens": 16})
 
 
 def configured(model: Path) -> dict[str, Any]:
