@@ -1,8 +1,8 @@
 """A training engine for verl that divides `seq-mean-...` losses by the number of sequences in the loss.
 
-These modes of `loss_agg_mode` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but divides by
-the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter too small.
-Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
+These modes of `loss_agg_mode` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but
+divides by the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter
+too small. Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
 
 verl imports this module when it builds a model (`model.external_lib`), and finds the class in its registry of engines by vendor
 (`VERL_ENGINE_VENDOR`). For other kinds of models the registry uses verl's own engines.
