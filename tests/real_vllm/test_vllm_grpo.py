@@ -79,9 +79,8 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 def survivors() -> list[str]:
     """Returns the command lines of processes that belong to an engine of vLLM or to Ray."""
     listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [
-        line for line in listed if any(name in line for name in ("VLLM::", "vllm", "raylet", "ray::")) and "pytest" not in line
-    ]
+    named = [line for line in listed if any(name in line for name in ("VLLM::", "vllm", "raylet", "ray::"))]
+    return [line for line in named if "pytest" not in line and "<defunct>" not in line]
 
 
 def test_weights_arrive_and_log_probabilities_are_the_trainers(lab: Path) -> None:
