@@ -1,5 +1,6 @@
 """GRPO stages in which verl samples with its own vLLM rollout on a CPU."""
 
+import ctypes
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 import tenfold
 from tenfold.core import UserError
 
+PR_SET_CHILD_SUBREAPER = 36  # of Linux
 LAB = '''
 import gymnasium
 import tenfold
@@ -76,11 +78,10 @@ def steps(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "grpo/steps.jsonl").read_text().splitlines()]
 
 
-def survivors() -> list[str]:
-    """Returns the command lines of processes that belong to an engine of vLLM or to Ray."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
-    named = [line for line in listed if any(name in line for name in ("VLLM::", "vllm", "raylet", "ray::"))]
-    return [line for line in named if "pytest" not in line and "<defunct>" not in line]
+def children() -> list[str]:
+    """Returns the state and the command line of each living child of this process, without `ps` itself."""
+    listed = subprocess.run(["ps", "-o", "stat=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if not line.startswith("Z") and not line.split()[1].endswith("ps")]
 
 
 def test_weights_arrive_and_log_probabilities_are_the_trainers(lab: Path) -> None:
@@ -100,7 +101,8 @@ def test_weights_arrive_and_log_probabilities_are_the_trainers(lab: Path) -> Non
 def test_a_killed_stage_leaves_no_process_and_resumes_to_equal_weights(lab: Path) -> None:
     path = write(lab)
     tenfold.run(path, "whole", quiet=True, trust=True)
-    assert survivors() == []
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes whose parent has ended become children of this one
+    before = children()
     command = [sys.executable, "-P", "-m", "tenfold.cli", "run", str(path), "--out", "killed", "--quiet", "--trust"]
     child = subprocess.Popen(command, env=os.environ)
     while not (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").exists() and child.poll() is None:
@@ -108,9 +110,9 @@ def test_a_killed_stage_leaves_no_process_and_resumes_to_equal_weights(lab: Path
     child.send_signal(signal.SIGKILL)
     child.wait()
     deadline = time.monotonic() + 60
-    while survivors() and time.monotonic() < deadline:
+    while children() != before and time.monotonic() < deadline:
         time.sleep(1)
-    assert survivors() == []
+    assert children() == before
     tenfold.run(path, "killed", quiet=True, trust=True)
     whole, killed = (load_file(lab / out / "grpo/policy/model.safetensors") for out in ("whole", "killed"))
     assert all(whole[name].allclose(killed[name], atol=1e-5) for name in whole)
