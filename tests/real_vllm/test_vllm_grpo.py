@@ -109,7 +109,7 @@ def test_a_killed_stage_leaves_no_process_and_resumes_to_equal_weights(lab: Path
         time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # agents of Ray first try to report to a server that has ended
     while children() != before and time.monotonic() < deadline:
         time.sleep(1)
     assert children() == before
