@@ -7,6 +7,7 @@ from typing import Any
 from ..core import UserError
 from ..envs import identity as environments
 from ..policies import checkpoints
+from ..policies import identity as policy_identity
 from . import catalogue, environment, environment_name
 from .catalogue import TaskRequest
 from .result import Options, Result
@@ -94,7 +95,7 @@ def with_model_sampling(options: Options, uri: str) -> Options:
     """
     if uri.partition(":")[0] in ("openai", "scripted", "call"):
         raise UserError(f"sampling: {uri} is not a checkpoint and recommends no settings; set temperature, top_p and top_k")
-    folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
+    folder = policy_identity.checkpoint_of(uri)
     found = checkpoints.recommended_sampling(folder)
     if not found:
         raise UserError(f"sampling: {uri} has no generation_config.json with temperature, top_p or top_k; set them yourself")

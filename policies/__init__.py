@@ -93,10 +93,12 @@ def _checkpoint_policy(uri: str, options: dict[str, Any]) -> Policy:
 
     backend, _, address = uri.partition("+") if uri.startswith(BACKENDS) else ("", "", uri)
     if backend == "vllm":
-        from .vllm import VLLMPolicy, without_engine_settings
+        from . import vllm
 
-        address, engine = without_engine_settings(address)
-        return VLLMPolicy(checkpoints.checkpoint(address), **options | engine)
+        with extras.required_by("vllm:"):
+            address, engine = vllm.split_options(address)
+            settings = vllm.engine_settings(engine)
+        return vllm.VLLMPolicy(checkpoints.checkpoint(address), **options | settings)
     folder = checkpoints.checkpoint(address)
     from .transformers import TransformersPolicy
 

@@ -1,5 +1,7 @@
 """The identity of a policy: digests of the files of a checkpoint, or of the source text of a function's module."""
 
+from pathlib import Path
+
 from .. import digests, extras
 from .server import keys
 
@@ -32,8 +34,20 @@ def files(uri: str) -> dict[str, str]:
     with extras.required_by(uri):
         from . import checkpoints
 
-    folder = checkpoints.checkpoint(uri.removeprefix("vllm+").removeprefix("transformers+"))
-    return digests.of_files(folder, (*FILES, *checkpoints.TOKENIZER_PATTERNS))
+    return digests.of_files(checkpoint_of(uri), (*FILES, *checkpoints.TOKENIZER_PATTERNS))
+
+
+def checkpoint_of(uri: str) -> Path:
+    """Returns the folder of the checkpoint that a policy's URI names, whichever backend runs it.
+
+    Raises:
+        UserError: the URI is invalid.
+    """
+    from . import checkpoints, vllm
+
+    if uri.startswith("vllm+"):
+        return checkpoints.checkpoint(vllm.split_options(uri.removeprefix("vllm+"))[0])
+    return checkpoints.checkpoint(uri.removeprefix("transformers+"))
 
 
 def policy_identity(uri: str) -> dict[str, object]:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
-import yaml
-
-from .. import extras
+from .. import disk, extras
 from ..core import Completion, Conversation, Sampling, UserError
 from ..named_code import is_plain
 from . import checkpoints
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 
 
 END_WITH_PARENT = "TENFOLD_END_WITH_PARENT"
-"""Environment variable that ends vLLM's processes if this process is killed; see `pipelines/verl_compat/vllm_plugin.py`."""
+"""Environment variable that ends vLLM's processes if this process is killed; see `pipelines/verl_compat/vllm_plugin.py`. Its
+value is the id of the process that set it, which itself does not end."""
 
 
 class VLLMPolicy:
@@ -110,10 +109,11 @@ class VLLMPolicy:
             for row in rows
         ]
         outputs = self.engine.generate([{"prompt_token_ids": prompts[row]} for row in rows], settings, use_tqdm=False)
-        completions = [completion(self.tokenizer, prompt, (), self.stop_ids) for prompt in prompts]
+        full = [row for row, limit in enumerate(max_tokens) if not limit]
+        completions = {row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row in full}
         for row, output in zip(rows, outputs, strict=True):
             completions[row] = completed(self.tokenizer, prompts[row], output.outputs[0], self.stop_ids, sampling.stop)
-        return completions
+        return [completions[row] for row in range(len(prompts))]
 
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them.
@@ -145,34 +145,45 @@ def _for_device() -> dict[str, Any]:
     return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
 
 
-def without_engine_settings(uri: str) -> tuple[str, dict[str, Any]]:
-    """Splits the options in the URI of a checkpoint into those of the checkpoint and those of vLLM's engine.
+def split_options(uri: str) -> tuple[str, dict[str, str]]:
+    """Splits the options in the URI of a checkpoint into those of the checkpoint and all others.
 
     Args:
         uri: the URI without `vllm+`.
 
     Returns:
-        The URI with the checkpoint's options, and the settings of the engine with values in the syntax of YAML.
-
-    Raises:
-        UserError: vLLM has no such setting, or the setting may name code or a file.
+        The URI with the checkpoint's options, and the others, which are settings of vLLM's engine.
     """
-    with extras.required_by("vllm:"):
-        from vllm import EngineArgs
-
     address, _, query = uri.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    own = {*checkpoints.option_names(address.partition(":")[0])} & options.keys()
-    names = {field.name for field in dataclasses.fields(EngineArgs)} - {"model", "tokenizer", *_FIXED}
-    engine = {}
-    for name in options.keys() - own:
-        if name not in names:
-            raise UserError(f"vllm+{uri}: neither the checkpoint nor vLLM's engine has the option {name!r}")
-        engine[name] = yaml.safe_load(options[name])
-        if not is_plain(name, engine[name]):
-            raise UserError(f"vllm+{uri}: {name} may name code or a file; a URI may only contain numbers and plain words")
+    source = address.partition(":")[0]
+    own = {*checkpoints.option_names(source)} & options.keys() if source in checkpoints.SOURCES else options.keys()
     rest = urlencode({name: options[name] for name in options if name in own})
-    return address + (f"?{rest}" if rest else ""), engine
+    return address + (f"?{rest}" if rest else ""), {name: options[name] for name in options if name not in own}
+
+
+def engine_settings(options: Mapping[str, str]) -> dict[str, Any]:
+    """Returns settings of vLLM's engine. Their texts have the syntax of YAML.
+
+    Raises:
+        UserError: vLLM has no such setting, a text is not YAML, or the setting may name code or a file.
+    """
+    if not options:
+        return {}
+    from vllm import EngineArgs
+
+    names = {field.name for field in dataclasses.fields(EngineArgs)} - {"model", "tokenizer", *_FIXED}
+    settings = {}
+    for name, text in options.items():
+        if name not in names:
+            raise UserError(f"vllm+: neither the checkpoint nor vLLM's engine has the option {name!r}")
+        try:
+            settings[name] = disk.yaml_value(text)
+        except ValueError as error:
+            raise UserError(f"vllm+: {name}: {text!r:.100} is not a YAML scalar ({error})") from None
+        if not is_plain(name, settings[name]):
+            raise UserError(f"vllm+: {name} may name code or a file; a URI may only contain numbers and plain words")
+    return settings
 
 
 class Logprob(Protocol):

@@ -7,6 +7,7 @@ import pytest
 
 from tenfold import load_policy
 from tenfold.core import Sampling, UserError
+from tenfold.policies import identity, vllm
 
 
 def test_a_function_can_be_a_policy(lab: Path) -> None:
@@ -63,3 +64,10 @@ def test_an_invalid_uri_is_reported(uri: str, message: str) -> None:
 def test_a_batch_has_at_least_one_sample(uri: str) -> None:
     with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
         load_policy(uri, batch_size=0)
+
+
+def test_settings_of_the_engine_are_no_part_of_the_checkpoint() -> None:
+    uri = "micro:?hidden=16&layers=1&heads=2"
+    assert vllm.split_options(f"{uri}&dtype=float32&max_model_len=64") == (uri, {"dtype": "float32", "max_model_len": "64"})
+    assert identity.files(f"vllm+{uri}&dtype=float32") == identity.files(uri)
+    assert identity.files(f"transformers+{uri}") == identity.files(uri)

@@ -8,6 +8,8 @@ import pytest
 
 import tenfold
 from tenfold.core import Conversation, Sampling, UserError
+from tenfold.pipelines.verl_compat import contract
+from tenfold.policies import identity
 from tenfold.policies.transformers import TransformersPolicy, next_logits
 from tenfold.policies.vllm import VLLMPolicy
 
@@ -86,6 +88,15 @@ def test_the_probability_of_each_option_is_that_of_transformers(vllm: VLLMPolicy
     ):
         assert sum(first) == pytest.approx(1)
         assert first == pytest.approx(second, abs=1e-4)
+
+
+def test_vllm_has_the_private_name_that_its_worker_replaces() -> None:
+    assert contract.OF_VLLM.exists(), contract.OF_VLLM.remedy
+
+
+def test_the_identity_is_that_of_the_checkpoint_without_settings_of_the_engine() -> None:
+    uri = "micro:?hidden=64&layers=2&heads=2"
+    assert identity.files(f"vllm+{uri}&dtype=float32") == identity.files(uri)
 
 
 @pytest.mark.parametrize(
