@@ -6,6 +6,7 @@ Index:
     step_folders          lists the checkpoints of a stage
     reading               turns errors while a file is read into one line that names the file
     read_object           reads a file with one JSON object
+    yaml_value, read_yaml read a YAML text, and a YAML file of the user
     read_rows             reads a file of JSON lines
     locked, locked_file   lock a folder or a file against other processes
 """
@@ -147,6 +148,32 @@ def read_object(path: Path, remedy: str) -> Row:
         if not isinstance(value, dict):
             raise TypeError(f"expected a JSON object, got a {type(value).__name__}")
         return value
+
+
+def yaml_value(text: str) -> Any:
+    """Returns the content of a YAML text.
+
+    Raises:
+        ValueError: it is not YAML, or has an impossible value, such as the date 2020-13-45; the message is one line.
+    """
+    import yaml  # here, because verifiers do not need it
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # also of its constructors
+        raise ValueError(" ".join(str(error).split())[:200]) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Returns the content of a YAML file.
+
+    Raises:
+        UserError: the file is not YAML.
+    """
+    try:
+        return yaml_value(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also bytes that are not UTF-8
+        raise UserError(f"{path} is not YAML: {error}") from None
 
 
 def read_rows(path: Path, check: Callable[[Row], object] = bool) -> Iterator[tuple[int, Row]]:

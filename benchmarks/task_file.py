@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from .. import disk
 from ..core import UserError
 
 SUFFIXES = (".yaml", ".yml")
@@ -113,13 +113,11 @@ def load(path: str | Path, reserved: Collection[str] = ()) -> TaskFile:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no task file {path}")
+    content = disk.read_yaml(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         read = TaskFile.model_validate(content)
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no text, the date 2024-13-45
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     name = read.name or re.sub(r"[^A-Za-z0-9.-]+", "_", path.stem).strip("_.-")
     if not name or name in reserved or re.search(r"_avg\d+$", name):
         raise UserError(f"{path}: {name!r} cannot be the name of a task of your own; set name: to another word")

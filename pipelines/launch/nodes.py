@@ -1,11 +1,13 @@
 """Checks the nodes of a Ray cluster before training, and releases this process's memory after it."""
 
+import contextlib
 import gc
 import importlib.util
 import shlex
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ... import extras
@@ -35,6 +37,16 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+@contextlib.contextmanager
+def own_sigterm() -> Iterator[None]:
+    """Restores this process's handler of SIGTERM after the block, because Ray replaces it when it connects."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def check_installed() -> None:
     """Checks that verl's packages for GPUs are installed.
 
@@ -46,6 +58,7 @@ def check_installed() -> None:
         raise UserError("GRPO on GPUs needs FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
 
 
+@own_sigterm()
 def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> None:
     """Checks each node of a Ray cluster: number of GPUs, import of the package, access to the stage's folder.
 
@@ -69,8 +82,6 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
         except Exception as error:
             return f"cannot import tenfold and verl ({type(error).__name__}: {error}): install them on every node"
         return "" if os.access(path, os.W_OK) else f"cannot write to {path}: put --out on a file system that all nodes share"
-
-    before = signal.getsignal(signal.SIGTERM)  # Ray replaces this handler
 
     try:
         ray_paths.keep_folder_out()
@@ -105,7 +116,6 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
                 raise UserError(f"cluster: node {node} {problem}")
     finally:
         ray.shutdown()
-        signal.signal(signal.SIGTERM, before)
 
 
 def _reach(address: str) -> None:

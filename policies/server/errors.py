@@ -43,6 +43,7 @@ _USER_ERROR = re.compile(
 _LIMIT_ERROR = re.compile(r"max_(?:completion_)?tokens\W{1,5}must be less than or equal", re.IGNORECASE)
 """Groq's error for a token limit above the model's. It mentions the context window, but is not about the prompt."""
 _PROMPT = re.compile(r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))")
+"""The number of tokens in the prompt."""
 _NOT_ACCEPTED = re.compile(
     r"unsupported|not (?:be )?support|n[o']t support|does not (?:support|accept|allow)|unknown|unrecogni[sz]ed|unexpected|"
     r"not (?:permitted|allowed|accepted|available|valid|recogni[sz]ed|compatible)|extra[ _](?:inputs|fields|forbidden)|"
@@ -130,10 +131,7 @@ def lowered(request: Mapping[str, Any], error: object) -> dict[str, Any] | None:
     whole, limit = window(error), request.get(LIMIT, 0)
     if whole is None:
         return None
-    prompt = re.search(
-        r"(\d+) (?:input tokens|tokens from the input|(?:tokens )?in (?:the|your) (?:message|prompt))", _text(error)
-    )
-    if prompt:
+    if prompt := _PROMPT.search(_text(error)):
         left = whole - int(prompt[1])
         return {**request, LIMIT: left} if 0 < left < limit else None
     if limit < whole:

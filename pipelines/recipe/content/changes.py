@@ -13,16 +13,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
+from .... import disk
 from ....core import UserError
 from ... import cluster as clusters
 from ...stages import KINDS
 
 DOTTED = frozenset({"verl"})
 """Settings whose own names contain dots: all that follows is one name."""
-YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
-"""Errors of `yaml.safe_load`: also those of its constructors, such as ValueError for the date 2020-13-45."""
 
 
 def parse(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:
@@ -43,8 +40,8 @@ def parse(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:
         if not sign or not name:
             raise UserError(f"{option}: expected NAME=VALUE, got {text!r}")
         try:
-            read = yaml.safe_load(value)
-        except YAML_ERRORS:
+            read = disk.yaml_value(value)
+        except ValueError:
             raise UserError(f"{option} {name}: {value!r:.100} is not a YAML scalar or list; put a text in quotes") from None
         settings[name] = value if isinstance(read, dict) else read
     return settings

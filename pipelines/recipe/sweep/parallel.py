@@ -13,14 +13,12 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from .... import cpu_threads, disk
 from ...cluster import Cluster
@@ -44,10 +42,6 @@ class Options:
     inexact: bool
     trust: bool
 
-    def keywords(self) -> dict[str, Any]:
-        """Returns the keyword arguments."""
-        return {"selection": self.selection, "inexact": self.inexact, "trust": self.trust}
-
 
 def run(
     recipes: Mapping[str, Recipe], folder: Path, options: Options, jobs: int, show: Callable[[str], None]
@@ -64,12 +58,11 @@ def run(
     cluster = next(iter(recipes.values())).cluster
     if not uses_ray(cluster):
         return _run_with(_here, recipes, folder, options, jobs, show)
-    before = signal.getsignal(signal.SIGTERM)  # Ray replaces this handler
-    try:
-        return _run_with(_on_ray(cluster, folder), recipes, folder, options, jobs, show)
-    finally:
-        nodes.release()
-        signal.signal(signal.SIGTERM, before)
+    with nodes.own_sigterm():
+        try:
+            return _run_with(_on_ray(cluster, folder), recipes, folder, options, jobs, show)
+        finally:
+            nodes.release()
 
 
 def _run_with(
@@ -91,8 +84,12 @@ def _run_with(
                     if len(running) < jobs and not any(
                         _in_common(digests[name], digests[other], folder / other) for other in running
                     ):
-                        _prepare(name, recipes, folder, options)
-                        del waiting[name]
+                        finished: dict[str, Path] = {}
+                        for other, stages in digests.items():
+                            finished |= sharing.finished_stages(stages, folder / other)
+                        (folder / name).mkdir(parents=True, exist_ok=True)
+                        sharing.link(digests[name], folder / name, finished)
+                        _write_start(waiting.pop(name), folder / name, options)
                         show(f"{name}: started (log: {folder / name / LOG})")
                         running[name] = threads.submit(follow, folder / name, stop), time.monotonic()
                 time.sleep(POLL_SECONDS)
@@ -111,16 +108,6 @@ def _run_with(
         finally:
             stop.set()
     return failed
-
-
-def _prepare(name: str, recipes: Mapping[str, Recipe], folder: Path, options: Options) -> None:
-    """Makes a run's folder, with links to finished stages of other runs, and with the file that its process reads."""
-    finished: dict[str, Path] = {}
-    for other, each in recipes.items():
-        finished |= sharing.finished_stages(each, folder / other)
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    sharing.link(recipes[name], folder / name, finished)
-    _write_start(recipes[name], folder / name, options)
 
 
 def uses_ray(cluster: Cluster) -> bool:
@@ -150,10 +137,6 @@ def _write_start(recipe: Recipe, folder: Path, options: Options) -> None:
     disk.write(folder / START, json.dumps(content, default=str))
 
 
-def _command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "tenfold.pipelines.recipe.sweep.worker", str(folder)]
-
-
 def _follow(folder: Path, variables: dict[str, str], stop: Callable[[], bool]) -> None:
     """Runs a run's process to its end, or until `stop` returns true."""
 
@@ -161,7 +144,8 @@ def _follow(folder: Path, variables: dict[str, str], stop: Callable[[], bool]) -
         if stop():
             raise supervise.Stopped("the sweep was stopped")
 
-    supervise.follow(_command(folder), variables, folder / LOG, marker, math.inf)
+    command = [sys.executable, "-m", "tenfold.pipelines.recipe.sweep.worker", str(folder)]
+    supervise.follow(command, variables, folder / LOG, marker, math.inf)
 
 
 def _here(folder: Path, stop: threading.Event) -> None:
@@ -173,10 +157,10 @@ def _on_ray(cluster: Cluster, folder: Path) -> Callable[[Path, threading.Event],
     """Connects to Ray, and returns a function that runs one run as a task of Ray."""
     import ray
 
+    from ...launch import ray_nodes
     from ...verl_compat import ray_paths
 
-    inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "PYTHONPATH"}
-    inherited |= cpu_threads.waiting()
+    inherited = ray_nodes.inherited() | cpu_threads.waiting()
     if cluster.address:
         nodes.check_nodes(cluster, folder.resolve(), inherited)
     ray_paths.keep_folder_out()
@@ -193,8 +177,7 @@ def _on_ray(cluster: Cluster, folder: Path) -> Callable[[Path, threading.Event],
         try:
             ray.get(running)
         except ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None) or f"the node's task ended ({type(error).__name__})"
-            raise supervise.Stopped(" ".join(str(cause).split())) from None
+            raise supervise.Stopped(ray_nodes.cause_of(error)) from None
 
     return follow
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .... import digests, disk
-from ...stage import RECORD, SETTINGS, finished_record
+from ...stage import RECORD, SETTINGS
 from ..preparation import reader_of
 from ..recipe import Recipe
 
@@ -34,21 +34,25 @@ def stage_digests(recipe: Recipe, folder: Path) -> dict[str, str]:
     return {stage.name: digests.of([stage.name, reader.settings_digest(stage.name), common]) for stage in recipe.stages}
 
 
-def finished_stages(recipe: Recipe, folder: Path) -> dict[str, Path]:
-    """Returns the folders of a run's finished stages, by digest."""
-    found = stage_digests(recipe, folder)
-    return {digest: folder / name for name, digest in found.items() if (folder / name / RECORD).is_file()}
+def finished_stages(stages: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """Returns the folders of a run's finished stages, by digest.
+
+    Args:
+        stages: the digest of each stage; see `stage_digests`.
+        folder: the run's folder.
+    """
+    return {digest: folder / name for name, digest in stages.items() if (folder / name / RECORD).is_file()}
 
 
-def link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
+def link(stages: Mapping[str, str], folder: Path, finished: Mapping[str, Path]) -> None:
     """Links finished stages of other runs into a run's folder. A stage that has begun there is left as it is.
 
     Args:
-        recipe: the run's recipe.
+        stages: the digest of each stage of the run; see `stage_digests`.
         folder: the run's folder.
         finished: folders of finished stages, by digest.
     """
-    for name, digest in stage_digests(recipe, folder).items():
+    for name, digest in stages.items():
         target, source = folder / name, finished.get(digest)
         if source is None or target.exists():
             continue
@@ -63,7 +67,7 @@ def link(recipe: Recipe, folder: Path, finished: Mapping[str, Path]) -> None:
 
 def _rewrite(path: Path, source: Path, target: Path) -> None:
     """Replaces the paths of one run by those of another in a stage's record."""
-    record = finished_record(path.parent) if path.name == RECORD else disk.read_object(path, "run again")
+    record = disk.read_object(path, "run again")
     moved = {name: _moved(value, source, target) if name in _WITH_PATHS else value for name, value in record.items()}
     path.unlink()  # a hard link: the other run keeps its file
     disk.write(path, json.dumps(moved, indent=1))

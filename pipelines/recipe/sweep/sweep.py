@@ -21,8 +21,9 @@ which covers the variation between seeds.
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .... import cpu_threads, disk
 from ....core import UserError
@@ -72,12 +73,12 @@ def run(
             failed = parallel.run(recipes, folder, options, jobs, lambda line: console.print(line, style="bold"))
         else:
             failed = _run_each(recipes, folder, options, quiet)
-        metrics = {f"{name}/{stage}": found for name in recipes for stage, found in _metrics(recipes[name], folder / name)}
-        _write_table(folder, recipe, runs, {each.name: _values(recipes[each.name], folder / each.name) for each in runs}, quiet)
+        records = {name: _records(each, folder / name) for name, each in recipes.items()}
+        _write_table(folder, recipe, runs, {name: _values(found) for name, found in records.items()}, quiet)
     if failed:
         name, error = next(iter(failed.items()))
         raise UserError(f"{len(failed)} of {len(runs)} runs failed; the same command repeats them; {name}: {error}")
-    return metrics
+    return {f"{name}/{stage}": record["metrics"] for name, found in records.items() for stage, record in found.items()}
 
 
 def _run_each(recipes: Mapping[str, Recipe], folder: Path, options: parallel.Options, quiet: bool) -> dict[str, str]:
@@ -86,13 +87,14 @@ def _run_each(recipes: Mapping[str, Recipe], folder: Path, options: parallel.Opt
     finished: dict[str, Path] = {}
     for number, (name, recipe) in enumerate(recipes.items(), start=1):
         console.print(f"run {number} of {len(recipes)}: {name}", style="bold")
-        sharing.link(recipe, folder / name, finished)
+        stages = sharing.stage_digests(recipe, folder / name)
+        sharing.link(stages, folder / name, finished)
         try:
-            runner.run(recipe, folder / name, quiet=quiet, **options.keywords())
+            runner.run(recipe, folder / name, quiet=quiet, **vars(options))
         except UserError as error:
             failed[name] = str(error)
             console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
-        finished |= sharing.finished_stages(recipe, folder / name)
+        finished |= sharing.finished_stages(stages, folder / name)
     return failed
 
 
@@ -113,16 +115,14 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     return {name: each.with_cluster(threads=number) for name, each in recipes.items()}
 
 
-def _metrics(recipe: Recipe, folder: Path) -> Iterable[tuple[str, Metrics]]:
-    """Yields the names and metrics of a run's finished stages."""
-    for stage in recipe.stages:
-        if (folder / stage.name / RECORD).is_file():
-            yield stage.name, finished_record(folder / stage.name)["metrics"]
+def _records(recipe: Recipe, folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns the records of a run's finished stages, by name."""
+    finished = (stage.name for stage in recipe.stages if (folder / stage.name / RECORD).is_file())
+    return {name: finished_record(folder / name) for name in finished}
 
 
-def _values(recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Returns the metrics that a run's finished stages compare, by "STAGE METRIC"."""
-    records = {name: finished_record(folder / name) for name, _ in _metrics(recipe, folder)}
+def _values(records: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Returns the metrics that finished stages compare, by "STAGE METRIC"."""
     return {f"{name} {metric}": value for name, record in records.items() for metric, value in record["comparable"].items()}
 
 

@@ -186,3 +186,9 @@ def test_verls_checkpoints_are_resumed_with_the_same_number_of_gpus(tmp_path: Pa
     verl_config.check_checkpoints(tmp_path, on("one_node"))
     with pytest.raises(UserError, match=r"was written by 8 GPUs, but nodes x gpus = 16: resume with 8 GPUs"):
         verl_config.check_checkpoints(tmp_path, on("several_nodes"))
+
+
+def test_verl_has_no_rollout_of_transformers_on_gpus() -> None:
+    cluster = on("one_gpu").model_copy(update={"rollout": "transformers"})
+    with pytest.raises(UserError, match="samples with vLLM on GPUs; set rollout to auto or vllm"):
+        verls(cluster)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tenfold.pipelines.verl_compat import vllm_plugin
+from tenfold.policies.vllm import END_WITH_PARENT
 
 CHILD = """
 import time
@@ -27,8 +28,8 @@ time.sleep(600)
 
 @pytest.mark.parametrize("setter", ["another process", "none"])
 def test_a_process_ends_with_its_parent_only_if_tenfold_started_it(setter: str) -> None:
-    variables = {name: value for name, value in os.environ.items() if name != vllm_plugin.VARIABLE}
-    variables |= {vllm_plugin.VARIABLE: str(os.getpid())} if setter != "none" else {}
+    variables = {name: value for name, value in os.environ.items() if name != END_WITH_PARENT}
+    variables |= {END_WITH_PARENT: str(os.getpid())} if setter != "none" else {}
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=variables)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
