@@ -11,9 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import parse_qsl
-
-from gymnasium.envs.registration import EnvSpec
 
 from ..core import Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
@@ -113,9 +110,10 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         chosen["system"] = options.system
     if options.problems is not None:
         chosen["problems"] = options.problems
-    spec, known = registry.find(id), True
-    if isinstance(changes := chosen.get("problems"), str) and changes.startswith("?"):
-        chosen["problems"], known = _changed_problems(spec, chosen)
+    spec = registry.find(id)
+    arguments, is_held_out = held_out.held_out_arguments(id, chosen)
+    if "problems" in chosen:
+        chosen["problems"] = arguments["problems"]  # with changes (?NAME=VALUE) applied
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", f"env_{spec.id}")
     own: Literal["problems"] | None = None
     if isinstance(problems := chosen.get("problems"), str) and problems not in (
@@ -134,39 +132,10 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         options.seed,
         top_k=options.top_k,
     )
-    arguments, is_held_out = held_out.held_out_arguments(id, chosen)
     max_turns = options.max_turns or playing.MAX_TURNS
     return EnvironmentTask(
-        *(
-            id,
-            name,
-            chosen,
-            arguments,
-            is_held_out and known,
-            own,
-            samples,
-            sampling,
-            max_turns,
-            options.limit,
-            options.thinking,
-        )
+        id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit, options.thinking
     )
-
-
-def _changed_problems(spec: EnvSpec, chosen: Mapping[str, Any]) -> tuple[str, bool]:
-    """Returns the problem URI for `problems="?NAME=VALUE"`, and False if its problems may be training problems.
-
-    The changes apply to the URI of the registration, or of the environment that it wraps. Unless they name a part, the held-out
-    part of that URI is taken if there is one.
-    """
-    changes = str(chosen["problems"])
-    while "problems" not in spec.kwargs and isinstance(inner := spec.kwargs.get("environment"), str):
-        spec = registry.find(inner)
-    uri = str(registry.arguments(spec, {"problems": changes})["problems"])
-    if "part" in dict(parse_qsl(changes[1:], keep_blank_values=True)):
-        return uri, True
-    held_out_uri = held_out.held_out_uri(uri)
-    return (uri, False) if held_out_uri is None else (held_out_uri, True)
 
 
 def evaluate(

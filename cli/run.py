@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
     selection = plan.Selection(only, arguments.from_, arguments.until)
     if arguments.dry_run:
         return _dry_run(read, arguments.out, arguments.trust, selection, arguments.inexact)
-    trusted = arguments.trust or trust.is_remembered(read) or trust.ask(read)
+    trusted = arguments.trust or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
     if arguments.jobs < 1 or (arguments.jobs > 1 and not read.is_sweep):

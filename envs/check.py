@@ -159,7 +159,7 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
         remedy = "take randomness from self.np_random after super().reset(seed=seed), and nowhere else"
         yield Finding(Level.FAILS, "seeds", f"two instances with the same seed and action differ in {part}", remedy)
         return
-    if count_problems(environment):
+    if count_problems(environment, 1):
         texts = {str(environment.reset(seed=seed, options={"problem": 0})[0]) for seed in (1, 2)}
         if len(texts) > 1:
             remedy = 'let options["problem"] alone decide the problem; a filter and GRPO must pose the same one'
@@ -342,7 +342,7 @@ def _times(make: Make, environment: Environment) -> Iterator[Finding]:
 
 def first_step(environment: Environment) -> dict[str, Any]:
     """Returns what one step of the environment gives for a fixed seed and action, as JSON values."""
-    options = {"problem": 0} if count_problems(environment) else None
+    options = {"problem": 0} if count_problems(environment, 1) else None
     text, info = environment.reset(seed=3, options=options)
     reply, reward, terminated, truncated, last = environment.step("The answer is 7.")
     score = verdict_of(last, float(reward)).score if terminated or truncated else float(reward)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from gymnasium.envs.registration import EnvSpec
 
@@ -41,7 +42,11 @@ def held_out_arguments(id: str, options: Mapping[str, object] | None = None) -> 
     spec, options = registry.find(id), dict(options or {})
     settings = {**spec.kwargs, **options}
     if "problems" in options:
-        return options, True
+        changes = options["problems"]
+        if not (isinstance(changes, str) and changes.startswith("?")):
+            return options, True
+        changed, found = _changed_problems(spec, changes)
+        return {**options, "problems": changed}, found
     if (registered := registry.held_out_of(spec.id)) is not None:
         if not _takes_problems(spec):
             raise UserError(f"{id}: held_out is set, but its entry point has no argument problems; add one, or remove held_out")
@@ -71,3 +76,18 @@ def _takes_problems(spec: EnvSpec) -> bool:
     """True if the environment's class or function has an argument `problems`, or takes any argument."""
     parameters = inspect.signature(registry.constructor(spec)).parameters
     return "problems" in parameters or any(value.kind == value.VAR_KEYWORD for value in parameters.values())
+
+
+def _changed_problems(spec: EnvSpec, changes: str) -> tuple[str, bool]:
+    """Returns the problem URI for `problems="?NAME=VALUE"`, and False if its problems may be training problems.
+
+    The changes apply to the URI of the registration, or of the environment that it wraps. Unless they name a part, the held-out
+    part of that URI is taken if there is one.
+    """
+    while "problems" not in spec.kwargs and isinstance(inner := spec.kwargs.get("environment"), str):
+        spec = registry.find(inner)
+    uri = str(registry.arguments(spec, {"problems": changes})["problems"])
+    if "part" in dict(parse_qsl(changes[1:], keep_blank_values=True)):
+        return uri, True
+    held_out = held_out_uri(uri)
+    return (uri, False) if held_out is None else (held_out, True)

@@ -19,7 +19,7 @@ _FORMAT = (
 _CONTROL = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
 _JOINED = "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\u2190-\u2bff\ufb50-\ufdff\ufe70-\ufefc\U0001f000-\U0001faff"
 _INVISIBLE = re.compile(f"[{_FILLERS}{_FORMAT}{_CONTROL}]+")
-_JOINERS = re.compile(f"(?<![{_JOINED}])[\u200c\u200d]+")
+_JOINERS = re.compile(f"[\u200c\u200d](?<![{_JOINED}].)[\u200c\u200d]*")
 
 _LETTERS = {
     "a": "аαɑ", "b": "Ьƅ", "c": "сϲⅽ", "d": "ԁⅾ", "e": "еєҽ", "f": "ƒϝ", "g": "ɡց", "h": "һհ", "i": "іιıⅰӏ", "j": "јϳ",

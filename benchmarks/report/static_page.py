@@ -55,7 +55,10 @@ def write(path: Path, title: str, parts: Iterable[str], replaces: str | None = N
 def _has_title(path: Path, start: str) -> bool:
     """True if a file is a page whose title has this start."""
     expected = f"{START}{text(start)}".encode()
-    return path.is_file() and path.open("rb").read(len(expected)) == expected
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(expected)) == expected
 
 
 def text(value: object) -> str:

@@ -85,7 +85,9 @@ class Difference(TypedDict):
     low: float
     """Lower end of the 95% interval."""
     high: float
+    """Upper end of the 95% interval."""
     seeds: int
+    """Number of pairs of stages, one for each seed."""
 
 
 def contrast(first: list[float], second: list[float]) -> Difference:

@@ -129,8 +129,8 @@ class Filter(Stage):
             reason = next(verdict.reason for verdict in verdicts if verdict.score is None and verdict.method != "refused")
             raise UserError(
                 f"{self.name}: {missing - refused} of {samples} samples have no score, more than the share max_without_score="
-                f"{self.max_without_score:g} (the first: {reason[:200]}); the same command repeats the samples "
-                "with faults, and undecided ones stay"
+                f"{self.max_without_score:g} (the first: {reason[:200]}); run the same command to "
+                "repeat the samples that failed; undecided ones stay without a score"
             )
         count = int(table["kept"].sum())
         low, high = self.band

@@ -29,7 +29,7 @@ from ..trainer import checkpoints as stored
 from ..verl_compat import names
 from . import filter as rl_filter
 from . import model_checks, step_file, verl_config, watch
-from .metrics import CURVES, gather, last_step, mean, steps_done
+from .metrics import CURVES, gather, last_step, mean
 from .settings import GRPOSettings, too_few_problems
 
 if TYPE_CHECKING:
@@ -111,8 +111,9 @@ class GRPO(GRPOSettings):
 
         def progress_marker() -> object:
             steps.add_ended_steps()
-            done = steps_done(folder)
-            context.progress(done, self.steps, **last_step(folder))
+            last = last_step(folder)
+            done = int(last.get("step", 0))
+            context.progress(done, self.steps, **last)
             if reason := watched.reason_to_stop(done):
                 if "EngineDeadError" in reason:
                     reason = f"vLLM's engine died: {supervise.engine_error(folder / 'verl.log')}"

@@ -77,7 +77,7 @@ class GRPOSettings(Stage):
     rollout_is: Literal["auto", "none", "token", "sequence"] = Field(
         "auto",
         description="importance sampling: weights for the ratio of the trainer's to the rollout's probabilities, per token or "
-        "per sequence (verl's rollout_is); auto: token if vLLM samples, because its probabilities are rounded otherwise, else "
+        "per sequence (verl's rollout_is); auto: token if vLLM samples, because vLLM rounds probabilities differently, else "
         "none",
     )
     rollout_is_threshold: float = Field(2.0, gt=1, description="largest such weight; larger ratios are truncated")
@@ -120,13 +120,13 @@ class GRPOSettings(Stage):
     def check(self) -> None:
         """Checks that the environment can be made, here and in other processes, and has enough problems for a batch.
 
-        The number of problems may be unknown.
+        If the environment does not report its number of problems, their number is not checked.
 
         A filter stage (`keep`) can only lower this number. `GRPO.run` checks the number of the problems that remain.
         """
         environment = registry.make(self.environment, **self.options)
         registry.declaration(environment, self.environment)
-        available = count_problems(environment)
+        available = count_problems(environment, max(self.problems or 0, self.batch_size))
         environment.close()
         if self.problems and not self.keep:
             if available and self.problems > available:

@@ -68,3 +68,11 @@ def test_built_in_environments_can_be_made_with_their_held_out_problems(id: str)
     environment = tenfold.make(id, **arguments)
     assert found
     assert len(environment.unwrapped.problems) >= 20  # type: ignore[attr-defined]
+
+
+def test_changes_of_a_part_s_problems_give_its_held_out_problems() -> None:
+    part = {"id": "tenfold/ChainSum-v0", "problems": "?size=10"}
+    tenfold.register("lab/Parts-v0", entry_point="tenfold.envs.mixture:Mixture", environments=[part])
+    arguments, found = held_out_arguments("lab/Parts-v0")
+    assert found
+    assert "part=held_out" in arguments["environments"][0]["problems"]

@@ -15,7 +15,7 @@ from .grammar.tree import Node
 from .values.evaluation import symbols
 from .values.identity import Undecided
 from .values.inequalities import holds
-from .values.regions import finite_ends, is_in, region
+from .values.regions import finite_ends, membership, region
 from .words import WRAPPED
 
 MAX_CONDITION = 160
@@ -180,7 +180,7 @@ def same_condition(gold: Node, answer: Node, same: Callable[[Node, Node], bool])
         except Undecided:
             tests.append(functools.partial(_holds_at, condition, letter))
         else:
-            tests.append(functools.partial(is_in, pieces))
+            tests.append(membership(pieces))
             ends += finite_ends(pieces)
     integers = {*range(-30, 61), *(math.floor(end) + step for end in ends for step in (-1, 0, 1, 2))}
     points = [Fraction(at) for at in integers]

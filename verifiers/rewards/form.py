@@ -9,6 +9,7 @@ All take linear time in the response's length.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from ...core import Status, UserError, Verdict
@@ -80,10 +81,10 @@ def check_language(response: str, language: str = "en") -> Verdict:
     contain them.
     """
     counts: dict[str, int] = {}
-    for character in response:
+    for character, number in Counter(response).items():
         if character.isalpha():
             script = "LATIN" if character.isascii() else re.split("[ -]", unicodedata.name(character, "?"))[0]
-            counts[script] = counts.get(script, 0) + 1
+            counts[script] = counts.get(script, 0) + number
     own = sum(counts.get(script, 0) for script in SCRIPTS[language])
     if language != "en" and counts.get("LATIN", 0) < own:
         own += counts.get("LATIN", 0)

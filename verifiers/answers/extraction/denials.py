@@ -14,6 +14,7 @@ WRONG = re.compile(
     r"|can(?:not|['’]t| not)|won['’]t|will not|no\W*$|(?:是|也|都)?(?:错|不)|排除)",
     re.IGNORECASE,
 )
+"""Words after a letter that deny it: "is wrong", "fails"."""
 _NOT_ANOTHER = re.compile(r"\W*(?:not|n['’]t)\s+(?:option\s+|choice\s+)?[(\[]?[A-Z]\b")
 """Matches "C, not A", which denies A and not C."""
 _TYPE = re.compile(r"[*`]|\\[()\[\]]|(?<!\w)_{1,2}(?=\w)|(?<=\w)_{1,2}(?!\w)")

@@ -1,6 +1,7 @@
 """Sets of real numbers as sorted pieces: intervals, unions, and inequalities in one variable."""
 
 import itertools
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -170,27 +171,27 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
     variable = _variable(relation)
     if variable is None:
         raise Undecided("an inequality in several unknowns")
-    ends = {number_of(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
+    ends, is_in = finite_ends(pieces), membership(pieces)
     steps = [end + step for end in ends for step in (Fraction(1, 10**9), Fraction(-1, 10**9), 3, -3, Fraction(1, 3))]
     between = [(low + high) / 2 for low, high in itertools.pairwise(sorted(ends))]
     spread = [Fraction(number, 7) for number in range(-80, 81, 3)]
     far = [Fraction(sign * 3**power, 2) for power in range(3, 8) for sign in (1, -1)]
     numbers = {at: Node("number", (), at) for at in (*steps, *between, *spread, *far)}
     # An end is tested as it is written, because its rounded number is not the end.
-    return all(is_in(pieces, at) == holds(relation, variable, node) for at, node in {**numbers, **ends}.items())
+    return all(is_in(at) == holds(relation, variable, node) for at, node in {**numbers, **ends}.items())
 
 
-def finite_ends(pieces: Region) -> list[Fraction]:
-    """Returns the ends of all pieces that are not infinite, sorted. An irrational end is rounded to `DIGITS` digits."""
-    return sorted({Fraction(_position(end)) for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)})
+def finite_ends(pieces: Region) -> dict[Fraction, Node]:
+    """Returns the ends that are not infinite, by their number; an irrational one is rounded to `DIGITS` digits."""
+    return {number_of(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
 
 
-def is_in(pieces: Region, at: Fraction) -> bool:
-    """True if a number is in a region."""
-    return any(
-        (_position(p.low) < at or (p.low_closed and _position(p.low) == at))
-        and (at < _position(p.high) or (p.high_closed and _position(p.high) == at))
-        for p in pieces
+def membership(pieces: Region) -> Callable[[Fraction], bool]:
+    """Returns a function that is true for the numbers in a region."""
+    ends = [(_position(piece.low), _position(piece.high), piece) for piece in pieces]
+    return lambda at: any(
+        (low < at or (piece.low_closed and low == at)) and (at < high or (piece.high_closed and high == at))
+        for low, high, piece in ends
     )
 
 
