@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ..core import Episode, Message, Policy, Problem, Sampling, UserError
+from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
 from ..policies import rollout as playing
 from ..policies.store import verdict_to_json
@@ -311,5 +311,6 @@ def _problem(environment: playing.Environment, index: int) -> Problem | None:
 
 
 def _last_turn(played: Mapping[int, Sequence[Episode]], row: ScoredProblem, number: int) -> str:
-    messages = played[int(row["request"])][number].messages
-    return messages[-1]["content"] if messages else ""
+    """Returns the judged text of an episode's last turn."""
+    episode = played[int(row["request"])][number]
+    return Completion(episode.messages[-1]["content"], episode.finish_reason).scorable_text if episode.messages else ""

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import gymnasium
+
 from .. import disk
-from ..core import Completion, Conversation, Episode, Message, Sampling, UserError
+from ..core import Completion, Conversation, Message, Sampling, UserError
 from ..policies import rollout as playing
 from ..policies.store import EpisodeRow, check_episode, episode_from_json
 from . import environment
@@ -33,10 +35,10 @@ def rescore(result: Result, folder: Path, store_settings: Mapping[str, object], 
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(folder / f"{result.task}.result.json", remedy):
         task, store = _task(result), folder / result.store
-    episodes = _stored(store)
-    replay = _Replay(store, episodes)
+    stored = _stored(store)
+    replay = _Replay(store, stored)
     played = playing.play(
-        task.make,
+        lambda: _ByIndex(task.make()),
         replay,
         task.samples,
         problems=task.limit,
@@ -45,7 +47,7 @@ def rescore(result: Result, folder: Path, store_settings: Mapping[str, object], 
         progress=progress,
     )
     judged = {
-        index: [dataclasses.replace(episodes[index, new.sample], verdict=new.verdict) for new in row]
+        index: [dataclasses.replace(episode_from_json(stored[index, new.sample]), verdict=new.verdict) for new in row]
         for index, row in played.items()
     }
     return environment.scored(task, judged, store, store_settings=store_settings, folder=folder, name=result.task)
@@ -69,14 +71,14 @@ def _task(result: Result) -> EnvironmentTask:
     return environment.find(TaskRequest(settings["task"]), options, settings["options"])
 
 
-def _stored(store: Path) -> dict[tuple[int, int], Episode]:
+def _stored(store: Path) -> dict[tuple[int, int], EpisodeRow]:
     """Returns the stored episodes by problem and sample. An episode that was played again replaces the one with a fault."""
-    found: dict[tuple[int, int], Episode] = {}
+    found: dict[tuple[int, int], EpisodeRow] = {}
     if not store.is_file():
         raise UserError(f"there is no {store}; run the benchmark again")
     for _, row in disk.read_rows(store, _check):
         if "settings" not in row:
-            found[row["problem"], row["sample"]] = episode_from_json(cast(EpisodeRow, row))
+            found[row["problem"], row["sample"]] = cast(EpisodeRow, row)
     return found
 
 
@@ -85,30 +87,49 @@ def _check(row: dict[str, Any]) -> None:
         check_episode(row)
 
 
+class _ByIndex(gymnasium.Wrapper[str, str, str, str]):
+    """An environment whose problems have their index as id, because several problems may have the same id."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        text, info = self.env.reset(seed=seed, options=options)
+        return text, info | {"problem_id": str((options or {})["problem"])}
+
+
+class _CompleteTurn(Completion):
+    """The last turn of an episode that was truncated by the reply after it."""
+
+    @property
+    def scorable_text(self) -> str:
+        return self.text
+
+
 class _Replay:
     """A policy whose turns are those of stored episodes."""
 
-    def __init__(self, store: Path, episodes: Mapping[tuple[int, int], Episode]):
+    def __init__(self, store: Path, stored: Mapping[tuple[int, int], EpisodeRow]):
         self.store = store
-        self.by_key = {f"{episode.problem_id}/{episode.sample}": episode for episode in episodes.values()}
+        self.by_key = {f"{index}/{sample}": row for (index, sample), row in stored.items()}
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """Returns the next stored turn of each episode; `keys` are those of `rollout.py`."""
+        """Returns the next stored turn of each episode; `keys` are those of `rollout.py`, which contain the problem's id."""
         return [[self._turn(messages, key)] for messages, key in zip(conversations, keys or (), strict=True)]
 
     def _turn(self, messages: Sequence[Message], key: str) -> Completion:
-        episode = self.by_key.get(key.rpartition("/")[0])
-        if episode is None:
+        row = self.by_key.get(key.rpartition("/")[0])
+        if row is None:
             raise UserError(f"{self.store}: samples are not stored; let `tenfold bench` finish, then rescore")
-        stored, count = episode.messages, len(messages)
+        stored, count = row["messages"], len(messages)
         texts = [(message["role"], message["content"]) for message in messages]
         if count >= len(stored) or texts != [(message["role"], message["content"]) for message in stored[:count]]:
             raise UserError(
-                f"{self.store}: the environment's prompts or replies have changed since problem {episode.problem_id} was "
+                f"{self.store}: the environment's prompts or replies have changed since problem {row['problem_id']} was "
                 "played; run the benchmark again with another --out"
             )
-        is_last = all(message["role"] != "assistant" for message in stored[count + 1 :])
-        reason = episode.finish_reason if is_last else "stop"
-        return Completion(stored[count]["content"], reason, error=episode.verdict.reason if reason == "refused" else "")
+        text, is_last = stored[count]["content"], all(message["role"] != "assistant" for message in stored[count + 1 :])
+        if not is_last:
+            return Completion(text, "stop")
+        reason = row["finish_reason"]
+        kind = Completion if row.get("last_turn", reason) == reason else _CompleteTurn
+        return kind(text, reason, error=row["verdict"]["reason"] if reason == "refused" else "")

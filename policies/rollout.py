@@ -174,8 +174,7 @@ def _play_missing(
                     episodes = [_episode(game) for game in games]
                     if store:
                         store.append(
-                            episode_row(game.index, episode, [turn.token_ids for turn in game.turns])
-                            for game, episode in zip(games, episodes, strict=True)
+                            episode_row(game.index, episode, game.turns) for game, episode in zip(games, episodes, strict=True)
                         )
                     if stopped:
                         raise stopped.error_to_raise

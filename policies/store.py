@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, cast
 
 from .. import disk
-from ..core import Episode, Message, Part, Sampling, Status, UserError, Verdict
+from ..core import Completion, Episode, Message, Part, Sampling, Status, UserError, Verdict
 from ..texts import without_surrogates
 
 Row = TypeVar("Row", bound=Mapping[str, object])
@@ -61,6 +61,8 @@ class EpisodeRow(TypedDict):
     finish_reason: str
     turns: Sequence[Sequence[int]]
     """Tokens of each turn of the policy; empty if unknown."""
+    last_turn: NotRequired[str]
+    """Finish reason of the last turn. Omitted if it is the episode's."""
 
 
 class Store(Generic[Row]):
@@ -178,15 +180,18 @@ def part_means(parts: Iterable[Sequence[PartRow]]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
-def episode_row(problem: int, episode: Episode, turns: Sequence[Sequence[int]]) -> EpisodeRow:
+def episode_row(problem: int, episode: Episode, turns: Sequence[Completion]) -> EpisodeRow:
     """Returns an episode as a row.
 
     Args:
         problem: index of the problem.
         episode: the finished episode.
-        turns: tokens of each turn of the policy.
+        turns: the turns of the policy.
     """
-    return cast(EpisodeRow, {"problem": problem} | episode_to_json(episode) | {"turns": turns})
+    row = {"problem": problem} | episode_to_json(episode) | {"turns": [turn.token_ids for turn in turns]}
+    if turns and turns[-1].finish_reason != episode.finish_reason:
+        row["last_turn"] = turns[-1].finish_reason
+    return cast(EpisodeRow, row)
 
 
 def episode_from_json(row: EpisodeRow) -> Episode:

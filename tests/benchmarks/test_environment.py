@@ -53,6 +53,18 @@ class Guess(gymnasium.Env):
 
 
 tenfold.register("lab/Guess-v0", entry_point=Guess, held_out="jsonl:test.jsonl")
+class Alike(Guess):
+    '''Its problems have one id. Its replies are long.'''
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed, options=options)[0], {"problem_id": "alike"}
+
+    def step(self, action):
+        reply, reward, *rest = super().step(action)
+        return f"{reply} than {action}" * 20, reward + 0.1 * (action == "5"), *rest
+
+
+tenfold.register("lab/Alike-v0", entry_point=Alike, held_out="jsonl:test.jsonl")
 tenfold.register("lab/Unfit-v0", entry_point=lambda: Guess(), held_out="jsonl:test.jsonl")
 """
 POLICY = """
@@ -280,6 +292,27 @@ def test_a_stage_is_judged_again_with_the_environments_of_the_modules_of_its_rec
         done = subprocess.run([*rescore, *options], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
     assert results("run/bench") == [before]
+
+
+@pytest.mark.parametrize(("max_tokens", "max_turns"), [(1_000, 1), (20, 3)])
+def test_problems_with_one_id_and_turns_whose_reply_ends_the_episode_are_judged_again(
+    max_tokens: int, max_turns: int, units: Path
+) -> None:
+    responses = iter("5678905678")
+    policy = ScriptedPolicy(lambda conversation, seed: next(responses))
+    before = measure("env:lab_sums:lab/Alike-v0", policy, samples=1, folder="b", max_tokens=max_tokens, max_turns=max_turns)
+    assert before.score.mean > 0
+    assert cli.main(["bench", "rescore", "b", "--trust"]) == 0
+    assert results("b") == [before]
+
+
+def test_a_truncated_answer_does_not_vote(units: Path) -> None:
+    def answer(conversation: Conversation, seed: int) -> str:
+        return "4" if seed % 5 < 2 else "The answer is 3 plus 1"
+
+    result = measure("env:lab_sums:lab/Sums-v0", ScriptedPolicy(answer), samples=32, limit=1, max_tokens=4)
+    assert 0.2 < result.score.mean < 0.5
+    assert result.figures["maj@32"] == 1
 
 
 def test_the_problems_of_a_mixture_are_judged_again(units: Path) -> None:
