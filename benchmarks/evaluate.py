@@ -86,13 +86,14 @@ def evaluate(
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.
-        progress: called as progress(samples done, all samples).
+        progress: called as progress(samples done, all samples). For tasks that a model judges, it is then called with the
+            numbers of questions to the judge, the first time with the argument judging=TEXT, the estimated cost.
 
     Returns:
         The result: avg@k with its intervals, and in `settings` everything that it depends on.
 
     Raises:
-        UserError: there is no such task, its problems cannot be loaded, or a setting is out of range.
+        UserError: there is no such task, it is a suite, its problems cannot be loaded, or a setting is out of range.
         SamplingIncomplete: the policy failed; the samples so far are in the folder.
     """
     options = Options(
@@ -122,7 +123,7 @@ def run_task(
         store_settings, folder, progress: see `evaluate`.
 
     Raises:
-        UserError: there is no such task, or its problems cannot be loaded.
+        UserError: there is no such task, it is a suite, or its problems cannot be loaded.
     """
     with disk.locked(folder) if folder else contextlib.nullcontext(), chat_tokens.thinking(policy, options.thinking):
         return _run_task(task, policy, options, store_settings, folder, progress)
@@ -136,7 +137,10 @@ def _run_task(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> Result:
-    request = catalogue.expand([task])[0]
+    requests = catalogue.expand([task])
+    if len(requests) > 1:
+        raise UserError(f"{task} is a suite; evaluate one of its tasks: {', '.join(request.name for request in requests)}")
+    request = requests[0]
     further: dict[str, Any] = {"store_settings": store_settings, "folder": folder, "progress": progress}
     if request.is_environment:
         return environment.evaluate(request, policy, options, **further)

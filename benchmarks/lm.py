@@ -1,11 +1,13 @@
 """A policy as a language model of lm-eval.
 
 lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
-they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes.
+they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes. Problems
+with equal prompts share their samples.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict, cast
@@ -116,16 +118,19 @@ class PolicyLM(LM):
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Returns one sample per request. The j-th request with the same prompt and settings gives sample j."""
+        """Returns one sample per request. The j-th copy of a request gives sample j; lm-eval's k copies are one object."""
         order: list[tuple[str, int]] = []
         unique: dict[str, tuple[str, Sampling, int]] = {}
         names: dict[int, str] = {}
-        for request in requests:  # the k copies of a request are one object
+        copies: Counter[int] = Counter()
+        for request in requests:
             name = names.setdefault(id(request), "") or self.request(request.args)
             names[id(request)] = name
-            sample = unique[name][2] if name in unique else 0
+            sample = copies[id(request)]
+            copies[id(request)] += 1
             context, arguments = request.args
-            unique[name] = (context, unique[name][1] if sample else self._sampling(arguments), sample + 1)
+            _, sampling, samples = unique.get(name) or (context, self._sampling(arguments), 0)
+            unique[name] = (context, sampling, max(samples, sample + 1))
             order.append((name, sample))
         self._sample(unique)
         sampled = [self.sampled[pair] for pair in order]
@@ -176,15 +181,20 @@ class PolicyLM(LM):
             self.store.append(rows)
 
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
-        """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples."""
+        """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples.
+
+        The names of the token limit, their order and a stop text in place of a list are those of lm-eval's own models.
+        """
+        names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+        until = arguments.get("until") or ()
         random = arguments.get("do_sample", arguments.get("temperature", 0) > 0)
         top_k = arguments.get("top_k") if random else None
         return Sampling(
             temperature=float(arguments.get("temperature", 1.0)) if random else 0.0,
             top_p=float(arguments.get("top_p", 1.0)),
-            max_tokens=int(arguments.get("max_gen_toks", arguments.get("max_tokens", MAX_TOKENS))),
+            max_tokens=int(next((arguments[name] for name in names if arguments.get(name) is not None), MAX_TOKENS)),
             seed=self.seed,
-            stop=tuple(arguments.get("until") or ()),
+            stop=(until,) if isinstance(until, str) else tuple(until),
             top_k=int(top_k) if top_k and top_k > 0 else None,  # a task of lm-eval may have 0 or -1, which mean all tokens
         )
 

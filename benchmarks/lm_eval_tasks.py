@@ -1,8 +1,8 @@
 """Runs lm-eval's own tasks (`lm_eval:NAME`) on a policy.
 
 The prompts are plain text with few-shot examples, for base models. lm-eval provides prompts, few-shot examples, greedy sampling
-or likelihoods, and the metric. tenfold provides the policy, the store that lets a killed run resume, and the score with its
-intervals.
+or likelihoods, and the metric. tenfold provides the policy, the store of samples, and the score with its intervals. A killed
+run resumes with the stored samples. Likelihoods are not stored and are computed again.
 """
 
 import dataclasses
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import lm_eval
+import numpy as np
+from lm_eval.tasks import TaskManager
 
 from ..core import Policy, UserError
 from ..policies.store import verdict_to_json
@@ -37,14 +39,14 @@ def evaluate(
         store_settings, folder, progress: see `evaluate.evaluate`.
 
     Raises:
-        UserError: lm-eval has no such task, its data cannot be loaded, or the task needs likelihoods and the policy
-            cannot compute them.
+        UserError: lm-eval has no such task, it runs a model's code, its data cannot be loaded, it needs likelihoods and the
+            policy cannot compute them, or its metric has no score in 0..1 for each problem.
     """
     task = name.removeprefix(catalogue.LM_EVAL)
     manager = catalogue.lm_eval_tasks(task)
     if task not in manager.all_tasks:
         raise UserError(f"lm-eval has no task {task!r}; `lm_eval ls tasks` lists its tasks")
-    if manager.task_index[task].cfg.get("unsafe_code"):
+    if _runs_code(manager, task):
         raise UserError(
             f"{name} runs a model's code outside of a sandbox, which tenfold does not allow; use humaneval, mbpp, "
             "livecodebench or fullstack_bench without lm_eval:, which run in the sandbox"
@@ -62,7 +64,7 @@ def evaluate(
             log_samples=True,
         )
     except (ConnectionError, FileNotFoundError) as error:
-        cause = str(error).splitlines()[0][:200]
+        cause = str(error).partition("\n")[0][:200]
         raise UserError(f"{name}: cannot load its data from the hub or its cache ({cause})") from None
     assert results is not None
     rows = [row for subtask, documents in results["samples"].items() for row in _rows(subtask, documents, model)]
@@ -95,8 +97,33 @@ def evaluate(
     return result
 
 
+def _runs_code(manager: TaskManager, task: str) -> bool:
+    """True if a task, or a task of a group or a tag, runs a model's code."""
+    entry = manager.task_index.get(task)
+    if entry is None:
+        return False
+    settings = entry.cfg or {"task": list(entry.tags)}  # a tag has no settings; its `tags` are its tasks
+    listed = settings.get("task")
+    members = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    return bool(settings.get("unsafe_code")) or any(_runs_code(manager, name) for name in members)
+
+
+def _score(subtask: str, metric: str, value: object) -> float:
+    # Metrics of a whole corpus, such as BLEU, have a pair of texts for each document.
+    if not isinstance(value, int | float | np.number | np.bool_) or not 0 <= value <= 1:
+        raise UserError(
+            f"lm_eval:{subtask}: its metric {metric} has no score from 0 to 1 for each problem, as avg@k needs; "
+            "choose another task"
+        )
+    return float(value)
+
+
 def _rows(subtask: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM) -> list[ScoredProblem]:
-    """Returns one row per document, scored by the task's first metric under its first filter."""
+    """Returns one row per document, scored by the task's first metric under its first filter.
+
+    Raises:
+        UserError: the metric has no score in 0..1 for each document.
+    """
     rows: dict[int, ScoredProblem] = {}
     for logged in documents:
         if logged["doc_id"] in rows:
@@ -106,7 +133,7 @@ def _rows(subtask: str, documents: Sequence[Mapping[str, Any]], model: PolicyLM)
         request = model.request((context, arguments)) if isinstance(arguments, dict) else ""
         sampled = model.sampled.get((request, 0))
         sample: ScoredSample = {
-            "score": float(logged[metric]),
+            "score": _score(subtask, metric, logged[metric]),
             "status": "scored",
             "method": metric,
             "reason": str(logged["filtered_resps"][0])[:300],

@@ -129,6 +129,8 @@ def check(task: str, options: Options) -> None:
         if request.is_environment:
             environment.find(request, options).make().close()
         elif request.is_lm_eval:
+            if request.samples is not None:
+                raise UserError(f"{request.name}: lm-eval's tasks have their own number of samples; omit _avg{request.samples}")
             if options.system is not None:
                 raise UserError(f"{request.name}: lm-eval's tasks have their own prompts; omit --system")
             if options.text or options.thinking:

@@ -210,6 +210,23 @@ def test_a_sample_with_a_fault_is_judged_once_more_and_then_left_out(problems: s
         evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems, limit=1))
 
 
+def test_problems_with_equal_prompts_share_their_samples(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "problem": "Choose a number.", "answer": answer} for n, answer in enumerate(["1", "1", "2"])]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    responses = iter(["\\boxed{1}", "It is probably \\boxed{2}"])
+    policy = ScriptedPolicy(lambda conversation, seed: next(responses))
+    options = Options(problems=f"jsonl:{tmp_path}/rows.jsonl")
+    result = evaluate.run_task("gsm8k_avg2", policy, options, folder=tmp_path)
+    found = [[(sample["score"], sample["tokens"]) for sample in row["samples"]] for row in rows_of(tmp_path, result.task)]
+    assert found == [[(1, 1), (0, 4)], [(1, 1), (0, 4)], [(0, 1), (1, 4)]]
+    assert len(samples_of(tmp_path)) == 2
+
+
+def test_a_suite_is_not_evaluated_as_one_task() -> None:
+    with pytest.raises(UserError, match="quick is a suite; evaluate one of its tasks: chain_sum, humaneval"):
+        evaluate.evaluate("quick", ScriptedPolicy("1"), limit=1)
+
+
 def test_problems_are_read_from_the_data_folder(tmp_path: Path) -> None:
     rows = [{"id": n, "problem": f"{n} + 1?", "solution": f"\\boxed{{{n + 1}}}", "answer": str(n + 1)} for n in range(3)]
     (tmp_path / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

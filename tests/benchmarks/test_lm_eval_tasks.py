@@ -99,6 +99,64 @@ def test_spaces_before_a_continuation_and_the_first_token_of_a_text_are_scored(h
     assert found == (pytest.approx(expected[0], abs=1e-4), expected[1])
 
 
+TASK = """
+dataset_path: openai/gsm8k
+test_split: test
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+output_type: generate_until
+"""
+
+
+@pytest.fixture
+def small(hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Replaces lm-eval's tasks by small ones."""
+    (tmp_path / "small").mkdir()
+    for name, settings in {
+        "limited": "tag: [several]\ngeneration_kwargs: {until: 'Question:', max_new_tokens: 7}\n"
+        "metric_list: [{metric: exact_match}]",
+        "corpus": "metric_list: [{metric: bleu}]",
+        "coded": "tag: [risky]\nunsafe_code: true",
+    }.items():
+        (tmp_path / "small" / f"{name}.yaml").write_text(f"task: {name}\n{TASK}{settings}\n")
+    (tmp_path / "small" / "both.yaml").write_text("group: both\ntask: [limited, coded]\n")
+    monkeypatch.setattr(catalogue, "LM_EVALS", tmp_path)
+    for cached in (catalogue.lm_eval_tasks, catalogue._all_lm_eval_tasks):
+        cached.cache_clear()
+    yield
+    for cached in (catalogue.lm_eval_tasks, catalogue._all_lm_eval_tasks):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["limited", "several"])
+def test_a_task_or_a_tag_has_the_tasks_token_limit_and_stop_text(name: str, small: None) -> None:
+    seen = []
+
+    class Policy(ScriptedPolicy):
+        def generate(self, conversations: Any, samples: int, sampling: Any, keys: Any = None) -> Any:
+            seen.append((sampling.max_tokens, sampling.stop))
+            return super().generate(conversations, samples, sampling, keys)
+
+    result = lm_eval_tasks.evaluate(f"lm_eval:{name}", Policy("1 + 1 = 2\n#### 2"), Options())
+    assert result.score.mean == 1 / 8
+    assert set(seen) == {(7, ("Question:",))}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("corpus", "metric bleu has no score from 0 to 1 for each problem"),
+        ("coded", "outside of a sandbox"),
+        ("both", "outside of a sandbox"),
+        ("risky", "outside of a sandbox"),
+        ("limited_avg4", "have their own number of samples; omit _avg4"),
+    ],
+)
+def test_tasks_that_cannot_be_measured_are_errors(name: str, words: str, small: None) -> None:
+    with pytest.raises(UserError, match=words):
+        evaluate.evaluate(f"lm_eval:{name}", ScriptedPolicy("1"))
+
+
 def test_an_unknown_task_and_a_task_that_runs_code_outside_the_sandbox_are_errors() -> None:
     with pytest.raises(UserError, match="outside of a sandbox"):
         lm_eval_tasks.evaluate("lm_eval:humaneval", ScriptedPolicy("x"), Options())
