@@ -307,6 +307,17 @@ def test_verify_audits_rules_and_a_judge_against_labels(lab: Path, capsys: pytes
     assert run("verify") == 2
 
 
+@pytest.mark.parametrize("label", [b'"false"', b"null", b"2", b'"\xff"', b"[" * 100_000])
+def test_verify_audit_refuses_a_pair_without_a_label(label: bytes, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "pairs.jsonl").write_bytes(
+        b'{"gold": 1, "response": 1, "equal": 1}\n{"gold": 1, "response": 1, "equal": %s}' % label
+    )
+    assert run("verify", "--audit", "pairs.jsonl") == 2
+    assert "line 2: expected gold, response (or pred) and equal (true or false)" in capsys.readouterr().err
+    (lab / "pairs.jsonl").write_text('{"gold": 1, "response": 1, "equal": true}')
+    assert run("verify", "--audit", "pairs.jsonl") == 0
+
+
 def test_bench_compare_prints_published_figures(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "aime24.jsonl").write_text('{"id": 1, "problem": "1 + 1?", "solution": "", "answer": "2"}\n')
     assert run("bench", "aime24", "aime25", "multi_challenge", "--policy", "scripted:2", "--data", ".", "--out", "c") == 0

@@ -33,7 +33,7 @@ def own_pairs() -> list[AnswerPair]:
 
 
 def _from_yaml() -> list[AnswerPair]:
-    by_kind = yaml.safe_load((HERE / "answer_pairs.yaml").read_text())
+    by_kind = yaml.safe_load((HERE / "answer_pairs.yaml").read_text(encoding="utf-8"))
     found = []
     for kind, rows in by_kind.items():
         for row in rows:
@@ -45,7 +45,8 @@ def _from_yaml() -> list[AnswerPair]:
 
 
 def pairs_of(path: str) -> list[AnswerPair]:
-    """Returns the pairs of a JSONL file. Its fields are gold, response (or pred) and equal, optionally kind and question.
+    """Returns the pairs of a JSONL file. Its fields are gold, response (or pred) and equal (true or false), optionally kind and
+    question.
 
     Raises:
         UserError: there is no such file, a line lacks a field, or the file is empty.
@@ -53,23 +54,25 @@ def pairs_of(path: str) -> list[AnswerPair]:
     found: list[AnswerPair] = []
     if not Path(path).is_file():
         raise UserError(f"there is no file {path}")
-    for number, line in enumerate(Path(path).read_text().split("\n"), start=1):
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
             response = row["response"] if "response" in row else row["pred"]
+            if row["equal"] not in (True, False):  # "false" would count as true
+                raise ValueError
             found.append(
                 AnswerPair(
-                    row.get("kind", Path(path).stem),
+                    str(row.get("kind", Path(path).stem)),
                     str(row["gold"]),
-                    response,
+                    str(response),
                     bool(row["equal"]),
                     str(row.get("question", "")),
                 )
             )
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path}, line {number}: expected gold, response (or pred) and equal") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UserError(f"{path}, line {number}: expected gold, response (or pred) and equal (true or false)") from None
     if not found:
         raise UserError(f"{path} contains no pair")
     return found

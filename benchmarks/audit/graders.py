@@ -25,7 +25,7 @@ class Tally:
     equal: int = 0
     """Pairs labelled as equal."""
     rejected: int = 0
-    """Equal pairs that are not accepted: false negatives, including undecided ones."""
+    """Equal pairs that are not accepted: false negatives, including undecided ones and faults."""
     unequal: int = 0
     """Pairs labelled as unequal."""
     accepted: int = 0

@@ -32,7 +32,7 @@ response for what you praise and what you blame.
 </response>
 
 Answer with a JSON object and nothing else: {"reason": "your reasons, with quotes", "score": a whole number from 1 to 10}"""
-_SCORE = re.compile(r'"score"\s*:\s*"?(\d{1,2})\b')
+_SCORE = re.compile(r'"score"\s*:\s*"?(\d{1,2})(?:\.0+)?\b(?!\.\d)')
 
 
 def _criteria(problem: Problem) -> Sequence[Mapping[str, object]]:
@@ -60,6 +60,7 @@ def read(text: str) -> int | None:
     start, end = text.find("{"), text.rfind("}")
     try:
         score = json.loads(text[start : end + 1])["score"] if 0 <= start < end else None
+        score = int(score) if isinstance(score, float) and score.is_integer() else score
         number = int(score) if isinstance(score, int | str) and not isinstance(score, bool) else 0
     except (ValueError, KeyError, TypeError, RecursionError):
         scores = _SCORE.findall(text)  # the object may contain quotes that are not escaped
