@@ -83,7 +83,8 @@ def evaluate(
         text: prompts as plain text without a chat template, for base models.
         thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template. For `openai:` it is a field of
             the requests.
-        folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there.
+        folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there. Use a folder for each
+            policy, or name the policy in `store_settings`: otherwise the stored samples are those of any policy.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.
         progress: called as progress(samples done, all samples). For tasks that a model judges, it is then called with the

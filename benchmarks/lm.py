@@ -5,6 +5,7 @@ they are generated. Therefore a killed benchmark resumes where it stopped, and i
 with equal prompts share their samples.
 """
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -230,6 +231,7 @@ def _check(row: dict[str, Any]) -> None:
 def _conversation(context: str) -> Conversation:
     """Returns lm-eval's prompt as a conversation. Plain text becomes one message with the role "text"."""
     if context.startswith("[{"):
-        conversation: list[Message] = json.loads(context)
-        return conversation
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # plain text may also start with "[{"
+            messages = [{**turn, "role": turn["role"], "content": turn["content"]} for turn in json.loads(context)]
+            return cast(Conversation, messages)
     return [Message(role="text", content=context)]

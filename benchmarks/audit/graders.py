@@ -15,7 +15,7 @@ from ...verifiers import agentic, load
 from .answer_pairs import AnswerPair, own_pairs, pairs_of
 from .baselines import BASELINES, accepts
 
-Judge = Callable[[AnswerPair], Verdict]
+Grader = Callable[[AnswerPair], Verdict]
 
 
 @dataclass
@@ -71,33 +71,33 @@ class CountingPolicy:
         return completion.text
 
 
-def audit(pairs: Sequence[AnswerPair], judges: dict[str, Judge], quiet: bool = True) -> dict[str, dict[str, Tally]]:
+def audit(pairs: Sequence[AnswerPair], graders: dict[str, Grader], quiet: bool = True) -> dict[str, dict[str, Tally]]:
     """Returns tallies by grader and by kind of pair.
 
     Args:
         pairs: labelled pairs.
-        judges: graders by name.
+        graders: graders by name.
         quiet: show no progress bar.
     """
-    found: dict[str, dict[str, Tally]] = {name: {} for name in judges}
-    for name, judge in judges.items():
+    found: dict[str, dict[str, Tally]] = {name: {} for name in graders}
+    for name, grade in graders.items():
         for pair in track(pairs, name, console=Console(stderr=True), disable=quiet):
             started = time.perf_counter()
-            verdict = judge(pair)
+            verdict = grade(pair)
             found[name].setdefault(pair.kind, Tally()).add(pair, verdict, time.perf_counter() - started)
     return found
 
 
-def by_rules(verifier: Verifier) -> Judge:
+def by_rules(verifier: Verifier) -> Grader:
     """Returns a verifier as a grader of pairs."""
 
-    def judge(pair: AnswerPair) -> Verdict:
+    def grade(pair: AnswerPair) -> Verdict:
         return verifier(Problem("", (Message(role="user", content=pair.question),), pair.gold, ""), pair.response)
 
-    return judge
+    return grade
 
 
-def by_baseline(baseline: Callable[[AnswerPair], bool]) -> Judge:
+def by_baseline(baseline: Callable[[AnswerPair], bool]) -> Grader:
     """Returns a baseline as a grader: its verdicts are scored 0 or 1."""
     return lambda pair: Verdict(Status.SCORED, float(accepts(baseline, pair)), "baseline", "")
 
@@ -164,16 +164,16 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     """
     pairs = (own_pairs() if file == "built-in" else pairs_of(file))[:limit]
     rules = load(verifier)
-    judges: dict[str, Judge] = {f"rules ({verifier})": by_rules(rules)}
+    graders: dict[str, Grader] = {f"rules ({verifier})": by_rules(rules)}
     counting: dict[str, CountingPolicy] = {}
     if policy is not None:
         model = load_policy(policy)
         for name, always in (("judge", True), ("rules, then judge", False)):
             counting[name] = CountingPolicy(model)
-            judges[name] = by_rules(agentic.verifier(counting[name], rules, always=always))
+            graders[name] = by_rules(agentic.verifier(counting[name], rules, always=always))
     if baselines:
-        judges |= {name: by_baseline(baseline) for name, baseline in BASELINES.items()}
-    found = audit(pairs, judges, quiet=not sys.stderr.isatty())
+        graders |= {name: by_baseline(baseline) for name, baseline in BASELINES.items()}
+    found = audit(pairs, graders, quiet=not sys.stderr.isatty())
     console = Console(width=None if sys.stdout.isatty() else 120)  # wide, so that cells in a file are not wrapped
     if baselines or len({pair.kind for pair in pairs}) > 1:
         console.print(by_kind(found))

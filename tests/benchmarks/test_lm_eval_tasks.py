@@ -7,9 +7,11 @@ from typing import Any
 
 import datasets
 import pytest
+from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
 from tenfold.benchmarks import catalogue, evaluate, lm_eval_tasks
+from tenfold.benchmarks.lm import PolicyLM
 from tenfold.benchmarks.result import Options
 from tenfold.core import Conversation, UserError
 from tenfold.policies import checkpoints
@@ -140,6 +142,13 @@ def test_a_task_or_a_tag_has_the_tasks_token_limit_and_stop_text(name: str, smal
     result = lm_eval_tasks.evaluate(f"lm_eval:{name}", Policy("1 + 1 = 2\n#### 2"), Options())
     assert result.score.mean == 1 / 8
     assert set(seen) == {(7, ("Question:",))}
+
+
+@pytest.mark.parametrize("prompt", ["[{1, 2}, {3}] has length", '[{"a": 1}]', "[{" * 50_000])
+def test_a_plain_text_prompt_may_look_like_a_conversation(prompt: str) -> None:
+    policy = ScriptedPolicy(lambda conversation, seed: f"{conversation[0]['role']} {conversation[0]['content']}")
+    [sampled] = PolicyLM(policy).generate_until([Instance("generate_until", {}, (prompt, {"max_gen_toks": 9}), 0)])
+    assert sampled == f"text {prompt}"
 
 
 @pytest.mark.parametrize(
