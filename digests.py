@@ -2,15 +2,20 @@
 
 A digest is a SHA-256 in hexadecimal. Equal digests mean equal contents on all machines and in all processes: digests do not
 depend on addresses, on the order of a set or on the time of a file. Exceptions: `of_folder` compares only names and sizes, and
-`of` does not cover code of this package or attributes such as models and locks.
+`of` does not cover code of this package, or attributes that are not data, such as models and locks.
 """
 
 import ast
+import copyreg
 import dataclasses
+import datetime
 import functools
 import hashlib
 import importlib.util
 import json
+import numbers
+import os
+import re
 import sys
 import sysconfig
 import types
@@ -114,6 +119,10 @@ def file_of(module: str, folder: str = "") -> Path | None:
         try:
             # importlib would run the parent package first.
             spec = PathFinder.find_spec(name, folders) if "." in name else importlib.util.find_spec(name)
+        except KeyError:  # a namespace package, whose parent is not imported
+            inner = [Path(place, name.rpartition(".")[2]) for place in folders or ()]
+            origin, folders = None, [str(path) for path in inner if path.is_dir()]
+            continue
         except (ImportError, ValueError):
             return None
         if spec is None and folder and "." not in name:
@@ -127,13 +136,17 @@ def file_of(module: str, folder: str = "") -> Path | None:
 
 def is_users(path: Path) -> bool:
     """True if a file belongs to the user: not to Python's library, an installed package or this package."""
-    return not any(path.is_relative_to(folder) for folder in _installed())
+    return _PACKAGES.isdisjoint(path.parts) and not any(path.is_relative_to(folder) for folder in _installed())
 
 
 @functools.cache
 def _installed() -> list[Path]:
     """Returns the folders of Python's library, of installed packages, and of this package."""
     return [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")] + [Path(__file__).parent]
+
+
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
+"""Names of folders with packages. In a virtual environment, `sysconfig` does not name those of the system and of the user."""
 
 
 def _imports(text: bytes, package: str) -> Iterator[str]:
@@ -159,8 +172,12 @@ def _with_parents(name: str) -> Iterator[str]:
     yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
 
 
-_DATA = (type(None), bool, int, float, str, bytes, Mapping, list, tuple, Set, types.FunctionType, functools.partial)
-"""Types of the attributes of an object that enter its digest."""
+_DATA = (
+    *(type(None), bool, str, bytes, numbers.Number, Mapping, list, tuple, Set, functools.partial, re.Pattern, os.PathLike),
+    *(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType),
+    *(datetime.date, datetime.time, datetime.timedelta),
+)
+"""Types of the attributes of an object that enter its digest. Dataclasses do too."""
 
 
 def _plain(value: Any, within: tuple[int, ...]) -> object:
@@ -184,26 +201,52 @@ def _plain(value: Any, within: tuple[int, ...]) -> object:
         return {"partial": [_plain(part, inner) for part in (value.func, value.args, value.keywords)]}
     if isinstance(value, type):
         return {"class": [name_of(value), of_source(value.__module__)]}
+    if isinstance(value, types.ModuleType):
+        path = file_of(value.__name__)
+        return {"module": [value.__name__, of_source(value.__name__) if path is not None and is_users(path) else None]}
     if (function := getattr(value, "__func__", None)) is not None:
-        return {"method": [_plain(function, inner), _plain(value.__self__, inner)]}
+        return {"method": [_plain(function, inner), _plain(getattr(value, "__self__", None), inner)]}
     if (code := getattr(value, "__code__", None)) is not None:
-        cells = [cell.cell_contents for cell in value.__closure__ or () if cell is not None]
-        state = [value.__defaults__, value.__kwdefaults__, cells]
-        source = of_source(value.__module__)
+        module = value.__module__ or ""  # that of a function from `exec` may be None
+        state = [value.__defaults__, value.__kwdefaults__, [*map(_content, value.__closure__ or ())]]
+        source = of_source(module)
         # A function that was typed in has no file: its byte code is used.
-        text = source or (None if value.__module__.partition(".")[0] == PACKAGE else _plain(code, inner))
+        text = source or (None if module.partition(".")[0] == PACKAGE else _plain(code, inner))
         return {"function": [name_of(value), text, _plain(state, inner)]}
     if isinstance(value, types.CodeType):
         return {"code": [value.co_code.hex(), [*value.co_names], _plain(value.co_consts, inner)]}
-    if type(value).__module__ == "numpy":  # arrays and numbers
-        return _plain(value.tolist(), inner)
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):  # arrays and numbers
+        items = value.tolist()
+        return repr(value) if type(items) is type(value) else _plain(items, inner)  # a long double has no other type
     if hasattr(value, "isoformat"):
         return value.isoformat()
+    content: object
     if dataclasses.is_dataclass(value):
-        attributes = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    else:  # attributes such as models, locks and connections cannot be compared
-        attributes = {name: item for name, item in getattr(value, "__dict__", {}).items() if isinstance(item, _DATA)}
-    return {"object": [_plain(type(value), inner), _plain(attributes, inner)]}
+        content = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif hasattr(value, "__dict__"):  # attributes such as models, locks and connections cannot be compared
+        content = {
+            name: each for name, each in value.__dict__.items() if isinstance(each, _DATA) or dataclasses.is_dataclass(each)
+        }
+    else:
+        content = _reduced(value)
+    return {"object": [_plain(type(value), inner), _plain(content, inner)]}
+
+
+def _content(cell: types.CellType) -> object:
+    """Returns the value of a variable that a function has from its enclosing function; "..." if it is not assigned yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return "..."
+
+
+def _reduced(value: object) -> object:
+    """Returns what pickle stores of an object without `__dict__`, such as a path or `max`; None for others, such as locks."""
+    try:
+        reduced = copyreg.dispatch_table.get(type(value), lambda each: each.__reduce_ex__(4))(value)
+    except Exception:  # types that pickle does not support raise different errors
+        return None
+    return [getattr(value, "__module__", None), reduced] if isinstance(reduced, str) else [*reduced[1:3]]
 
 
 def name_of(value: object) -> str:
