@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, cast
 
 import gymnasium
 
-from ...core import Info, Problem, Status, Verdict
+from ...core import Info, Problem, Status, UserError, Verdict
 from ...verifiers.formats.marked import marked_answer
 from ..problems import sources
-from ..text import Text, problem_index, prompt_messages
+from ..text import Text, as_problems, problem_index, prompt_messages
 
 MAX_MOVE = 200
 """Maximum length of a move, in characters. A longer text is not a legal move. Our choice."""
@@ -44,18 +44,18 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
 
-    def __init__(self, problems: str | Sequence[Problem], system: str | None = None):
+    def __init__(self, problems: str | Sequence[Problem | Mapping[str, object]], system: str | None = None):
         """Loads the problems.
 
         Args:
-            problems: a problem URI (see `envs/problems/sources.py`), or the problems.
+            problems: a problem URI (see `envs/problems/sources.py`), or a list of `Problem`s or rows.
             system: text of a system turn to put first.
         """
-        self.problems = sources.load(problems) if isinstance(problems, str) else problems
+        self.problems = sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.system = system
         self.observation_space = self.action_space = Text()
         self.problem: Problem | None = None
-        self.turns = self.invalid_actions = 0
+        self.limit = self.turns = self.invalid_actions = 0
 
     @abc.abstractmethod
     def start(self, problem: Problem) -> None:
@@ -70,15 +70,28 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
         """Returns a move that leads to a score of 1 from the start of a game, if all earlier moves were gold moves."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Starts a game with problem `options["problem"]`; without this option, with a random one."""
+        """Starts a game with problem `options["problem"]`; without this option, with a random one.
+
+        Raises:
+            UserError: there is no such problem, or it is not one of this game.
+        """
         super().reset(seed=seed)
+        self.problem = None
         index = problem_index(options, self.problems, self.np_random)
-        self.problem = self.problems[index]
+        problem = self.problems[index]
         self.turns = self.invalid_actions = 0
-        self.start(self.problem)
-        messages = prompt_messages(self.problem, system=self.system)
+        try:
+            self.limit = int(cast(Mapping[str, Any], problem.answer)["turns"])
+            self.start(problem)
+        except (LookupError, TypeError, ValueError) as error:
+            cause = f"its answer lacks what the rules need ({type(error).__name__}: {error})"
+            raise UserError(
+                f"problem {problem.id} is not one of {type(self).__name__}: {cause}: use problems of its generator"
+            ) from error
+        self.problem = problem
+        messages = prompt_messages(problem, system=self.system)
         text = "\n\n".join(message["content"] for message in messages)
-        return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
+        return text, dict(Info(problem_id=problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Plays the move in a response."""
@@ -88,7 +101,7 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
         move = marked_answer(action)
         reply = self.play(move if len(move) <= MAX_MOVE else "")
         self.invalid_actions += not reply.is_legal
-        left = cast(Mapping[str, int], self.problem.answer)["turns"] - self.turns
+        left = self.limit - self.turns
         score = 0.0 if reply.score is None and left <= 0 else reply.score
         info = Info(problem_id=self.problem.id, invalid_actions=self.invalid_actions)
         if score is None:

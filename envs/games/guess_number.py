@@ -71,5 +71,7 @@ class GuessNumber(TextGame):
         return Reply(f"My number is lower than {guess}.")
 
     def gold_move(self) -> str:
-        """Returns the middle of the range in which the number can still be."""
-        return f"\\boxed{{{sum(self.still) // 2}}}"
+        """Returns the middle of the range in which the number can still be. If too few turns are left, returns the number."""
+        low, high = self.still
+        is_enough = (high - low + 1).bit_length() <= self.limit - self.turns
+        return f"\\boxed{{{(low + high) // 2 if is_enough else self.number}}}"

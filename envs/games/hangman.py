@@ -37,7 +37,7 @@ def problems(
             f"I have chosen an English noun of {len(word)} letters: {' '.join('_' * len(word))}. Find it. In each turn, reply "
             "with one letter or with the whole word in \\boxed{}. I show you where the letter is in the word. You lose after "
             f"{wrong} wrong guesses, and after {TURNS} turns. A reply that is neither a letter nor a word of {len(word)} "
-            "letters, and a letter that you repeat, use up a turn."
+            "letters, and a letter or word that you repeat, use up a turn."
         )
         return Draft(prompt, {"word": word, "wrong": wrong, "turns": TURNS}, key=f"{word} with {wrong}")
 

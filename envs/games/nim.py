@@ -17,11 +17,11 @@ from .game import Reply, TextGame
 
 URI = "generate:tenfold.envs.games.nim:problems"
 NAMES = "ABCDEFGH"
-_MOVE = re.compile(r"(?:take |from |pile )?([A-Ha-h])[ :,-]{1,3}([0-9]{1,2})")
+_MOVE = re.compile(r"(?:take |from |pile )?([A-H])[ :,-]{0,3}([0-9]{1,2})", re.IGNORECASE)
 
 
 def problems(
-    size: int = 300,
+    size: int = 200,
     seed: int = 0,
     part: str = "train",
     min_piles: int = 3,

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ...core import Problem
+from ...core import Problem, UserError
 from ..problems.parts import Draft, distinct, integer
 from .words import WORDS
 
@@ -41,6 +41,8 @@ def problems(
         max_fields: largest number of properties of a record.
         nested: if true, records may contain objects and lists.
     """
+    if nested not in (True, False):
+        raise UserError(f"nested: expected true or false, got {nested!r:.100}")
     kinds = {name: kind for name, kind in FIELDS.items() if nested or name not in NESTED}
     integer("max_fields", max_fields, integer("min_fields", min_fields, 1, len(kinds)), len(kinds))
 

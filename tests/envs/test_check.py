@@ -1,6 +1,7 @@
 """`tenfold env check`: each defect is found, with what to do about it."""
 
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,9 @@ class Lab(gymnasium.Env[str, str]):
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         action.encode() if self.defect == "surrogates" else None
+        warnings.warn("a name is deprecated", DeprecationWarning, stacklevel=2)  # as libraries do
+        if self.defect == "NaN":
+            return "", float("nan"), False, False, {}
         return "", float(action == "right"), True, False, {}
 
 
@@ -131,12 +135,27 @@ class Lab(gymnasium.Env[str, str]):
         ("random", "seeds", "take randomness from self.np_random"),
         ("seed", "seeds", 'let options["problem"] alone decide'),
         ("surrogates", "hostile", "an environment must not raise"),
+        ("NaN", "gymnasium", "Gymnasium's documentation of Env.reset and Env.step"),
     ],
 )
 def test_defects_of_a_class_are_found(defect: str, name: str, words: str) -> None:
     tenfold.register("lab/Lab-v0", entry_point=Lab, defect=defect)
     finding = levels("lab/Lab-v0", Level.FAILS)[name]
     assert words in finding.remedy
+
+
+def undecided(gold: object, answer: str) -> Verdict | bool:
+    return answer == str(gold) or Verdict(Status.UNDECIDED, None, "lab", "no judge is set")
+
+
+def test_an_undecided_verdict_is_no_defect() -> None:
+    tenfold.register("lab/Undecided-v0", problems=ROWS, verifier=undecided)
+    assert levels("lab/Undecided-v0", Level.FAILS) == {}
+
+
+def test_a_reward_that_is_nan_is_no_difference_between_instances() -> None:
+    tenfold.register("lab/Lab-v0", entry_point=Lab, defect="NaN")
+    assert findings("lab/Lab-v0")["seeds"].level == Level.PASSES
 
 
 def test_an_environment_of_another_class_without_defects_passes(lab: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import pytest
 
 import tenfold
@@ -65,6 +66,31 @@ def test_gold_moves_win_every_game(id: str) -> None:
             if ended:
                 break
         assert (reward, info["verdict"].score, info["invalid_actions"]) == (1, 1, 0)
+
+
+def test_gold_moves_win_also_if_halving_needs_more_turns() -> None:
+    env = game("tenfold/GuessNumber-v0", problems="?turns=3&size=50")
+    for index in range(50):
+        env.reset(options={"problem": index})
+        rewards = [env.step(env.gold_move())[1]]
+        while not rewards[-1] and len(rewards) < 3:
+            rewards.append(env.step(env.gold_move())[1])
+        assert rewards[-1] == 1
+
+
+def test_problems_may_be_rows_and_those_of_another_kind_are_one_line_errors() -> None:
+    rows = [
+        {"prompt": "Nim!", "answer": {"piles": [1, 2], "turns": 3}},
+        {"prompt": "1 + 1?", "answer": 2},
+        {"prompt": "?", "answer": {}},
+    ]
+    env = game("tenfold/Nim-v0", problems=rows)
+    assert play(env, 0, ["\\boxed{B 1}", "\\boxed{B 1}"])[1] == 1
+    for index in (1, 2):
+        with pytest.raises(UserError, match=r"^problem \d is not one of Nim: .*: use problems of its generator$"):
+            env.reset(options={"problem": index})
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            env.step("\\boxed{A 1}")
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -155,6 +181,15 @@ def test_mastermind_counts_placed_and_misplaced_letters() -> None:
         assert env.step(f"\\boxed{{{guess}}}")[0].startswith(reply)
 
 
+@pytest.mark.parametrize(
+    ("move", "is_legal"),
+    [("A 1", True), ("A1", True), ("a: 1", True), ("Take A, 1", True), ("PILE A 1", True), ("1 A", False), ("AA 1", False)],
+)
+def test_nim_reads_a_pile_and_a_number(move: str, is_legal: bool) -> None:
+    _, _, info = play(game("tenfold/Nim-v0"), 0, [f"\\boxed{{{move}}}"])
+    assert info["invalid_actions"] == int(not is_legal)
+
+
 def test_nim_is_lost_after_one_mistake() -> None:
     env = game("tenfold/Nim-v0")
     for index in range(50):
@@ -215,6 +250,12 @@ def test_twenty_questions_answers_questions_about_properties() -> None:
 def test_wrong_options_are_one_line_errors(id: str, options: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         game(id, problems=options)
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_each_generator_has_as_many_problems_as_its_default_size(id: str) -> None:
+    uri = built_in.GAMES[id]["problems"].partition("?")[0]
+    assert len(sources.load(uri)) >= 200
 
 
 def test_options_change_the_difficulty() -> None:

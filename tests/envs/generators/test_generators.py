@@ -114,6 +114,7 @@ def test_gold_answers_are_json(id: str) -> None:
         ("strings", "min_words=5&max_words=4", "max_words: expected an integer from 5 to"),
         ("strings", 'tasks=["count"]', "tasks: expected names of count_letter, "),
         ("json_objects", "max_fields=20", "max_fields: expected an integer from 3 to 10, got 20"),
+        ("json_objects", "nested=no", "nested: expected true or false, got 'no'"),
         ("regular_expressions", "kinds=email", "kinds: expected names of text, pattern"),
         ("sql_queries", "min_rows=1", "min_rows: expected an integer >= 4"),
         ("repairs", "mistakes=9", "mistakes: expected an integer from 1 to 3, got 9"),
