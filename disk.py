@@ -3,11 +3,16 @@
 Index:
     write                 writes a text file atomically
     sync_folder           flushes all files of a folder to the disk
+    name_in_errors        adds the file's name to an error of the system
     step_folders          lists the checkpoints of a stage
+    checkpoint_folders    lists their folders in Hugging Face format
     reading               turns errors while a file is read into one line that names the file
     read_object           reads a file with one JSON object
     yaml_value, read_yaml read a YAML text, and a YAML file of the user
-    read_rows             reads a file of JSON lines
+    read_rows, parse_row  read a file of JSON lines, and one line
+    check_types           checks the types of a row's values
+    warn_lost_rows        logs the number of broken lines
+    storable              removes lone surrogates from nested data
     locked, locked_file   lock a folder or a file against other processes
 """
 
@@ -100,7 +105,7 @@ def step_folders(stage: str | Path) -> dict[int, Path]:
 
 
 def checkpoint_folders(stage: str | Path) -> dict[int, Path]:
-    """Returns the folders in Hugging Face format of these checkpoints, by step."""
+    """Returns the folders in Hugging Face format of a stage's checkpoints, by step."""
     found = step_folders(stage)
     return {step: verl if (verl := path / "actor" / "huggingface").is_dir() else path for step, path in found.items()}
 
@@ -160,7 +165,7 @@ def yaml_value(text: str) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # also of its constructors
+    except (yaml.YAMLError, *_FORM_ERRORS) as error:  # also of its constructors
         raise ValueError(" ".join(str(error).split())[:200]) from None
 
 

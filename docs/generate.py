@@ -1,4 +1,4 @@
-"""Pages of the reference that are made from the code: stages, benchmark tasks, environments, command line, extras.
+"""Pages of the reference that are made from the code: stages, tasks, task files, environments, command line, extras.
 
 mkdocs loads this file as a hook. By hand it writes the pages to a folder: `python docs/generate.py FOLDER`.
 """
@@ -8,7 +8,6 @@ import importlib
 import inspect
 import json
 import shutil
-import sys
 import tomllib
 import types
 import typing
@@ -66,7 +65,10 @@ def bounds(field: FieldInfo) -> str:
     """The limits of a number: "≥ 1"."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [
-        f"{sign} {getattr(limit, name):g}" for limit in field.metadata for name, sign in signs.items() if hasattr(limit, name)
+        f"{sign} {getattr(limit, name):.15g}"
+        for limit in field.metadata
+        for name, sign in signs.items()
+        if hasattr(limit, name)
     ]
     return ", ".join(found)
 
@@ -106,11 +108,11 @@ def settings(model: type[BaseModel], leave_out: frozenset[str] = frozenset()) ->
         yield from settings(inner)
 
 
-def first_line(model: type) -> str:
-    """The first line of a class's or module's docstring."""
+def first_paragraph(model: type) -> str:
+    """The first paragraph of the docstring of a class's module."""
     module = inspect.getmodule(model)
     said = inspect.getdoc(module) if module else None
-    return (said or "").split("\n\n")[0].replace("\n", " ").split(":\n")[0]
+    return (said or "").split("\n\n")[0].replace("\n", " ")
 
 
 def stages() -> Iterator[str]:
@@ -137,7 +139,7 @@ def stages() -> Iterator[str]:
     for kind, stage in KINDS.items():
         yield f"## {kind}"
         yield ""
-        yield first_line(stage)
+        yield first_paragraph(stage)
         yield ""
         facts = [
             "starts from a policy" if stage.reads_policy else "starts from no policy",
@@ -353,4 +355,6 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("folder", type=Path, help="folder to write the pages to")
+    write(arguments.parse_args().folder)

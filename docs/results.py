@@ -52,7 +52,7 @@ def percent(share: float) -> str:
 
 
 def of_run(folder: Path) -> Iterator[str]:
-    """The tables of a recipe's run: a row a stage, and the benchmarks with their changes.
+    """The tables of a recipe's run: one row for each stage, and the benchmarks with their changes.
 
     Raises:
         UserError: a stage is not finished, or its record is broken.
@@ -112,7 +112,7 @@ def unique(texts: Iterable[str]) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit that this folder's code is of, where the run may have been made with it.
+    """Returns the commit of this checkout, with which the run of a folder was probably made.
 
     Raises:
         UserError: the run is older than the commit.

@@ -35,9 +35,9 @@ GOLD_CHECKED = 100
 WRONG_CHECKED = 20
 """Number of problems, from the first, on which wrong responses are played. Our choice."""
 MANY = 0.5
-"""Share of problems that one constant response may solve without a warning. Our choice."""
+"""If a constant response solves at least this share of the problems, the finding is a warning. Our choice."""
 CHANCE = 0.1
-"""Share of problems that the empty response or the prompt may solve with a warning only, as in a guessing game. Our choice."""
+"""If the empty response or the prompt solves more than this share of the problems, the check fails. Our choice."""
 MOST_TURNS = 1_000
 """Number of turns after which an episode is not played further. Our choice."""
 CONSTANTS = ("0", "1", "A", "yes", "I do not know.")

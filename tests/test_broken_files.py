@@ -85,6 +85,7 @@ def test_a_broken_file_gives_a_one_line_error_that_names_it(
         (lambda: None, [*BENCH[:-1], "l" * 300], "File name too long"),
         (lambda: Path("r.yaml").write_bytes(b"name: \x80"), ["run", "r.yaml"], "r.yaml is not YAML"),
         (lambda: Path("r.yaml").write_text("name: 2024-13-45"), ["run", "r.yaml"], "r.yaml is not YAML"),
+        (lambda: Path("r.yaml").write_text(f"seed: 1{':00' * 200}.0"), ["run", "r.yaml"], "r.yaml is not YAML"),
     ],
 )
 def test_a_file_or_folder_of_the_wrong_kind_gives_a_one_line_error(

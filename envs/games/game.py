@@ -7,7 +7,7 @@ In each turn the policy replies with one move in `\\boxed{}`, and the environmen
         def play(self, move): ...           # returns a Reply
         def gold_move(self): ...            # returns a move that leads to a score of 1
 
-A text that is not a legal move is answered with the form of a move. It uses up a turn and is counted.
+If a text is not a legal move, the reply states the form of a move. The text uses up a turn and is counted.
 """
 
 import abc

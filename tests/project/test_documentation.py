@@ -341,6 +341,7 @@ def test_the_reference_has_every_setting_task_environment_and_command() -> None:
         section = pages["reference/stages.md"].partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
         missing = [name for name in stage.model_fields.keys() - Stage.model_fields.keys() if f"| `{name}` |" not in section]
         assert not missing, f"{kind} lacks {missing}"
+    assert "base seed of every stage; ≥ 0, ≤ 4294967295 |" in pages["reference/stages.md"]
     for task in catalogue.names():
         assert f"\n## {task}\n" in pages["reference/tasks.md"]
     for id in built_in.ENVIRONMENTS:
