@@ -115,12 +115,15 @@ def commit_of(folder: Path) -> str:
     """Returns the commit of this checkout, with which the run of a folder was probably made.
 
     Raises:
-        UserError: the run is older than the commit.
+        UserError: the run is older than the commit, or this is not a git checkout.
     """
 
     def git(*arguments: str) -> str:
         command = ["git", "-c", f"safe.directory={ROOT}", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        try:
+            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            raise UserError(f"git cannot read {ROOT}: say of which commit {folder} is, with --commit") from None
 
     records = [*folder.glob("*/settings.json"), *folder.glob("*.result.json")]
     began = min((path.stat().st_mtime for path in records), default=0.0)

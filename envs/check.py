@@ -45,14 +45,16 @@ CONSTANTS = ("0", "1", "A", "yes", "I do not know.")
 PROCESS_SECONDS = 300
 """Time limit of the other process. Our choice."""
 _OTHER_PROCESS = """
-import json, sys, warnings
+import json, os, sys, warnings
+result = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # the environment may print, also when the process ends
 warnings.simplefilter("ignore")
 import gymnasium, tenfold
 from tenfold import named_code
 named_code.import_from_here(sys.argv[1:])
 from tenfold.envs import check
 environment = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(sys.stdin.read()))
-print("\\n" + json.dumps(check.first_step(environment)))
+print(json.dumps(check.first_step(environment)), file=result, flush=True)
 """
 
 
@@ -328,7 +330,7 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     if ended.returncode:
         reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding(Level.FAILS, "process", f"it cannot be made in another process: {reason}"[:300], remedy)
-    elif json.loads(ended.stdout.splitlines()[-1]) != json.loads(json.dumps(first_step(environment))):
+    elif json.loads(ended.stdout) != json.loads(json.dumps(first_step(environment))):
         remedy = "let nothing but the seed, the options and the action decide: no set order, hash(), time or file that changes"
         yield Finding(Level.FAILS, "process", "it behaves differently in another process", remedy)
     else:

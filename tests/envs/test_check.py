@@ -176,6 +176,15 @@ def test_an_environment_that_differs_in_another_process_fails(lab: Path) -> None
     assert findings("lab/Other-v0")["process"].text == "it behaves differently in another process"
 
 
+def test_an_environment_may_print(lab: Path) -> None:
+    (lab / "lab_prints.py").write_text(
+        "import atexit\nprint('begins')\natexit.register(print, 'ends')\n"
+        "def problems():\n    import tenfold\n    yield tenfold.Problem('1', ({'role': 'user', 'content': '?'},), '2', 'lab')\n"
+    )
+    tenfold.register("lab/Prints-v0", problems="generate:lab_prints:problems")
+    assert findings("lab/Prints-v0")["process"].level == Level.PASSES
+
+
 def test_gold_answers_have_no_form_to_check() -> None:
     parts = ["math", {"name": "format", "weight": 0.2}, {"name": "length", "weight": 0.1}]
     tenfold.register("lab/Parts-v0", problems=ROWS, verifier=parts)

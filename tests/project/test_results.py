@@ -92,7 +92,7 @@ def test_commit_and_machine_are_those_that_the_stages_recorded(program: ModuleTy
 
 
 def test_a_run_without_a_commit_that_is_older_than_the_checkout_needs_one(
-    program: ModuleType, run: Path, tmp_path: Path
+    program: ModuleType, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
 
@@ -100,7 +100,10 @@ def test_a_run_without_a_commit_that_is_older_than_the_checkout_needs_one(
     for path in tmp_path.glob("run/*/stage.json"):
         path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "commit"}))
         os.utime(path.with_name("settings.json"), (0, 0))
-    with pytest.raises(UserError, match="--commit"):
+    with pytest.raises(UserError, match=r"was made before the commit .*--commit"):
+        program.written(tmp_path / "run")
+    monkeypatch.setattr(program, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"git cannot read .*--commit"):
         program.written(tmp_path / "run")
 
 
