@@ -178,7 +178,7 @@ def test_an_environment_that_differs_in_another_process_fails(lab: Path) -> None
 
 def test_an_environment_may_print(lab: Path) -> None:
     (lab / "lab_prints.py").write_text(
-        "import atexit\nprint('begins')\natexit.register(print, 'ends')\n"
+        "import atexit, sys\nif 'pytest' not in sys.modules:\n    print('begins')\n    atexit.register(print, 'ends')\n"
         "def problems():\n    import tenfold\n    yield tenfold.Problem('1', ({'role': 'user', 'content': '?'},), '2', 'lab')\n"
     )
     tenfold.register("lab/Prints-v0", problems="generate:lab_prints:problems")
