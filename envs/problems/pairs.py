@@ -2,11 +2,12 @@
 
     jsonl:FILE   parquet:FILE   hf:ORG/NAME   generate:MODULE:FUNCTION
 
-These URIs are read as in `sources.py`. A row has `prompt` (text or messages; or question, problem, messages), `chosen` and
-`rejected`. The responses are text, or messages whose last turn is the response; the other turns are the prompt if the row
-has no prompt. The refine stage writes such rows, too. A row in the format of GSM8K's model solutions, {question, some_model:
-{solution, is_correct}, ...}, makes a pair of each correct and each incorrect solution. Pairs of equal responses are dropped.
-Options:
+These URIs are read as in `sources.py`. A row has a prompt, `chosen` and `rejected`. The prompt is text or messages, and its
+column has one of the names in `sources.py`. The responses are text, or messages whose last turn is the response; the other
+turns of `chosen` are the prompt if the row has none. The refine stage writes such rows, too.
+
+A row in the format of GSM8K's model solutions, {question, some_model: {solution, is_correct}, ...}, makes a pair of each
+correct and each incorrect solution. Pairs of equal responses are dropped. Options:
 
     prompt=COLUMN, chosen=COLUMN, rejected=COLUMN
     per_question=N       use the first N pairs of each prompt; pairs of model solutions are ordered by a hash
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ... import extras
 from ...core import Message, UserError, message_text
-from . import conversations, sources
+from . import cells, conversations, sources
 from . import rows as row_formats
 
 OPTIONS = ("prompt", "chosen", "rejected", "per_question", "skip", "limit")
@@ -53,12 +55,11 @@ def load(uri: str) -> Sequence[PreferencePair]:
     Raises:
         UserError: an unknown scheme or option, a missing file, a row without a pair (with its number), or no pair at all.
     """
-    path = Path(uri.partition("?")[0].partition(":")[2]).expanduser()
-    return _load(uri, path.stat().st_mtime_ns if path.is_file() else None)
+    return _load(uri, sources.file_state(uri))
 
 
 @functools.lru_cache(maxsize=4)
-def _load(uri: str, changed: int | None) -> Sequence[PreferencePair]:
+def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[PreferencePair]:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
@@ -66,8 +67,8 @@ def _load(uri: str, changed: int | None) -> Sequence[PreferencePair]:
             f"cannot read pairs from {uri!r}: a URI of pairs starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
-    rows = SOURCES[scheme](uri, location, options)
-    pairs = _pairs(uri, rows, options)
+    with extras.required_by(address):
+        pairs = _pairs(uri, SOURCES[scheme](uri, location, options), options)
     if not pairs:
         raise UserError(f"{uri}: there are no pairs")
     return pairs
@@ -91,12 +92,13 @@ def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[Pr
     if unknown := set(options) - set(OPTIONS):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(OPTIONS)}")
     per_prompt, skip, limit = (sources.integer_option(uri, options, name) for name in ("per_question", "skip", "limit"))
+    sparse = uri.startswith(("parquet:", "hf:"))
     found: list[PreferencePair] = []
     counts: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
-        for pair in _of_row(row, options, f"{uri}, row {number}"):
+        for pair in _of_row(row, options, f"{uri}, row {number}", sparse):
             if limit is not None and len(found) >= limit:
                 return found
             count = counts.get(pair.prompt_text, 0)
@@ -106,36 +108,42 @@ def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[Pr
     return found
 
 
-def _of_row(row: object, options: Mapping[str, str], where: str) -> Iterator[PreferencePair]:
+def _of_row(given: object, options: Mapping[str, str], where: str, sparse: bool) -> Iterator[PreferencePair]:
     """Yields the pairs of a row: one, or each correct solution with each incorrect one, in an order set by a hash."""
-    if not isinstance(row, Mapping):
-        raise UserError(f"{where}: expected a mapping of columns, got {type(row).__name__}")
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: expected a mapping of columns, got {type(given).__name__}")
+    row: Mapping[str, Any] = cells.plain(given)
     solutions = [value for value in row.values() if isinstance(value, Mapping) and {"solution", "is_correct"} <= value.keys()]
     if solutions and "chosen" not in row:
-        prompt = _prompt(row, options, where)
-        texts = [(str(solution["solution"]), bool(solution["is_correct"])) for solution in solutions]
+        prompt = _prompt(row, options, where, sparse)
+        given_texts = [solution for solution in solutions if not cells.is_missing(solution["solution"])]  # a table has nulls
+        texts = [(str(solution["solution"]), bool(solution["is_correct"])) for solution in given_texts]
         correct = [text for text, is_correct in texts if is_correct]
         incorrect = [text for text, is_correct in texts if not is_correct]
         for better, worse in sorted({(a, b) for a in correct for b in incorrect}, key=lambda two: _hash(*two)):
             yield PreferencePair(prompt, better, worse, _text(prompt))
         return
-    chosen, rejected = (_turns(row, options.get(name, name), where) for name in ("chosen", "rejected"))
-    has_prompt = "prompt" in options or any(column in row for column in row_formats.PROMPT_COLUMNS)
-    prompt = _prompt(row, options, where) if has_prompt else chosen[:-1]
+    chosen, rejected = (_turns(row, options.get(name, name), where, sparse) for name in ("chosen", "rejected"))
+    has_prompt = "prompt" in options or not all(cells.is_missing(row.get(name)) for name in row_formats.PROMPT_COLUMNS)
+    prompt = _prompt(row, options, where, sparse) if has_prompt else chosen[:-1]
     if not prompt:
-        raise UserError(f"{where}: there is no prompt: name its column with prompt=COLUMN; the columns are {', '.join(row)}")
+        raise UserError(
+            f"{where}: there is no prompt: name its column with prompt=COLUMN; the columns are {', '.join(map(str, row))}"
+        )
     yield PreferencePair(prompt, message_text(chosen[-1]), message_text(rejected[-1]), _text(prompt))
 
 
-def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str) -> tuple[Message, ...]:
-    return conversations.messages(
-        row[row_formats.find_column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)], where
-    )
+def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str, sparse: bool) -> tuple[Message, ...]:
+    column = row_formats.find_column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)
+    return conversations.messages(row[column], where, sparse)
 
 
-def _turns(row: Mapping[str, Any], column: str, where: str) -> tuple[Message, ...]:
+def _turns(row: Mapping[str, Any], column: str, where: str, sparse: bool) -> tuple[Message, ...]:
     """Returns the turns of a column; the last one is the response."""
-    turns = conversations.messages(row[row_formats.find_column(row, column, (), where)], where)
+    response = row[row_formats.find_column(row, column, (), where)]
+    if not isinstance(response, str | list | Mapping):
+        raise UserError(f"{where}: {column} must be text or a list of messages, got {response!r:.80}")
+    turns = conversations.messages(response, where, sparse)
     if not turns:
         raise UserError(f"{where}: {column} has no turns")
     return turns

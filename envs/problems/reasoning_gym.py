@@ -14,6 +14,7 @@ import functools
 import hashlib
 import itertools
 import json
+import operator
 import random
 import tempfile
 import threading
@@ -25,7 +26,7 @@ from ...core import Problem, UserError
 from ...verifiers import pool
 from ...verifiers.answers.extraction.boxes import is_placeholder
 from .conversations import messages
-from .parts import in_part
+from .parts import in_part, integer
 
 COMPOSED = ("chain_sum", "gcd", "lcm", "letter_counting", "number_sorting", "spell_backward")
 """The generators that `reasoning_gym:composite` mixes if its option `datasets` is not given. Our choice."""
@@ -59,9 +60,10 @@ def problems(
         options: options of the generator.
 
     Raises:
-        UserError: the package is not installed. Reading a problem raises it too, if the generator rejects the options or has
-            too few problems.
+        UserError: the package is not installed, or `size` is 0. Reading a problem raises it too, if the generator rejects the
+            options or has too few problems.
     """
+    integer("size", size, 1)
     extras.require(f"reasoning_gym:{generator}", "reasoning_gym")
     return GeneratedProblems(functools.partial(_problems, uri, generator, size, seed, part, level, options))
 
@@ -211,9 +213,11 @@ class GeneratedProblems(Sequence[Problem]):
     def __getitem__(self, index: slice) -> list[Problem]: ...
     def __getitem__(self, index: int | slice) -> Problem | list[Problem]:
         """Returns a problem, or a list of them."""
-        if isinstance(index, int):
-            return self._until(index + 1 if index >= 0 else None)[index]
-        return self._until(index.stop if index.stop is not None and index.stop >= 0 else None)[index]
+        if isinstance(index, slice):
+            is_forward = (index.start or 0) >= 0 and (index.step or 1) > 0
+            return self._until(index.stop if is_forward and index.stop is not None and index.stop >= 0 else None)[index]
+        index = operator.index(index)  # also an integer of numpy
+        return self._until(index + 1 if index >= 0 else None)[index]
 
     def __len__(self) -> int:
         """Returns the number of problems."""

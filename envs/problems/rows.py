@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...core import Message, Problem, UserError, message_text
@@ -37,10 +38,11 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     """
     where = f"{uri}, row {number}"
     row = cells.plain(row)
-    row = {column: value for column, value in row.items() if column not in _IDS or not cells.is_missing(value)}
-    for option in ("prompt", "answer", "solution", "thinking"):
+    for option in ("prompt", "answer", "solution", "thinking", "id"):
         if option in options:
             find_column(row, options[option], (), where)
+    id = row[options["id"]] if "id" in options else None
+    row = {column: value for column, value in row.items() if column not in _IDS or not cells.is_missing(value)}
     choice: Row = row
     if "answer_after" not in options:
         choice = choice_rows.standard(row, options.get("prompt"), options.get("answer"))
@@ -52,9 +54,25 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     meta |= {option: row[options[option]] for option in ("solution", "thinking") if option in options}
     if not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
         meta["invalid_gold"] = "the prompt is empty"
-    id = row.get(options["id"], name) if "id" in options else problem.id
+    if "id" not in options:
+        id = problem.id
+    elif cells.is_missing(id):
+        id = name
     gold = None if "invalid_gold" in meta else problem.answer
     return dataclasses.replace(problem, id=str(id), answer=gold, meta=meta)
+
+
+def with_distinct_ids(problems: Iterable[Problem]) -> list[Problem]:
+    """Returns problems with distinct ids: a repeated id gets a number. Samples are stored under the id of their problem."""
+    used, repeats, distinct = set[str](), Counter[str](), []
+    for problem in problems:
+        id = problem.id
+        while id in used:
+            repeats[problem.id] += 1
+            id = f"{problem.id}#{repeats[problem.id] + 1}"
+        used.add(id)
+        distinct.append(problem if id == problem.id else dataclasses.replace(problem, id=id))
+    return distinct
 
 
 def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str, str], Problem] | None:
@@ -117,7 +135,7 @@ def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tup
 
 
 def _final_assistant_turn(turns: Sequence[Message]) -> int | None:
-    """Returns the index of the last assistant turn, or None if it is the first turn or a turn that is not a tool's follows."""
+    """Returns the index of the last assistant turn; None if it is the first turn, or a turn of a role except `tool` follows."""
     indices = [index for index, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not indices or not indices[-1] or any(turn["role"] != "tool" for turn in turns[indices[-1] + 1 :]):
         return None

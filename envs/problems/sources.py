@@ -14,12 +14,12 @@ Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=
 have these options:
 
     prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first column with a value of prompt,
-                         question, problem, messages, conversations
+                         question, problem, messages, conversations, conversation
     answer=COLUMN        default: the first column with a value of answer, gold, final_answer, target, solution; for messages,
                          the last assistant turn; for multiple choice, the correct option
     solution=COLUMN      worked answer, stored as meta["solution"]
     thinking=COLUMN      reasoning before the worked answer, stored as meta["thinking"]; default: the column thinking
-    id=COLUMN            default: id, or the number of the row
+    id=COLUMN            default: id; the number of the row, from 0, stands for a missing id
     answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
     skip=N, limit=N      skip the first N rows, use at most N problems
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
@@ -32,11 +32,9 @@ Rows in known formats need no options (`rows.py`): HumanEval and MBPP (`code.py`
 C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks that a model judges (`judged.py`).
 """
 
-import dataclasses
 import functools
 import inspect
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,17 +80,22 @@ def load(uri: str) -> Sequence[Problem]:
     Raises:
         UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
     """
+    return _load(uri, file_state(uri))
+
+
+def file_state(uri: str) -> tuple[Path, int, int] | None:
+    """Returns the path, time and size of the file that a URI names, as a key of a cache; None if it names no existing file."""
     scheme, _, location = uri.partition("?")[0].partition(":")
     path = Path(location).expanduser()
     if scheme not in ("jsonl", "parquet") or not path.is_file():
-        return _load(uri, None)
+        return None
     state = path.stat()
-    return _load(uri, (path.resolve(), state.st_mtime_ns, state.st_size))
+    return path.resolve(), state.st_mtime_ns, state.st_size
 
 
 @functools.lru_cache(maxsize=16)
 def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
-    """Reads the problems of a URI. `file` identifies the state of a file, as a key of the cache."""
+    """Reads the problems of a URI. `file` is its `file_state`."""
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl", "champ")) or ":" not in address:
@@ -205,7 +208,9 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
         signature.bind(**arguments)
     except TypeError as error:
         raise UserError(f"{uri}: {location} {error}; its arguments are {signature}") from None
-    rows: Iterable[Row | Problem] = function(**arguments)
+    rows = function(**arguments)
+    if not isinstance(rows, Iterable):
+        raise UserError(f"{uri}: {location} must yield problems or rows, or return a list of them; got {type(rows).__name__}")
     return rows
 
 
@@ -213,7 +218,8 @@ def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> Sequence
     """Returns problems of a reasoning-gym generator. The options that are not named here are the generator's own."""
     size, seed, level = (integer_option(uri, options, name) for name in ("size", "seed", "level"))
     own = {name: _value(text) for name, text in options.items() if name not in ("size", "seed", "level", "part")}
-    return reasoning_gym.problems(uri, location, size or 500, seed or 0, options.get("part", "all"), level, own)
+    size = 500 if size is None else size
+    return reasoning_gym.problems(uri, location, size, seed or 0, options.get("part", "all"), level, own)
 
 
 def _human_eval(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
@@ -243,13 +249,12 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
-    """Converts rows to problems, by the options in the module's docstring. Problems are returned unchanged."""
+    """Converts rows to problems, by the options in the module's docstring. Of problems only repeated ids change."""
     choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
     skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
     problems: list[Problem] = []
-    ids: Counter[str] = Counter()
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
@@ -260,13 +265,9 @@ def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], 
             continue
         if not isinstance(row, Mapping):
             raise UserError(f"{uri}, row {number}: expected a problem or a mapping of columns, got {type(row).__name__}")
-        problem = row_formats.problem_of(row, uri, f"{stem}/{number - 1}", number, options, shuffle)
-        ids[problem.id] += 1
-        if ids[problem.id] > 1:  # samples are stored under the id of their problem
-            problem = dataclasses.replace(problem, id=f"{problem.id}#{ids[problem.id]}")
-        problems.append(problem)
+        problems.append(row_formats.problem_of(row, uri, f"{stem}/{number - 1}", number, options, shuffle))
     _check_readable(uri, problems, skip or 0, stem)
-    return problems
+    return row_formats.with_distinct_ids(problems)
 
 
 def _check_readable(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -> None:
@@ -296,16 +297,19 @@ def file_at(location: str) -> Path:
 
 
 def integer_option(uri: str, options: Mapping[str, str], name: str) -> int | None:
-    """Returns the value of an integer option, or None if it is absent.
+    """Returns the value of an option that is an integer of at least 0, or None if it is absent.
 
     Args:
         uri: the URI, for errors.
         options: options of the URI.
         name: name of the option.
+
+    Raises:
+        UserError: the value is not such an integer.
     """
     text = options.get(name)
-    if text is not None and not (text.isascii() and text.isdigit()):
-        raise UserError(f"{uri}: {name}: expected an integer, got {text!r}")
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 100):  # Python limits the digits of an int
+        raise UserError(f"{uri}: {name}: expected an integer of at least 0, got {text!r:.100}")
     return None if text is None else int(text)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy
 import pytest
 
 import tenfold
@@ -80,7 +81,7 @@ def test_a_level_sets_the_attributes_of_the_curriculum() -> None:
     [
         ("reasoning_gym:chain_sum?level=99", r"level=99: chain_sum has the levels 0 to \d+"),
         ("reasoning_gym:acre?level=0", "level=0: acre has no levels"),
-        ("reasoning_gym:chain_sum?level=high", "level: expected an integer, got 'high'"),
+        ("reasoning_gym:chain_sum?level=high", "level: expected an integer of at least 0, got 'high'"),
         ("reasoning_gym:chain_sum?part=test", "part: expected all, train or held_out"),
         ("reasoning_gym:tower_of_hanoi?size=90&part=held_out", r"only \d+ distinct problems; lower size=90"),
         ("reasoning_gym:list_functions?size=1&no_such=1", "reasoning-gym rejects these options"),
@@ -126,6 +127,15 @@ def test_a_problem_is_generated_when_it_is_first_read(monkeypatch: pytest.Monkey
     assert (problems[2].id, problems[-1].id) == (first, problems[149].id)
     with pytest.raises(UserError, match="there is no problem 150: use an index from 0 to 149"):
         env.reset(options={"problem": 150})
+
+
+@pytest.mark.parametrize("part", [slice(8, 2, -1), slice(-3, 9), slice(2, -5), slice(None, 4), slice(3, 90, 2)], ids=str)
+def test_a_part_of_the_problems_is_that_of_a_list(part: slice) -> None:
+    def unread() -> source.GeneratedProblems:
+        return source.problems("reasoning_gym:gcd", "gcd", 10, 4, "all", None, {})
+
+    assert [problem.id for problem in unread()[part]] == [problem.id for problem in list(unread())[part]]
+    assert unread()[numpy.int64(3)].id == unread()[3].id
 
 
 @pytest.mark.parametrize("name", ["gcd", "isomorphic_strings"])

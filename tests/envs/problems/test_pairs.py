@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,39 @@ def test_responses_may_be_conversations_with_the_prompt(tmp_path: Path) -> None:
     assert (pair.prompt, pair.chosen, pair.rejected, pair.prompt_text) == ((prompt,), "Hi!", "no", "Hi?")
 
 
+def test_a_null_prompt_is_no_prompt(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hi!"}]
+    row = {"prompt": None, "chosen": turns, "rejected": [turns[0], {"role": "assistant", "content": "no"}]}
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", row))
+    assert (pair.prompt_text, pair.chosen) == ("Hi?", "Hi!")
+
+
+def test_texts_can_be_encoded(tmp_path: Path) -> None:
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q\ud800", "chosen": "a\ud800", "rejected": "b"}))
+    assert (pair.prompt_text, pair.chosen) == ("q\ufffd", "a\ufffd")
+
+
+def test_calls_in_a_table_have_only_their_own_arguments(tmp_path: Path) -> None:
+    def turns(**arguments: int) -> list[dict[str, Any]]:
+        return [{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}]
+
+    row = {"prompt": "q", "chosen": turns(a=1), "rejected": turns(b=2)}
+    other = {"prompt": "r", "chosen": turns(b=1), "rejected": turns(a=2)}
+    arrow.parquet.write_table(arrow.Table.from_pylist([row, other]), tmp_path / "p.parquet")
+    for pair in pairs.load(f"parquet:{tmp_path / 'p.parquet'}"):
+        assert "null" not in pair.chosen + pair.rejected
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    row = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    uri = written(tmp_path / "p.jsonl", row)
+    assert len(pairs.load(uri)) == 1
+    time = (tmp_path / "p.jsonl").stat().st_mtime_ns
+    written(tmp_path / "p.jsonl", row, row)
+    os.utime(tmp_path / "p.jsonl", ns=(time, time))  # two writes within the resolution of the file system's time
+    assert len(pairs.load(uri)) == 2
+
+
 def test_columns_can_be_named(tmp_path: Path) -> None:
     arrow.parquet.write_table(arrow.Table.from_pylist([{"task": "t", "refined": "r", "raw": "u"}]), tmp_path / "p.parquet")
     (pair,) = pairs.load(f"parquet:{tmp_path / 'p.parquet'}?prompt=task&chosen=refined&rejected=raw")
@@ -55,6 +89,15 @@ def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp
     assert {pair.prompt_text for pair in found} == {"How many are 2 and 3?"}
     assert list(pairs.load(f"{uri}?per_question=3")) == list(found[:3])
     assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
+
+
+def test_null_solutions_of_a_table_make_no_pair(tmp_path: Path) -> None:
+    null = {"is_correct": None, "solution": None}
+    rows = [GSM8K | {"175b_verification": null}, GSM8K | {"question": "none?"} | dict.fromkeys([*GSM8K][2:], null)]
+    arrow.parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "p.parquet")
+    found = pairs.load(f"parquet:{tmp_path / 'p.parquet'}")
+    assert {pair.rejected for pair in found} == {"2 + 3 = 6"}
+    assert {pair.prompt_text for pair in found} == {GSM8K["question"]}
 
 
 def test_pairs_of_equal_responses_are_dropped(tmp_path: Path) -> None:
@@ -85,7 +128,10 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
     [
         ({"prompt": "q", "chosen": "a"}, "", r"row 1: there is no column 'rejected'; the columns are prompt, chosen"),
         ({"chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
-        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: a prompt must be text or a list"),
+        ({"prompt": "q", "chosen": 3, "rejected": "b"}, "", r"row 1: chosen must be text or a list of messages, got 3"),
+        ({"prompt": "q", "chosen": "a", "rejected": None}, "", r"row 1: rejected must be text or a list of messages, got None"),
+        ({"prompt": 3, "chosen": "a", "rejected": "b"}, "", r"row 1: a prompt must be text or a list"),
+        ({"prompt": None, "chosen": "a", "rejected": "b"}, "", r"row 1: there is no prompt"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?most=2", r"unknown option 'most'; the options are prompt, chosen"),
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, "?limit=-1", r"limit: expected an integer"),
     ],

@@ -136,6 +136,15 @@ def test_missing_values_of_pandas_are_missing(tmp_path: Path) -> None:
 def test_repeated_ids_are_numbered(tmp_path: Path) -> None:
     found = loaded(tmp_path, *({"id": id, "question": f"{n}?", "answer": n} for n, id in enumerate([7, 7, "7", None, "", 8])))
     assert [problem.id for problem in found] == ["7", "7#2", "7#3", "rows/3", "rows/4", "8"]
+    found = loaded(tmp_path, *({"id": id, "question": f"{n}?", "answer": n} for n, id in enumerate(["a", "a", "a#2"])))
+    assert len({problem.id for problem in found}) == 3
+
+
+def test_the_number_of_the_row_stands_for_a_missing_id(tmp_path: Path) -> None:
+    rows = [{"name": name, "question": "?", "answer": 1} for name in ("x", None, "")]
+    assert [problem.id for problem in loaded(tmp_path, *rows, options="?id=name")] == ["x", "rows/1", "rows/2"]
+    with pytest.raises(UserError, match="row 1: there is no column 'nmae'; the columns are name, question, answer"):
+        loaded(tmp_path, *rows, options="?id=nmae")
 
 
 @pytest.mark.parametrize(

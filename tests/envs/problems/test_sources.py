@@ -10,6 +10,7 @@ from tenfold.envs.problems import sources
 SOURCES = """
 from tenfold.core import Problem
 def needs(n, of=1): return range(n)
+def nothing(): pass
 def ready():
     for i in range(5): yield Problem(str(i), ({"role": "user", "content": "?"},), i, "here")
 """
@@ -74,6 +75,11 @@ def test_skip_and_limit_apply_to_yielded_problems(lab: Path) -> None:
     assert [p.id for p in sources.load("generate:lab_sources:ready?skip=1&limit=2")] == ["1", "2"]
 
 
+def test_repeated_ids_of_yielded_problems_are_numbered(lab: Path) -> None:
+    (lab / "lab_sources.py").write_text(SOURCES.replace("Problem(str(i)", "Problem('one'"))
+    assert [p.id for p in sources.load("generate:lab_sources:ready?limit=3")] == ["one", "one#2", "one#3"]
+
+
 def test_chain_sums_have_worked_solutions() -> None:
     uri = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50&worked=0.5"
     solutions = [p.meta["solution"] for p in sources.load(uri)]
@@ -98,16 +104,20 @@ def test_chain_sums_have_worked_solutions() -> None:
         ("jsonl:good.jsonl?promt=x", "unknown option 'promt'"),
         ("jsonl:good.jsonl?prompt=text", "no column 'text'; the columns are question, answer"),
         ("jsonl:good.jsonl?answer_after=%23%23", "row 1: the answer does not contain '##'"),
-        ("jsonl:good.jsonl?limit=many", "limit"),
+        ("jsonl:good.jsonl?limit=many", "limit: expected an integer of at least 0, got 'many'"),
+        ("jsonl:good.jsonl?shuffle=-1", "shuffle: expected an integer of at least 0, got '-1'"),
+        (f"jsonl:good.jsonl?limit={'9' * 5000}", "limit: expected an integer of at least 0"),
         ("parquet:good.jsonl", "not a parquet file"),
         ("reasoning_gym:no_such_game", "reasoning-gym rejects these options"),
         ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym rejects these options"),
         ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; lower size"),
+        ("reasoning_gym:chain_sum?size=0", "size: expected an integer >= 1, got 0"),
         ("reasoning_gym:chain_sum?part=test", "expected all, train or held_out"),
         ("generate:json:no_such_function", "cannot import"),
         ("generate:lab_sources:needs", "missing a required argument: 'n'; its arguments are (n, of=1)"),
         ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
         ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
+        ("generate:lab_sources:nothing", "nothing must yield problems or rows, or return a list of them; got NoneType"),
         ("generate:lab_sources:needs?n=3", "row 1: expected a problem or a mapping of columns, got int"),
     ],
 )
