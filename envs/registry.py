@@ -7,6 +7,7 @@ In its pyproject.toml, a plug-in package names a function that registers its env
 """
 
 import contextlib
+import dataclasses
 import inspect
 import os
 import sys
@@ -47,7 +48,7 @@ _ids: dict[str, None] = {}
 """Ids registered through this module, in order."""
 _of_recipes: dict[str, named_code.Limits] = {}
 """Ids that a recipe of this process has declared, with the recipe's limits."""
-_held_out: dict[str, str | Sequence[Problem]] = {}
+_held_out: dict[str, str | Sequence[Problem | Mapping[str, object]]] = {}
 """Problems held out from training, by id."""
 _loaded_plugins: set[str] = set()
 _MAKE_PARAMETERS = frozenset(inspect.signature(gymnasium.make).parameters)
@@ -60,7 +61,7 @@ def register(
     problems: str | Sequence[Problem | Mapping[str, object]] | None = None,
     verifier: VerifierLike | None = None,
     entry_point: str | Callable[..., object] | None = None,
-    held_out: str | Sequence[Problem] | None = None,
+    held_out: str | Sequence[Problem | Mapping[str, object]] | None = None,
     **kwargs: Any,
 ) -> None:
     """Registers an environment under an id such as "lab/Units-v0".
@@ -72,8 +73,8 @@ def register(
     Args:
         id: NAMESPACE/NAME-vVERSION.
         problems: a problem URI (see `envs/problems/sources.py`), or the problems as `Problem`s or rows.
-        verifier: name of a verifier, "module:name", {"name": NAME, OPTION: VALUE}, a `Verifier`, or a function
-            `(problem, response)` that returns a `Verdict`, a score from 0 to 1, or a bool. Default: "math".
+        verifier: name of a verifier, "module:name", {"name": NAME, OPTION: VALUE}, a list of weighted verifiers
+            (`verifiers/rewards/weighted.py`), a `Verifier`, or a function (`verifiers/rewards/calling.py`). Default: "math".
         entry_point: class or function that creates the environment, or its name "module:name". `problems` and `verifier` are
             passed to it if given.
         held_out: problems on which the environment is measured (`tenfold bench env:ID`), in the form of `problems`. Training
@@ -133,7 +134,12 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
         signature.bind(**merged)
     except TypeError as error:
         raise UserError(f"{id}: {error}; the arguments are {', '.join(signature.parameters)}") from None
-    environment = gymnasium.make(spec, **(kwargs | {name: merged[name] for name in own}))
+    # Gymnasium rejects an entry point that returns a wrapper if the registration names another one. `TextSpaces` follows below.
+    wrappers = tuple(wrapper for wrapper in spec.additional_wrappers if wrapper != TEXT_SPACES)
+    bare = dataclasses.replace(spec, additional_wrappers=wrappers)
+    environment = gymnasium.make(bare, **(kwargs | {name: merged[name] for name in own}))
+    if wrappers != spec.additional_wrappers:
+        return spaces.TextSpaces(environment)
     spaces.widen(environment)
     return environment
 
@@ -161,7 +167,7 @@ def arguments(spec: EnvSpec, changes: Mapping[str, object]) -> dict[str, Any]:
     return merged
 
 
-def held_out_of(id: str) -> str | Sequence[Problem] | None:
+def held_out_of(id: str) -> str | Sequence[Problem | Mapping[str, object]] | None:
     """Returns the problems that a registration holds out from training, or None; see `register` and `held_out.py`."""
     return _held_out.get(id)
 

@@ -31,7 +31,7 @@ def rollout(
             in `store_settings`.
         policy: samples the responses.
         samples: number of episodes for each problem.
-        problems: indices of the problems, or their number; the default is all problems.
+        problems: indices of the problems, or the number of the first problems; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode.
         max_turns: limit of the policy's turns in an episode.
         store: JSONL file for the episodes. Episodes that it contains are not played again.
@@ -43,6 +43,7 @@ def rollout(
 
     Raises:
         UserError: there is no such environment, it has no problems, or the store was made under other settings.
+        SamplingIncomplete: the policy stopped; the finished episodes are in the store.
     """
     if store is not None and isinstance(environment, str):
         store_settings = {**identity.store_settings(environment), **(store_settings or {}), "environment": environment}

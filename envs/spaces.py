@@ -35,7 +35,7 @@ class Text(spaces.Text):
 
     def sample(self, mask: object = None, probability: object = None) -> str:
         """Returns a short random string of ASCII characters."""
-        return super().sample(mask=(int(self.np_random.integers(1, 33)), None))
+        return super().sample(mask=(int(self.np_random.integers(1, min(32, self.max_length) + 1)), None))
 
 
 class TextSpaces(gymnasium.Wrapper[str, str, str, str], RecordConstructorArgs):
@@ -57,14 +57,15 @@ def widen(env: "gymnasium.Env[str, str]") -> None:
     name = inner.spec.id if inner.spec else type(inner).__name__
     narrow = []
     for attribute, what in (("observation_space", "observations"), ("action_space", "actions")):
-        space = getattr(inner, attribute, None)
+        owner = _owner(env, attribute)
+        space = getattr(owner, attribute, None)
         if not isinstance(space, spaces.Text):
             raise UserError(
                 f"{name}: its {what} are not text but {space}; use tenfold.envs.text.Text() as its {attribute}, and convert in "
                 f"{'reset() and step()' if what == 'observations' else 'step()'}"
             )
         if not isinstance(space, Text):
-            setattr(inner, attribute, Text())
+            setattr(owner, attribute, Text())
             narrow.append(attribute)
     if narrow:
         warnings.warn(
@@ -72,6 +73,13 @@ def widen(env: "gymnasium.Env[str, str]") -> None:
             "tenfold.envs.text.Text() contains all text",
             stacklevel=2,
         )
+
+
+def _owner(env: "gymnasium.Env[str, str]", attribute: str) -> "gymnasium.Env[str, str]":
+    """Returns the outermost wrapper with a space of its own, such as one that converts observations, else the environment."""
+    while isinstance(env, gymnasium.Wrapper) and getattr(env, f"_{attribute}") is None:
+        env = env.env
+    return env
 
 
 # `AsyncVectorEnv` has its processes write observations to shared memory. For each environment this memory has the number of

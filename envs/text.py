@@ -7,6 +7,7 @@ info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reaso
 """
 
 import math
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
@@ -30,14 +31,24 @@ def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | 
     Args:
         problem: the problem.
         template: text of the last user turn; `{prompt}` stands for its original text.
-        system: text of a system turn to put first.
+        system: text of the system turn. It comes before the text of the problem's own system turn.
     """
     turns = [turn.copy() for turn in problem.prompt]
     texts = [turn for turn in turns if turn["role"] != "tool" and "tool_calls" not in turn]
     # Answers of the policy, tool calls and replies of tools may follow the last user turn.
     if candidates := [turn for turn in texts if turn["role"] == "user"] or texts:
         candidates[-1]["content"] = template.replace("{prompt}", candidates[-1]["content"])
-    return (*([Message(role="system", content=system)] if system else []), *turns)
+    return with_system(system, turns) if system else tuple(turns)
+
+
+def with_system(system: str, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Returns messages with a text before them in their system turn, which is added if it is missing.
+
+    Many chat templates reject or ignore a second system turn.
+    """
+    if messages and messages[0]["role"] == "system":
+        system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]
+    return (Message(role="system", content=system), *messages)
 
 
 def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object], rng: np.random.Generator) -> int:
@@ -49,14 +60,18 @@ def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object],
         rng: random number generator.
 
     Raises:
-        UserError: there is no such problem.
+        UserError: there is no such problem, or no problem at all.
     """
-    index = (options or {}).get("problem")
-    if index is None:
-        index = int(rng.integers(len(problems)))
+    if not problems:
+        raise UserError("there are no problems: give the environment at least one")
+    given = (options or {}).get("problem")
+    try:
+        index = int(rng.integers(len(problems))) if given is None else operator.index(given)
+    except TypeError:
+        raise UserError(f"options: problem: expected an index, got {given!r:.80}") from None
     if index < 0 or not problems[index : index + 1]:
         raise UserError(f"there is no problem {index}: use an index from 0 to {len(problems) - 1}")
-    return int(index)
+    return index
 
 
 def _without_invalid(
@@ -80,7 +95,7 @@ def _without_invalid(
 
 
 def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Problem]:
-    """Returns problems that were given as rows. The id is that of the row, or the row's index.
+    """Returns problems that were given as rows. The id is that of the row, or the row's index; repeated ids get numbers.
 
     Raises:
         UserError: a row has no known format. The message names the row.
@@ -92,7 +107,7 @@ def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Pro
         if not isinstance(each, Problem | Mapping):
             raise UserError(f"problems[{index}]: expected {{'question': ..., 'answer': ...}} or a Problem, got {each!r:.80}")
         problems.append(each if isinstance(each, Problem) else rows.problem_of(each, "problems", str(index), index + 1, {}))
-    return problems
+    return rows.with_distinct_ids(problems)
 
 
 @runtime_checkable
@@ -131,7 +146,7 @@ class TextEnv(gymnasium.Env[str, str]):
             verifier: name of a verifier, "package.module:name", {"name": NAME, OPTION: VALUE}, a list of weighted verifiers
                 (`verifiers/rewards/weighted.py`), a `Verifier`, or a function (`verifiers/rewards/calling.py`).
             template: text of the last user turn; `{prompt}` stands for its original text.
-            system: text of a system turn to put first.
+            system: text of the system turn, see `prompt_messages`.
             invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
                 raises an error. With "warn", problems of reasoning-gym are not checked, because they are generated only when

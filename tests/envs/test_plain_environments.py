@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium
@@ -12,6 +13,7 @@ import pytest
 
 import tenfold
 from tenfold import Problem, UserError, cli
+from tenfold.envs.text import Text, TextEnv
 
 PLAIN = '''
 import gymnasium
@@ -34,6 +36,33 @@ class Guess(gymnasium.Env):
         self.left -= 1
         is_right = action.strip() == str(self.number)
         return "right" if is_right else "wrong ❌", float(is_right), is_right or not self.left, False, {}
+
+
+class Spoken(gymnasium.ObservationWrapper):
+    """Puts numbers into words."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.observation_space = spaces.Text(40)
+
+    def observation(self, number):
+        return f"größer als {number}"
+
+
+class Numbers(Guess):
+    def __init__(self):
+        super().__init__()
+        self.observation_space = spaces.Discrete(10)
+
+    def reset(self, *, seed=None, options=None):
+        return 0, super().reset(seed=seed)[1]
+
+    def step(self, action):
+        return self.left, *super().step(action)[1:]
+
+
+def spoken():
+    return Spoken(Numbers())
 
 
 class Moves(Guess):
@@ -69,6 +98,17 @@ def test_spaces_with_few_characters_are_widened_with_a_notice(plain: Path, chars
         warnings.simplefilter("error")  # Gymnasium warns of observations outside the space
         assert env.reset(seed=0)[0] == GREETING
         assert env.step("é")[0] == "wrong ❌"
+
+
+@pytest.mark.parametrize("register", [tenfold.register, gymnasium.register])
+def test_an_entry_point_may_return_a_wrapper_that_converts_to_text(plain: Path, register: Callable[..., None]) -> None:
+    register("lab/Spoken-v0", entry_point="lab_plain:spoken")
+    with pytest.warns(UserWarning, match="lab/Spoken-v0: observation_space and action_space did not contain all text"):
+        env = tenfold.make("lab/Spoken-v0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Gymnasium warns of observations outside the space
+        assert env.reset(seed=0)[0] == "größer als 0"
+        assert env.step("é")[0] == "größer als 3"
 
 
 def test_an_environment_registered_with_gymnasium_works(plain: Path) -> None:
@@ -138,6 +178,29 @@ def test_an_endless_environment_is_filtered_by_a_number_of_problems(plain: Path)
     del stage["problems"]
     with pytest.raises(UserError, match="has no attribute `problems`: give the number of problems"):
         run(stage, "run2")
+
+
+def test_repeated_ids_of_rows_are_numbered() -> None:
+    env = TextEnv([{"id": "a", "question": f"{number} + 1?", "answer": number + 1} for number in range(2)])
+    assert [env.reset(options={"problem": index})[1]["problem_id"] for index in range(2)] == ["a", "a#2"]
+
+
+@pytest.mark.parametrize(
+    ("problems", "index", "message"),
+    [
+        ([], None, "there are no problems: give the environment at least one"),
+        ([{"question": "1 + 1?", "answer": "2"}], "0", "options: problem: expected an index, got '0'"),
+        ([{"question": "1 + 1?", "answer": "2"}], 1, "there is no problem 1: use an index from 0 to 0"),
+    ],
+)
+def test_a_problem_that_does_not_exist_is_one_line(problems: list[dict[str, object]], index: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TextEnv(problems).reset(options={"problem": index})
+
+
+def test_a_short_space_has_short_samples() -> None:
+    space = Text(max_length=5, seed=0)
+    assert all(space.sample() in space for _ in range(20))
 
 
 def test_problems_may_be_rows() -> None:
