@@ -13,6 +13,7 @@ is the response. After `max_calls` calls the next turn is the response, even if 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import gymnasium
@@ -24,6 +25,7 @@ from ..verifiers.calls.formats import last_call
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry
+from .text import with_system
 
 INSTRUCTION = """You may use a Python interpreter before you answer. To call it, end your turn with
 
@@ -67,7 +69,7 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
             max_calls: number of calls in an episode. A turn with a further call is judged as the response.
             max_output: limit of a reply, in characters.
             limits: limits of each call of the interpreter.
-            instruction: text of the system turn that describes the tool.
+            instruction: text that describes the tool, for the system turn.
         """
         super().__init__(environment)
         self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
@@ -75,13 +77,12 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
         self.calls = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Poses the problem, with the tool's instruction as a system turn."""
+        """Poses the problem, with the tool's instruction in the system turn."""
         self.interpreter.close()
         self.calls = 0
         text, info = self.env.reset(seed=seed, options=options)
         prompt = info.get("messages") or (Message(role="user", content=text),)
-        messages = (Message(role="system", content=self.instruction), *prompt)
-        return f"{self.instruction}\n\n{text}", info | {"messages": messages}
+        return f"{self.instruction}\n\n{text}", info | {"messages": with_system(self.instruction, prompt)}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Runs a tool call, or passes the response to the environment."""
@@ -112,7 +113,7 @@ class CodingToolsWrapper(PythonToolWrapper):
 
         Args:
             environment: the environment that contains the problem and judges the response.
-            instruction: text of the system turn that describes the tools.
+            instruction: text that describes the tools, for the system turn.
             **options: see `PythonToolWrapper`.
         """
         super().__init__(environment, instruction=instruction, **options)
@@ -120,7 +121,7 @@ class CodingToolsWrapper(PythonToolWrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Poses the problem, with its public tests."""
         text, info = super().reset(seed=seed, options=options)
-        tests = forms.public_test_texts(cast(CodeTests, self._problem().answer))
+        tests = forms.public_test_texts(self._tests())
         if not tests:
             return text, info
         listed = "\n\nThe public tests:\n\n" + "\n".join(tests)
@@ -132,11 +133,10 @@ class CodingToolsWrapper(PythonToolWrapper):
         """Returns the reply of a tool to a call."""
         if tool != "run_tests":
             return super().reply(tool, source)
-        problem = self._problem()
-        tests = forms.public_tests(cast(CodeTests, problem.answer))
+        tests = forms.public_tests(self._tests())
         if tests is None:
             return "This problem has no public tests. Try your program with the tool python."
-        verdict = code.verify(dataclasses.replace(problem, answer=tests), source)
+        verdict = code.verify(dataclasses.replace(self._problem(), answer=tests), source)
         if verdict.status == Status.FAULT:
             raise SandboxFault(verdict.reason)
         return verdict.reason
@@ -145,6 +145,11 @@ class CodingToolsWrapper(PythonToolWrapper):
         problem = self.get_wrapper_attr("problem")
         assert isinstance(problem, Problem)
         return problem
+
+    def _tests(self) -> CodeTests:
+        """Returns the tests of the problem; none if its answer has another form or is unreadable."""
+        answer = self._problem().answer
+        return cast(CodeTests, answer if isinstance(answer, Mapping) else {})
 
 
 def with_python(environment: str, problems: str | None = None, **options: Any) -> PythonToolWrapper:

@@ -7,8 +7,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import tenfold
-from tenfold.core import Sampling
-from tenfold.envs.tools import PythonToolWrapper
+from tenfold.core import Message, Problem, Sampling, Status
+from tenfold.envs.text import TextEnv
+from tenfold.envs.tools import CodingToolsWrapper, PythonToolWrapper
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers.calls.formats import last_call
 
@@ -124,6 +125,28 @@ def test_unknown_tools_and_missing_public_tests_get_a_reply(coding: gymnasium.En
     env = tenfold.make("tenfold/HumanEvalTurns-v0")
     env.reset(options={"problem": 0})
     assert env.step(call("x = 1", "run_tests"))[0].startswith("This problem has no public tests.")
+    env.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*problems cannot be used")
+def test_a_problem_without_readable_tests_has_no_public_tests() -> None:
+    problem = Problem("a", (Message(role="user", content="Add."),), None, "lab", {"invalid_gold": "no tests"})
+    env = CodingToolsWrapper(TextEnv([problem], "code"))
+    assert env.reset()[0].endswith("Add.")
+    assert env.step(call("x = 1", "run_tests"))[0].startswith("This problem has no public tests.")
+    assert env.step("x = 1")[4]["verdict"].status == Status.UNDECIDED
+    env.close()
+
+
+def test_the_instruction_and_the_prompts_of_the_environment_are_one_system_turn() -> None:
+    row = {"messages": [{"role": "system", "content": "Sum."}, {"role": "user", "content": "1 + 1?"}], "answer": "2"}
+    env = PythonToolWrapper(TextEnv([row], system="Be brief."), instruction="Use Python.")
+    text, info = env.reset()
+    assert info["messages"] == (
+        {"role": "system", "content": "Use Python.\n\nBe brief.\n\nSum."},
+        {"role": "user", "content": "1 + 1?"},
+    )
+    assert text == "Use Python.\n\nBe brief.\n\nSum.\n\n1 + 1?"
     env.close()
 
 
