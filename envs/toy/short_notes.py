@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 
 from ...core import Message, Problem, Status, UserError, Verdict
 from ...verifiers.verifier import as_verifier
-from ..problems.parts import in_part
+from ..problems.parts import choices, in_part, integer
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "gold", "brown", "grey", "lime")
 GREETING = "Hello! "
 STYLES = {"friendly": 0.3, "short": 0.4, "long": 0.15, "incorrect": 0.15}
 """The styles and their default shares: with a greeting, without one, content twice, greeting with an incorrect number."""
 
+_ITEM = re.compile(r"(?<![\w.\-−])\d++ \w++")
+"""A whole number and a word. "-3 red", "0.3 red" and "x3 red" are other items."""
 _PROMPT = re.compile(r"Tell them: (\d+ \w+), (\d+ \w+)\.")
 
 
@@ -34,7 +36,12 @@ def notes(size: int = 300, seed: int = 0, part: str = "train", friendly_share: f
         seed: seed of the random choices.
         part: all, train or held_out; see `parts.in_part`.
         friendly_share: share of solutions in the style "friendly"; the other styles keep their proportions.
+
+    Raises:
+        UserError: an argument is invalid, or there are fewer than `size` problems.
     """
+    if not isinstance(friendly_share, int | float) or not 0 <= friendly_share <= 1:
+        raise UserError(f"friendly_share: expected a number from 0 to 1, got {friendly_share!r:.80}")
     rest = (1 - friendly_share) / (1 - STYLES["friendly"])
     shares = {**{style: share * rest for style, share in STYLES.items()}, "friendly": friendly_share}
     rng = random.Random(seed)
@@ -57,16 +64,23 @@ def note_pairs(
         size: number of pairs, each with another prompt.
         seed: seed of the random choices.
         part: all, train or held_out; see `parts.in_part`.
-        styles: the styles to compare.
+        styles: the styles to compare, two or more of `STYLES`.
+
+    Raises:
+        UserError: an argument is invalid, or there are fewer than `size` pairs.
     """
+    compared = list(dict.fromkeys(choices("styles", styles, STYLES)))
+    if len(compared) < 2:
+        raise UserError(f"styles: expected two or more of {', '.join(STYLES)}, got {compared}")
     rng = random.Random(seed)
     for prompt in _prompts(rng, size, part):
-        two = [note(prompt, style, rng) for style in rng.sample(styles, 2)]
+        two = [note(prompt, style, rng) for style in rng.sample(compared, 2)]
         worse, better = sorted(two, key=lambda text: rank(prompt, text))
         yield {"prompt": prompt, "chosen": better, "rejected": worse}
 
 
 def _prompts(rng: random.Random, size: int, part: str) -> list[str]:
+    integer("size", size, 1)
     colours, numbers = itertools.permutations(COLOURS, 2), [*itertools.product(range(1, 10), repeat=2)]
     every = [f"Tell them: {m} {first}, {n} {second}." for first, second in colours for m, n in numbers]
     usable = [prompt for prompt in every if in_part(prompt, part)]
@@ -95,7 +109,8 @@ def note(prompt: str, style: str, rng: random.Random) -> str:
 def rank(prompt: str, text: str) -> int:
     """Returns the quality of a note: 3 if it is friendly, correct and short, 2 if correct and short, 1 if correct, else 0."""
     items = _items(prompt)
-    if set(re.findall(r"(?<!\d)\d++ \w++", text)) != set(items) or len(re.findall(r"\d+", text)) % 2:
+    found = _ITEM.findall(text)
+    if set(found) != set(items) or len(found) % 2 or len(re.findall(r"\d+", text)) != len(found):
         return 0
     if len(text) > len(f"{GREETING}{', '.join(items)}.") + 4:
         return 1

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator
 
 from ...core import Message, Problem, UserError
-from ..problems.parts import in_part
+from ..problems.parts import in_part, integer
 
 OPERATIONS = {"add": "+", "take": "-", "times": "*"}
 """The operator of each step, by its name in the prompt."""
@@ -42,8 +42,13 @@ def small_functions(
         max_steps: maximum number of steps of a function.
 
     Raises:
-        UserError: there are fewer than `size` problems.
+        UserError: an argument is invalid, or there are fewer than `size` problems.
     """
+    integer("size", size, 1)
+    integer("min_steps", min_steps, 1)
+    integer("max_steps", max_steps, min_steps)
+    if not isinstance(worked, int | float) or not 0 <= worked <= 1:
+        raise UserError(f"worked: expected a number from 0 to 1, got {worked!r:.80}")
     rng, prompts, repeats = random.Random(seed), set[str](), 0
     possible = sum((len(OPERATIONS) * len(NUMBERS)) ** steps for steps in range(min_steps, max_steps + 1))
     if size > possible:

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from tenfold.core import UserError
+from tenfold.envs.problems import sources
 from tenfold.envs.toy import short_notes
 from tenfold.envs.toy.short_notes import note_pairs, rank, verify
 
@@ -22,6 +23,15 @@ ASKED = "Tell them: 3 red, 4 blue."
         ("Hello! 3 red, 5 blue.", 0),
         ("Hello! 3 red, 4 blue or 5.", 0),
         ("Hello! 3 red.", 0),
+        ("Hello! 3 red and 4 blue", 3),
+        ("3 red,4 blue", 2),
+        ("Hello! -3 red, 4 blue.", 0),
+        ("Hello! −3 red, 4 blue.", 0),
+        ("Hello! .3 red, 4 blue.", 0),
+        ("Hello! x3 red, 4 blue.", 0),
+        ("Hello! 1/3 red, 1/4 blue.", 0),
+        ("Hello! 3 red, 4 blue,5,6", 0),
+        ("3 red, 4 blue, 3 red", 0),
         ("", 0),
     ],
 )
@@ -43,6 +53,21 @@ def test_solutions_have_all_styles_and_answers_are_short() -> None:
     assert all(rank(problem.prompt[0]["content"], problem.answer) == 2 for problem in found)
     friendly = list(short_notes.notes(20, seed=2, friendly_share=1.0))
     assert all(verify(problem, problem.meta["solution"]).score == 1 for problem in friendly)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("notes?size=0", "size: expected an integer >= 1, got 0"),
+        ("notes?size=many", "size: expected an integer >= 1, got 'many'"),
+        ("notes?friendly_share=2", "friendly_share: expected a number from 0 to 1, got 2"),
+        ("note_pairs?styles=short", "styles: expected two or more of friendly, short, long, incorrect, got .'short'"),
+        ('note_pairs?styles=["short", "rude"]', "styles: expected names of friendly, short, long, incorrect"),
+    ],
+)
+def test_wrong_options_give_a_one_line_error(options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sources.load(f"generate:tenfold.envs.toy.short_notes:{options}")
 
 
 def test_too_many_notes_give_a_one_line_error() -> None:

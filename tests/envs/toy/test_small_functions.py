@@ -35,6 +35,21 @@ def test_no_prompt_is_in_both_parts() -> None:
         list(small_functions(1, part="test"))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("size=many", "size: expected an integer >= 1, got 'many'"),
+        ("size=2.5", "size: expected an integer >= 1, got 2.5"),
+        ("size=1&min_steps=0&max_steps=0", "min_steps: expected an integer >= 1, got 0"),
+        ("size=1&min_steps=3&max_steps=2", "max_steps: expected an integer >= 3, got 2"),
+        ("size=1&worked=most", "worked: expected a number from 0 to 1, got 'most'"),
+    ],
+)
+def test_wrong_options_give_a_one_line_error(options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sources.load(f"generate:tenfold.envs.toy.small_functions:small_functions?{options}")
+
+
 def test_too_many_functions_give_an_error() -> None:
     with pytest.raises(UserError, match="size=25: there are only 24 functions of 1 to 1 steps"):
         list(small_functions(25, part="all", min_steps=1, max_steps=1))
