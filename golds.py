@@ -15,6 +15,8 @@
     regex           a pattern, or texts to match and to reject, see `verifiers/formats/regex.py`
     sql             a query and databases, see `verifiers/formats/sql.py`
 
+The verifiers `format`, `length` and `language` do not read the gold answer.
+
 Gold answers are read from files and can have any form. A verifier's `invalid_gold` checks the form before the answer is used.
 """
 
