@@ -48,7 +48,7 @@ def explain(error: BaseException, folder: str | Path | None = None) -> str | Non
     """Returns a one-line message, with a remedy, for an error caused by the machine's state; None for any other error.
 
     Args:
-        error: the error that was raised. Its causes are checked, too.
+        error: the error that was raised. Its causes are checked, too, and the errors during whose handling it was raised.
         folder: the folder that was written to, for errors without a file name.
     """
     seen: set[int] = set()
@@ -57,7 +57,7 @@ def explain(error: BaseException, folder: str | Path | None = None) -> str | Non
         seen.add(id(current))
         if message := _explain_one(current, folder):
             return message
-        current = current.__cause__ or current.__context__
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
         if isinstance(current, UserError):
             return None
     return None
@@ -88,8 +88,9 @@ def _explain_one(error: BaseException, folder: str | Path | None) -> str | None:
 def _number(error: BaseException, text: str) -> int | None:
     """Returns the system's error number. For an error of a library outside Python, it is read from the message."""
     if isinstance(error, OSError):
-        connection = isinstance(error, ConnectionError | TimeoutError) or error.errno is None
-        return None if connection else error.errno
+        if isinstance(error, ConnectionError | TimeoutError) or "without blocking" in text:  # the latter: a full pipe
+            return None
+        return error.errno
     foreign = type(error) is Exception or type(error).__module__.partition(".")[0] in (
         "safetensors",
         "safetensors_rust",

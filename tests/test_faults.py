@@ -73,12 +73,32 @@ def test_an_error_of_the_machine_gives_one_line_with_a_remedy(error: Exception, 
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("invalid value"), ConnectionRefusedError(111, "refused"), RuntimeError("shapes"), OSError("odd")],
+    [
+        ValueError("invalid value"),
+        ConnectionRefusedError(111, "refused"),
+        RuntimeError("shapes"),
+        OSError("odd"),
+        BlockingIOError(errno.EAGAIN, "write could not complete without blocking", 0),  # a full pipe on stdout
+    ],
 )
 def test_other_errors_have_no_message(error: Exception) -> None:
     assert faults.explain(error) is None
     with pytest.raises(type(error)), faults.as_user_errors(os.curdir):
         raise error
+
+
+def test_the_cause_of_an_error_gives_the_message_unless_it_is_suppressed() -> None:
+    def error(is_suppressed: bool) -> Exception:
+        try:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device", "a/b")
+            except OSError as cause:
+                raise ValueError("invalid value") from (None if is_suppressed else cause)
+        except ValueError as raised:
+            return raised
+
+    assert str(faults.explain(error(is_suppressed=False))).startswith("a/b: no space left")
+    assert faults.explain(error(is_suppressed=True)) is None
 
 
 def test_the_memory_message_contains_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
