@@ -9,7 +9,7 @@ The policy calls a tool in the format of common chat templates:
     </tool_call>
 
 The reply is a turn of the role `tool`. The interpreter keeps its variables until the end of the episode. A turn without a call
-is the response. After `max_calls` calls the next turn is the response, even if it contains a call.
+is the response, or a move of a game. After `max_calls` calls all turns are responses, even if they contain a call.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ from typing import Any, cast
 
 import gymnasium
 
-from ..core import Info, Message, Problem, Status
-from ..golds import CodeTests
+from ..core import Info, Message, Problem, Status, UserError
+from ..golds import CodeTests, RunLimits
 from ..verifiers import code
 from ..verifiers.calls.formats import last_call
 from ..verifiers.programs import forms
 from ..verifiers.sandbox import Interpreter, Limits, SandboxFault
 from . import registry
+from .problems.parts import integer
 from .text import with_system
 
 INSTRUCTION = """You may use a Python interpreter before you answer. To call it, end your turn with
@@ -59,7 +60,7 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
         environment: gymnasium.Env[str, str],
         max_calls: int = 8,
         max_output: int = 2_000,
-        limits: Limits | None = None,
+        limits: Limits | RunLimits | None = None,
         instruction: str = INSTRUCTION,
     ):
         """Wraps an environment.
@@ -68,10 +69,20 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
             environment: the environment that contains the problem and judges the response.
             max_calls: number of calls in an episode. A turn with a further call is judged as the response.
             max_output: limit of a reply, in characters.
-            limits: limits of each call of the interpreter.
+            limits: limits of the interpreter in an episode, as `Limits` or its fields by name. `wall_seconds` is that of a call.
             instruction: text that describes the tool, for the system turn.
+
+        Raises:
+            UserError: an argument is invalid.
         """
         super().__init__(environment)
+        integer("max_calls", max_calls, 0)
+        integer("max_output", max_output, 1)
+        if not isinstance(limits, Limits):
+            try:
+                limits = forms.limits_of({"limits": limits or {}})
+            except forms.NoTests as error:
+                raise UserError(str(error)) from None
         self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
         self.interpreter = Interpreter(limits, max_output)
         self.calls = 0
@@ -88,8 +99,9 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
         """Runs a tool call, or passes the response to the environment."""
         call = last_call(action)
         if call is None or self.calls >= self.max_calls:
-            self.interpreter.close()
             text, reward, terminated, truncated, info = self.env.step(action)
+            if terminated or truncated:
+                self.interpreter.close()
             return text, float(reward), terminated, truncated, info
         self.calls += 1
         reply = self.reply(*call) if call[1].strip() else "The call is not a JSON object with name and arguments.code."

@@ -1,13 +1,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 import tenfold
-from tenfold.core import Message, Problem, Sampling, Status
+from tenfold.core import Message, Problem, Sampling, Status, UserError
 from tenfold.envs.text import TextEnv
 from tenfold.envs.tools import CodingToolsWrapper, PythonToolWrapper
 from tenfold.policies.scripted import ScriptedPolicy
@@ -64,6 +65,43 @@ def test_calls_are_limited_and_reset_clears_the_interpreter(env: PythonToolWrapp
     assert env.step(call("x = 1"))[2]
     env.reset(seed=0)
     assert env.step(call("x"))[0].startswith("NameError")
+
+
+def test_the_interpreter_keeps_its_variables_between_the_moves_of_a_game() -> None:
+    env = PythonToolWrapper(tenfold.make("tenfold/GuessNumber-v0"))
+    env.reset(options={"problem": 0})
+    env.step(call("low = 20"))
+    assert not env.step("no number")[2]
+    assert env.step(call("low"))[0] == "20"
+    env.close()
+
+
+def test_limits_are_named_in_a_registration() -> None:
+    tenfold.register(
+        "lab/Terse-v0",
+        entry_point="tenfold.envs.tools:with_python",
+        environment="tenfold/ChainSum-v0",
+        limits={"output": 100},
+    )
+    env = tenfold.make("lab/Terse-v0")
+    env.reset(seed=0)
+    assert env.step(call("print('x' * 1000)"))[0].startswith("The interpreter was stopped")
+    assert env.step(call("6 * 7"))[0] == "42"
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_calls": "8"}, "max_calls: expected an integer >= 0, got '8'"),
+        ({"max_output": -1}, "max_output: expected an integer >= 1, got -1"),
+        ({"limits": {"seconds": 5}}, "limits: .*seconds"),
+        ({"limits": {"cpu_seconds": 0}}, "limits: every limit must be above 0"),
+    ],
+)
+def test_wrong_options_are_one_line_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        PythonToolWrapper(tenfold.make("tenfold/ChainSum-v0"), **options)
 
 
 def test_only_the_last_call_after_reasoning_counts() -> None:
