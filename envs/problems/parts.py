@@ -90,8 +90,10 @@ def choices(name: str, value: str | Sequence[str] | None, allowed: Iterable[str]
         UserError: a name is not accepted, or there are none.
     """
     known = list(allowed)
-    chosen = known if value is None else [value] if isinstance(value, str) else list(value)
-    if not chosen or not {*chosen} <= {*known}:
+    if value is None:
+        return known
+    chosen = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not chosen or not all(name in known for name in chosen):
         raise UserError(f"{name}: expected names of {', '.join(known)}, got {chosen!r:.100}")
     return chosen
 

@@ -50,7 +50,7 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
         problem = convert(choice, uri, name)
     else:
         problem = _by_columns(row, uri, name, where, options)
-    meta = dict(problem.meta)
+    meta = {name: row[name] for name in ("thinking", "summary") if not cells.is_missing(row.get(name))} | dict(problem.meta)
     meta |= {option: row[options[option]] for option in ("solution", "thinking") if option in options}
     if not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
         meta["invalid_gold"] = "the prompt is empty"
@@ -106,7 +106,6 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
         turns = turns[:last]
     else:
         answer = _without_missing(row[find_column(row, answer_column, ANSWER_COLUMNS, where)])
-    meta |= {name: row[name] for name in ("thinking", "summary") if not cells.is_missing(row.get(name))}
     if mark := options.get("answer_after"):
         if mark in str(answer):
             meta["solution"], answer = answer, str(answer).rsplit(mark, 1)[1].strip()

@@ -156,8 +156,10 @@ def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[R
     path = file_at(location)
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
-    except arrow.ArrowException as error:
-        raise UserError(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
+    except (arrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the file system; other ones are about damaged data
+            raise
+        raise UserError(f"{path} is not a parquet file, or is damaged: {str(error).partition(chr(10))[0]}") from None
 
 
 def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:

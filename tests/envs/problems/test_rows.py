@@ -140,6 +140,21 @@ def test_repeated_ids_are_numbered(tmp_path: Path) -> None:
     assert len({problem.id for problem in found}) == 3
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "2 + 2?", "answer": "4"},
+        {"problem": "2 + 2?", "solution": "It is \\boxed{4}.", "answer": "4"},
+        EVEN | {"answer": "B"},
+    ],
+)
+def test_a_column_with_reasoning_is_stored_in_every_format(tmp_path: Path, row: dict[str, Any]) -> None:
+    (problem,) = loaded(tmp_path, row | {"thinking": "Let me see.", "other": "I see."})
+    assert problem.meta["thinking"] == "Let me see."
+    (problem,) = loaded(tmp_path, row | {"thinking": "Let me see.", "other": "I see."}, options="?thinking=other")
+    assert problem.meta["thinking"] == "I see."
+
+
 def test_the_number_of_the_row_stands_for_a_missing_id(tmp_path: Path) -> None:
     rows = [{"name": name, "question": "?", "answer": 1} for name in ("x", None, "")]
     assert [problem.id for problem in loaded(tmp_path, *rows, options="?id=name")] == ["x", "rows/1", "rows/2"]

@@ -108,6 +108,7 @@ def test_chain_sums_have_worked_solutions() -> None:
         ("jsonl:good.jsonl?shuffle=-1", "shuffle: expected an integer of at least 0, got '-1'"),
         (f"jsonl:good.jsonl?limit={'9' * 5000}", "limit: expected an integer of at least 0"),
         ("parquet:good.jsonl", "not a parquet file"),
+        ("parquet:damaged.parquet", "not a parquet file, or is damaged"),
         ("reasoning_gym:no_such_game", "reasoning-gym rejects these options"),
         ("reasoning_gym:chain_sum?no_such_option=1", "reasoning-gym rejects these options"),
         ("reasoning_gym:chain_sum?size=1000&max_terms=2&max_digits=1", "distinct problems; lower size"),
@@ -122,6 +123,9 @@ def test_chain_sums_have_worked_solutions() -> None:
     ],
 )
 def test_a_user_error_is_one_line_with_a_remedy(lab: Path, uri: str, words: str) -> None:
+    pandas.DataFrame({"question": [f"{number}?" for number in range(1000)], "answer": 1}).to_parquet(lab / "damaged.parquet")
+    content = (lab / "damaged.parquet").read_bytes()
+    (lab / "damaged.parquet").write_bytes(content[:100] + b"\xff" * 200 + content[300:])
     (lab / "good.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
     (lab / "bad.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n{"question": \n')
     (lab / "list.jsonl").write_text("[1, 2]\n")

@@ -62,6 +62,8 @@ def test_solutions_have_all_styles_and_answers_are_short() -> None:
         ("notes?size=many", "size: expected an integer >= 1, got 'many'"),
         ("notes?friendly_share=2", "friendly_share: expected a number from 0 to 1, got 2"),
         ("note_pairs?styles=short", "styles: expected two or more of friendly, short, long, incorrect, got .'short'"),
+        ("note_pairs?styles=3", "styles: expected names of friendly, short, long, incorrect, got .3"),
+        ("note_pairs?styles=[[1]]", "styles: expected names of friendly, short, long, incorrect, got ..1"),
         ('note_pairs?styles=["short", "rude"]', "styles: expected names of friendly, short, long, incorrect"),
     ],
 )
