@@ -69,7 +69,7 @@ class PythonToolWrapper(gymnasium.Wrapper[str, str, str, str]):
             environment: the environment that contains the problem and judges the response.
             max_calls: number of calls in an episode. A turn with a further call is judged as the response.
             max_output: limit of a reply, in characters.
-            limits: limits of the interpreter in an episode, as `Limits` or its fields by name. `wall_seconds` is that of a call.
+            limits: limits of the interpreter in an episode, as `Limits` or its fields by name; `wall_seconds` is for each call.
             instruction: text that describes the tool, for the system turn.
 
         Raises:
