@@ -95,7 +95,7 @@ def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str
 def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str, str]) -> Problem:
     """Returns a problem from the named columns. Without an answer column the last assistant turn is the answer."""
     prompt_column = find_column(row, options.get("prompt"), PROMPT_COLUMNS, where)
-    turns, meta = _conversation(row, prompt_column, where, sparse=uri.startswith(("parquet:", "hf:")))
+    turns, meta = conversation(row, prompt_column, where, sparse=uri.startswith(("parquet:", "hf:")))
     answer_column = options.get("answer") or cells.first_present(row, ANSWER_COLUMNS)
     last = _final_assistant_turn(turns)
     answer: object
@@ -116,8 +116,18 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
     return Problem(str(row.get("id", name)), turns, answer, uri, meta)
 
 
-def _conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tuple[tuple[Message, ...], dict[str, object]]:
-    """Returns the turns of a column, and the tools that the row declares. See `conversations.messages` for `sparse`."""
+def conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tuple[tuple[Message, ...], dict[str, object]]:
+    """Returns the turns of a column, with the system turn of the column `system`, and the tools that the row declares.
+
+    Args:
+        row: values by column.
+        prompt_column: the column with text, or with turns as a list or as JSON text.
+        where: name of the row, for errors.
+        sparse: see `conversations.messages`.
+
+    Raises:
+        UserError: a turn or a tool cannot be read.
+    """
     prompt = row[prompt_column]
     if isinstance(prompt, str) and prompt_column in _CONVERSATIONS:
         prompt = conversations.parse_if_json(prompt)

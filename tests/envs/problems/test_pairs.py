@@ -45,6 +45,13 @@ def test_a_null_prompt_is_no_prompt(tmp_path: Path) -> None:
     assert (pair.prompt_text, pair.chosen) == ("Hi?", "Hi!")
 
 
+def test_a_prompt_may_be_a_conversation_as_text_with_a_system_column(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi?"}]
+    row = {"messages": json.dumps(turns), "system": "Be kind.", "chosen": "a", "rejected": "b"}
+    (pair,) = pairs.load(written(tmp_path / "p.jsonl", row))
+    assert pair.prompt == ({"role": "system", "content": "Be kind."}, *turns)
+
+
 def test_texts_can_be_encoded(tmp_path: Path) -> None:
     (pair,) = pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q\ud800", "chosen": "a\ud800", "rejected": "b"}))
     assert (pair.prompt_text, pair.chosen) == ("q\ufffd", "a\ufffd")
