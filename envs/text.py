@@ -100,6 +100,7 @@ def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Pro
     Raises:
         UserError: a row has no known format. The message names the row.
     """
+    given = given if isinstance(given, Sequence) else list(given)  # an iterator, or a data set of another library
     if all(isinstance(each, Problem) for each in given):
         return cast(Sequence[Problem], given)
     problems = []

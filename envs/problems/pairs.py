@@ -114,7 +114,7 @@ def _of_row(given: object, options: Mapping[str, str], where: str, sparse: bool)
         raise UserError(f"{where}: expected a mapping of columns, got {type(given).__name__}")
     row: Mapping[str, Any] = cells.plain(given)
     solutions = [value for value in row.values() if isinstance(value, Mapping) and {"solution", "is_correct"} <= value.keys()]
-    if solutions and "chosen" not in row:
+    if solutions and "chosen" not in row and not {"chosen", "rejected"} & options.keys():
         prompt = _prompt(row, options, where, sparse)
         given_texts = [solution for solution in solutions if not cells.is_missing(solution["solution"])]  # a table has nulls
         texts = [(str(solution["solution"]), bool(solution["is_correct"])) for solution in given_texts]

@@ -182,7 +182,8 @@ def _composed(datasets: Any) -> list[Any]:
     """Returns reasoning-gym's declarations of the generators that are mixed: names, or {"name": ..., "weight": ..., ...}."""
     from reasoning_gym.composite import DatasetSpec
 
-    rows = [{"name": row} if isinstance(row, str) else row for row in datasets]
+    listed = [datasets] if isinstance(datasets, str) else datasets
+    rows = [{"name": row} if isinstance(row, str) else row for row in listed]
     return [DatasetSpec(**{"weight": 1, "config": {}, **row}) for row in rows]
 
 

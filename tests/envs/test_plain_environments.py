@@ -180,6 +180,11 @@ def test_an_endless_environment_is_filtered_by_a_number_of_problems(plain: Path)
         run(stage, "run2")
 
 
+def test_an_iterator_of_rows_loses_no_row() -> None:
+    env = TextEnv(iter([{"question": f"{number} + 1?", "answer": number + 1} for number in range(3)]))  # type: ignore[arg-type]
+    assert [problem.answer for problem in env.problems] == [1, 2, 3]
+
+
 def test_repeated_ids_of_rows_are_numbered() -> None:
     env = TextEnv([{"id": "a", "question": f"{number} + 1?", "answer": number + 1} for number in range(2)])
     assert [env.reset(options={"problem": index})[1]["problem_id"] for index in range(2)] == ["a", "a#2"]

@@ -93,6 +93,11 @@ def test_wrong_options_are_one_line_errors(uri: str, words: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_mixture_may_have_one_generator() -> None:
+    one, listed = (sources.load(f"reasoning_gym:composite?size=3&datasets={datasets}") for datasets in ("gcd", '["gcd"]'))
+    assert [problem.id for problem in one] == [problem.id for problem in listed]
+
+
 @pytest.mark.parametrize("name", ["chain_sum", "isomorphic_strings"])
 def test_parts_share_no_problem(name: str) -> None:
     train, held_out = (

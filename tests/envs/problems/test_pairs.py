@@ -94,6 +94,8 @@ def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp
     }
     assert len(found) == 4
     assert {pair.prompt_text for pair in found} == {"How many are 2 and 3?"}
+    named = pairs.load(written(tmp_path / "q.jsonl", GSM8K | {"a": "5", "b": "6"}) + "?chosen=a&rejected=b")
+    assert [(pair.chosen, pair.rejected) for pair in named] == [("5", "6")]
     assert list(pairs.load(f"{uri}?per_question=3")) == list(found[:3])
     assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
 
