@@ -43,7 +43,7 @@ def inputs(tokens: int, vocabulary: int, width: int) -> tuple[torch.Tensor, torc
 
 
 def chunked(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, labels: torch.Tensor) -> torch.Tensor:
-    """Returns the loss of `chunked_loss.py`.
+    """Returns the loss of `chunked_loss.py`. For `dpd` it has the gradients of `full`, but another value.
 
     Args:
         loss: one of `LOSSES`.
@@ -106,6 +106,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=number, help="default: %(default)s")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "LOSS"), help="print one measurement as JSON")
     arguments = parser.parse_args()
+    if arguments.tokens < 2 or arguments.tokens % 2:
+        parser.error("--tokens: expected an even number, because dpd compares the two halves of the tokens")
     sizes = (arguments.tokens, arguments.vocabulary, arguments.width)
     if arguments.one:
         method, loss = arguments.one

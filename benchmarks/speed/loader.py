@@ -80,6 +80,8 @@ def main() -> None:
         "--rounds", type=int, default=5, help="number of rounds; the medians are reported (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    if arguments.tokens * min(SHARES.values()) < BATCH * arguments.length:
+        parser.error(f"--tokens: each source needs at least {BATCH} rows; use a larger number, or a smaller --length")
     with tempfile.TemporaryDirectory() as folder:
         sources = write_sources(Path(folder), int(arguments.tokens))
         rows = row_positions(sources, arguments.length)

@@ -98,7 +98,7 @@ def by_brute_force(texts: Sequence[str], vectors: np.ndarray) -> Answer:
     table = vectorizer.fit_transform(texts)
 
     def top(scores: np.ndarray) -> list[list[int]]:
-        candidates = np.argpartition(-scores, LIMIT, axis=1)[:, :LIMIT]
+        candidates = np.argpartition(-scores, min(LIMIT, len(texts)) - 1, axis=1)[:, :LIMIT]
         order = np.argsort(-np.take_along_axis(scores, candidates, axis=1), axis=1)
         return np.take_along_axis(candidates, order, axis=1).tolist()
 

@@ -2,9 +2,9 @@
 
     python -m tenfold.benchmarks.speed.sandbox [--runs 400] [--rounds 5] [--soak 20000]
 
-Every round measures each method once, on two threads. Figures are medians over the rounds. `--soak` adds that many runs, a
-tenth of them hostile. It then prints the numbers of processes, descriptors, mounts and control groups, and the memory, before
-and after.
+Every round measures each method once, on two threads. Rates are medians over the rounds, and times are percentiles over the
+runs of all rounds. `--soak` adds that many runs, a tenth of them hostile. It then prints the numbers of processes, descriptors,
+mounts and control groups, and the memory, before and after.
 """
 
 import argparse
@@ -119,7 +119,7 @@ def main() -> None:
     """Prints the rates and times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=400, help="runs per round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians count (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median of their rates counts (default: %(default)s)")
     parser.add_argument("--soak", type=int, default=0, help="runs of the leak check (default: none)")
     arguments = parser.parse_args()
     box = LocalSandbox(workers=WORKERS)

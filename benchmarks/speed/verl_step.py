@@ -1,4 +1,4 @@
-"""Time of a GRPO run on a processor: verl's start, a step, and the share of environment and verifier.
+"""Time of a GRPO run on a CPU: verl's start, a step, and the share of environment and verifier.
 
     python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
@@ -52,7 +52,13 @@ WARM_UP = 2
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Returns the metrics of a finished `grpo` stage in seconds, as medians over its steps after the warm-up."""
+    """Returns the times of a finished `grpo` stage in seconds, and the share of environment and verifier in a step.
+
+    The times of a step are medians over the steps after the warm-up.
+
+    Raises:
+        UserError: the stage was resumed.
+    """
     stage = json.loads((folder / "stage.json").read_text())
     if stage["resumed"]:
         raise UserError(f"{folder} was resumed, so its starting time is unknown; measure a stage that ran without interruption")
@@ -79,8 +85,8 @@ def instant(problem: Problem, response: str) -> Verdict:
 class InTurn(gymnasium.Env[str, str]):
     """An environment that uses its own verifier and an instant one in alternate steps.
 
-    It counts resets to find the step of a sample. Therefore all samples of a run must be played in one process, which is the
-    case on a processor. Scores of whole groups (`score_group`) are not measured.
+    It counts resets to find the step of a sample. Therefore all samples of a run must be played in one process, as on a CPU.
+    Scores of whole groups (`score_group`) are not measured.
     """
 
     resets = itertools.count()
@@ -184,9 +190,11 @@ def judge_seconds(samples: int, folder: Path) -> float:
 
     def play(row: dict[str, Any], answer: str) -> None:
         environment = free.get()
-        environment.reset(options={"problem": row["problem"]})
-        environment.step(answer)
-        free.put(environment)
+        try:
+            environment.reset(options={"problem": row["problem"]})
+            environment.step(answer)
+        finally:
+            free.put(environment)  # also after an error, because other threads wait for it
 
     with ThreadPoolExecutor(THREADS) as threads:
         for rows in steps:

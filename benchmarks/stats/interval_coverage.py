@@ -114,6 +114,10 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=10_000, help="benchmarks per cell (default: %(default)s)")
     parser.add_argument("--lost", type=float, default=0.0, help="probability that a sample is lost (default: none)")
     arguments = parser.parse_args()
+    if arguments.simulations < 1:
+        parser.error("--simulations: expected 1 or more")
+    if not 0 <= arguments.lost < 1:
+        parser.error("--lost: expected a probability of at least 0 and below 1")
     found: list[Cell] = []
     print("coverage in %, lowest to highest: mean pass rates of 10 to 90% | other mean pass rates\n")
     print(f"{'problems':>8} {'samples':>5}   {'interval over new problems':^31}   {'over new samples, same problems':^31}")
