@@ -240,6 +240,7 @@ def scored(
         **({"thinking": task.thinking} if task.thinking else {}),
     }
     hashed = {key: value for key, value in settings.items() if key not in _NOT_HASHED}
+    hashed["task"] = f"{environment_name.PREFIX}{spec.id}"  # "module:ID" and ID are one environment
     hashed["options"] = without_location(task.options)
     hashed["identity"] = {key: value for key, value in found.items() if key.rpartition(" ")[2] not in _NOT_HASHED}
     settings |= store_settings or {}

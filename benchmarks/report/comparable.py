@@ -51,7 +51,7 @@ class Measured:
 
     @property
     def task(self) -> str:
-        """The task, whatever its k and its settings: results of one task are compared.
+        """Name of the task without its k. Results with equal names are compared.
 
         An environment with other options is another task, except for options that are settings of their own.
         """
@@ -61,7 +61,7 @@ class Measured:
             id, mark, query = name.removeprefix(environment_name.PREFIX).partition("?")
             name = f"{environment_name.PREFIX}{id.rpartition(':')[2]}{mark}{query}"
         if name.startswith(environment_name.PREFIX) and isinstance(options := settings.get("options"), Mapping):
-            name = environment_name.with_options(name, {key: options[key] for key in options if key not in _OWN_SETTINGS})
+            name = environment_name.with_options(name, {key: options[key] for key in sorted({*options} - _OWN_SETTINGS)})
         return f"{name} (own problems)" if settings.get("own") == "problems" else name
 
 
@@ -111,7 +111,7 @@ def setting_differences(first: Measured, second: Measured) -> SettingDifferences
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """Yields the settings that describe the task, with those of sampling, verifier and packages as settings of their own."""
-    names = (TASK_SETTINGS | LM_EVAL_SETTINGS) - NOT_HASHED
+    names = (TASK_SETTINGS | LM_EVAL_SETTINGS) - NOT_HASHED - {"task"}  # see `Measured.task`
     for name in sorted(names, key=lambda name: (name in ("identity", "versions"), name)):
         value = settings.get(name)
         if name == "sampling" and isinstance(value, Mapping):

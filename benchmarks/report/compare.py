@@ -116,13 +116,16 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
 def possible(percent: float, problems: int, samples: int) -> bool:
     """True if some number of correct samples gives this percentage when rounded to its printed decimals.
 
+    A score halfway between two printed values gives both, because programs and authors round it up, down or to even.
+
     Args:
         percent: a published score.
         problems: number of problems.
         samples: samples per problem.
     """
     decimals = len(str(percent).partition(".")[2])
-    return any(round(score, decimals) == percent for score in nearest(percent, problems, samples))
+    half = 0.5 * 10**-decimals + 1e-9  # the second term is for errors of floating point
+    return any(abs(score - percent) <= half for score in nearest(percent, problems, samples))
 
 
 def nearest(percent: float, problems: int, samples: int) -> tuple[float, float]:

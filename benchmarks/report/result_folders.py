@@ -39,13 +39,16 @@ def _position(folder: Path) -> int:
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
-    """Returns the shortest name of each folder that distinguishes it from the others, such as "after" or "x/after"."""
+    """Returns the shortest name of each folder that distinguishes it from the others, such as "after" or "x/after".
+
+    If a folder is repeated, its second name ends with " (2)", the third with " (3)".
+    """
     paths = [folder.resolve().parts for folder in folders]
     found: list[str] = []
-    for path in paths:
+    for number, path in enumerate(paths):
         others = [other for other in paths if other != path]
         sizes = range(1, len(path) + 1)
         size = next((size for size in sizes if all(other[-size:] != path[-size:] for other in others)), len(path))
         name = "/".join(path[-size:])
-        found.append(name if name not in found else f"{name} ({found.count(name) + 1})")
+        found.append(f"{name} ({repeated + 1})" if (repeated := paths[:number].count(path)) else name)
     return found

@@ -36,8 +36,9 @@ tenfold.register("lab/Parts-v0", problems="jsonl:train.jsonl", held_out="jsonl:t
 class Guess(gymnasium.Env):
     '''Three turns at most. Replies "higher" or "lower".'''
 
-    def __init__(self, problems="jsonl:train.jsonl", scale=1.0):
+    def __init__(self, problems="jsonl:train.jsonl", scale=1.0, limit=3):
         self.problems, self.scale = [json.loads(line) for line in open(problems.partition(":")[2])], scale
+        self.limit = limit
         self.observation_space = self.action_space = Text()
 
     def reset(self, *, seed=None, options=None):
@@ -49,7 +50,7 @@ class Guess(gymnasium.Env):
         self.turns += 1
         correct = action.strip() == str(self.gold)
         reply = "higher" if int(action) < self.gold else "lower"
-        return reply, self.scale * correct, correct or self.turns == 3, False, {}
+        return reply, self.scale * correct, correct or self.turns == self.limit, False, {}
 
 
 tenfold.register("lab/Guess-v0", entry_point=Guess, held_out="jsonl:test.jsonl")
@@ -277,6 +278,18 @@ def test_an_environment_with_other_options_is_another_task_of_a_leaderboard(unit
         "env:lab/Guess-v0?scale=1",
         "env:lab/Guess-v0?scale=0.5",
     )
+
+
+def test_the_order_of_options_and_the_module_of_an_environment_do_not_matter_in_a_comparison(units: Path) -> None:
+    tasks = ("lab_sums:lab/Guess-v0?scale=0.5&limit=2", "lab/Guess-v0?limit=2&scale=0.5", "lab/Guess-v0?limit=1&scale=0.5")
+    for number, task in enumerate(tasks):
+        measure(f"env:{task}", samples=1, folder=f"b{number}")
+    measure(f"env:{tasks[1]}", samples=1, temperature=1, folder="hot")
+    first, second, other, hot = (comparable.Measured(Path(name), name, results(name)[0]) for name in ("b0", "b1", "b2", "hot"))
+    assert first.task == second.task == hot.task == "env:lab/Guess-v0?limit=2&scale=0.5"
+    assert first.result.hash == second.result.hash
+    assert other.task != first.task
+    assert str(comparable.setting_differences(first, hot)) == "not comparable: temperature 0.6 and 1"
 
 
 def test_a_stage_is_judged_again_with_the_environments_of_the_modules_of_its_recipe(units: Path) -> None:

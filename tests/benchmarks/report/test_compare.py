@@ -47,6 +47,13 @@ def test_every_rounded_share_of_correct_samples_is_possible(correct: int) -> Non
     assert compare.possible(round(100 * correct / 240, 1), 30, 8)
 
 
+@pytest.mark.parametrize(
+    ("percent", "possible"), [(6.1, False), (6.2, True), (6.3, True), (6.4, False), (6.25, True), (6, True)]
+)
+def test_a_score_halfway_between_two_printed_values_may_be_rounded_up_or_down(percent: float, possible: bool) -> None:
+    assert compare.possible(percent, 80, 1) == possible  # 5 of 80 are 6.25%, 4 of 80 are 5%
+
+
 def test_a_model_without_reported_figures_is_an_error(result: Result) -> None:
     with pytest.raises(UserError, match=r"no scores of 'Qwen4' are published; use one of .*Qwen3-14B"):
         compare.compare([result], "Qwen4")
