@@ -34,7 +34,7 @@ def rescore(result: Result, folder: Path, store_settings: Mapping[str, object], 
     """
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(folder / f"{result.task}.result.json", remedy):
-        task, store = _task(result), folder / result.store
+        task, store = _task(result), folder / result.store_name
     stored = _stored(store)
     replay = _Replay(store, stored)
     played = playing.play(

@@ -61,7 +61,7 @@ def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] 
             thinking=settings.get("thinking"),
         )
         task = None if is_environment else stored(result)
-        store = folder / (result.store or f"{settings['task']}.samples.jsonl")
+        store = folder / result.store_name
     if task is None:
         return result, environment_replay.rescore(result, folder, store_settings, progress)
     return result, run(

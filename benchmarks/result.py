@@ -43,6 +43,11 @@ class Result:
     cautions: list[str] = dataclasses.field(default_factory=list)
     """What the reader should know, for example that the problems may be training problems."""
 
+    @property
+    def store_name(self) -> str:
+        """Name of the file of samples, also of a result of an earlier version, which does not record it."""
+        return self.store or f"{self.task.rsplit('_avg', 1)[0]}.samples.jsonl"
+
     def as_dict(self) -> dict[str, Any]:
         """Returns the result as JSON data."""
         return dataclasses.asdict(self)
@@ -140,13 +145,17 @@ def results(folder: str | Path) -> list[Result]:
     """Returns the results in a folder, sorted by task.
 
     Raises:
-        UserError: the folder contains no result, or a file is truncated, empty or from another program.
+        UserError: the folder contains no result, or a file is truncated, empty, renamed or from another program.
     """
     found = []
     for path in sorted(Path(folder).glob("*.result.json")):
         remedy = "remove it and run its benchmark again; the samples are stored"
         with disk.reading(path, remedy):
-            found.append(pydantic.TypeAdapter(Result).validate_python(disk.read_object(path, remedy)))
+            result = pydantic.TypeAdapter(Result).validate_python(disk.read_object(path, remedy))
+            disk.check_types(result.settings, task=str)
+            if f"{result.task}.result.json" != path.name or Path(result.store).name != result.store:
+                raise ValueError("its task or its store is not the name of a file in its folder")  # files are written by them
+            found.append(result)
     if not found:
         raise UserError(f"{folder} contains no result; name a folder that `tenfold bench` has written")
     return found
@@ -164,9 +173,11 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     with disk.reading(path, remedy):
         for line in path.read_bytes().splitlines() if path.is_file() else ():
             row = json.loads(line)
-            disk.check_types(row, prompt=list, samples=list, request=str)
+            disk.check_types(row, problem=(str, int), gold=object, prompt=list, samples=list, request=str)
+            for turn in row["prompt"]:
+                disk.check_types(turn, role=str, content=str)
             for sample in row["samples"]:
-                disk.check_types(sample, score=(int, float, type(None)))
+                disk.check_types(sample, score=(int, float, type(None)), status=str, method=str, reason=str)
             found.append(row)
     return found
 
@@ -281,16 +292,19 @@ def free_store(
     if folder is None:
         return None
     path = Path(folder) / f"{name}.samples.jsonl"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is reported when it is opened
-        with path.open("rb") as lines:
-            stored = json.loads(lines.readline())["settings"]
-        same_policy, same_settings = (
-            {key: stored.get(key) for key in found} == json.loads(json.dumps(dict(found))) for found in (policy or {}, settings)
-        )
-        if same_policy and not same_settings:
-            digest = settings_hash({key: value for key, value in settings.items() if value is not None})
-            return Path(folder) / f"{name}-{digest[:6]}.samples.jsonl"
-    return path
+    row = None
+    with contextlib.suppress(OSError), path.open("rb") as lines:
+        row = disk.parse_row(lines.readline(), lambda row: disk.check_types(row, settings=dict))
+    if row is None:
+        return path  # a damaged file is reported when it is opened
+    same_policy, same_settings = (
+        {key: row["settings"].get(key) for key in found} == json.loads(json.dumps(dict(found)))
+        for found in (policy or {}, settings)
+    )
+    if not same_policy or same_settings:
+        return path
+    digest = settings_hash({key: value for key, value in settings.items() if value is not None})
+    return Path(folder) / f"{name}-{digest[:6]}.samples.jsonl"
 
 
 def save(folder: Path, result: Result, rows: Sequence[ScoredProblem]) -> None:

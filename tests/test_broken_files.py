@@ -58,7 +58,7 @@ def test_broken_lines_of_a_store_are_logged_and_sampled_again(
         (ROLLOUT, "e.jsonl"),
     ],
 )
-@pytest.mark.parametrize("content", [b'{"a"', b"[]\n", b"{}\n", b"\x80\x00\n"])
+@pytest.mark.parametrize("content", [b'{"a"', b"[]\n", b"{}\n", b'{"settings": []}\n', b"\x80\x00\n"])
 def test_a_broken_file_gives_a_one_line_error_that_names_it(
     lab: Path, capsys: pytest.CaptureFixture[str], command: list[str], file: str, content: bytes
 ) -> None:
@@ -69,6 +69,24 @@ def test_a_broken_file_gives_a_one_line_error_that_names_it(
     assert output.startswith(f"error: {file}")
     assert output.count("\n") == 1
     assert Path(file).read_bytes() == content
+
+
+@pytest.mark.parametrize("command", ["compare", "rescore", "leaderboard"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("task", "../sum_avg2"), ("store", "../b.samples.jsonl"), ("store", "/b.samples.jsonl"), ("settings", {})],
+)
+def test_a_result_names_only_files_of_its_own_folder(
+    lab: Path, capsys: pytest.CaptureFixture[str], command: str, name: str, value: object
+) -> None:
+    assert run(*BENCH) == 0
+    result = json.loads(Path("b/chain_sum_avg2.result.json").read_text())
+    Path("b/chain_sum_avg2.result.json").write_text(json.dumps({**result, name: value}))
+    before = {path: path.read_bytes() for path in lab.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run("bench", command, "b") == 2
+    assert capsys.readouterr().err.startswith("error: b/chain_sum_avg2.result.json has an unexpected form")
+    assert before == {path: path.read_bytes() for path in lab.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def _write(folder: Path, found: list[Result]) -> Path:
 
 def _task(folder: Path, result: Result) -> dict[str, Any]:
     """Returns a task's data for `index.html`. Writes each problem into a file of its own."""
-    sampled = folder / (result.store or f"{result.task.rsplit('_avg', 1)[0]}.samples.jsonl")
+    sampled = folder / result.store_name
     rows = disk.read_rows(sampled, _check) if sampled.is_file() else ()
     stored = {_key(row): row for _, row in rows if "settings" not in row}
     problems = []
@@ -52,7 +52,7 @@ def _task(folder: Path, result: Result) -> dict[str, Any]:
         scores = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
         problems.append({"id": str(row["problem"]), "rate": fmean(scores) if scores else None})
         parts = {
-            "prompt": "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]),
+            "prompt": "\n\n".join(f"{turn['role']}: {message_text(turn)}" for turn in row["prompt"]),
             "gold": row["gold"] if isinstance(row["gold"], str) else json.dumps(row["gold"], ensure_ascii=False),
             "samples": [
                 sample | {"text": _text(stored.get((row["request"], index)), len(row["prompt"]))}

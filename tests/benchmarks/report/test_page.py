@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.report import page
 from tenfold.benchmarks.result import Options
 from tenfold.core import Conversation, UserError
@@ -27,8 +28,6 @@ def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     rows = [{"problem": f"Is {n} odd? </script>", "answer": str(n % 2), "solution": ""} for n in range(30)]
     (folder / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from tenfold.benchmarks import evaluate
-
     options = Options(data=str(folder))
     evaluate.run_task(
         "aime24", ScriptedPolicy(answer), options, folder=folder / "out", store_settings={"policy": "scripted:<b>"}
@@ -109,6 +108,22 @@ def test_a_page_without_its_folder_shows_an_error(browser: Any, result_folder: P
     tab.locator(".grid button").nth(0).click()
     tab.get_by_text("keep the folder `page` next to this file").wait_for(state="visible")
     tab.close()
+
+
+def test_a_prompt_is_shown_with_its_tool_calls(lab: Path) -> None:
+    call = {"id": "a", "function": {"name": "lookup", "arguments": {"place": "Oslo"}}}
+    turns = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "4"},
+    ]
+    (lab / "calls.jsonl").write_text(json.dumps({"messages": turns, "answer": "4"}) + "\n")
+    (lab / "calls.yaml").write_text("problems: 'jsonl:calls.jsonl'\nsamples: 1\nmax_tokens: 64\n")
+    result = evaluate.evaluate("calls.yaml", ScriptedPolicy("4"), folder="out")
+    page.write("out")
+    shown = (lab / f"out/page/{result.task}/0.js").read_text()
+    assert "user: Where?" in shown
+    assert '\\"name\\": \\"lookup\\"' in shown
 
 
 def test_a_folder_without_results_has_no_page(tmp_path: Path) -> None:

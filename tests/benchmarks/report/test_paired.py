@@ -109,6 +109,27 @@ def test_the_stages_of_a_run_are_compared_in_the_order_of_its_recipe(folders: Pa
     assert re.search(r"y/after - x/after +│ +\+0\.0 \[", capsys.readouterr().out)
 
 
+def test_a_repeated_folder_has_a_number(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", "bench/even", "bench/low", "bench/low", "bench/low") == 0
+    names = re.findall(r"^│ (\S.* - even) ", capsys.readouterr().out, re.MULTILINE)
+    assert names == ["low - even", "low (2) - even", "low (3) - even"]
+
+
+@pytest.mark.parametrize(
+    "name", ["problem", "gold", "prompt", "samples", "role", "content", "score", "status", "method", "reason"]
+)
+def test_a_row_of_verdicts_without_a_field_is_an_error(folders: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    path = folders / "bench/low/numbers_avg2.scores.jsonl"
+    first, *others = path.read_text().splitlines(keepends=True)
+    row = json.loads(first)
+    next(part for part in (row, row["prompt"][0], row["samples"][1]) if name in part).pop(name)
+    path.write_text("".join([json.dumps(row) + "\n", *others]))
+    assert run("compare", "bench/even", "bench/low") == 2
+    printed = capsys.readouterr().err
+    assert f"bench/low/numbers_avg2.scores.jsonl has an unexpected form (KeyError: '{name}')" in printed
+    assert printed.count("\n") == 1
+
+
 def test_folders_without_a_shared_task_give_one_error(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("chain_sum", "--policy", "scripted:7", "--limit", "3", "--samples", "2", "--out", "sums") == 0
     capsys.readouterr()
