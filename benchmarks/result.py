@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -13,7 +14,7 @@ import pydantic
 
 from .. import disk
 from ..core import Message, UserError
-from ..policies.store import PartRow, part_means
+from ..policies.store import PartRow, VerdictRow, part_means
 from .stats import scores
 
 
@@ -89,20 +90,25 @@ class Options:
     top_k: int | None = None
 
     def __post_init__(self) -> None:
+        if not _is_whole(self.seed):
+            raise UserError(f"seed: expected a whole number, got {self.seed!r}")
         for name, minimum in (
             ("samples", 1),
             ("limit", 1),
             ("max_tokens", 1),
             ("max_turns", 1),
-            ("temperature", 0),
             ("top_k", 1),
             ("fewshot", 0),
         ):
             value = getattr(self, name)
-            if value is not None and not minimum <= value < math.inf:
-                raise UserError(f"{name}: expected {minimum} or more, got {value}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p}")
+            if value is not None and not (_is_whole(value) and value >= minimum):
+                raise UserError(f"{name}: expected a whole number of {minimum} or more, got {value!r}")
+        if self.temperature is not None and not (_is_number(self.temperature) and 0 <= self.temperature < math.inf):
+            raise UserError(f"temperature: expected a finite number of at least 0, got {self.temperature!r}")
+        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise UserError(f"top_p: expected a number above 0 and at most 1, got {self.top_p!r}")
+        if self.thinking not in (None, "on", "off"):
+            raise UserError(f'thinking: expected "on" or "off", got {self.thinking!r}')
         if self.data is not None and not Path(self.data).is_dir():
             raise UserError(f"data: there is no folder {self.data}")
         if self.text and self.thinking:
@@ -111,6 +117,14 @@ class Options:
     def prompt_settings(self) -> dict[str, object]:
         """Returns `text` and `thinking` if they are set. Samples with other values are not comparable."""
         return {name: value for name in ("text", "thinking") if (value := getattr(self, name))}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 class ScoredSample(TypedDict):
@@ -182,17 +196,20 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     return found
 
 
-def score_of(rows: Sequence[ScoredProblem]) -> scores.Score:
+def score_of(samples: Sequence[Sequence[VerdictRow | ScoredSample]]) -> scores.Score:
     """Returns the score over all problems.
+
+    Args:
+        samples: the verdicts on the samples of each problem.
 
     Raises:
         UserError: no sample has a score. The message quotes the first reason.
     """
     try:
-        return scores.avg_at_k([[sample["score"] for sample in row["samples"]] for row in rows])
+        return scores.avg_at_k([[sample["score"] for sample in row] for row in samples])
     except UserError as error:
-        first = next((sample["reason"] for row in rows for sample in row["samples"] if sample["score"] is None), "")
-        raise UserError(f"{error}; first reason: {first[:200]}") from None
+        first = next((sample["reason"] for row in samples for sample in row), "")
+        raise UserError(f"{error}; first reason: {' '.join(first.split())[:200]}") from None
 
 
 def result_of(
@@ -223,7 +240,7 @@ def result_of(
     parts = part_means(sample.get("parts", ()) for sample in sampled)
     return Result(
         task=task,
-        score=score_of(rows),
+        score=score_of([row["samples"] for row in rows]),
         settings=settings,
         hash=settings_hash(hashed),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),

@@ -211,7 +211,10 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
             "temperature: expected a finite number",
         ),
         (["env", "show", "tenfold/ChainSum-v0", "--set", f"n={'1' * 5000}"], "unexpected keyword argument 'n'"),
-        (["bench", "chain_sum", "--policy", "scripted:7", "--temperature", "nan"], "temperature: expected 0 or more, got nan"),
+        (
+            ["bench", "chain_sum", "--policy", "scripted:7", "--temperature", "nan"],
+            "temperature: expected a finite number of at least 0, got nan",
+        ),
         (["bench", "chain_sum_avg8"], "--policy"),
         (["verify", "--gold", "1", "--response", "1", "--verifier", "a b:c"], "cannot be imported"),
         (["bench", "chain_sums", "--policy", "scripted:7"], "did you mean chain_sum"),

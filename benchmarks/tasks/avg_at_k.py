@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import datasets
 
 from tenfold import verifiers
+from tenfold.benchmarks.result import score_of
 from tenfold.benchmarks.stats import scores
 from tenfold.core import TEXT, Message, Problem, Status, UserError, Verdict
 from tenfold.envs.gold import gold_response
@@ -188,8 +189,8 @@ def no_score(samples: Samples) -> float:
 
 
 def score(samples: Samples) -> scores.Score:
-    """Returns the score over all samples of all problems."""
-    return scores.avg_at_k([[sample["score"] for sample in row] for row in samples])
+    """Returns the score over all samples of all problems. See `result.score_of`."""
+    return score_of(samples)
 
 
 def mean(samples: Samples) -> float:

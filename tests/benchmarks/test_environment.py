@@ -233,6 +233,15 @@ def test_samples_without_a_score_and_truncated_samples_are_counted(units: Path) 
     assert (result.score.problems, result.score.without_score, result.truncated) == (1, 4, 1)
 
 
+def test_an_error_without_any_score_quotes_the_first_reason_in_one_line(units: Path) -> None:
+    def verify(problem: Problem, response: str) -> tenfold.Verdict:
+        raise ValueError("a\nb")
+
+    tenfold.register("lab/Faults-v0", problems="jsonl:train.jsonl", verifier=verify)
+    with pytest.raises(UserError, match=r"^none of 8 samples has a score: .*; first reason: ValueError: a b .*$"):
+        measure("env:lab/Faults-v0", samples=2)
+
+
 def test_an_environment_has_a_part_of_its_generator_held_out(lab: Path) -> None:
     result = measure("env:tenfold/ChainSum-v0", samples=1, limit=20, folder="b")
     assert "part=held_out" in result.settings["problems"]

@@ -206,7 +206,7 @@ def test_a_sample_with_a_fault_is_judged_once_more_and_then_left_out(problems: s
     monkeypatch.setattr("tenfold.verifiers.load", lambda name: shaky)
     score = evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems)).score
     assert (score.mean, score.problems, score.without_score) == (1, 5, 8)
-    with pytest.raises(UserError, match="none of 8 samples has a score"):
+    with pytest.raises(UserError, match=r"none of 8 samples has a score.*; first reason: \S"):
         evaluate.run_task("gsm8k", ScriptedPolicy(guess), Options(problems=problems, limit=1))
 
 
@@ -284,6 +284,24 @@ def test_a_users_mistake_raises_a_user_error() -> None:
         evaluate.evaluate("chain_sum_avg0", ScriptedPolicy("1"))
     with pytest.raises(UserError, match="top_p"):
         Options(top_p=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"thinking": True}, 'thinking: expected "on" or "off", got True'),
+        ({"samples": 2.5}, "samples: expected a whole number of 1 or more, got 2.5"),
+        ({"samples": True}, "samples: expected a whole number of 1 or more, got True"),
+        ({"limit": 0.5}, "limit: expected a whole number of 1 or more, got 0.5"),
+        ({"fewshot": -1}, "fewshot: expected a whole number of 0 or more, got -1"),
+        ({"temperature": "1"}, "temperature: expected a finite number of at least 0, got '1'"),
+        ({"top_p": "1"}, "top_p: expected a number above 0 and at most 1, got '1'"),
+        ({"seed": None}, "seed: expected a whole number, got None"),
+    ],
+)
+def test_an_option_that_is_no_number_of_its_kind_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        evaluate.evaluate("chain_sum", ScriptedPolicy("7"), **options)
 
 
 def test_a_truncated_sample_without_a_boxed_answer_is_incorrect(problems: str) -> None:
