@@ -179,13 +179,15 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     """Returns the problems of a task's result with the verdicts on their samples.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is missing or damaged.
     """
     path = Path(folder) / f"{task}.scores.jsonl"
     remedy = f"`tenfold bench rescore {folder}` judges the stored samples again"
+    if not path.is_file():
+        raise UserError(f"there is no {path}: {remedy}")
     found: list[ScoredProblem] = []
     with disk.reading(path, remedy):
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
+        for line in path.read_bytes().splitlines():
             row = json.loads(line)
             disk.check_types(row, problem=(str, int), gold=object, prompt=list, samples=list, request=str)
             for turn in row["prompt"]:

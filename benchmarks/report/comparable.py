@@ -29,9 +29,9 @@ NAMES = {
 PROMPT_SETTINGS = frozenset(("template", "system", "fewshot", "examples_hash", "text"))
 """Settings that determine the prompts, together with the problems."""
 _OWN_SETTINGS = frozenset(("problems", "template", "system", "verifier"))
-"""Options of an environment that a result also has as settings of their own."""
+"""Options of an environment that are also settings of its result."""
 IDENTITY = "identity "
-"""Start of the names of the parts of a task's identity, such as the verifier's source text, among the settings."""
+"""Prefix of settings that are parts of a task's identity, such as the digest of the verifier's source text."""
 MAX_VALUE = 24
 """Longest text in characters that is shown as the value of a setting. Our choice."""
 
@@ -53,7 +53,7 @@ class Measured:
     def task(self) -> str:
         """Name of the task without its k. Results with equal names are compared.
 
-        An environment with other options is another task, except for options that are settings of their own.
+        An environment with other options is another task, unless these options are also settings of the result.
         """
         settings = self.result.settings
         name = str(settings.get("task") or re.sub(r"_avg\d+(-[0-9a-f]{6})?$", "", self.result.task))
@@ -110,7 +110,7 @@ def setting_differences(first: Measured, second: Measured) -> SettingDifferences
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yields the settings that describe the task, with those of sampling, verifier and packages as settings of their own."""
+    """Yields the settings that describe the task. Each entry of `sampling`, `identity` and `versions` is one setting."""
     names = (TASK_SETTINGS | LM_EVAL_SETTINGS) - NOT_HASHED - {"task"}  # see `Measured.task`
     for name in sorted(names, key=lambda name: (name in ("identity", "versions"), name)):
         value = settings.get(name)

@@ -41,7 +41,8 @@ class Leaderboard:
     rows: tuple[Row, ...]
     """Sorted, the best first."""
     cautions: dict[tuple[str, str], str]
-    """What differs, by task and policy, for each result that is not comparable with the task's reference."""
+    """The settings that differ, by task and policy, for each result that is not comparable with the reference of its task. The
+    reference is the first result with the settings of most policies."""
 
     def cell(self, row: Row, task: str) -> str:
         """Returns a result as text: avg@k, the mark, the 95% interval over new problems; empty if it is missing.
@@ -109,7 +110,7 @@ def _sorting_score(row: Row, by: str | None) -> float:
 
 
 def _cautions(rows: Sequence[Row], references: dict[str, str]) -> dict[tuple[str, str], str]:
-    """Returns what differs from the task's reference, for each result that is not comparable with it."""
+    """Returns `Leaderboard.cautions`."""
     found = {}
     for task, reference in references.items():
         measured = [(row.policy, row.cells[task]) for row in rows if task in row.cells]
@@ -151,7 +152,7 @@ def _parts(path: Path, board: Leaderboard) -> Iterator[str]:
 
 
 def caption(board: Leaderboard) -> str:
-    """Returns what the numbers are."""
+    """Returns a text that explains the numbers."""
     over = f"mean: over {', '.join(board.common)}" if board.common else "no mean, because no task is in all folders"
     return f"avg@k in percent with its 95% interval over new problems; {over}"
 

@@ -24,7 +24,7 @@ def write(folder: str | Path) -> Path:
     """Writes the page of a folder of results and returns its path.
 
     Raises:
-        UserError: the folder contains no result.
+        UserError: the folder contains no result, or a file is missing or damaged.
     """
     folder = Path(folder)
     found = results(folder)  # first, because it raises for a missing folder

@@ -142,6 +142,10 @@ def test_folders_without_a_shared_task_give_one_error(folders: Path, capsys: pyt
     (folders / "bench/low/numbers_avg2.scores.jsonl").write_text('{"a"')
     assert run("compare", "bench/even", "bench/low") == 2
     assert "bench/low/numbers_avg2.scores.jsonl is truncated" in capsys.readouterr().err
+    (folders / "bench/low/numbers_avg2.scores.jsonl").unlink()
+    assert run("compare", "bench/even", "bench/low") == 2
+    assert "there is no bench/low/numbers_avg2.scores.jsonl: `tenfold bench rescore bench/low`" in capsys.readouterr().err
+    assert run("rescore", "bench/low") == run("compare", "bench/even", "bench/low") == 0
 
 
 class Page(HTMLParser):
