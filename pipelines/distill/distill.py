@@ -42,7 +42,7 @@ from .. import figures
 from ..launch import processes
 from ..launch.nodes import release
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import chunked_loss, trainer
+from ..trainer import chunked_loss, lora, trainer
 from ..trainer.settings import Training
 from . import responses
 from .fixed_batches import FixedBatches
@@ -115,6 +115,7 @@ class Distill(Training):
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
         teacher, teacher_tokenizer = checkpoints.load(checkpoints.checkpoint(self.teacher), torch.float32)
         check_same_vocabulary(tokenizer, teacher_tokenizer, self.teacher)
+        model = lora.with_adapter(model, self.lora, context.seed)
         model.to(device)
         teacher.to(device).requires_grad_(False).eval()
         pairs, _, left_out = _pairs(self)

@@ -1,6 +1,7 @@
 """Estimates of the memory and the disk space that a recipe's stages need.
 
-Training has 16 bytes per parameter: weights, gradients and two moments of AdamW in float32. The activations of a transformer
+Training has 16 bytes per trained parameter: weights, gradients and two moments of AdamW in float32. With LoRA the fixed weights
+have 4 bytes per parameter more. The activations of a transformer
 are those of Korthikanti et al. (2022), "Reducing activation recomputation in large transformer models", equation 2, without the
 attention matrix, which is not stored. The logits are counted three times: values, log-probabilities and gradients.
 """
@@ -15,7 +16,7 @@ from ...core import UserError
 from ..cluster import Cluster
 from ..pretrain.pretrain import Pretrain
 from ..rl.grpo import GRPO
-from ..stage import Stage
+from ..trainer import lora
 from ..trainer.empty_model import config_of, parameters
 from ..trainer.settings import Training
 from .recipe import Recipe
@@ -26,7 +27,7 @@ STATE_BYTES = 16
 WEIGHT_BYTES = 4
 """Bytes per parameter of weights in float32."""
 TRAINER_BYTES, VERL_BYTES = 12, 16
-"""Bytes per parameter of a checkpoint: weights and two moments; verl's also has the weights in Hugging Face format."""
+"""Bytes per trained parameter of a checkpoint: weights and two moments; verl's also has the weights in Hugging Face format."""
 MIN_CHECKPOINTS = 2
 """Checkpoints that stay at least while a stage trains, besides the one that is being written, because a kill may damage one."""
 ACTIVATIONS, RECOMPUTED = 34, 2
@@ -80,7 +81,7 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], names: Colle
                 f"{stage.name}: weights and optimizer need {_gib(needed.state)} of main memory, but this machine has "
                 f"{_gib(memory)}; use a smaller policy or GPUs"
             )
-        size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * parameters(start)
+        size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * _trained(stage, start)
         written = -(-stage.steps // stage.save_steps)
         staying = min(stage.keep_checkpoints, written)
         kept += WEIGHT_BYTES * parameters(start) + staying * size
@@ -97,7 +98,7 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], names: Colle
         yield f"{text}; {_gib(free)} are free in {at}"
 
 
-def memory_of(stage: Stage, checkpoint: Path, cluster: Cluster) -> Memory:
+def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Cluster) -> Memory:
     """Returns an estimate of the memory of one training process.
 
     Args:
@@ -106,22 +107,29 @@ def memory_of(stage: Stage, checkpoint: Path, cluster: Cluster) -> Memory:
         cluster: hardware to train on.
     """
     count, world, config = parameters(checkpoint), cluster.world, config_of(checkpoint)
-    state = STATE_BYTES * count / world
+    trained = _trained(stage, checkpoint)
+    state = (STATE_BYTES * trained + (WEIGHT_BYTES * count if trained < count else 0)) / world
     recompute = bool(getattr(stage, "gradient_checkpointing", False))
     if isinstance(stage, GRPO):
         recompute = not cluster.on_cpu()
-        copies = (stage.track_kl or stage.kl > 0) + cluster.on_cpu()  # on a CPU also the sampler's
+        reference = (stage.track_kl or stage.kl > 0) and not stage.lora  # with LoRA it is the model without the adapter
+        copies = reference + cluster.on_cpu()  # on a CPU also the sampler's
         state += copies * WEIGHT_BYTES * count / world
         per_sample = stage.max_prompt_tokens + stage.max_response_tokens
         micro = stage.micro_batch_size or (stage.batch_size * stage.samples if cluster.on_cpu() else 0)
         tokens = micro * per_sample or cluster.tokens_per_gpu
     else:
-        assert isinstance(stage, Training | Pretrain)
         share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
     precision = 2 if cluster.on_cpu() else 1  # float32 has twice the bytes of the source's 16 bits
     per_token = (RECOMPUTED if recompute else ACTIVATIONS) * config.num_hidden_layers * config.hidden_size * precision
     return Memory(state, tokens * (per_token + 3 * WEIGHT_BYTES * config.vocab_size))
+
+
+def _trained(stage: Training | Pretrain | GRPO, checkpoint: Path) -> int:
+    """Returns the number of parameters that a stage trains."""
+    settings = None if isinstance(stage, Pretrain) else stage.lora
+    return lora.check(settings, checkpoint) if settings else parameters(checkpoint)
 
 
 def _gib(size: float) -> str:

@@ -25,7 +25,7 @@ from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import trainer
+from ..trainer import lora, trainer
 from ..trainer.settings import Training
 from . import perturbations, report
 
@@ -91,6 +91,7 @@ class RewardModel(Training):
         pairs, _ = _split(self)
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = checkpoints.load(start, torch.float32)
+        model = lora.with_adapter(model, self.lora, context.seed)
         longest = token_limit(checkpoints.window(start), self.max_tokens)
         seed = f"{context.seed}/{self.name}"  # so that two stages of a recipe have different seeds
         count = self.steps * self.batch_size

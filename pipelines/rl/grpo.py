@@ -26,6 +26,7 @@ from ..cluster import Cluster
 from ..launch import nodes, supervise
 from ..stage import Context, Metrics, finished_record, rerun_advice
 from ..trainer import checkpoints as stored
+from ..trainer import lora
 from ..verl_compat import names
 from . import filter as rl_filter
 from . import model_checks, step_file, verl_config, watch
@@ -139,7 +140,9 @@ class GRPO(GRPOSettings):
                 raise UserError(f"{self.name}: {stopped}") from None
             finally:
                 steps.add_ended_steps()
-        return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(self, folder, checkpoints)
+        return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(
+            self, folder, checkpoints, context.policy
+        )
 
     def check_cluster(self, cluster: Cluster) -> None:
         """Checks that verl accepts the settings, and that the batch fits the cluster."""
@@ -218,14 +221,17 @@ def _check(row: disk.Row) -> None:
         row["verdict"]["score"]
 
 
-def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path) -> Metrics:
-    """Exports the last checkpoint and computes the metrics of all steps."""
+def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path, start: str) -> Metrics:
+    """Exports the last checkpoint and computes the metrics of all steps. `start` is the URI of the starting policy."""
     last = _tracked(checkpoints)
     if last < settings.steps:
         raise UserError(f"{settings.name}: verl ended after step {last} of {settings.steps} (log: {folder / 'verl.log'})")
     exported = checkpoints / f"global_step_{last}" / "actor" / "huggingface"
     with stored.new_policy(folder) as policy:
-        shutil.copytree(exported, policy)
+        if settings.lora:
+            lora.export(exported, start, folder, policy)
+        else:
+            shutil.copytree(exported, policy)
     steps = gather(folder, last)
     step_file.write(folder, steps)
     tenth = _tenth(len(steps))

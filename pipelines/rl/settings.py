@@ -11,7 +11,7 @@ from ...core import UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems
 from ..stage import CostEstimate, Extension, Stage
-from ..trainer.settings import KEEP_CHECKPOINTS, rate_cautions
+from ..trainer.settings import KEEP_CHECKPOINTS, LORA, Lora, rate_cautions
 from . import filter as rl_filter
 
 _SCHEDULE = re.compile(r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|lr_warmup_steps_ratio|min_lr_ratio|num_cycles)")
@@ -59,6 +59,7 @@ class GRPOSettings(Stage):
     )
     learning_rate: float = Field(1e-6, gt=0, description="constant learning rate")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    lora: Lora | None = Field(None, description=LORA)
     clip_low: float = Field(0.2, gt=0, lt=1, description="the probability ratio is clipped below 1 - clip_low (PPO)")
     clip_high: float = Field(0.28, gt=0, description="the probability ratio is clipped above 1 + clip_high (clip-higher, DAPO)")
     kl: float = Field(0.0, ge=0, description="weight of a KL term to the starting policy; 0: no term")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 SAVED = ("model", "optimizer", "extra", "hf_model")
-"""Parts of verl's checkpoints that a GRPO stage needs to resume and to export its policy."""
+"""Parts of verl's checkpoints that a GRPO stage needs to resume and to export its policy. With LoRA the last is not needed."""
 ROLLOUTS = ("vllm", "sglang", "trtllm", names.ROLLOUT)
 """verl's rollouts, and this package's own for a CPU."""
 VLLM_TYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
@@ -181,9 +181,10 @@ def _has_wandb_key() -> bool:
 def _check_checkpoints(config: "DictConfig") -> None:
     """Checks what verl stores and from what it resumes."""
     saved = config.actor_rollout_ref.actor.checkpoint.save_contents
-    if missing := [part for part in SAVED if part not in saved]:
+    needed = SAVED[:-1] if config.actor_rollout_ref.model.lora_rank else SAVED
+    if missing := [part for part in needed if part not in saved]:
         raise UserError(
-            f"verl: {ACTOR}.checkpoint.save_contents: expected all of {', '.join(SAVED)}, got {list(saved)} without "
+            f"verl: {ACTOR}.checkpoint.save_contents: expected all of {', '.join(needed)}, got {list(saved)} without "
             f"{missing[0]}; the stage needs it to resume and to write its policy"
         )
     mode, path = config.trainer.resume_mode, config.trainer.get("resume_from_path")

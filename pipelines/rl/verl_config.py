@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
 """Ray's resources without a GPU. verl requests more CPUs than a laptop has, and a GPU. For Ray both are only counters."""
 
+_LORA = re.compile(r"\+*actor_rollout_ref\.model\.(lora|target_modules$)")
+"""verl's settings of LoRA, which the stage sets."""
 KV_CACHE = 256 << 20
 """Bytes of vLLM's cache of keys and values on a CPU. Our choice."""
 
@@ -93,6 +96,7 @@ def overrides(
                 "use_remove_padding": not cpu,
                 "enable_gradient_checkpointing": not cpu,
                 "external_lib": names.ENGINE,
+                "lora_rank": settings.lora.rank if settings.lora else 0,
             },
             "actor": {
                 "strategy": "fsdp2",
@@ -113,7 +117,7 @@ def overrides(
                 # The divisor of seq-mean-token-sum-norm; verl's default is the longest response of each micro-batch.
                 "loss_scale_factor": settings.max_response_tokens,
                 "use_torch_compile": not cpu,
-                "checkpoint": {"save_contents": ["model", "optimizer", "extra", "hf_model"]},
+                "checkpoint": {"save_contents": ["model", "optimizer", "extra", *([] if settings.lora else ["hf_model"])]},
                 "fsdp_config": {
                     "model_dtype": "fp32",
                     "dtype": "float32" if cpu else "bfloat16",
@@ -165,6 +169,8 @@ def overrides(
             },
         },
     }
+    if settings.lora:  # the engine saves the adapter, see `verl_compat/engine.py`; verl's own export lacks its configuration
+        config["actor_rollout_ref"]["model"] |= {"lora_alpha": settings.lora.alpha, "target_modules": settings.lora.targets}
     if cpu:
         config["actor_rollout_ref"]["actor"]["fsdp_config"]["use_torch_compile"] = False
         config["actor_rollout_ref"]["ref"]["fsdp_config"] = {"dtype": "float32", "use_torch_compile": False}
@@ -191,6 +197,8 @@ def overrides(
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
     if not cluster.address and not cpu:  # on a CPU, `fork_server` sets the command
         lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={json.dumps(value)}" for name, value in ray_python().items()]
+    if settings.lora:
+        lines.append("+actor_rollout_ref.actor.checkpoint.save_lora_only=true")
     if cpu and vllm:
         lines.append("+actor_rollout_ref.rollout.enable_sleep_mode=false")  # the GPU's memory would be freed meanwhile
         engine = {"worker_extension_cls": f"{names.CPU_VLLM}.Worker", "kv_cache_memory_bytes": KV_CACHE}
@@ -240,6 +248,8 @@ def check(settings: GRPOSettings, cluster: Cluster) -> "DictConfig":
     Raises:
         UserError: see `overrides`, `checked` and `verl_checks`.
     """
+    if own := [name for name in settings.verl if _LORA.match(name)]:
+        raise UserError(f"verl: {own[0]}: use the stage's own setting, as in lora: {{rank: 16, alpha: 32}}")
     config = checked(overrides(settings, 0, Path("model"), Path("stage"), cluster, {}), settings.verl)
     verl_checks.check(config, _libraries(settings.verl), joins_ray=bool(cluster.address))
     return config

@@ -21,7 +21,7 @@ from ..bench.bench import Bench
 from ..cluster import Cluster
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import trainer
+from ..trainer import lora, trainer
 from ..trainer.settings import Training, rate_cautions
 from .examples import Example, example, in_shares, is_trainable, worked
 
@@ -102,7 +102,8 @@ class SFT(Training):
             raise UserError("bench works with one training process only; remove bench, and add a bench stage after this one")
 
     def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
-        """Checks that there is an example that fits into `max_tokens`. See `Stage.check_policy`."""
+        """Checks LoRA's settings, and that an example fits into `max_tokens`. See `Stage.check_policy`."""
+        super().check_policy(checkpoint, cluster)
         tokenizer = checkpoints.tokenizer_of(checkpoint)
         lost: dict[str, Counter[str]] = {}
         for uri in self.sources:
@@ -142,6 +143,7 @@ class SFT(Training):
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
+        model = lora.with_adapter(model, self.lora, context.seed)
         if self.packed and not trainer.supports_packing(model):
             raise UserError(
                 f"{self.name}: {type(model).__name__} does not separate the examples of a packed row; set packed: false"

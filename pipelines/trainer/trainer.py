@@ -14,6 +14,7 @@ from ...disk import step_folders
 from ..cluster import Cluster
 from ..stage import Context, Metrics
 from . import checkpoints as stored
+from . import lora
 from .settings import Training, check_batch
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def fit(
     **arguments: Any,
 ) -> Metrics:
     """Trains a model, from the stage's last checkpoint if there is one, and saves it in the folder `policy`.
+
+    A trained adapter is also saved alone, in the folder `adapter`.
 
     In distributed training, each process takes its share of each batch.
 
@@ -144,8 +147,12 @@ def fit(
         running.train(resume_from_checkpoint=last)
     weights = running.accelerator.get_state_dict(running.model_wrapped)
     if running.is_world_process_zero():
+        trained = running.accelerator.unwrap_model(running.model_wrapped)
         with stored.new_policy(context.folder) as policy:
-            running.accelerator.unwrap_model(running.model_wrapped).save_pretrained(policy, state_dict=weights)
+            if lora.has_adapter(trained):
+                lora.save(trained, weights, context.policy, context.folder, policy)
+            else:
+                trained.save_pretrained(policy, state_dict=weights)
             tokenizer.save_pretrained(policy)
 
     def series(name: str) -> list[tuple[int, float]]:

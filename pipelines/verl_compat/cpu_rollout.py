@@ -131,6 +131,22 @@ class Server:
         self.model.tie_weights()
         self.step = step
 
+    async def load_adapter(self, weights: dict[str, torch.Tensor], config: dict[str, Any], step: int | None) -> None:
+        """Replaces the weights of the LoRA adapter, which is added to the model at the first call.
+
+        Args:
+            weights: weights by name.
+            config: peft's configuration of the adapter.
+            step: the optimizer step.
+        """
+        import peft
+
+        if not isinstance(self.model, peft.PeftModel):
+            self.model = peft.get_peft_model(self.model, peft.LoraConfig(**config)).eval()
+        result: Any = peft.set_peft_model_state_dict(self.model, weights)
+        assert not result.unexpected_keys, f"unexpected weights: {result.unexpected_keys[:3]}"
+        self.step = step
+
     async def set_global_steps(self, step: int) -> None:
         """Sets the optimizer step of the weights."""
         self.step = step
@@ -177,7 +193,13 @@ class Adapter(BaseRollout):
 
     @torch.no_grad()
     async def update_weights(
-        self, weights: Any, wire_format: str = "named_tensors", global_steps: int | None = None, **kwargs: Any
+        self,
+        weights: Any,
+        wire_format: str = "named_tensors",
+        global_steps: int | None = None,
+        peft_config: dict[str, Any] | None = None,
+        base_sync_done: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Sends the trained weights to the server. The protocol is verl's.
 
@@ -185,8 +207,17 @@ class Adapter(BaseRollout):
             weights: pairs (name, tensor), as an iterator or an asynchronous iterator.
             wire_format: not used.
             global_steps: optimizer step of the weights.
+            peft_config: configuration of the LoRA adapter that is trained; None: all weights are trained.
+            base_sync_done: true if the weights are those of the adapter; false if they are those of its base model, which the
+                server has already.
             kwargs: not used.
         """
+        if peft_config and not base_sync_done:
+            return
         state = {name: weight.detach().float().cpu() async for name, weight in ensure_async_iterator(weights)}
         if int(os.environ["RANK"]) == 0:
-            await ray.get_actor(f"{ROLLOUT}_0").load_weights.remote(state, global_steps)
+            server = ray.get_actor(f"{ROLLOUT}_0")
+            if peft_config:
+                await server.load_adapter.remote(state, peft_config, global_steps)
+            else:
+                await server.load_weights.remote(state, global_steps)

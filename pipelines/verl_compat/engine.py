@@ -1,22 +1,27 @@
-"""A training engine for verl that divides `seq-mean-...` losses by the number of sequences in the loss.
+"""A training engine for verl that divides `seq-mean-...` losses by the number of sequences in the loss, and saves adapters.
 
 These modes of `loss_agg_mode` are means over sequences. verl 0.9.1 sums over the sequences whose mask is not all zero, but
 divides by the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter
 too small. Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
+
+verl saves the weights of a LoRA adapter for itself only. Here its checkpoints also have the adapter as peft reads it.
 
 verl imports this module when it builds a model (`model.external_lib`), and finds the class in its registry of engines by vendor
 (`VERL_ENGINE_VENDOR`). For other kinds of models the registry uses verl's own engines.
 """
 
 from collections.abc import Callable, Iterator, KeysView
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForImageTextToText
 from verl.utils import tensordict_utils
 from verl.utils.device import get_device_id
 from verl.workers.engine import EngineRegistry, FSDPEngineWithLMHead
 
+from ...policies.models import adapter
 from ..trainer import checkpoints
 from .names import ENGINE_VENDOR
 
@@ -25,7 +30,7 @@ checkpoints.allow_random_states()  # here, because verl imports this module in e
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "npu"], vendor=ENGINE_VENDOR)
 class SequenceCountingEngine(FSDPEngineWithLMHead):
-    """verl's FSDP engine with the number of sequences in the loss as divisor."""
+    """verl's FSDP engine with the number of sequences in the loss as divisor, and with adapters in its checkpoints."""
 
     def forward_backward_batch(self, data: Any, loss_function: Callable[..., Any], forward_only: bool = False) -> Any:
         """Runs verl's method with another `global_batch_size`, if the trainer sets one.
@@ -43,6 +48,25 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
             torch.distributed.all_reduce(count, op=torch.distributed.ReduceOp.SUM, group=group)
             tensordict_utils.assign_non_tensor(data, global_batch_size=count.item())
         return super().forward_backward_batch(data, loss_function, forward_only=forward_only)
+
+    def save_checkpoint(self, local_path: str, *arguments: Any, **named: Any) -> None:
+        """Runs verl's method. With LoRA it then writes the adapter to the folder of the Hugging Face format.
+
+        Args:
+            local_path: folder of the checkpoint.
+            arguments: further arguments of verl's method.
+            named: the same, by name.
+        """
+        super().save_checkpoint(local_path, *arguments, **named)
+        if not self._is_lora:
+            return
+        weights = {name: weight.contiguous() for name, weight in self.get_per_tensor_param(base_sync_done=True)[0]}
+        if torch.distributed.get_rank() == 0:
+            folder = Path(local_path, "huggingface")
+            save_file(weights, folder / adapter.WEIGHTS)
+            model: Any = getattr(self.module, "_fsdp_wrapped_module", self.module)  # the first is that of FSDP1
+            model.peft_config["default"].save_pretrained(folder)
+        torch.distributed.barrier()
 
 
 class _Kinds(KeysView[type]):

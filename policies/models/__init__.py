@@ -1,1 +1,1 @@
-"""Configurations of models (JSON), a tokenizer that is trained on texts, and the cache of created checkpoints."""
+"""Configurations of models (JSON), adapters, files of other formats, a tokenizer trained on texts, the cache of checkpoints."""

@@ -287,6 +287,15 @@ def test_training_in_two_processes_equals_training_in_one(
         assert two == pytest.approx(one, rel=1e-4), name  # see RELATIVE in conftest.py
 
 
+def test_an_adapter_learns_from_the_teacher(lab: Path, trained: Path) -> None:
+    metrics = distilled(distills(trained, lora={"rank": 8}, steps=40, learning_rate=2e-2), lab / "out")
+    figures = {name: [value for _, value in points] for name, points in metrics["figures"].items()}
+    assert sum(figures["kd_positive"][-8:]) < 0.9 * sum(figures["kd_positive"][:8])
+    assert figures["dpo"][0] == LOG_2, "at the start the adapter changes nothing"
+    assert (lab / "out/adapter/adapter_model.safetensors").is_file()
+    assert set(metrics["held_out"]) >= {"before", "after"}
+
+
 def test_a_teacher_with_another_vocabulary_is_an_error(lab: Path, trained: Path) -> None:
     checkpoints.learned_tokenizer(["entirely other words"], 300, checkpoints.MICRO_CHAT).save_pretrained(lab / "other")
     other_teacher = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"

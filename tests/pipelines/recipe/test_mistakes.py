@@ -85,19 +85,23 @@ def test_a_setting_that_verl_refuses_late(
 @pytest.mark.parametrize(
     ("verl", "words"),
     [
-        (
-            {f"{MODEL}.lora_rank": 8, f"{MODEL}.target_modules": ["qproj"]},
-            "Target modules {'qproj'} not found in the base model; the linear modules of the model are down_proj, ",
-        ),
         ({f"{MODEL}.external_lib": "no_such_module"}, "external_lib: there is no module 'no_such_module'; install it"),
+        ({f"{MODEL}.lora_rank": 8}, f"verl: {MODEL}.lora_rank: use the stage's own setting, as in lora: {{rank: 16"),
+        ({f"+{MODEL}.lora.merge": True}, f"verl: +{MODEL}.lora.merge: use the stage's own setting, as in lora: {{rank: 16"),
     ],
 )
-def test_modules_that_do_not_exist(lab: Path, capsys: pytest.CaptureFixture[str], verl: dict[str, Any], words: str) -> None:
+def test_settings_of_the_model_that_verl_refuses_late(
+    lab: Path, capsys: pytest.CaptureFixture[str], verl: dict[str, Any], words: str
+) -> None:
     assert words in refused(capsys, dry_run(lab, GRPO | {"verl": verl}))
 
 
-def test_lora_accepts_modules_of_the_model(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dry_run(lab, GRPO | {"verl": {f"{MODEL}.lora_rank": 8, f"{MODEL}.target_modules": ["q_proj"]}}) == 0
+def test_lora_needs_modules_of_the_model(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "lora: targets: Target modules {'qproj'} not found in the base model; the linear modules of the model are down_proj, "
+    )
+    assert words in refused(capsys, dry_run(lab, GRPO | {"lora": {"targets": ["qproj"]}}))
+    assert dry_run(lab, GRPO | {"lora": {"rank": 8, "targets": ["q_proj"]}}) == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,6 +152,38 @@ def test_a_killed_grpo_run_resumes_and_ends_with_equal_weights(lab: Path) -> Non
     # Equal in all bits, because the operations, their order and the number of threads are equal.
     weights = [(lab / out / "grpo/policy/model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_exported_and_resumed_after_a_kill(lab: Path) -> None:
+    path = write(lab, steps=6, save_steps=2, keep_checkpoints=3, lora={"rank": 4}, learning_rate=1e-2, rollout_is="token")
+    tenfold.run(path, "whole", quiet=True, trust=True)
+    steps = [json.loads(line) for line in (lab / "whole/grpo/steps.jsonl").read_text().splitlines()]
+    trained = [step for step in steps if step["rollout_kl"] is not None]
+    # The sampler computes with the adapter, as the trainer does: the ratio of their probabilities is 1 but for rounding.
+    assert trained
+    assert all(abs(step[f"rollout_ratio_{side}"] - 1) < 1e-3 for step in trained for side in ("min", "max"))
+    assert trained[0]["kl"] == 0, "the KL divergence from the model without the adapter"
+    assert trained[-1]["kl"] > 0
+
+    before, after = (load_file(lab / "whole" / stage / "policy/model.safetensors") for stage in ("sft", "grpo"))
+    assert {name for name in after if not torch.equal(before[name], after[name])} == {name for name in after if "_proj" in name}
+    for uri in (f"path:{lab}/whole/grpo/adapter", f"stage:{lab}/whole/grpo@step=6"):
+        again = load_file(checkpoints.checkpoint(uri) / "model.safetensors")
+        assert all(torch.equal(again[name], after[name]) for name in after)
+    early = load_file(checkpoints.checkpoint(f"stage:{lab}/whole/grpo@step=2") / "model.safetensors")
+    assert any(not torch.equal(early[name], after[name]) for name in after)
+
+    shutil.copytree(lab / "whole", lab / "killed")
+    for left in ("stage.json", "policy", "adapter", "checkpoints/global_step_6", "checkpoints/global_step_4"):  # as at step 3
+        path_left = lab / "killed/grpo" / left
+        shutil.rmtree(path_left) if path_left.is_dir() else path_left.unlink()
+    (lab / "killed/grpo/checkpoints/latest_checkpointed_iteration.txt").write_text("2")
+    tenfold.run(path, "killed", quiet=True, trust=True)
+    resumed = load_file(lab / "killed/grpo/adapter/adapter_model.safetensors")
+    # Equal in all bits, because the operations, their order and the number of threads are equal.
+    whole = load_file(lab / "whole/grpo/adapter/adapter_model.safetensors")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 @pytest.mark.slow
