@@ -27,7 +27,6 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import read_object, storable
 from ..responses import opened_thinking
-from . import identity
 from .models import adapter, micro
 from .models.cached import cached
 from .models.gguf import convert
@@ -50,6 +49,8 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """Files of which a folder with a tokenizer has at least one."""
 TOKENIZER_PATTERNS = ["tokenizer*", "chat_template*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 """Names of all files of a tokenizer, its chat template included."""
+FILES = ("*.safetensors", "config.json", "generation_config.json", *TOKENIZER_PATTERNS)
+"""Files of a checkpoint that affect its responses: weights, sizes, end-of-turn tokens, tokenizer."""
 
 CONFIGS = Path(__file__).parent / "models"
 """Folder of the package's model configurations."""
@@ -91,8 +92,7 @@ def _merged(folder: Path, base: Path) -> Path:
         adapter.merge(model, folder, new)
         (tokenizer_of(folder) if own_tokenizer else tokenizer).save_pretrained(new)
 
-    files = (*identity.FILES, *TOKENIZER_PATTERNS)
-    source = (digests.of_files(folder, (adapter.CONFIG, *files)), digests.of_files(base, files))
+    source = (digests.of_files(folder, (adapter.CONFIG, *FILES)), digests.of_files(base, FILES))
     return cached("merged-" + hashlib.sha256(repr(source).encode()).hexdigest()[:12], make)
 
 

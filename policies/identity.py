@@ -5,9 +5,6 @@ from pathlib import Path
 from .. import digests, extras
 from .server import keys
 
-FILES = ("*.safetensors", "config.json", "generation_config.json")
-"""Files of a checkpoint that affect its responses, besides its tokenizer's: weights, sizes, end-of-turn tokens."""
-
 
 def files(uri: str) -> dict[str, str]:
     """Returns digests of the files that affect a policy's responses.
@@ -34,7 +31,7 @@ def files(uri: str) -> dict[str, str]:
     with extras.required_by(uri):
         from . import checkpoints
 
-    return digests.of_files(checkpoint_of(uri), (*FILES, *checkpoints.TOKENIZER_PATTERNS))
+    return digests.of_files(checkpoint_of(uri), checkpoints.FILES)
 
 
 def checkpoint_of(uri: str) -> Path:
