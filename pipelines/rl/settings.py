@@ -11,7 +11,8 @@ from ...core import UserError
 from ...envs import registry
 from ...policies.rollout import MAX_TURNS, count_problems
 from ..stage import CostEstimate, Extension, Stage
-from ..trainer.settings import KEEP_CHECKPOINTS, LORA, Lora, rate_cautions
+from ..trainer.lora import LORA, Lora
+from ..trainer.settings import KEEP_CHECKPOINTS, rate_cautions
 from . import filter as rl_filter
 
 _SCHEDULE = re.compile(r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|lr_warmup_steps_ratio|min_lr_ratio|num_cycles)")

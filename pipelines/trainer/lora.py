@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ...core import UserError
 from ...policies import checkpoints
 from ...policies.models import adapter
 from .empty_model import empty_model
-from .settings import Lora
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,25 @@ FOLDER = "adapter"
 """Folder of a stage with the trained adapter alone. The stage's `policy` has it merged into the weights."""
 MAX_NAMES = 12
 """Names of modules in a message. Our choice."""
+
+
+class Lora(BaseModel):
+    """Settings of LoRA (Hu et al., 2021): the weights stay fixed, and a low-rank matrix is added to those of linear modules."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1, description="rank of the added matrices")
+    alpha: int = Field(32, ge=1, description="the added matrices are multiplied by alpha / rank")
+    targets: Literal["all-linear"] | list[str] = Field(
+        "all-linear", description="names of linear modules, such as q_proj; all-linear: all but the output layer"
+    )
+
+
+LORA = (
+    "train a LoRA adapter instead of all weights: {rank: 16, alpha: 32, targets: all-linear}, or {} for these values; "
+    "default: train all weights. The learning rate should be about ten times higher"
+)
+"""Description of the setting of all stages that can train an adapter."""
 
 
 def with_adapter(model: "PreTrainedModel", settings: Lora | None, seed: int) -> "PreTrainedModel":

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...core import UserError
 from ..cluster import Cluster
 from ..stage import Extension, Stage
+from . import lora as adapters
 
 KEEP_CHECKPOINTS = "number of checkpoints that stay in the folder, the last ones; 0: none when the stage is finished"
 """Description of the setting of all stages that train."""
@@ -29,25 +30,6 @@ def rate_cautions(rate: float, low: float, high: float) -> list[str]:
     ]
 
 
-class Lora(BaseModel):
-    """Settings of LoRA (Hu et al., 2021): the weights stay fixed, and a low-rank matrix is added to those of linear modules."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rank: int = Field(16, ge=1, description="rank of the added matrices")
-    alpha: int = Field(32, ge=1, description="the added matrices are multiplied by alpha / rank")
-    targets: Literal["all-linear"] | list[str] = Field(
-        "all-linear", description="names of linear modules, such as q_proj; all-linear: all but the output layer"
-    )
-
-
-LORA = (
-    "train a LoRA adapter instead of all weights: {rank: 16, alpha: 32, targets: all-linear}, or {} for these values; "
-    "default: train all weights. The learning rate should be about ten times higher"
-)
-"""Description of the setting of all stages that can train an adapter."""
-
-
 class Training(Stage):
     """A stage that trains a checkpoint with `trainer.fit`, in one process per GPU of the cluster."""
 
@@ -65,7 +47,7 @@ class Training(Stage):
         "cosine", description="schedule of the learning rate after the warm-up"
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
-    lora: Lora | None = Field(None, description=LORA)
+    lora: adapters.Lora | None = Field(None, description=adapters.LORA)
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
 
@@ -83,9 +65,7 @@ class Training(Stage):
     def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
         """Checks that the model has the modules to which LoRA is applied. See `Stage.check_policy`."""
         if self.lora:
-            from . import lora
-
-            lora.check(self.lora, checkpoint)
+            adapters.check(self.lora, checkpoint)
 
 
 def check_batch(batch_size: int, micro_batch_size: int | None, processes: int) -> None:
