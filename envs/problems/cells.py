@@ -15,8 +15,8 @@ _MISSING = frozenset({"", "nan", "<na>", "nat"})
 def plain(value: Any) -> Any:
     """Returns a cell value as JSON data. Lone surrogates become U+FFFD.
 
-    NaN and pandas' NA and NaT become None. Numpy scalars and arrays become Python numbers and lists. A decimal becomes an int
-    if it is an integer, else text. Dates become ISO text, bytes UTF-8 text.
+    NaN and pandas' NA and NaT become None. Numpy scalars and arrays become Python numbers and lists. Sets become sorted
+    lists. A decimal becomes an int if it is an integer, else text. Dates become ISO text, bytes UTF-8 text.
     """
     if isinstance(value, str):
         return str(without_surrogates(value))
@@ -28,10 +28,13 @@ def plain(value: Any) -> Any:
         return None if math.isnan(value) else float(value)
     if isinstance(value, Mapping):
         return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=repr)  # the order of a set differs between processes
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, decimal.Decimal):
-        return None if value.is_nan() else int(value) if value == value.to_integral_value() else str(value)
+        is_integer = value.is_finite() and value == value.to_integral_value()
+        return None if value.is_nan() else int(value) if is_integer else str(value)
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
     if type(value).__name__ in ("NAType", "NaTType"):

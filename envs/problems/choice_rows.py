@@ -110,6 +110,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
         if all(cells.is_missing(row.get(column)) for column in (*ANSWER_COLUMNS, "Correct Answer")):
             raise ValueError("no column names the correct option")
         question, options, correct = _gpqa(row) if "Correct Answer" in row else _listed(row)
+        if not question:
+            raise ValueError("the question is empty")
         if not 2 <= len(options) <= len(LETTERS) or not all(options) or _has_missing_option(row):
             raise ValueError(f"expected 2 to {len(LETTERS)} options, got {options!r:.200}")
     except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -127,16 +129,18 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
 
 
 def _has_missing_option(row: Mapping[str, Any]) -> bool:
-    """True if an option is null."""
+    """True if an option is null. The text "NaN" is an option, because the answer of a computation may be NaN."""
     options = row.get("options", row.get("choices", ()))
-    return any(map(cells.is_missing, options.values() if isinstance(options, Mapping) else options))
+    return any(option is None for option in (options.values() if isinstance(options, Mapping) else options))
 
 
 def _gpqa(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
     incorrect = [
-        str(row[f"Incorrect Answer {number}"]).strip() for number in range(1, 10) if row.get(f"Incorrect Answer {number}")
+        str(row[column]).strip()
+        for column in (f"Incorrect Answer {number}" for number in range(1, 10))
+        if row.get(column) not in (None, "")
     ]
-    return str(row["Question"]).strip(), [str(row["Correct Answer"]).strip(), *incorrect], 0
+    return str(row["Question"] or "").strip(), [str(row["Correct Answer"]).strip(), *incorrect], 0
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:

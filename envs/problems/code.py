@@ -52,7 +52,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         if "labels" in row:
             return _full_stack(row, uri, name)
         return _human_eval(row, uri, name) if "entry_point" in row else _mbpp(row, uri, name)
-    except (SyntaxError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except (SyntaxError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise UserError(f"{uri}, {name}: the tests or the prompt are not valid ({error})") from None
 
 
@@ -65,7 +65,7 @@ def human_eval(uri: str) -> Iterator[Problem]:
 
 
 def _human_eval(row: Mapping[str, Any], uri: str, name: str) -> Problem:
-    prompt, entry = str(row["prompt"]), str(row["entry_point"])
+    prompt, entry = str(row["prompt"] or ""), str(row["entry_point"])
     # The tests may call helper functions that the prompt defines.
     tree = ast.parse(prompt)
     tree.body = [node for node in tree.body if getattr(node, "name", None) != entry]
@@ -78,11 +78,12 @@ def _mbpp(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     tests = [str(test).replace("\r\n", "\n") for test in row["test_list"]]
     if not tests:
         raise UserError(f"{uri}, {name}: the row has no tests")
-    setup = "\n".join([*row.get("test_imports", ()), str(row.get("test_setup_code") or "")]).replace("\r\n", "\n")
+    setup = "\n".join([*(row.get("test_imports") or ()), str(row.get("test_setup_code") or "")]).replace("\r\n", "\n")
     code = str(row["code"]).replace("\r\n", "\n")
     defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     used = {node.id: None for node in ast.walk(ast.parse("\n".join([setup, *tests]))) if isinstance(node, ast.Name)}
-    text = f"{row.get('text') or row['prompt']}\n\nYour program should pass tests such as this one:\n\n{tests[0]}"
+    if text := str(row.get("text") or row.get("prompt") or ""):
+        text += f"\n\nYour program should pass tests such as this one:\n\n{tests[0]}"
     answer = {"asserts": tests, "setup": setup, "functions": [name for name in used if name in defined], "public": 1}
     meta = {"solution": code}
     return Problem(f"mbpp/{row.get('task_id', name)}", (Message(role="user", content=text),), answer, uri, meta)
@@ -91,6 +92,8 @@ def _mbpp(row: Mapping[str, Any], uri: str, name: str) -> Problem:
 def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     public = json.loads(row["public_test_cases"])
     tests = [*public, *_private_tests(str(row.get("private_test_cases") or "[]"))]
+    if not tests:
+        raise UserError(f"{uri}, {name}: the row has no tests")
     starter = str(row.get("starter_code") or "")
     if tests[0]["testtype"] == "stdin":
         answer: CodeTests = {
@@ -108,9 +111,10 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         answer = {"entry_point": function, "calls": calls, "header": IMPORTS, "footer": footer}
         task = f"Start from this code:\n\n```python\n{starter}\n```"
     answer["public"] = len(public)
+    prompt = f"{question}\n\n{task}" if (question := str(row["question_content"] or "")) else ""
     meta = {column: row[column] for column in ("platform", "difficulty", "contest_date") if column in row}
     id = str(row.get("question_id", name))
-    return Problem(id, (Message(role="user", content=f"{row['question_content']}\n\n{task}"),), answer, uri, meta)
+    return Problem(id, (Message(role="user", content=prompt),), answer, uri, meta)
 
 
 def _private_tests(text: str) -> list[dict[str, Any]]:
@@ -146,7 +150,7 @@ def _full_stack(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     }
     meta = {"solution": f"```{language}\n{solution}\n```", "category": labels.get("category"), "language": language}
     meta["difficulty"] = labels.get("difficulty")
-    return Problem(str(row.get("id", name)), (Message(role="user", content=str(row["content"])),), answer, uri, meta)
+    return Problem(str(row.get("id", name)), (Message(role="user", content=str(row["content"] or "")),), answer, uri, meta)
 
 
 def _parsed(value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@
     {"from": "gpt", "value": "It is 4."}      {"from": "function_call", "value": "{\\"name\\": ..., \\"arguments\\": ...}"}
 
 A content is text, null (empty) or a list of text parts, which are joined. Images and sounds are rejected, because only text
-models are supported. The arguments of a call are an object, or its JSON text.
+models are supported. The arguments of a call are an object, its JSON text, or null (none).
 """
 
 import json
@@ -76,7 +76,9 @@ def tools(declared: object, where: str, sparse: bool = False) -> list[dict[str, 
         UserError: `declared` has another form.
     """
     parsed = _json(declared, where, "tools")
-    tools: list[object] = [parsed] if isinstance(parsed, Mapping) else list(parsed or [])
+    tools = [parsed] if isinstance(parsed, Mapping) else parsed or []
+    if not isinstance(tools, list | tuple):
+        raise UserError(f"{where}: tools must be a list of objects with name and parameters, got {str(parsed)[:80]!r}")
     found = []
     for tool in tools:
         value = _json(tool, where, "a tool")
@@ -102,7 +104,8 @@ def _message(turn: Mapping[str, Any], where: str, sparse: bool) -> Message:
     if calls and message["role"] == "assistant":
         parsed = _json(calls, where, "tool_calls")
         call_list = parsed if isinstance(parsed, list) else [parsed]
-        message["tool_calls"] = [_call(call, where, sparse) for call in call_list if call]
+        if found := [_call(call, where, sparse) for call in call_list if call]:
+            message["tool_calls"] = found
     if message["role"] == "tool":
         if isinstance(id := turn.get("tool_call_id"), str):
             message["tool_call_id"] = id
@@ -140,7 +143,9 @@ def _call(call: object, where: str, sparse: bool) -> ToolCall:
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise UserError(f"{where}: a tool call has no name: {str(value)[:80]!r}")
     raw = inner.get("arguments", inner.get("parameters"))
-    arguments = _json(raw, where, f"the arguments of {inner['name']}") if raw not in (None, "") else {}
+    arguments = _json(raw, where, f"the arguments of {inner['name']}")
+    if arguments is None:
+        arguments = {}
     if not isinstance(arguments, Mapping):
         raise UserError(f"{where}: the arguments of {inner['name']} are not an object: {str(arguments)[:80]!r}")
     function = Function(name=inner["name"], arguments=_filled(arguments) if sparse else dict(arguments))

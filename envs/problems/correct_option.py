@@ -8,8 +8,8 @@
     "answer": "iron", "answer": "1"        any other text is that of an option: "1" is the option with the text 1
     "answer": "D) iron"                    a letter and the text of its option
 
-If several columns name the option, they must agree. A text that is neither an option nor a letter is rejected. This includes
-digits, because they may count from 0 or from 1.
+If several columns name the option, they must agree. An answer that is neither an option nor a letter is rejected unless another
+column names the option. Digits are rejected, too, because they may count from 0 or from 1.
 """
 
 from collections.abc import Mapping, Sequence

@@ -52,8 +52,11 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     try:
         question, functions = row["question"], row["function"]
         turns = [{"role": "user", "content": question}] if isinstance(question, str) else question
-        turns = turns[0] if isinstance(turns[0], list) else turns
-        language = str(row.get("language", "python"))
+        if isinstance(turns[0], list):
+            if len(turns) > 1:
+                raise ValueError("the question has several turns, and ground_truth the calls of one")
+            turns = turns[0]
+        language = str(row.get("language") or "python")
         answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}
         instruction = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
         instruction += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...core import Message, Problem, UserError
+from ...core import Problem, UserError
+from . import conversations
 
 
 def is_instructions(row: Mapping[str, object]) -> bool:
@@ -32,4 +33,5 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         raise UserError(f"{uri}, {name}: {len(names)} instructions but {len(arguments)} sets of arguments")
     answer = {"instructions": names, "arguments": arguments}
     meta = {"solution": row["solution"]} if "solution" in row else {}
-    return Problem(str(row.get("key", name)), (Message(role="user", content=str(row["prompt"])),), answer, uri, meta)
+    prompt = conversations.messages(row["prompt"] or "", f"{uri}, {name}")
+    return Problem(str(row.get("key", name)), prompt, answer, uri, meta)

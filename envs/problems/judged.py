@@ -9,15 +9,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...core import Message, Problem, UserError
+from ...core import Problem, UserError
 from . import conversations
 
-FORMS = ({"uid", "category", "prompt"}, {"query", "checklist"}, {"CONVERSATION", "TARGET_QUESTION"})
+FORMS = ({"query", "checklist"}, {"CONVERSATION", "TARGET_QUESTION"}, {"uid", "category", "prompt"})
+OTHER_ANSWERS = {"gold", "final_answer", "target", "solution"}
+"""Columns with a gold answer, which rows of Arena-Hard do not have."""
 
 
 def is_judged(row: Mapping[str, object]) -> bool:
     """True if a row has one of these forms."""
-    return any(columns <= row.keys() for columns in FORMS)
+    form = next((columns for columns in FORMS if columns <= row.keys()), None)
+    return form is not None and (form is not FORMS[-1] or not OTHER_ANSWERS & row.keys())
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
@@ -32,16 +35,17 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         UserError: a field has an unexpected type.
     """
     try:
-        if "uid" in row:
-            meta = {column: row[column] for column in ("category", "subcategory") if column in row}
-            prompt = (Message(role="user", content=str(row["prompt"])),)
-            return Problem(str(row["uid"]), prompt, row.get("answer"), uri, meta)
-        if "query" in row:
+        if FORMS[0] <= row.keys():
             criteria = [dict(criterion) for criterion in row["checklist"]]
             meta = {column: row[column] for column in ("domain1", "domain2") if column in row}
-            return Problem(str(row.get("index", name)), (Message(role="user", content=str(row["query"])),), criteria, uri, meta)
-        turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
-        answer = {"question": str(row["TARGET_QUESTION"]), "passing_answer": str(row.get("PASS_CRITERIA", "YES")).upper()}
-        return Problem(str(row.get("QUESTION_ID", name)), turns, answer, uri, {"axis": str(row.get("AXIS", ""))})
+            prompt = conversations.messages(row["query"] or "", f"{uri}, {name}")
+            return Problem(str(row.get("index", name)), prompt, criteria, uri, meta)
+        if FORMS[1] <= row.keys():
+            turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
+            answer = {"question": str(row["TARGET_QUESTION"]), "passing_answer": str(row.get("PASS_CRITERIA") or "YES").upper()}
+            return Problem(str(row.get("QUESTION_ID", name)), turns, answer, uri, {"axis": str(row.get("AXIS", ""))})
+        meta = {column: row[column] for column in ("category", "subcategory") if column in row}
+        prompt = conversations.messages(row["prompt"] or "", f"{uri}, {name}")
+        return Problem(str(row["uid"]), prompt, row.get("answer"), uri, meta)
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{uri}, {name}: expected a row of a judged benchmark ({error!r})") from None

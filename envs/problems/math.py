@@ -23,7 +23,7 @@ def is_math(row: Mapping[str, object]) -> bool:
         if "final_answer" in row:
             return True
         return "problem" in row and ("answer" in row or bool(re.search(r"\\(?:boxed|fbox)(?![A-Za-z])", str(row["solution"]))))
-    return {"question", "answer"} <= row.keys() and "\n#### " in str(row["answer"])
+    return {"question", "answer"} <= row.keys() and bool(re.search(r"(?:^|\n)#### [^\n]*\s*\Z", str(row["answer"])))
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
@@ -98,7 +98,7 @@ def _answer_column(row: Mapping[str, Any]) -> Any:
             answer = ", ".join(str(part) for part in answer)
     error = row.get("error")
     if column == "final_answer" and not cells.is_missing(error) and isinstance(answer, str):
-        with contextlib.suppress(ValueError, ZeroDivisionError):  # the answer is 0, or not a number
+        with contextlib.suppress(ValueError, ArithmeticError):  # the answer is 0, or not a number; or the error is too large
             return {"gold": answer, "tolerance": float(Fraction(str(error)) / abs(Fraction(answer.strip().strip("$").strip())))}
     return answer
 

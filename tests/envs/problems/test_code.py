@@ -36,7 +36,7 @@ def test_canonical_solutions_of_human_eval_pass_and_empty_ones_fail() -> None:
 
 
 def test_rows_of_mbpp_become_problems(lab: Path) -> None:
-    (lab / "rows.jsonl").write_text(json.dumps(MBPP) + "\n")
+    (lab / "rows.jsonl").write_text(json.dumps(MBPP | {"test_imports": None}) + "\n")
     env = tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{lab}/rows.jsonl")
     prompt, info = env.reset(seed=0)
     assert "assert sum(1, 2) == 3" in prompt
@@ -45,20 +45,6 @@ def test_rows_of_mbpp_become_problems(lab: Path) -> None:
     assert env.step("def sum(a, b): return a + b")[1] == 1
     env.reset(seed=0)
     assert env.step("def sum(a, b): return 3")[1] == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"test_list": []}, "the row has no tests"),
-        ({"test_list": ["assert ("]}, "prompt are not valid"),
-        ({"code": "def ("}, "prompt are not valid"),
-    ],
-)
-def test_a_row_without_valid_tests_gives_a_one_line_error(lab: Path, change: dict[str, object], words: str) -> None:
-    (lab / "rows.jsonl").write_text(json.dumps(MBPP | change) + "\n")
-    with pytest.raises(UserError, match=words):
-        sources.load(f"jsonl:{lab}/rows.jsonl")
 
 
 def packed(tests: list[dict[str, str]]) -> str:
@@ -104,6 +90,22 @@ def test_rows_of_livecodebench_become_problems(row: dict[str, str], right: str, 
     verify = load("code")
     assert verify(problem, f"```python\n{right}\n```").score == 1
     assert verify(problem, f"```python\n{wrong}\n```").score == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (MBPP | {"test_list": []}, "the row has no tests"),
+        (MBPP | {"test_list": ["assert ("]}, "prompt are not valid"),
+        (MBPP | {"code": "def ("}, "prompt are not valid"),
+        (STDIN | {"public_test_cases": "[]", "private_test_cases": None}, "the row has no tests"),
+        (FUNCTION | {"public_test_cases": '[{"input": 5, "output": "6", "testtype": "functional"}]'}, "prompt are not valid"),
+    ],
+)
+def test_a_row_without_valid_tests_gives_a_one_line_error(lab: Path, row: dict[str, object], words: str) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=words):
+        sources.load(f"jsonl:{lab}/rows.jsonl")
 
 
 class Hostile:

@@ -35,6 +35,26 @@ def test_the_prompt_names_the_language_and_keeps_the_system_turn(lab: Path) -> N
     assert "source text in Java" in problem.prompt[0]["content"]
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"question": [[{"role": "user", "content": turn}] for turn in ("How large?", "And now?")]}, "has several turns"),
+        ({"function": 5}, "expected a row with question, function and ground_truth"),
+    ],
+)
+def test_a_row_of_another_form_gives_a_one_line_error(lab: Path, change: dict[str, object], words: str) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(ROW | change))
+    with pytest.raises(UserError, match=words):
+        sources.load(f"jsonl:{lab}/rows.jsonl")
+
+
+def test_an_absent_language_is_python(lab: Path) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps(ROW | {"language": None}))
+    (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
+    assert "source text" not in problem.prompt[0]["content"]
+    assert tenfold.verify(problem.answer, CALL, verifier="function_calls").score == 1
+
+
 def test_an_unknown_category_lists_the_categories() -> None:
     assert len(sources.load("bfcl:simple_python")) == 400
     irrelevant = sources.load("bfcl:irrelevance,parallel?limit=1")[0]
@@ -48,10 +68,8 @@ def test_an_unknown_category_lists_the_categories() -> None:
         ("bfcl:simple_cobol", "the categories are .*simple_java"),
         ("bfcl:multi_turn_base", "expected a row with question"),
         ("bfcl:?folder=nowhere", "the categories are none"),
-        ("jsonl:rows.jsonl", "expected a row with question, function and ground_truth"),
     ],
 )
-def test_a_user_error_is_one_line(lab: Path, uri: str, words: str) -> None:
-    (lab / "rows.jsonl").write_text(json.dumps(ROW | {"function": 5}))
+def test_a_user_error_is_one_line(uri: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        sources.load(uri.replace("rows", str(lab / "rows")))
+        sources.load(uri)

@@ -71,6 +71,7 @@ OLYMPIAD = {"question": "How many?", "solution": ["First.", "Second."], "context
         ({"final_answer": ["2", "\\sqrt{4}"], "is_multiple_answer": False}, ["2", "\\sqrt{4}"]),
         ({"final_answer": ["$4$"], "error": "1e-1"}, {"gold": "$4$", "tolerance": 0.025}),
         ({"final_answer": ["4"], "error": "0.1,0.2"}, "4"),
+        ({"final_answer": ["4"], "error": "1e400"}, "4"),
         ({"final_answer": "5"}, "5"),
         ({"final_answer": 5}, "5"),
         ({"final_answer": None, "solution": "So \\boxed{7}."}, "7"),
@@ -122,6 +123,50 @@ def test_a_row_without_a_prompt_is_invalid(tmp_path: Path, prompt: Any) -> None:
     lost, good = loaded(tmp_path, {"prompt": prompt, "answer": "4"}, {"prompt": "2+2?", "answer": "4"})
     assert lost.meta["invalid_gold"] == "the prompt is empty"
     assert (lost.answer, good.answer) == (None, "4")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        EVEN | {"question": "", "answer": "B"},
+        {"Question": None, "Correct Answer": "2", "Incorrect Answer 1": "1"},
+        {"prompt": None, "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]},
+        {"uid": "a", "category": "hard", "prompt": None, "answer": "4"},
+        {"query": None, "checklist": [{"name": "clear", "criteria_description": "It is clear."}]},
+        {"text": None, "prompt": None, "code": "def two(): return 2", "test_list": ["assert two() == 2"]},
+        {"prompt": None, "test": "def check(two): assert two() == 2", "entry_point": "two"},
+        {"question_content": None, "public_test_cases": '[{"testtype": "stdin", "input": "", "output": ""}]'},
+    ],
+    ids=lambda row: " ".join(row),
+)
+def test_a_row_of_a_known_format_without_a_prompt_is_invalid(tmp_path: Path, row: dict[str, Any]) -> None:
+    lost, _ = loaded(tmp_path, row, {"question": "2+2?", "answer": 4})
+    assert (lost.meta["invalid_gold"], lost.answer, lost.prompt[0]["content"]) == ("the prompt is empty", None, "")
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "answer"),
+    [
+        ({"uid": 1, "category": "sums", "prompt": "2+2?", "target": "4"}, "2+2?", "4"),
+        ({"uid": 1, "category": "hard", "prompt": [{"role": "user", "content": "2+2?"}], "answer": "4"}, "2+2?", "4"),
+        ({"uid": 1, "query": "Write.", "checklist": [{"name": "clear"}]}, "Write.", [{"name": "clear"}]),
+        (
+            {"CONVERSATION": [{"role": "user", "content": "2+2?"}], "TARGET_QUESTION": "Is it 4?", "PASS_CRITERIA": None},
+            "2+2?",
+            {"question": "Is it 4?", "passing_answer": "YES"},
+        ),
+        ({"question": "2+2?", "answer": "#### 4"}, "2+2?", "4"),
+        ({"question": "2+2?", "answer": "Sum\n#### Step 1\nIt is 4."}, "2+2?", "Sum\n#### Step 1\nIt is 4."),
+        (
+            {"question": "0/0?", "options": ["NaN", "0"], "answer": "A"},
+            "0/0?\n\nA) NaN\nB) 0",
+            {"letter": "A", "options": ["NaN", "0"]},
+        ),
+    ],
+)
+def test_columns_and_values_identify_the_format(tmp_path: Path, row: dict[str, Any], prompt: str, answer: Any) -> None:
+    (problem,) = loaded(tmp_path, row)
+    assert (problem.prompt[0]["content"], problem.answer) == (prompt, answer)
 
 
 def test_missing_values_of_pandas_are_missing(tmp_path: Path) -> None:
@@ -176,6 +221,8 @@ def test_the_number_of_the_row_stands_for_a_missing_id(tmp_path: Path) -> None:
         (pandas.NaT, None),
         (decimal.Decimal("5"), 5),
         (decimal.Decimal("0.25"), "0.25"),
+        (decimal.Decimal("Infinity"), "Infinity"),
+        ({"b", "c", "a"}, ["a", "b", "c"]),
         (datetime.date(2024, 5, 1), "2024-05-01"),
         (pandas.Timestamp("2024-05-01"), "2024-05-01T00:00:00"),
         (b"caf\xc3\xa9", "caf\u00e9"),
@@ -251,9 +298,20 @@ def test_answers_without_the_mark_are_invalid(tmp_path: Path) -> None:
         ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}], "answer": 4}, "row 1: .*'image_url'"),
         ({"prompt": [{"role": "user", "content": [{"type": "input_audio"}]}], "answer": 4}, "row 1: .*'input_audio'"),
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "row 1: .*there is no option C"),
+        ({"messages": [{"role": "user", "content": "?"}], "answer": 4, "tools": 5}, "row 1: tools must be a list of objects"),
+        ({"messages": [{"role": "user", "content": "?"}], "answer": 4, "tools": "5"}, "row 1: tools must be a list of objects"),
     ],
 )  # fmt: skip
 def test_an_impossible_row_gives_a_one_line_error(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         loaded(tmp_path, row)
     assert "\n" not in str(error.value)
+
+
+def test_calls_may_be_absent_or_without_arguments(tmp_path: Path) -> None:
+    no_calls = {"role": "assistant", "content": "4.", "tool_calls": "[]"}
+    no_arguments = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "now", "arguments": "null"}}]}
+    question = {"role": "user", "content": "2+2?"}
+    (problem,) = loaded(tmp_path, {"messages": [question, no_calls, question, no_arguments, question], "answer": 4})
+    assert "tool_calls" not in problem.prompt[1]
+    assert problem.prompt[3]["tool_calls"][0]["function"] == {"name": "now", "arguments": {}}

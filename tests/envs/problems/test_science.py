@@ -48,6 +48,8 @@ def test_options_of_gpqa_are_shuffled(tmp_path: Path) -> None:
     problem = loaded(tmp_path, GPQA)
     assert problem.id == "rec1"
     assert problem.answer["options"]["ABCD".index(problem.answer["letter"])] == "iron"
+    numbers = loaded(tmp_path, GPQA | {f"Incorrect Answer {number}": number - 1 for number in (1, 2, 3)})
+    assert sorted(numbers.answer["options"]) == ["0", "1", "2", "iron"]
 
 
 def test_one_environment_judges_choices_and_open_problems(tmp_path: Path) -> None:
