@@ -7,12 +7,12 @@ from ..verifiers.rewards.weighted import WeightedVerifier
 
 
 def gold_response(problem: Problem) -> str | None:
-    """Returns a correct response: the gold answer if it is text, a number or a list, else the problem's solution.
+    """Returns a correct response: the gold answer if it is text, a number or a list of them, else the problem's solution.
 
     Answers of reasoning-gym are put into the tag that its own prompts ask for, because some have several lines.
     Returns None if the problem has no solution, as is the case for most instruction-following problems.
     """
-    if isinstance(problem.answer, list) and problem.answer:
+    if isinstance(problem.answer, list) and problem.answer and isinstance(problem.answer[0], str | int | float):
         return f"\\boxed{{{problem.answer[0]}}}"
     if isinstance(problem.answer, str) and problem.source.startswith("reasoning_gym:"):
         return f"<answer>{problem.answer}</answer>"

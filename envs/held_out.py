@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 from gymnasium.envs.registration import EnvSpec
 
 from ..core import UserError
-from . import registry
+from . import mixture, registry
 
 _TRAIN = re.compile(r"(?<=[?&])part=train(?=&|$)")
 
@@ -57,11 +57,15 @@ def held_out_arguments(id: str, options: Mapping[str, object] | None = None) -> 
     if problems is None and isinstance(inner := settings.get("environment"), str) and _takes_problems(spec):
         arguments, found = held_out_arguments(inner)
         return ({**options, **arguments}, True) if found and arguments.keys() == {"problems"} else (options, False)
-    if isinstance(parts := settings.get("environments"), list | tuple) and parts:
-        declarations: list[dict[str, Any]] = [{"id": part} if isinstance(part, str) else dict(part) for part in parts]
-        held = [held_out_arguments(part.pop("id"), part) for part in [dict(declaration) for declaration in declarations]]
+    if "environments" in settings:
+        try:
+            parts = mixture.declarations(settings["environments"])
+        except UserError:  # an environment of another kind has an argument of this name
+            return options, False
+        ids = [part.pop("id") for part in parts]
+        held = [held_out_arguments(inner, part) for inner, part in zip(ids, parts, strict=True)]
         found = all(known for _, known in held)
-        new = [{"id": part["id"], **arguments} for part, (arguments, _) in zip(declarations, held, strict=True)]
+        new = [{"id": inner, **arguments} for inner, (arguments, _) in zip(ids, held, strict=True)]
         return ({**options, "environments": new}, True) if found else (options, False)
     return options, False
 
@@ -79,7 +83,7 @@ def _takes_problems(spec: EnvSpec) -> bool:
 
 
 def _changed_problems(spec: EnvSpec, changes: str) -> tuple[str, bool]:
-    """Returns the problem URI for `problems="?NAME=VALUE"`, and False if its problems may be training problems.
+    """Returns the problem URI for `problems="?NAME=VALUE"`, and False if no part is named and there is no held-out part.
 
     The changes apply to the URI of the registration, or of the environment that it wraps. Unless they name a part, the held-out
     part of that URI is taken if there is one.

@@ -13,7 +13,8 @@ covers
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
     environments   those that a mixture or a wrapper names, with their arguments
     classes        the source text of an environment that is not of this package
-    files          the content of a file, the names and sizes of a folder's files, if an argument is a path
+    files          the content of a file, the names and sizes of a folder's files, if an argument is a path with a letter or
+                   digit; "." and "/" are signs
 
 It does not cover versions of packages, tenfold included: a stage records them and reports changes. It also does not cover the
 kind of sandbox, or files that the user's code reads.
@@ -167,6 +168,8 @@ def of_argument(name: str, value: object) -> Identity:
         return {"content": _of_list(as_problems(value))}  # rows are data: no text in them is read as a URI or a name
     if isinstance(value, str):
         return {"": value, **_of_text(name, value)}
+    if isinstance(value, list | tuple | Mapping) and not value:
+        return {"": "[]" if isinstance(value, list | tuple) else "{}"}  # an empty value may differ from an absent one
     if isinstance(value, Mapping):
         if _is_environment(value.get("id")):
             rest = {key: item for key, item in value.items() if key != "id"}
@@ -244,9 +247,9 @@ def _of_problem_uri(name: str, uri: str) -> Identity:
 
 
 def _of_path(text: str) -> Identity:
-    if not text or len(text) > _LONGEST_PATH or "\n" in text or "\0" in text:
+    if not any(map(str.isalnum, text)) or len(text) > _LONGEST_PATH or "\n" in text or "\0" in text:
         return {}
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # `Path.expanduser` fails for "~20 words"
     try:
         if path.is_file():
             return {"content": digests.of_file(path)}

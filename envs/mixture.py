@@ -11,7 +11,21 @@ import gymnasium
 from ..core import UserError, Verdict
 from ..policies.rollout import count_problems
 from . import registry
+from .problems.parts import integer
 from .text import SupportsScoreGroup, Text, problem_index
+
+
+def declarations(environments: object) -> list[dict[str, Any]]:
+    """Returns the environments of a mixture, each as {"id": ..., and keyword arguments}.
+
+    Raises:
+        UserError: there are none, or one of them has another form.
+    """
+    listed = environments if isinstance(environments, list | tuple) else ()
+    parts = [{"id": part} if isinstance(part, str) else part for part in listed]
+    if not parts or not all(isinstance(part, Mapping) and isinstance(part.get("id"), str) for part in parts):
+        raise UserError(f"environments: expected a list of ids or of {{id: ID, ARGUMENT: VALUE}}, got {environments!r:.100}")
+    return [dict(part) for part in parts]
 
 
 class Mixture(gymnasium.Env[str, str]):
@@ -27,20 +41,22 @@ class Mixture(gymnasium.Env[str, str]):
             per_environment: maximum number of problems from each environment; default: all.
 
         Raises:
-            UserError: an environment cannot be created, or does not report its number of problems.
+            UserError: an environment cannot be created, or does not report its number of problems; or an argument is invalid.
         """
-        declarations: list[dict[str, Any]] = [{"id": e} if isinstance(e, str) else dict(e) for e in environments]
-        self.parts = [registry.make(**declaration) for declaration in declarations]
+        if per_environment is not None:
+            integer("per_environment", per_environment, 1)
+        declared = declarations(environments)
+        self.parts = [registry.make(**declaration) for declaration in declared]
         sizes = []
-        for declaration, part in zip(declarations, self.parts, strict=True):
-            if (count := count_problems(part, per_environment or None)) is None:
+        for declaration, part in zip(declared, self.parts, strict=True):
+            if (count := count_problems(part, per_environment)) is None:
                 raise UserError(f"{declaration['id']} has no attribute `problems`: only environments with one can be mixed")
             sizes.append(count)
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """The environment of each problem, and the problem's index in it."""
         self.levels = [part for part, _ in self.problems]
         """The number of each problem's environment. A filter with `raise_level_above` takes it as the problem's level."""
-        ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declarations]
+        ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declared]
         self.names = [id if ids.count(id) == 1 else f"{id}#{number}" for number, id in enumerate(ids)]
         """A name for each environment, with which its problem ids start, because two environments may have equal ids."""
         self.observation_space = self.action_space = Text()

@@ -1,7 +1,8 @@
 """Functions with one mistake, to be repaired so that they pass unit tests.
 
 A function of `function_sources.py` gets a number for its `K`, and one operator or number of it is changed. At least one test
-fails for the changed function, and the prompt shows failing tests. The verifier `code` judges the repaired function.
+fails for the changed function, and the prompt shows failing tests. The verifier `code` judges the repaired function. Problems
+with the same changed function differ in their tests and are in the same part.
 """
 
 import ast
@@ -66,7 +67,8 @@ def problems(size: int = 500, seed: int = 0, part: str = "train", mistakes: int 
             f"fail:\n\n```python\n{tests}\n```\n\nCorrect the function. Further tests will be run."
         )
         answer = {"entry_point": name, "calls": calls, "public": len(shown)}
-        return Draft(prompt, answer, {"solution": f"```python\n{solution}\n```", "function": name}, key=broken + tests)
+        meta = {"solution": f"```python\n{solution}\n```", "function": name}
+        return Draft(prompt, answer, meta, key=broken + tests, family=broken)
 
     return distinct(URI, draw, size, seed, part)
 

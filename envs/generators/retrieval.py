@@ -46,7 +46,7 @@ def problems(
         while len(objects) < facts:
             objects[f"{rng.choice(COLOURS)} {rng.choice(WORDS)}"] = rng.randint(10_000, 99_999)
         stated = [f"The code of the {name} is {code}." for name, code in objects.items()]
-        fillers, length = list[str](), sum(map(len, stated)) + len(stated)
+        fillers, length = list[str](), sum(map(len, stated)) + len(stated) - 1
         while length < characters:
             fillers.append(_filler(rng))
             length += len(fillers[-1]) + 1

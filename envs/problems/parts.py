@@ -11,8 +11,8 @@ A generator of this package draws one problem at a time:
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ...core import Message, Problem, UserError
 
@@ -42,13 +42,15 @@ class Draft(NamedTuple):
     meta: Mapping[str, object] = {}
     key: str = ""
     """Text that identifies the problem if the prompt does not, because the prompt of a game conceals what is to be found."""
+    family: str = ""
+    """Text that decides the part, if similar problems must be in the same part; by default the key."""
 
 
 def distinct(uri: str, draw: Callable[[random.Random], Draft], size: int, seed: int, part: str) -> Iterator[Problem]:
     """Yields different problems of a part. The first problems do not depend on `size`.
 
     The id of a problem is the generator's name and a hash of the problem's key, so it is equal on all machines. The key also
-    decides the part.
+    decides the part, unless the problem has a `family`.
 
     Args:
         uri: the generator's URI, generate:MODULE:FUNCTION.
@@ -67,7 +69,7 @@ def distinct(uri: str, draw: Callable[[random.Random], Draft], size: int, seed: 
     while len(found) < size:
         draft = draw(rng)
         key = draft.key or draft.prompt
-        if key in found or not in_part(key, part):
+        if key in found or not in_part(draft.family or key, part):
             repeats += 1
             if repeats > MAX_REPEATS:
                 raise UserError(f"size={size}: with these options, part={part} has only about {len(found)} problems")
@@ -78,12 +80,12 @@ def distinct(uri: str, draw: Callable[[random.Random], Draft], size: int, seed: 
         yield Problem(id, (Message(role="user", content=draft.prompt),), draft.answer, uri, draft.meta)
 
 
-def choices(name: str, value: str | Sequence[str] | None, allowed: Iterable[str]) -> list[str]:
+def choices(name: str, value: object, allowed: Iterable[str]) -> list[str]:
     """Returns an option's value as a list of names; all allowed names if it is None.
 
     Args:
         name: name of the option, for the error.
-        value: one name, several, or None.
+        value: one name, a list of names, or None.
         allowed: the accepted names.
 
     Raises:

@@ -35,6 +35,7 @@ C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks th
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def load(uri: str) -> Sequence[Problem]:
 def file_state(uri: str) -> tuple[Path, int, int] | None:
     """Returns the path, time and size of the file that a URI names, as a key of a cache; None if it names no existing file."""
     scheme, _, location = uri.partition("?")[0].partition(":")
-    path = Path(location).expanduser()
+    path = Path(os.path.expanduser(location))
     if scheme not in ("jsonl", "parquet") or not path.is_file():
         return None
     state = path.stat()
@@ -292,7 +293,7 @@ def file_at(location: str) -> Path:
     Raises:
         UserError: the file does not exist.
     """
-    path = Path(location).expanduser()
+    path = Path(os.path.expanduser(location))
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     return path

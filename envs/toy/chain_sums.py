@@ -7,6 +7,7 @@ from typing import cast
 
 from ...core import Problem, UserError
 from ..problems import sources
+from ..problems.parts import integer
 
 
 def chain_sums_with_solutions(
@@ -29,9 +30,14 @@ def chain_sums_with_solutions(
         max_terms: maximum number of terms of a sum.
         digits: number of digits of a term.
         thinking: if true, the solution contains only the result, and `thinking` contains the steps, with a `summary`.
+
+    Raises:
+        UserError: an argument is invalid.
     """
-    if min_terms < 2:
-        raise UserError(f"min_terms: expected 2 or more, got {min_terms}; one term has no steps")
+    integer("size", size, 1)
+    integer("max_terms", max_terms, integer("min_terms", min_terms, 2))  # one term has no steps
+    if not isinstance(worked, int | float) or not 0 <= worked <= 1:
+        raise UserError(f"worked: expected a number from 0 to 1, got {worked!r:.100}")
     uri = (
         f"reasoning_gym:chain_sum?part=train&size={size}&seed={seed}&min_terms={min_terms}&max_terms={max_terms}"
         f"&min_digits={digits}&max_digits={digits}"

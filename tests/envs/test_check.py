@@ -84,6 +84,21 @@ def test_a_prompt_that_contains_its_answer_is_found_by_the_echo() -> None:
     assert "it scores 1 on 3 of 3 problems" in findings("lab/Echo-v0")["echo"].text
 
 
+def has_all_words(gold: list[dict[str, str]], response: str) -> bool:
+    return all(item["word"] in response.split() for item in gold)
+
+
+def test_the_solution_is_played_if_the_gold_answer_is_no_text() -> None:
+    problems = [
+        Problem(
+            f"{n}", (Message(role="user", content=f"Use number {n}."),), [{"word": f"n{n}"}], "", {"solution": f"I use n{n}"}
+        )
+        for n in range(3)
+    ]
+    tenfold.register("lab/Words-v0", problems=problems, verifier=has_all_words)
+    assert findings("lab/Words-v0")["gold"].text == "3 gold answers score 1"
+
+
 def test_a_constant_that_solves_most_problems_is_a_warning() -> None:
     tenfold.register("lab/Constant-v0", problems=[{"question": f"{n}?", "answer": "yes"} for n in range(8)], verifier=contains)
     found = findings("lab/Constant-v0")["constant"]

@@ -42,6 +42,8 @@ def test_wrappers_and_mixtures_use_the_held_out_problems_of_their_environments()
     assert len(environment.unwrapped.problems) == 10  # type: ignore[attr-defined]
     tenfold.register("lab/Both-v0", entry_point="tenfold.envs.mixture:Mixture", environments=[*parts, "lab/Plain-v0"])
     assert held_out_arguments("lab/Both-v0") == ({}, False)
+    tenfold.register("lab/Forests-v0", entry_point="lab:Worlds", environments=[{"name": "forest"}, 5])
+    assert held_out_arguments("lab/Forests-v0") == ({}, False), "an argument of this name need not be a list of environments"
 
 
 @pytest.mark.usefixtures("lab")

@@ -91,6 +91,20 @@ def test_files_and_modules_are_identified_by_their_content(rows: Path) -> None:
     assert "entry_point source" in first
 
 
+@pytest.mark.parametrize("sign", [".", "/", "~", "~20 words", "~no-such-user"])
+@pytest.mark.usefixtures("lab")
+def test_a_text_that_is_no_path_of_data_is_identified_by_itself(sign: str) -> None:
+    tenfold.register("lab/Signs-v0", entry_point=f"{__name__}:Own", sign=sign)
+    found = identity.of_environment("lab/Signs-v0")
+    assert (found["sign"], "sign content" in found) == (sign, False)
+
+
+@pytest.mark.parametrize(("empty", "text"), [([], "[]"), ((), "[]"), ({}, "{}")], ids=repr)
+def test_an_empty_value_is_not_an_absent_one(empty: object, text: str) -> None:
+    tenfold.register("lab/Allowed-v0", entry_point=f"{__name__}:Own", words=empty)
+    assert identity.of_environment("lab/Allowed-v0")["words"] == text
+
+
 def test_rows_in_an_unknown_format_are_identified_by_their_file(lab: Path) -> None:
     (lab / "own.jsonl").write_text('{"board": "x.o", "best": 1}\n')
     tenfold.register("lab/Boards-v0", problems="jsonl:own.jsonl", entry_point=f"{__name__}:Own")

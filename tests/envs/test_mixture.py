@@ -1,5 +1,7 @@
 """Mixtures of environments."""
 
+from typing import Any
+
 import pytest
 from gymnasium.utils.env_checker import check_env
 
@@ -49,6 +51,23 @@ def test_the_problems_of_environments_with_equal_problem_ids_have_different_ids(
 @pytest.mark.filterwarnings("error")
 def test_it_passes_the_environment_checks(mixture: Mixture) -> None:
     check_env(mixture, skip_render_check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"environments": []}, "environments: expected a list of ids"),
+        ({"environments": "mix/One-v0"}, "environments: expected a list of ids"),
+        ({"environments": ["mix/One-v0", {"template": "{prompt}"}]}, "environments: expected a list of ids"),
+        ({"environments": ["mix/One-v0"], "per_environment": -1}, "per_environment: expected an integer >= 1, got -1"),
+        ({"environments": ["mix/One-v0"], "per_environment": "2"}, "per_environment: expected an integer >= 1, got '2'"),
+    ],
+)
+@pytest.mark.usefixtures("_parts")
+def test_an_invalid_argument_is_one_line(arguments: dict[str, Any], words: str) -> None:
+    tenfold.register("mix/Invalid-v0", entry_point="tenfold.envs.mixture:Mixture", **arguments)
+    with pytest.raises(UserError, match=words):
+        tenfold.make("mix/Invalid-v0")
 
 
 def test_each_limits_the_problems_of_each_environment(mixture: Mixture) -> None:

@@ -120,6 +120,8 @@ def test_gold_answers_are_json(id: str) -> None:
         ("repairs", "mistakes=9", "mistakes: expected an integer from 1 to 3, got 9"),
         ("logic_puzzles", "attributes=3&max_houses=5", "too many orders to go through"),
         ("logic_puzzles", "kinds=[]", "kinds: expected names of knights, houses"),
+        ("logic_puzzles", "kinds=5", "kinds: expected names of knights, houses, got .5."),
+        ("logic_puzzles", 'kinds=[["knights"]]', "kinds: expected names of knights, houses"),
         ("retrieval", "characters=10000000", "characters: expected an integer from 200 to 500000"),
         ("retrieval", "asked=3&facts=2", "facts: expected an integer from 3 to 100, got 2"),
     ],
@@ -161,6 +163,8 @@ def test_a_length_sets_the_characters_of_a_text() -> None:
         assert all(f"is {code}." in prompt for code in codes)
         assert score(env, 0, f"\\boxed{{{', '.join(codes)}}}") == 1
         assert score(env, 0, f"\\boxed{{{', '.join(reversed(codes))}}}") == 0
+    texts = environment("tenfold/Retrieval-v0", problems="?size=200&characters=980&facts=2").problems
+    assert min(len(str(problem.prompt[0]["content"]).split("\n\n")[1]) for problem in texts) == 980
 
 
 def knights(prompt: str) -> list[list[str]]:
@@ -237,6 +241,15 @@ def test_a_broken_function_fails_and_any_correct_one_passes() -> None:
     other = "import itertools\n\ndef running_sums(numbers):\n    return list(itertools.accumulate(numbers))"
     assert score(env, index, f"```python\n{other}\n```") == 1
     assert 1 <= cast(dict[str, int], problem.answer)["public"] <= 2
+
+
+def test_problems_with_one_broken_function_are_in_one_part() -> None:
+    def broken(part: str) -> set[str]:
+        problems = environment("tenfold/Repair-v0", problems=f"?size=200&part={part}").problems
+        return {str(problem.prompt[0]["content"]).split("```")[1] for problem in problems}
+
+    assert len(broken("train")) > 50
+    assert not broken("train") & broken("held_out")
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -80,8 +80,11 @@ def test_repeated_ids_of_yielded_problems_are_numbered(lab: Path) -> None:
     assert [p.id for p in sources.load("generate:lab_sources:ready?limit=3")] == ["one", "one#2", "one#3"]
 
 
+CHAIN_SUMS = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions"
+
+
 def test_chain_sums_have_worked_solutions() -> None:
-    uri = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=50&worked=0.5"
+    uri = f"{CHAIN_SUMS}?size=50&worked=0.5"
     solutions = [p.meta["solution"] for p in sources.load(uri)]
     assert 10 < sum("=" in solution for solution in solutions) < 40
     for problem in sources.load(uri):
@@ -97,6 +100,7 @@ def test_chain_sums_have_worked_solutions() -> None:
     [
         ("nowhere", "jsonl:, parquet:, hf:"),
         ("jsonl:missing.jsonl", "no file missing.jsonl"),
+        ("jsonl:~no-such-user/rows.jsonl", "no file ~no-such-user/rows.jsonl"),
         ("jsonl:bad.jsonl", "bad.jsonl, line 2: not JSON"),
         ("jsonl:latin.jsonl", "latin.jsonl, line 1: not JSON"),
         ("jsonl:list.jsonl", "line 1: expected a JSON object, got list"),
@@ -119,6 +123,11 @@ def test_chain_sums_have_worked_solutions() -> None:
         ("generate:lab_sources:needs?n=1&off=2", "unknown option 'off'"),
         ("generate:lab_sources:ready?size=2", "unknown option 'size'"),
         ("generate:lab_sources:nothing", "nothing must yield problems or rows, or return a list of them; got NoneType"),
+        (f"{CHAIN_SUMS}?size=0", "size: expected an integer >= 1, got 0"),
+        (f"{CHAIN_SUMS}?min_terms=5", "max_terms: expected an integer >= 5, got 4"),
+        (f"{CHAIN_SUMS}?min_terms=few", "min_terms: expected an integer >= 2, got 'few'"),
+        (f"{CHAIN_SUMS}?worked=half", "worked: expected a number from 0 to 1, got 'half'"),
+        (f"{CHAIN_SUMS}?worked=50", "worked: expected a number from 0 to 1, got 50"),
         ("generate:lab_sources:needs?n=3", "row 1: expected a problem or a mapping of columns, got int"),
     ],
 )
