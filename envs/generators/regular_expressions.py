@@ -1,7 +1,7 @@
 """Regular expressions: write a text that a pattern matches, or a pattern for a described form.
 
-A form is a sequence of pieces. A pattern is judged by `TEXTS` texts of the form and as many that differ from one in one place.
-The prompt shows `SHOWN` of each.
+A form is a sequence of pieces. A pattern is judged by `TEXTS` texts of the form, as many that differ from one in one place, and
+texts in which one piece is too short, too long, or has a character of another kind. The prompt shows `SHOWN` of each.
 """
 
 import random
@@ -17,9 +17,12 @@ from .words import WORDS
 URI = "generate:tenfold.envs.generators.regular_expressions:problems"
 KINDS = ("text", "pattern")
 TEXTS = 25
-"""Number of texts that a pattern must match, and of texts that it must not match. Our choice."""
+"""Number of texts that a pattern must match, and of texts with a random change that it must not match. Our choice."""
 SHOWN = 3
 """Number of these texts that the prompt shows. Our choice."""
+TRIES = 10
+"""Number of texts of the other pieces that are tried around a wrong piece, because neighbours may make it right. Our choice."""
+SIGNS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "-:_/@#.+%!"
 CHARACTERS = {
     "digits": ("[0-9]", string.digits),
     "lowercase letters": ("[a-z]", string.ascii_lowercase),
@@ -114,19 +117,38 @@ def _piece(rng: random.Random, may_be_empty: bool) -> Piece:
 
 
 def _texts(rng: random.Random, pieces: Sequence[Piece], pattern: str) -> tuple[list[str], list[str]]:
-    """Returns texts of a form, and texts that differ from such a text in one place and are not of the form.
+    """Returns texts of a form, and texts that differ from such a text in one place or one piece and are not of the form.
 
     The pieces have at most a few characters, so that matching their pattern takes a bounded time.
     """
     match = ["".join(piece.text(rng) for piece in pieces) for _ in range(TEXTS)]
     reject: list[str] = []
-    signs = string.ascii_lowercase + string.ascii_uppercase + string.digits + "-:_/@#.+%!"
     while len(reject) < TEXTS:
         text = rng.choice(match)
         place = rng.randrange(len(text) + 1)
         change = rng.choice(("delete", "insert", "replace", "double"))
-        inserted = "" if change == "delete" else text[place : place + 1] * 2 if change == "double" else rng.choice(signs)
+        inserted = "" if change == "delete" else text[place : place + 1] * 2 if change == "double" else rng.choice(SIGNS)
         changed = text[:place] + inserted + text[place if change == "insert" else place + 1 :]
         if changed and re.fullmatch(pattern, changed) is None:
             reject.append(changed)
+    for place, piece in enumerate(pieces):
+        for wrong in _wrong_texts(rng, piece):
+            for _ in range(TRIES):
+                changed = "".join(wrong if other == place else each.text(rng) for other, each in enumerate(pieces))
+                if changed and re.fullmatch(pattern, changed) is None:
+                    reject.append(changed)
+                    break
     return match, reject
+
+
+def _wrong_texts(rng: random.Random, piece: Piece) -> Iterator[str]:
+    """Yields texts that are nearly a text of a piece: too short, too long, or with a character of another kind."""
+    if piece.choices:
+        text = piece.choices[-1]
+        yield from (text[:-1], text + text[-1], text[:-1] + rng.choice(SIGNS.replace(text[-1], "")))
+        return
+    short = "".join(rng.choices(piece.characters, k=piece.lengths[0] - 1))
+    yield from (short, "".join(rng.choices(piece.characters, k=piece.lengths[-1] + 1)))
+    for group in (string.ascii_lowercase, string.ascii_uppercase, string.digits):
+        if others := [sign for sign in group if sign not in piece.characters]:
+            yield short + rng.choice(others)

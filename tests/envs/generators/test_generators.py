@@ -1,6 +1,7 @@
 """Rules that all generated environments share, through the public interface."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -241,6 +242,28 @@ def test_a_broken_function_fails_and_any_correct_one_passes() -> None:
     other = "import itertools\n\ndef running_sums(numbers):\n    return list(itertools.accumulate(numbers))"
     assert score(env, index, f"```python\n{other}\n```") == 1
     assert 1 <= cast(dict[str, int], problem.answer)["public"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (r"\{(\d),(\d)\}", r"{1,\2}"),
+        (r"\{(\d),(\d)\}", r"{\1,}"),
+        (r"\{(\d),(\d)\}", r"{\1}"),
+        (r"\{\d(,\d)?\}", "+"),
+        (r"\[[^]]*\]", "[a-zA-Z0-9]"),
+        (r"\[(a-f|aeiou)\]", "[a-z]"),
+        (r"\[02468\]", "[0-9]"),
+        (r"\(\?:.*?\)", "[a-z]+"),
+        (r"[-:_/@#](?=\[|\(|$)", "."),
+    ],
+)
+def test_a_pattern_of_another_form_scores_0(part: str, other: str) -> None:
+    env = environment("tenfold/Regex-v0", problems="?size=60&kinds=pattern&max_pieces=3")
+    for index, problem in enumerate(env.problems):
+        pattern = gold(problem).removeprefix("<answer>").removesuffix("</answer>")
+        wider = re.sub(part, other, pattern)
+        assert wider == pattern or score(env, index, f"<answer>{wider}</answer>") == 0, (pattern, wider)
 
 
 def test_problems_with_one_broken_function_are_in_one_part() -> None:
