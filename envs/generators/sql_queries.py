@@ -1,7 +1,8 @@
 """Questions about two tables, to be answered with one SQLite query.
 
-Each problem has `DATABASES` databases with the same tables and other rows. The prompt shows the first. The results on
-at least two of them differ, so that no query with the answer written into it is correct on all.
+Each problem has `DATABASES` databases with the same tables and other rows, and one with many equal numbers. The prompt shows
+the first. The results on at least two of them differ, so that no query with the answer written into it is correct on all. On
+the last, queries that are nearly correct have another result: > for >=, or no order of equal rows.
 """
 
 import random
@@ -14,7 +15,9 @@ from ..problems.parts import Draft, choices, distinct, integer
 
 URI = "generate:tenfold.envs.generators.sql_queries:problems"
 DATABASES = 3
-"""Number of databases on which a query is judged. Our choice."""
+"""Number of databases with random rows on which a query is judged. Our choice."""
+CLOSE_ROWS = 12
+"""Number of rows of the child table of the database with many equal numbers. Our choice."""
 NAMES = "Ada Ben Clara David Emma Felix Grace Henry Ida Jonas Karla Leo Mona Nils Olga Paul Rosa Simon Tina Viktor".split()
 CITIES = "Berlin Cairo Delhi Lima London Madrid Oslo Paris Quito Rome Seoul Tokyo".split()
 
@@ -76,6 +79,10 @@ class Question(NamedTuple):
     text: str
     query: str
     ordered: bool = False
+    near: Sequence[str] = ()
+    """Queries that are nearly correct."""
+    value: int | None = None
+    """The number with which the gold query compares a column."""
 
 
 def problems(
@@ -106,6 +113,7 @@ def problems(
         answer = {"schema": domain.schema, "databases": databases, "query": question.query, "ordered": question.ordered}
         while _are_equal(sql.gold_results(answer)):
             databases[:] = [_database(rng, domain, rng.randint(min_rows, max_rows)) for _ in range(DATABASES)]
+        databases.append(_close_database(rng, domain, question))
         shown = "\n\n".join(f"{table}:\n{_listed(rows)}" for table, rows in databases[0].items())
         order = "The order of the rows counts." if question.ordered else "The order of the rows does not count."
         prompt = (
@@ -128,6 +136,23 @@ def _database(rng: random.Random, domain: Domain, rows: int) -> dict[str, list[l
         for id, name in enumerate(children, start=1)
     ]
     return {domain.parent: parent_rows, domain.child: child_rows}
+
+
+def _close_database(rng: random.Random, domain: Domain, question: Question) -> dict[str, list[list[object]]]:
+    """Returns a database with three different numbers in each column, on which no near query has the gold query's result."""
+    while True:
+        numbers = {}
+        for name, values in domain.numbers.items():
+            value = question.value
+            if value is None or value not in values:
+                value = rng.choice(values[1:-1])
+            middle = values.index(value)
+            numbers[name] = values[middle - 1 : middle + 2]
+        database = _database(rng, domain._replace(numbers=numbers), CLOSE_ROWS)
+        answer = {"schema": domain.schema, "databases": [database], "ordered": question.ordered}
+        result = sql.gold_results(answer | {"query": question.query})
+        if all(sql.gold_results(answer | {"query": query}) != result for query in question.near):
+            return database
 
 
 def _are_equal(results: Sequence[object]) -> bool:
@@ -153,7 +178,9 @@ def _filter(rng: random.Random, domain: Domain) -> Question:
     column, value = _number(rng, domain)
     sign, words = rng.choice(((">", "greater than"), ("<", "less than"), (">=", "at least"), ("<=", "at most")))
     text = f"What are the names of the {domain.child} whose {column} is {words} {value}?"
-    return Question(text, f"SELECT name FROM {domain.child} WHERE {column} {sign} {value}")
+    query = f"SELECT name FROM {domain.child} WHERE {column}"
+    other = f"{sign}=" if len(sign) == 1 else sign[0]
+    return Question(text, f"{query} {sign} {value}", near=[f"{query} {other} {value}"], value=value)
 
 
 def _count_each(rng: random.Random, domain: Domain) -> Question:
@@ -166,11 +193,14 @@ def _count_each(rng: random.Random, domain: Domain) -> Question:
 
 def _aggregate_city(rng: random.Random, domain: Domain) -> Question:
     column, city = rng.choice([*domain.numbers]), rng.choice(CITIES[:6])
-    function, words = rng.choice((("MAX", "largest"), ("MIN", "smallest"), ("AVG", "average"), ("SUM", "total")))
+    functions = (("MAX", "largest"), ("MIN", "smallest"), ("AVG", "average"), ("SUM", "total"))
+    function, words = rng.choice(functions)
     text = (
         f"What is the {words} {column} of the {domain.child} of the {domain.parent} in {city}? Return NULL if there are none."
     )
-    return Question(text, f"SELECT {function}(c.{column}) FROM {_joined(domain)} WHERE p.city = '{city}'")
+    query = f"(c.{column}) FROM {_joined(domain)} WHERE p.city = '{city}'"
+    near = [f"SELECT {other}{query}" for other, _ in functions if other != function]
+    return Question(text, f"SELECT {function}{query}", near=near)
 
 
 def _top(rng: random.Random, domain: Domain) -> Question:
@@ -180,14 +210,15 @@ def _top(rng: random.Random, domain: Domain) -> Question:
         f"Which {count} {domain.child} have the {words} {column}? Return name and {column}, the {words} {column} first, and "
         "where it is equal in the order of the names."
     )
-    query = f"SELECT name, {column} FROM {domain.child} ORDER BY {column} {direction}, name LIMIT {count}"
-    return Question(text, query, True)
+    query = f"SELECT name, {column} FROM {domain.child} ORDER BY {column} {direction}"
+    return Question(text, f"{query}, name LIMIT {count}", True, [f"{query} LIMIT {count}"])
 
 
 def _having(rng: random.Random, domain: Domain) -> Question:
     count = rng.randint(1, 3)
     text = f"What are the names of the {domain.parent} that have more than {count} {domain.child}?"
-    return Question(text, f"SELECT p.name FROM {_joined(domain)} GROUP BY p.id HAVING COUNT(*) > {count}")
+    query = f"SELECT p.name FROM {_joined(domain)} GROUP BY p.id HAVING COUNT(*) >"
+    return Question(text, f"{query} {count}", near=[f"{query} {count - 1}", f"{query} {count + 1}"])
 
 
 def _without(rng: random.Random, domain: Domain) -> Question:
@@ -202,8 +233,8 @@ def _totals(rng: random.Random, domain: Domain) -> Question:
         f"What is the total {column} of the {domain.child} of each of the {domain.parent} that have {domain.child}? Return "
         "name and total, the largest total first, and where it is equal in the order of the names."
     )
-    query = f"SELECT p.name, SUM(c.{column}) FROM {_joined(domain)} GROUP BY p.id ORDER BY SUM(c.{column}) DESC, p.name"
-    return Question(text, query, True)
+    query = f"SELECT p.name, SUM(c.{column}) FROM {_joined(domain)} GROUP BY p.id ORDER BY SUM(c.{column}) DESC"
+    return Question(text, f"{query}, p.name", True, [query])
 
 
 def _above_average(rng: random.Random, domain: Domain) -> Question:
@@ -211,8 +242,9 @@ def _above_average(rng: random.Random, domain: Domain) -> Question:
     text = (
         f"What are the names of the {domain.child} whose {column} is greater than the average {column} of all {domain.child}?"
     )
-    query = f"SELECT name FROM {domain.child} WHERE {column} > (SELECT AVG({column}) FROM {domain.child})"
-    return Question(text, query)
+    query = f"SELECT name FROM {domain.child} WHERE {column}"
+    average = f"(SELECT AVG({column}) FROM {domain.child})"
+    return Question(text, f"{query} > {average}", near=[f"{query} >= {average}"])
 
 
 def _cities(rng: random.Random, domain: Domain) -> Question:
@@ -221,8 +253,8 @@ def _cities(rng: random.Random, domain: Domain) -> Question:
         f"In which cities are {domain.parent} with at least one of the {domain.child} whose {column} is at most {value}? "
         "Return each city once, in alphabetical order."
     )
-    query = f"SELECT DISTINCT p.city FROM {_joined(domain)} WHERE c.{column} <= {value} ORDER BY p.city"
-    return Question(text, query, True)
+    query, order = f"SELECT DISTINCT p.city FROM {_joined(domain)} WHERE c.{column}", " ORDER BY p.city"
+    return Question(text, f"{query} <= {value}{order}", True, [f"{query} < {value}{order}", f"{query} <= {value}"], value)
 
 
 def _best_each(rng: random.Random, domain: Domain) -> Question:

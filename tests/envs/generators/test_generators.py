@@ -282,6 +282,22 @@ def test_every_solution_of_many_repairs_passes() -> None:
     assert all(score(env, index, gold(problem)) == 1 for index, problem in enumerate(env.problems))
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (" > ", " >= "), (" >= ", " > "), (" < ", " <= "), (" <= ", " < "),
+        ("DISTINCT ", ""), (", (p[.])?name(?= LIMIT|$)", ""), (" ORDER BY p.city", ""),
+        ("LEFT JOIN", "JOIN"), ("MAX", "MIN"), ("AVG(?=.*city)", "SUM"),
+    ],
+)  # fmt: skip
+def test_a_query_that_is_nearly_correct_scores_0(part: str, other: str) -> None:
+    env = environment("tenfold/SQL-v0", problems="?size=120")
+    queries = [str(cast(Mapping[str, Any], problem.answer)["query"]) for problem in env.problems]
+    changed = [(index, re.sub(part, other, query)) for index, query in enumerate(queries) if re.search(part, query)]
+    assert changed
+    assert [query for index, query in changed if score(env, index, f"```sql\n{query}\n```")] == []
+
+
 @pytest.mark.parametrize("part", ["train", "held_out"])
 def test_no_gold_query_has_the_same_result_on_all_databases(part: str) -> None:
     for problem in environment("tenfold/SQL-v0", problems=f"?size=500&part={part}").problems:
