@@ -23,7 +23,7 @@ def gold_response(problem: Problem) -> str | None:
 
 
 def is_right(verdict: Verdict, verifier: Verifier) -> bool:
-    """True if a verdict has the score 1, apart from parts that read the form of the response alone: a gold answer has none.
+    """True if a verdict has the score 1. Parts that read only the response do not count: they judge its form, not the answer.
 
     If all parts are of this kind, the verdict's own score decides.
     """

@@ -5,7 +5,7 @@
 
 The first of these that exists:
 
-    1. `problems` among the given options
+    1. `problems` among the given options; "?NAME=VALUE" changes the URI of 3 or 4
     2. `held_out` of the registration (`registry.register`)
     3. the environment's own problem URI with `part=held_out` instead of `part=train`
     4. the same for the environment that a wrapper names, and for each environment of a mixture

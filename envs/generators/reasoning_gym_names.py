@@ -34,4 +34,4 @@ SIZES = {
 }
 """Numbers of problems of the environments whose generators are slow or have few problems. Our choice."""
 HELD_OUT_SIZES = {"coin_flip": 20, "jugs": 50}
-"""Numbers of held-out problems of the environments whose generators have fewer of them than of `SIZES`. Our choice."""
+"""Numbers of held-out problems of the environments that have fewer held-out problems than training problems. Our choice."""

@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
 
 
 def is_missing(value: object) -> bool:
-    """True if a plain value is missing: None, blank, "nan", an empty mapping, or a list of missing values."""
+    """True if a plain value is missing: None, blank, "nan", "<NA>", "NaT", an empty mapping, or a list of missing values."""
     if isinstance(value, str):
         return value.strip().casefold() in _MISSING
     if isinstance(value, Mapping):

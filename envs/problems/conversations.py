@@ -165,7 +165,7 @@ def _json(value: object, where: str, what: str) -> Any:
 
 
 def _filled(sparse: Mapping[str, object]) -> dict[str, object]:
-    """Returns an object without null values, at all depths."""
+    """Returns an object without keys whose value is null, at all depths. Lists keep their nulls."""
 
     def without_nulls(value: object) -> object:
         if isinstance(value, Mapping):

@@ -76,6 +76,9 @@ def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterato
         uri: the problems' source.
         categories: names separated by commas; empty means `CATEGORIES`.
         folder: folder with BFCL_v4_CATEGORY.json and possible_answer/; the default is the package's own.
+
+    Raises:
+        UserError: there is no such category, it has no gold calls, or a file cannot be read.
     """
     data = Path(folder) if folder else _package_data(uri)
     for category in filter(None, categories.split(",")) if categories else CATEGORIES:
@@ -84,7 +87,7 @@ def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterato
             names = sorted(path.stem.removeprefix("BFCL_v4_") for path in data.glob("BFCL_v4_*.json"))
             raise UserError(f"{uri}: no category {category!r} in {data}; the categories are {', '.join(names) or 'none'}")
         gold_file = data / "possible_answer" / file.name
-        golds = {row["id"]: row["ground_truth"] for row in _rows(gold_file)} if gold_file.is_file() else {}
+        golds = {row["id"]: row.get("ground_truth") for row in _rows(gold_file)} if gold_file.is_file() else {}
         language = category.removeprefix("simple_") if category.startswith("simple_") else "python"
         for number, row in enumerate(_rows(file)):
             gold = [] if "irrelevance" in category else golds.get(row["id"])
@@ -101,9 +104,14 @@ def _package_data(uri: str) -> Path:
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                row = json.loads(line.decode("utf-8-sig"))
+            except ValueError as error:  # includes bytes that are not UTF-8
                 raise UserError(f"{file}, line {number}: not JSON ({error})") from None
+            if not isinstance(row, dict) or "id" not in row:
+                raise UserError(f"{file}, line {number}: expected a JSON object with an id")
+            yield row

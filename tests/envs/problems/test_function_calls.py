@@ -15,6 +15,13 @@ ROW = {
 CALL = '<tool_call>{"name": "area", "arguments": {"base": 10}}</tool_call>'
 
 
+def own_category(folder: Path, rows: bytes, golds: bytes) -> None:
+    """Writes the files of the category "own"."""
+    (folder / "possible_answer").mkdir()
+    (folder / "BFCL_v4_own.json").write_bytes(rows)
+    (folder / "possible_answer/BFCL_v4_own.json").write_bytes(golds)
+
+
 def test_rows_of_the_leaderboard_become_problems(lab: Path) -> None:
     (lab / "rows.jsonl").write_text(json.dumps(ROW))
     env = tenfold.make("tenfold/FunctionCalls-v0", problems="jsonl:rows.jsonl")
@@ -60,6 +67,27 @@ def test_an_unknown_category_lists_the_categories() -> None:
     irrelevant = sources.load("bfcl:irrelevance,parallel?limit=1")[0]
     assert irrelevant.answer["calls"] == []
     assert tenfold.verify(irrelevant.answer, CALL, verifier="function_calls").score == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "golds", "words"),
+    [
+        (b'{"id": "\xe9"}', b"", "line 1: not JSON"),
+        (b"[1]", b"", "line 1: expected a JSON object with an id"),
+        (b'{"id": "a"}', b"{}", "line 1: expected a JSON object with an id"),
+        (b'{"id": "a"}', b'{"id": "a"}', "own has no gold calls for a"),
+    ],
+)
+def test_an_unreadable_category_gives_a_one_line_error(lab: Path, rows: bytes, golds: bytes, words: str) -> None:
+    own_category(lab, rows, golds)
+    with pytest.raises(UserError, match=words):
+        sources.load(f"bfcl:own?folder={lab}")
+
+
+def test_blank_lines_of_a_category_are_skipped(lab: Path) -> None:
+    gold = json.dumps({"id": "a", "ground_truth": ROW["ground_truth"]})
+    own_category(lab, f"\ufeff{json.dumps(ROW | {'id': 'a'})}\n\n".encode(), f"{gold}\n\n".encode())
+    assert [problem.id for problem in sources.load(f"bfcl:own?folder={lab}")] == ["a"]
 
 
 @pytest.mark.parametrize(
