@@ -50,6 +50,10 @@ class _Loader(importlib.abc.Loader):
     def __init__(self, original: importlib.abc.Loader, finder: _Finder):
         self.original, self.finder = original, finder
 
+    def __getattr__(self, name: str) -> object:
+        """Returns an attribute of the original loader, such as `get_data`, which `pkgutil` looks up before the import."""
+        return getattr(object.__getattribute__(self, "original"), name)
+
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         """See `importlib.abc.Loader`."""
         return self.original.create_module(spec)

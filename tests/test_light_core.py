@@ -178,7 +178,8 @@ def test_environments_are_registered_in_either_import_order(order: str) -> None:
 
 def test_find_spec_of_gymnasium_keeps_the_hook() -> None:
     program = (
-        "import importlib.util, sys, tenfold\nimportlib.util.find_spec('gymnasium')\nassert 'gymnasium' not in sys.modules\n"
+        "import importlib.util, pkgutil, sys, tenfold\nimportlib.util.find_spec('gymnasium')\n"
+        "assert 'gymnasium' not in sys.modules\nassert pkgutil.get_data('gymnasium', '__init__.py')\n"
         "from gymnasium.envs.registration import registry\nprint('tenfold/ChainSum-v0' in registry)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
