@@ -17,7 +17,6 @@ correct and each incorrect solution. Pairs of equal responses are dropped. Optio
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

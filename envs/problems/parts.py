@@ -12,7 +12,7 @@ A generator of this package draws one problem at a time:
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...core import Message, Problem, UserError
 
