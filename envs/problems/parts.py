@@ -12,7 +12,7 @@ A generator of this package draws one problem at a time:
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...core import Message, Problem, UserError
 
@@ -94,7 +94,7 @@ def choices(name: str, value: object, allowed: Iterable[str]) -> list[str]:
     known = list(allowed)
     if value is None:
         return known
-    chosen = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    chosen: list[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     if not chosen or not all(name in known for name in chosen):
         raise UserError(f"{name}: expected names of {', '.join(known)}, got {chosen!r:.100}")
     return chosen
