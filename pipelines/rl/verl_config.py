@@ -20,7 +20,7 @@ from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
-from ..verl_compat import names
+from ..verl_compat import names, vllm_name
 from . import verl_checks
 from .settings import GRPOSettings
 
@@ -288,6 +288,7 @@ def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
+    vllm_name.use_build_for_cpus()  # with LoRA, verl's validation imports vLLM
     for name, value in own.items():
         if not name.startswith("+"):  # Hydra's prefix for a setting that the configuration does not have yet
             _check_setting(_composed(), name, value)

@@ -127,3 +127,15 @@ def test_a_step_whose_responses_are_all_truncated_changes_nothing(lab: Path) -> 
 def test_an_engine_that_dies_ends_the_stage_with_its_cause(lab: Path) -> None:
     with pytest.raises(UserError, match="head_dim=16"):
         tenfold.run(write(lab, steps=2, policy="micro:?hidden=64&layers=2&heads=4"), "out", quiet=True, trust=True)
+
+
+def test_an_adapter_is_trained_while_vllm_samples_with_it(lab: Path) -> None:
+    tenfold.run(write(lab, lora={"rank": 8}, learning_rate=1e-2), "out", quiet=True, trust=True)
+    rows = steps(lab / "out")
+    assert any(row["grad_norm"] > 0 for row in rows[:-1])
+    assert rows[-1]["kl"] > 0
+    for row in rows:
+        assert abs(row["rollout_ratio_max"] - 1) < 1e-3
+        assert abs(row["rollout_ratio_min"] - 1) < 1e-3
+    adapter = load_file(lab / "out/grpo/adapter/adapter_model.safetensors")
+    assert any(weights.abs().max() > 0 for name, weights in adapter.items() if "lora_B" in name)
