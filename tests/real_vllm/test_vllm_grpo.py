@@ -135,7 +135,7 @@ def test_an_adapter_is_trained_while_vllm_samples_with_it(lab: Path) -> None:
     assert any(row["grad_norm"] > 0 for row in rows[:-1])
     assert rows[-1]["kl"] > 0
     for row in rows:
-        assert abs(row["rollout_ratio_max"] - 1) < 1e-3
-        assert abs(row["rollout_ratio_min"] - 1) < 1e-3
+        assert abs(row["rollout_ratio_max"] - 1) < 1e-5
+        assert abs(row["rollout_ratio_min"] - 1) < 1e-5
     adapter = load_file(lab / "out/grpo/adapter/adapter_model.safetensors")
     assert any(weights.abs().max() > 0 for name, weights in adapter.items() if "lora_B" in name)
