@@ -27,7 +27,7 @@ class Outcomes(TypedDict):
     found: int
     missed: int
     removed_by_other_step: int
-    """Removed, or their originals removed, for another reason. They do not count for the recall."""
+    """They or their originals were removed for another reason, or the corpus has no original. Not counted in the recall."""
     recall: NotRequired[float | None]
     examples_missed: list[str]
     """Sources of the first three missed documents."""
@@ -80,9 +80,9 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     ids = {row["source"]: row["id"] for row in shards.rows(paths, ["id", "source"])}
     recall: dict[str, Outcomes] = {}
     for source, id in ids.items():
-        if not source.startswith(PLANTED):
-            continue
         kind = _kind(source)
+        if kind not in STEPS:
+            continue
         counts = recall.setdefault(
             "/".join(source.removeprefix(PLANTED).split("/")[: 1 if kind == "contaminated" else 2]),
             {"planted": 0, "found": 0, "missed": 0, "removed_by_other_step": 0, "examples_missed": []},

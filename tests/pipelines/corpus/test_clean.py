@@ -181,6 +181,12 @@ def test_the_report_counts_missed_documents(tmp_path: Path, problems: str) -> No
     assert report["precision"]["near_duplicate"]["removed"] == 0
 
 
+def test_a_document_whose_source_only_looks_planted_is_not_in_the_report(tmp_path: Path) -> None:
+    books = rows([good(seed) for seed in range(3)])
+    other = {"text": good("other"), "source": f"planted:mine/of/{books[0]['source']}", "domain": "text"}
+    assert cleaned(write(tmp_path / "d", [*books, other]), tmp_path / "c")["planted"]["recall"] == {}
+
+
 def test_the_report_of_documents_with_one_id_ends(tmp_path: Path) -> None:
     books = rows([good(seed) for seed in range(12)])
     corpus = write(tmp_path / "d", [*books, *books, *planted.duplicates(books, 12, 2)])
