@@ -11,6 +11,7 @@ writes.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, TypedDict
@@ -68,8 +69,8 @@ class Select(Stage):
         names = {*WEIGHTS, *(dimension.name for dimension in dimensions())}
         if unknown := self.weights.keys() - names:
             raise ValueError(f"weights: unknown dimension {min(unknown)!r}; use {', '.join(sorted(names))}")
-        if min(self.weights.values(), default=0) < 0:
-            raise ValueError("weights: expected numbers of at least 0")
+        if not all(0 <= weight < math.inf for weight in self.weights.values()):
+            raise ValueError("weights: expected finite numbers of at least 0")
         return self
 
     def check(self) -> None:

@@ -75,7 +75,7 @@ def counts(shard: Path) -> dict[str, Any]:
     """Returns the counts that were stored with a shard.
 
     Raises:
-        UserError: the shard is truncated, empty, or not written by tenfold.
+        UserError: the shard is truncated, empty, or no parquet file.
     """
     with read_errors(shard):
         return json.loads((pyarrow.parquet.read_schema(shard).metadata or {}).get(b"counts", b"{}"))

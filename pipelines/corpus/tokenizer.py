@@ -34,6 +34,10 @@ class Tokenizer(Stage):
         description="approximate number of characters to train on, in equal parts from the beginning of each shard",
     )
 
+    def check(self) -> None:
+        """Checks that the documents exist."""
+        shards.list_shards(self.documents)
+
     def run(self, context: Context) -> Metrics:
         """Trains the tokenizer. A killed stage starts again from the beginning."""
         paths = shards.list_shards(self.documents)

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ def test_columns_of_other_documents_are_refused(tmp_path: Path) -> None:
         ({"high": 0.7}, "sum to 1.1, more than 1"),
         ({"grade_by": "score", "high": 0.2}, "high=0.2 must be at least medium=0.4"),
         ({"weights": {"beauty": 1}}, "unknown dimension 'beauty'; use"),
-        ({"weights": {"content": -1}}, "weights: expected numbers of at least 0"),
+        ({"weights": {"content": -1}}, "weights: expected finite numbers of at least 0"),
+        ({"weights": {"content": math.nan}}, "weights: expected finite numbers of at least 0"),
+        ({"weights": {"content": math.inf}}, "weights: expected finite numbers of at least 0"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
