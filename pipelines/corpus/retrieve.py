@@ -1,8 +1,8 @@
 """The `retrieve` stage: similarity of documents to seeds of known quality, by hybrid text and vector search in Milvus.
 
 All documents are inserted into a database with id, text, source, domain and a vector. Each seed is searched twice: by its most
-distinctive words (BM25) and by its vector. A document's similarity is the reciprocal rank fusion of all result lists, weighted
-by the quality of the seeds:
+distinctive words (BM25) and by its vector. A document's similarity is the reciprocal rank fusion of all result lists, with
+the weights of the seeds:
 
     similarity(document) = sum over seeds of weight x (1 / (60 + rank by words) + 1 / (60 + rank by vector))
 
@@ -23,7 +23,7 @@ import pyarrow
 import pyarrow.parquet
 from pydantic import Field
 
-from ... import disk
+from ... import digests, disk
 from ...core import UserError
 from ...policies.store import Store
 from ..stage import Context, Metrics, Stage
@@ -72,16 +72,17 @@ class Retrieve(Stage):
     limit: int = Field(100, ge=1, le=milvus.MAX_RESULTS, description="documents in each of a seed's two result lists")
     workers: int | None = Field(None, ge=1, description="shards processed in parallel; default: one per processor")
 
-    @property
-    def sources(self) -> list[str]:
-        """Returns the URIs of the seeds. The run records the digests of their files."""
-        return [seeds.uri.removeprefix("problems:") for seeds in self.seeds if seeds.uri]
+    def identity(self) -> dict[str, str]:
+        """Returns the digests of the embedding model's files."""
+        return {f"embedder {name}": digest for name, digest in embed.files(self.embedder).items()}
 
     def check(self) -> None:
-        """Checks that the documents and seeds exist, and that a named cluster can be reached."""
+        """Checks that the documents, the seeds and the embedding model exist, and that a named cluster can be reached."""
         shards.list_shards(self.documents)
+        embed.check(self.embedder)
         for seeds in self.seeds:
-            if seeds.uri and next(document_sources.read(seeds.uri), None) is None:
+            parts = document_sources.file_uris(seeds.uri) if seeds.uri else ()
+            if seeds.uri and all(next(document_sources.read(part), None) is None for part in parts):
                 raise UserError(f"seeds: {seeds.uri} contains no document; use a source of documents")
         if self.database:
             milvus.check(self.database)
@@ -112,6 +113,7 @@ def _fill(client: "MilvusClient", embedded: bool, settings: Retrieve, paths: lis
     described: milvus.Description = {
         "documents": _digest(paths),
         "embedder": settings.embedder,
+        "embedder_files": digests.of(embed.files(settings.embedder)),
         "text_bytes": settings.text_bytes,
         "index": settings.index,
     }
@@ -127,11 +129,10 @@ def _fill(client: "MilvusClient", embedded: bool, settings: Retrieve, paths: lis
 
 
 def _digest(paths: Sequence[Path]) -> str:
-    """Returns the SHA-256 of the documents' ids in order."""
+    """Returns the SHA-256 of the documents in order."""
     digest = hashlib.sha256()
-    for shard in paths:
-        for id in shards.table(shard, columns=["id"])["id"].to_pylist():
-            digest.update(f"{id}\n".encode())
+    for row in shards.rows(paths, shards.SCHEMA.names):
+        digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
@@ -274,9 +275,11 @@ def search(
         Documents, best first.
 
     Raises:
-        UserError: the database does not exist, or it was filled with another embedding model.
+        UserError: the database does not exist, it was filled with another embedding model, or `limit` is below 1.
     """
-    if milvus.is_embedded(database) and not Path(database).is_dir():
+    if limit < 1:
+        raise UserError(f"limit: expected at least 1, got {limit}")
+    if milvus.is_embedded(database) and not Path(database).expanduser().is_dir():
         raise UserError(f"no database {database}: run a retrieve stage first")
     with milvus.connect(database) as client:
         if not client.has_collection(collection, timeout=milvus.CALL_SECONDS):

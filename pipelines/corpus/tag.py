@@ -24,7 +24,8 @@ from pydantic import Field
 
 from ... import disk
 from ...core import UserError, sample_seed
-from ...policies import checkpoints
+from ...policies import SAMPLERS
+from ...policies import identity as policy_identity
 from ...policies.store import Store
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
@@ -62,14 +63,15 @@ class Tag(Stage):
     def check(self) -> None:
         """Checks that the documents, the annotator and the embedding model exist."""
         shards.list_shards(self.documents)
-        if self.embedder.startswith("hash:"):
-            embed.load(self.embedder)
-        else:
-            checkpoints.checkpoint(self.embedder)
-        if self.annotator.startswith((annotate.RULES, "openai:", "scripted:")):
+        embed.check(self.embedder)
+        if self.annotator.startswith((annotate.RULES, *(f"{scheme}:" for scheme in SAMPLERS))):
             annotate.load(self.annotator)
         else:
-            checkpoints.checkpoint(self.annotator.rpartition("+")[2])
+            policy_identity.checkpoint_of(self.annotator)
+
+    def identity(self) -> dict[str, str]:
+        """Returns the digests of the embedding model's files."""
+        return {f"embedder {name}": digest for name, digest in embed.files(self.embedder).items()}
 
     def cost(self) -> CostEstimate:
         """Returns the cost if every document needs all attempts and every answer has the maximum length."""
@@ -103,7 +105,7 @@ class Tag(Stage):
     def summary(self, metrics: Metrics) -> str:
         """Returns the mean rank correlations between the tagger and the annotator."""
         means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
-        return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means}"
+        return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means or 'not defined'}"
 
 
 def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple[pyarrow.Table, shards.Counts]:
@@ -114,7 +116,7 @@ def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple
         folder: folder of the tagger.
         batch_size: documents per call of the tagger.
     """
-    start, trained = time.perf_counter(), _loaded(folder)
+    start, trained = time.perf_counter(), tagger.load(folder)
     columns: list[np.ndarray] = [np.zeros((0, len(trained.names)), np.float32)]
     for batch in table.select(["text"]).to_batches(max_chunksize=batch_size):
         columns.append(tagger.score(trained, [text or "" for text in batch.column(0).to_pylist()], batch_size))
@@ -122,11 +124,6 @@ def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple
     tags = {name: pyarrow.array(scores[:, column]) for column, name in enumerate(trained.names)}
     counted = {"documents": len(scores), "seconds": time.perf_counter() - start}
     return pyarrow.table({"id": table.column("id"), **tags}), counted
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(folder: str) -> tagger.Tagger:
-    return tagger.load(folder)
 
 
 def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagger.Tagger, dict[str, Any]]:

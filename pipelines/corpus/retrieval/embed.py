@@ -6,7 +6,7 @@
 
 `hash:` represents the words and the spelling of a text, not its meaning. It suits near duplicates, texts on the same subject in
 the same words, and properties of the spelling (code, markup, language, noise). One core embeds hundreds of texts per second.
-More dimensions separate texts better; a search needs more of them than a tagger.
+More dimensions separate texts better.
 
 A model represents more of meaning and style. On a CPU it is a thousand times slower: SmolLM2-135M takes two seconds per
 text of 512 tokens on one core. Labels that depend on words and spelling can be learned from `hash:` equally well. The hidden
@@ -22,6 +22,8 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from ....core import UserError
+from ....policies import checkpoints
+from ....policies import identity as policy_identity
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -36,6 +38,8 @@ MAX_TOKENS = 512
 WORD_FEATURES, BYTE_FEATURES = 2**18, 2**16
 """Numbers of hash buckets for words and pairs, and for triples of bytes. Our choice: a long text has a few thousand
 features."""
+MAX_DIM = 32_768
+"""Maximum number of dimensions of `hash:`. Source: Milvus' limit of a vector field."""
 COORDINATES = 4
 """Coordinates that each feature adds to, with random signs. Source: Kane and Nelson (2014), sparse projection. The value is
 ours."""
@@ -56,13 +60,42 @@ def load(uri: str = "hash:", batch_size: int = 16, tokens: int = MAX_TOKENS) -> 
     Raises:
         UserError: the URI is invalid or names no model.
     """
-    if uri.partition(":")[0] != "hash":
-        return _model(uri, batch_size, tokens)
+    return _hash(_dim(uri)) if _is_hash(uri) else _model(uri, batch_size, tokens)
+
+
+def check(uri: str) -> None:
+    """Checks the URI of an embedding model without loading the model.
+
+    Raises:
+        UserError: the URI is invalid or names no model.
+    """
+    if _is_hash(uri):
+        _dim(uri)
+    else:
+        checkpoints.checkpoint(uri)
+
+
+def files(uri: str) -> dict[str, str]:
+    """Returns the digests of the model's files by name; empty for `hash:`, whose URI is complete.
+
+    Raises:
+        UserError: the URI names no model.
+    """
+    return {} if _is_hash(uri) else policy_identity.files(uri)
+
+
+def _is_hash(uri: str) -> bool:
+    return uri.partition(":")[0] == "hash"
+
+
+def _dim(uri: str) -> int:
+    """Returns the number of dimensions of a `hash:` URI."""
     options = dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
     dim = options.pop("dim", "256")
-    if options or uri.partition("?")[0] != "hash:" or not (dim.isascii() and dim.isdigit() and int(dim) >= COORDINATES):
-        raise UserError(f"{uri}: expected hash:?dim=N with N of at least {COORDINATES}, such as hash:?dim=256")
-    return _hash(int(dim))
+    valid = dim.isascii() and dim.isdigit() and len(dim) < 9 and COORDINATES <= int(dim) <= MAX_DIM
+    if options or uri.partition("?")[0] != "hash:" or not valid:
+        raise UserError(f"{uri}: expected hash:?dim=N with N from {COORDINATES} to {MAX_DIM}, such as hash:?dim=256")
+    return int(dim)
 
 
 def _hash(dim: int) -> Embed:
@@ -119,8 +152,6 @@ def _projection(dim: int) -> "sparse.csr_matrix":
 
 def _model(uri: str, batch_size: int, tokens: int) -> Embed:
     import torch
-
-    from ....policies import checkpoints
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = checkpoints.load(checkpoints.checkpoint(uri), torch.float32, output_layer=False)

@@ -81,6 +81,7 @@ def connect(database: str) -> "Iterator[MilvusClient]":
     """
     local = is_embedded(database)
     if local:
+        database = str(Path(database).expanduser())
         Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
         for name in ("MEMTABLE_MEMORY", "WAL_SIZE"):  # the library reads them when it is imported
             os.environ.setdefault(f"MILVUS_LITE_{name}_LIMIT_BYTES", str(EMBEDDED_BYTES))
@@ -126,12 +127,13 @@ def is_embedded(database: str) -> bool:
     Raises:
         UserError: it is neither.
     """
-    if "@" in database:
+    is_path = database.endswith(".db") and "://" not in database
+    if "@" in database and not is_path:
         raise UserError("database: the address must not contain names or passwords; put the token in the variable MILVUS_TOKEN")
     keys.reject_keys_in(database)
-    if database.startswith(("http://", "https://")):
+    if database.startswith(("http://", "https://")) and 0 < keys.server_of(database).port < 1 << 16:
         return False
-    if not database.endswith(".db") or "://" in database or Path(database).is_file():
+    if not is_path or Path(database).expanduser().is_file():
         raise UserError(
             f"database: expected a file NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, got {database!r}"
         )

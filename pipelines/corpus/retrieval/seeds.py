@@ -26,13 +26,17 @@ class Seeds(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     uri: str | None = Field(
-        None, description='URI of documents: "jsonl:FILE" with a column text, "problems:URI" for problems with their solutions'
+        None,
+        description='URI of documents: "jsonl:FILE", or a pattern of files, with a column text; "problems:URI" for problems '
+        "with their solutions",
     )
     domain: str | None = Field(
         None, description="without a URI: pattern of the domains of the stage's own documents that are seeds"
     )
     source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
-    weight: float = Field(1.0, gt=0, description="weight of these seeds: their terms in the similarity are multiplied by it")
+    weight: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="weight of these seeds: their terms in the similarity are multiplied by it"
+    )
     limit: int | None = Field(None, ge=1, description="maximum number of seeds, the first ones; default: all")
 
     @model_validator(mode="after")
@@ -67,7 +71,7 @@ def load(lists: Sequence[Seeds], paths: Sequence[Path]) -> list[Seed]:
 
 
 def _from_uri(uri: str) -> Iterator[tuple[str, str]]:
-    for source, text, _ in documents.read(uri):
+    for source, text, _ in itertools.chain.from_iterable(map(documents.read, documents.file_uris(uri))):
         yield source, (text.decode("utf-8", "replace") if isinstance(text, bytes) else text or "")[: milvus.MAX_TEXT_BYTES]
 
 
@@ -78,7 +82,7 @@ def _from_documents(settings: Seeds, paths: Sequence[Path]) -> Iterator[tuple[st
 
 
 def words(text: str) -> list[str]:
-    """Returns the words of a text, split as Milvus' standard analyser does."""
+    """Returns the words of a text, split as Milvus Lite's standard analyser does."""
     return re.findall(r"\w+", text.lower())
 
 

@@ -32,8 +32,8 @@ class Nearest(TypedDict):
 class DimensionRow(TypedDict):
     """The report's values for one dimension. None: not defined.
 
-    A correlation is not defined if all labels or all scores are equal. Areas and values of the tagger trained on binary labels
-    are not defined either if all labels are at least `POSITIVE` or all are below.
+    A correlation is not defined if all labels or all scores are equal. The areas and the values of the tagger trained on binary
+    labels need training documents with labels on both sides of `POSITIVE`. The areas also need such held-out documents.
     """
 
     name: str
@@ -98,7 +98,11 @@ def report(
                 "nearest": _nearest(dimensions, np.vstack([trained_on, labels]), column),
             }
         )
-    both = [column for column, row in enumerate(rows) if row["binary_rank_correlation"] is not None]
+    both = [
+        column
+        for column, row in enumerate(rows)
+        if row["raw_rank_correlation"] is not None and row["binary_rank_correlation"] is not None
+    ]
     means = {
         kind: _mean(row["rank_correlation"] for row in rows if kind in ("all", row["kind"]))
         for kind in ("all", "content", "format")
@@ -126,9 +130,10 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
 
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean distance, in points, of mean score and mean label over groups of equal size, ordered by score.
+    """Returns the mean distance between the mean score and the mean label of a group, in points.
 
-    Even a perfect tagger has an error of about 0.8 standard errors of a group's mean label, because that mean is uncertain.
+    The documents are ordered by score and divided into groups of equal size. Even a perfect tagger has an
+    error of about 0.8 standard errors of a group's mean label, because that mean is uncertain.
     """
     groups = np.array_split(np.argsort(scores, kind="stable"), min(BINS, len(scores)))
     return float(sum(len(group) * abs(scores[group].mean() - labels[group].mean()) for group in groups) / len(scores))
@@ -157,7 +162,9 @@ def _compare(
     for _ in range(RESAMPLES):
         resample = random.integers(0, len(labels), len(labels))[:, None]
         label, by_raw, by_binary = (stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, raw, binary))
-        differences.append(float(np.nanmean([_correlations(by_raw, label) - _correlations(by_binary, label)])))
+        defined = (difference := _correlations(by_raw, label) - _correlations(by_binary, label))[~np.isnan(difference)]
+        if len(defined):  # in a resample of few documents, all values of each dimension may be equal
+            differences.append(float(defined.mean()))
     chosen = [rows[column] for column in columns]
     means = {
         "raw_rank_correlation": _mean(row["raw_rank_correlation"] for row in chosen),

@@ -18,7 +18,7 @@ from ....core import UserError
 from .dimensions import Labels, dimensions
 
 HEAD, TAIL = 16_000, 400
-"""Characters read from the beginning and from the end of a text."""
+"""Characters read from the beginning and from the end of a text. Brackets are counted in the whole text."""
 
 
 def annotate(text: str) -> Labels:

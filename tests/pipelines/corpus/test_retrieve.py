@@ -1,4 +1,5 @@
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -92,7 +93,48 @@ def test_seeds_can_be_problems_with_solutions(tmp_path: Path) -> None:
     (seed,) = seeds.load(stage.seeds, [])
     assert "Prove a theorem?" in seed.text
     assert "By a lemma" in seed.text
-    assert stage.sources == [f"jsonl:{tmp_path}/p.jsonl"]
+
+
+def test_the_uri_of_seeds_may_be_a_pattern_of_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"lemma {name}"}))
+    stage = retrieve.Retrieve.model_validate(
+        {
+            "kind": "retrieve",
+            "name": "n",
+            "documents": str(corpus(tmp_path / "all", MATHS)),
+            "seeds": [{"uri": f"jsonl:{tmp_path}/*.jsonl"}],
+        }
+    )
+    stage.check()
+    assert [seed.text for seed in seeds.load(stage.seeds, [])] == ["lemma a", "lemma b"]
+
+
+def test_a_database_may_be_in_a_folder_whose_name_has_an_at_sign(tmp_path: Path) -> None:
+    metrics = run(tmp_path / "me@lab", corpus(tmp_path / "all", MATHS), seeds=[{"source": "maths/1"}])
+    assert metrics["found"] > 0
+    assert (tmp_path / "me@lab" / "milvus.db").is_dir()
+
+
+def test_a_database_may_be_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(tmp_path / "near", corpus(tmp_path / "all", MATHS), seeds=[{"source": "maths/1"}], database="~/own.db")
+    assert (tmp_path / "own.db").is_dir()
+    assert "theorem" in retrieve.search("~/own.db", "theorem")[0]["text"]
+
+
+def test_a_collection_of_the_same_documents_with_other_texts_is_refused(tmp_path: Path) -> None:
+    database = str(tmp_path / "shared.db")
+    run(tmp_path / "first", corpus(tmp_path / "all", ["red apples"]), seeds=[{"domain": "maths"}], database=database)
+    with pytest.raises(UserError, match="contains other documents"):
+        run(tmp_path / "second", corpus(tmp_path / "new", ["green pears"]), seeds=[{"domain": "maths"}], database=database)
+
+
+def test_the_check_refuses_an_unknown_embedding_model(tmp_path: Path) -> None:
+    given = {"kind": "retrieve", "name": "n", "documents": str(corpus(tmp_path / "all", MATHS)), "seeds": [{"domain": "*"}]}
+    for embedder in ("hash:?dims=64", "nowhere:"):
+        with pytest.raises(UserError, match=embedder.partition("?")[0]):
+            retrieve.Retrieve.model_validate(given | {"embedder": embedder}).check()
 
 
 KILLED = """
@@ -171,6 +213,8 @@ def test_a_database_can_be_searched(tmp_path: Path) -> None:
         retrieve.search(database, "soup", embedder="hash:?dim=8")
     with pytest.raises(UserError, match="has no collection 'others'"):
         retrieve.search(database, "soup", collection="others")
+    with pytest.raises(UserError, match="limit: expected at least 1, got 0"):
+        retrieve.search(database, "soup", limit=0)
     with pytest.raises(UserError, match="no database"):
         retrieve.search(str(tmp_path / "none.db"), "soup")
 
@@ -239,7 +283,11 @@ def test_a_database_opened_by_another_process_raises_a_one_line_error(tmp_path: 
     [
         ({"seeds": [{"domain": "history"}]}, "no text matches {'domain': 'history'}"),
         ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1"}, "MILVUS_TOKEN"),
+        ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1/a.db"}, "MILVUS_TOKEN"),
+        ({"seeds": [{"domain": "maths"}], "database": "root:secret@127.0.0.1:19530"}, "MILVUS_TOKEN"),
         ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a file NAME.db"),
+        ({"seeds": [{"domain": "maths"}], "database": "http://localhost:99999"}, r"http\(s\)://HOST:PORT"),
+        ({"seeds": [{"domain": "maths"}], "database": "http://localhost:port"}, r"http\(s\)://HOST:PORT"),
     ],
 )
 def test_invalid_settings_raise_a_one_line_error_without_secrets(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -249,7 +297,12 @@ def test_invalid_settings_raise_a_one_line_error_without_secrets(tmp_path: Path,
 
 
 def test_seeds_are_either_a_uri_or_patterns_of_documents() -> None:
-    for wrong in ({}, {"uri": "jsonl:a", "domain": "maths"}, {"domain": "maths", "weight": 0}):
+    for wrong in (
+        {},
+        {"uri": "jsonl:a", "domain": "maths"},
+        {"domain": "maths", "weight": 0},
+        {"domain": "a", "weight": math.inf},
+    ):
         with pytest.raises(pydantic.ValidationError):
             seeds.Seeds.model_validate(wrong)
 

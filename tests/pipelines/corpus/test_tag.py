@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,32 @@ def test_equal_labels_make_every_dimension_constant(corpus: Path, tmp_path: Path
     assert not metrics["labels_by_rules"]
     assert metrics["rank_correlation"] == {"all": None, "content": None, "format": None}
     assert set(tags(tmp_path / "tag")["d000"]) == {6.0}
+
+
+def test_a_tagger_that_is_trained_again_in_the_same_folder_replaces_the_first(corpus: Path, tmp_path: Path) -> None:
+    for label in (6, 3):
+        annotator = "scripted:" + json.dumps(dict.fromkeys(NAMES, label))
+        settings(corpus, annotator=annotator).run(context(tmp_path / "tag"))
+        assert set(tags(tmp_path / "tag")["d000"]) == {float(label)}
+        shutil.rmtree(tmp_path / "tag")
+
+
+def test_two_held_out_documents_are_enough_for_a_report(corpus: Path, tmp_path: Path) -> None:
+    metrics = settings(corpus, sample=40, held_out=0.05).run(context(tmp_path / "tag"))
+    assert metrics["held_out"] == 2
+    assert metrics["binary"]["low"] <= metrics["binary"]["difference"] <= metrics["binary"]["high"]
+
+
+def test_check_accepts_every_uri_of_a_policy(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "c++").mkdir()
+    for annotator in (f"path:{tmp_path}/c++", f"vllm+path:{tmp_path}/c++?max_model_len=64", "call:json:dumps"):
+        settings(corpus, annotator=annotator).check()
+
+
+def test_the_identity_has_the_files_of_an_embedding_model(corpus: Path) -> None:
+    assert settings(corpus).identity() == {}
+    first, second = (settings(corpus, embedder=f"micro:?seed={seed}").identity() for seed in (1, 2))
+    assert first["embedder model.safetensors"] != second["embedder model.safetensors"]
 
 
 def test_check_refuses_missing_documents_embedders_and_annotators(corpus: Path, tmp_path: Path) -> None:

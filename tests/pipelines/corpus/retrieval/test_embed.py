@@ -49,8 +49,20 @@ def test_only_the_beginning_of_a_long_text_is_used() -> None:
     assert model(["some words " * 50]) == pytest.approx(model(["some words " * 50 + "and others"]))
 
 
-@pytest.mark.parametrize("uri", ["hash:?dim=none", "hash:?dim=2", "hash:?size=4", "hash:words", "nowhere:"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "hash:?dim=none", "hash:?dim=2", "hash:?dim=32769", "hash:?dim=3000000000", f"hash:?dim={'9' * 5000}", "hash:?size=4",
+        "hash:words", "nowhere:",
+    ],
+)  # fmt: skip
 def test_an_invalid_uri_raises_a_one_line_error(uri: str) -> None:
-    with pytest.raises(UserError) as error:
-        embed.load(uri)
-    assert "\n" not in str(error.value)
+    for function in (embed.check, embed.load):
+        with pytest.raises(UserError) as error:
+            function(uri)
+        assert "\n" not in str(error.value)
+
+
+def test_the_files_of_a_model_are_part_of_the_identity_and_hash_has_none() -> None:
+    assert embed.files("hash:?dim=64") == {}
+    assert embed.files("micro:?seed=1")["model.safetensors"] != embed.files("micro:?seed=2")["model.safetensors"]
