@@ -64,10 +64,10 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     """Returns the recall by kind of planted document, and the precision by reason.
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
-    copy is found if it and its original have the same remaining document. Documents removed by rules or contamination that
-    were not planted for that step count as incorrect. Their precision is therefore a lower bound, because a corpus has bad
-    documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the threshold
-    (1 for an exact duplicate).
+    copy is found if it and its original have the same remaining document. If several documents have the original's source, each
+    of them counts as the original. Documents removed by rules or contamination that were not planted for that step count as
+    incorrect. Their precision is therefore a lower bound, because a corpus has bad documents of its own. A removed duplicate is
+    correct if its exact similarity to the kept document is at least the threshold (1 for an exact duplicate).
 
     Args:
         paths: shards of the documents before the stage.
@@ -77,9 +77,11 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     removed_documents = {
         row["id"]: _Document(*(row[name] for name in ("id", "source", "reason", "match"))) for row in _removed(paths, removed)
     }
-    ids = {row["source"]: row["id"] for row in shards.rows(paths, ["id", "source"])}
+    ids: dict[str, list[str]] = {}
+    for row in shards.rows(paths, ["id", "source"]):
+        ids.setdefault(row["source"], []).append(row["id"])
     recall: dict[str, Outcomes] = {}
-    for source, id in ids.items():
+    for source, (id, *_) in ids.items():
         kind = _kind(source)
         if kind not in STEPS:
             continue
@@ -87,7 +89,7 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
             "/".join(source.removeprefix(PLANTED).split("/")[: 1 if kind == "contaminated" else 2]),
             {"planted": 0, "found": 0, "missed": 0, "removed_by_other_step": 0, "examples_missed": []},
         )
-        outcome = _outcome(id, ids.get(source.partition("/of/")[2]), kind, removed_documents)
+        outcome = _outcome(id, ids.get(source.partition("/of/")[2], []), kind, removed_documents)
         counts["planted"] += 1
         counts[outcome] += 1
         if outcome == "missed" and len(counts["examples_missed"]) < 3:
@@ -107,16 +109,24 @@ def _kind(source: str) -> str:
 
 
 def _outcome(
-    id: str, original: str | None, kind: str, removed_documents: dict[str, _Document]
+    id: str, originals: Sequence[str], kind: str, removed_documents: dict[str, _Document]
 ) -> Literal["found", "missed", "removed_by_other_step"]:
-    """Returns what happened to a planted document. `original` is the id of the document that it copies."""
+    """Returns what happened to a planted document.
+
+    Args:
+        id: its id.
+        originals: ids of the document that it copies and of all others with the same source; empty if it copies none.
+        kind: its kind.
+        removed_documents: the removed documents by id.
+    """
     reason = removed_documents[id].reason if id in removed_documents else None
     if kind in ("bad", "contaminated"):
         return "missed" if reason is None else "found" if reason in STEPS[kind] else "removed_by_other_step"
-    reasons = [removed_documents[document].reason for document in (id, original) if document in removed_documents]
-    if original is None or any(reason not in STEPS[kind] for reason in reasons):
+    reached = [o for o in originals if o not in removed_documents or removed_documents[o].reason in STEPS[kind]]
+    if not reached or reason not in (None, *STEPS[kind]):
         return "removed_by_other_step"
-    return "found" if _kept(id, removed_documents) == _kept(original, removed_documents) else "missed"
+    kept = _kept(id, removed_documents)
+    return "found" if any(_kept(original, removed_documents) == kept for original in reached) else "missed"
 
 
 def _kept(id: str, removed_documents: dict[str, _Document]) -> str:

@@ -155,6 +155,7 @@ def _model(uri: str, batch_size: int, tokens: int) -> Embed:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = checkpoints.load(checkpoints.checkpoint(uri), torch.float32, output_layer=False)
+    tokenizer.truncation_side = "right"  # a checkpoint may keep the end of a text
     body = model.base_model.to(device).eval()
     longest = min(tokens, getattr(model.config, "max_position_embeddings", None) or tokens)
 

@@ -187,6 +187,15 @@ def test_a_document_whose_source_only_looks_planted_is_not_in_the_report(tmp_pat
     assert cleaned(write(tmp_path / "d", [*books, other]), tmp_path / "c")["planted"]["recall"] == {}
 
 
+def test_copies_of_documents_that_share_a_source_are_found(tmp_path: Path) -> None:
+    books = [row | {"source": "wiki"} for row in rows([good(seed) for seed in range(20)])]
+    documents = [row | {"id": str(number)} for number, row in enumerate([*books, *planted.duplicates(books, 6, 1)])]
+    recall = cleaned(write(tmp_path / "d", documents), tmp_path / "c")["planted"]["recall"]
+    assert {counts["found"] for counts in recall.values()} == {1}
+    recall = cleaned(write(tmp_path / "d2", documents), tmp_path / "c2", near_duplicates=None)["planted"]["recall"]
+    assert recall["near/changed"]["missed"] == 1
+
+
 def test_the_report_of_documents_with_one_id_ends(tmp_path: Path) -> None:
     books = rows([good(seed) for seed in range(12)])
     corpus = write(tmp_path / "d", [*books, *books, *planted.duplicates(books, 12, 2)])

@@ -1,8 +1,13 @@
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tenfold.core import UserError
 from tenfold.pipelines.corpus.retrieval import embed
+from tenfold.policies import checkpoints
 
 TEXTS = [
     "The derivative of a sum is the sum of the derivatives.",
@@ -47,6 +52,15 @@ def test_only_the_beginning_of_a_long_text_is_used() -> None:
     hashed, model = embed.load("hash:"), embed.load("micro:", tokens=16)
     assert (hashed(["a b " * 10_000]) == hashed(["a b " * 20_000])).all()
     assert model(["some words " * 50]) == pytest.approx(model(["some words " * 50 + "and others"]))
+
+
+def test_the_beginning_is_used_also_if_the_checkpoint_truncates_on_the_left(tmp_path: Path) -> None:
+    folder = tmp_path / "left"
+    shutil.copytree(checkpoints.checkpoint("micro:"), folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"truncation_side": "left"}))
+    text = ["a text that is longer than sixteen tokens"]
+    assert embed.load(f"path:{folder}", tokens=16)(text) == pytest.approx(embed.load("micro:", tokens=16)(text))
 
 
 @pytest.mark.parametrize(
