@@ -23,6 +23,8 @@ TAIL = 200_000
 """Bytes at the end of the log that are searched for the cause of a failure."""
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\[rank\d+\]:|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
+_IGNORED = re.compile(r"\bException ignored (?:in|on|while)\b")
+"""Python's line before an error in a destructor. Such an error is no cause, and often follows the one that is."""
 _OTHER_FAILED = re.compile(r"ChildFailedError")
 """An error that only reports that another process failed. The log has that process's own error too."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
@@ -140,7 +142,9 @@ def cause(
     if child is not None and child.returncode is not None and child.returncode < 0:
         return exits.describe(-child.returncode, child.pid, before)
     causes = [
-        match.group(1).strip()[:300] for line in lines if (match := _CAUSE.match(line)) and not _OTHER_FAILED.search(line)
+        match.group(1).strip()[:300]
+        for line in _without_ignored(lines)
+        if (match := _CAUSE.match(line)) and not _OTHER_FAILED.search(line)
     ]
     user_errors = [
         cause for cause in causes if cause.startswith("tenfold.core.UserError")
@@ -150,6 +154,19 @@ def cause(
     if signals and not user_errors and (not causes or int(signals[0][1]) == signal.SIGKILL):
         return exits.describe(int(signals[0][1]), int(signals[0][2]), before)
     return (user_errors or causes or [_last_line(log, start)])[-1]
+
+
+def _without_ignored(lines: list[str]) -> list[str]:
+    """Returns the lines without those from "Exception ignored" to the ignored error."""
+    kept, ignored = [], False
+    for line in lines:
+        if _IGNORED.search(line):
+            ignored = True
+        elif not ignored:
+            kept.append(line)
+        elif _CAUSE.match(line):
+            ignored = False
+    return kept
 
 
 def engine_error(log: Path) -> str:

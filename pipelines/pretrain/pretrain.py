@@ -16,7 +16,7 @@ position ids restart at each document, and attention does not cross documents.
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
 import numpy
 import torch
@@ -49,13 +49,13 @@ EVALUATION_BATCH_ROWS = 16
 class PhaseSettings(BaseModel):
     """Settings of one phase of the training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     tokens: float = Field(gt=0, description="number of tokens; rounded to a whole number of steps")
     learning_rate: float | tuple[float, float] = Field(description="constant learning rate, or [start, end]")
     schedule: ScheduleName = Field("linear", description="curve of the learning rate between start and end")
-    mixture: dict[str, float] = Field(
+    mixture: dict[str, Annotated[float, Field(ge=0)]] = Field(
         min_length=1, description='shares of the tokens, by pattern of sources: {"high/*": 0.6, "medium/*, low/*": 0.4}'
     )
     context: int = Field(1024, ge=2, description="tokens per sequence")
@@ -70,7 +70,9 @@ class PhaseSettings(BaseModel):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "PhaseSettings":
-        if min(self.rates) < 0 or (self.schedule == "exponential" and min(self.rates) == 0):
+        if min(self.rates) < 0:
+            raise ValueError(f"learning_rate={min(self.rates):g} is negative; use 0 or more")
+        if self.schedule == "exponential" and min(self.rates) == 0:
             raise ValueError(
                 f"schedule={self.schedule} is not defined from {self.rates[0]:g} to {self.rates[1]:g}; use another schedule"
             )
@@ -122,6 +124,8 @@ class Pretrain(Stage):
     def _steps_fit(self) -> "Pretrain":
         if self.batch_tokens % self.row_tokens:
             raise ValueError(f"batch_tokens={self.batch_tokens} is not a multiple of the longest context, {self.row_tokens}")
+        if not self.peak:
+            raise ValueError("learning_rate is 0 in all phases; give one a positive rate")
         for phase in self.phases:
             if phase.tokens < self.batch_tokens:
                 raise ValueError(
@@ -356,6 +360,8 @@ def held_out_losses(
     model: "PreTrainedModel", sources: tokens.Sources, length: int, max_sequences: int
 ) -> dict[str, dict[str, float]]:
     """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
+
+    Only whole sequences are used. A source with fewer held-out tokens than one sequence has no entry.
 
     Args:
         model: the model, on the device for the evaluation.

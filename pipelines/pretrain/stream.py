@@ -132,13 +132,15 @@ def plan(phases: Sequence[Phase], sources: Sources, max_passes: Mapping[str, flo
             parts.append(Part(source, count, math.ceil(taken[source] / piece), piece_count, piece))
             taken[source] += count * phase.length
         planned.append(parts)
-    for source, needed in taken.items():
+    for source, piece in pieces.items():
         cap = next((limit for pattern, limit in max_passes.items() if _matches(source, pattern)), math.inf)
-        if needed > cap * sources.tokens[source]:
-            available = int(cap * sources.tokens[source])
+        size = sources.tokens[source]
+        usable = size // piece * piece
+        if taken[source] > cap * usable:
+            whole = f" ({usable:,} in whole pieces of {piece:,})" if usable < size else ""
             raise UserError(
-                f"{source}: the phases need {needed:,} tokens, but {sources.tokens[source]:,} tokens with at most {cap:g} "
-                f"passes give {available:,}; lower the phases' tokens or raise max_passes"
+                f"{source}: the phases need {taken[source]:,} tokens, but {size:,} tokens{whole} with at most {cap:g} "
+                f"passes give {int(cap * usable):,}; lower the phases' tokens or raise max_passes"
             )
     return planned
 

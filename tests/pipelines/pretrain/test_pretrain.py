@@ -185,6 +185,11 @@ def test_training_in_two_processes_equals_training_in_one(data: Path, by_one_and
         ({"batch_tokens": 1024}, "warmup.tokens=512 is less than batch_tokens=1024"),
         ({"phases": [*PHASES, {**PHASES[0], "context": 48}]}, "warmup.context=32 does not divide|warmup.context=48"),
         ({"phases": [{**PHASES[0], "schedule": "exponential"}]}, "schedule=exponential is not defined from 0 to 0.002"),
+        ({"phases": [{**PHASES[0], "learning_rate": [-1, 2e-3]}]}, "learning_rate=-1 is negative; use 0 or more"),
+        ({"phases": [{**PHASES[0], "learning_rate": 0}]}, "learning_rate is 0 in all phases"),
+        ({"phases": [{**PHASES[0], "learning_rate": float("nan")}]}, "learning_rate.*\n.*finite number"),
+        ({"phases": [{**PHASES[0], "tokens": float("inf")}]}, "tokens\n.*finite number"),
+        ({"phases": [{**PHASES[0], "mixture": {"code": 1.5, "text": -0.5}}]}, "mixture.text\n.*greater than or equal to 0"),
     ],
 )
 def test_invalid_phases_are_refused(data: Path, changes: dict[str, Any], message: str) -> None:

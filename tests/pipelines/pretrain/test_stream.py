@@ -106,6 +106,11 @@ def test_a_row_does_not_depend_on_the_other_requested_rows(sources: tokens.Sourc
             {"high/*": 2},
             "high/code: the phases need 1,000 tokens, but 400 tokens with at most 2 passes give 800",
         ),
+        (
+            Phase("p", 4, 250, {"high/code": 1}),
+            {"*": 3},  # only the first 250 tokens are a whole sequence, so it would be used four times
+            r"need 1,000 tokens, but 400 tokens \(250 in whole pieces of 250\) with at most 3 passes give 750",
+        ),
     ],
 )
 def test_impossible_mixtures_are_refused(sources: tokens.Sources, phase: Phase, caps: dict[str, float], message: str) -> None:
