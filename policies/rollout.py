@@ -103,15 +103,15 @@ def play(
     store: str | Path | None = None,
     store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    is_decided: Callable[[Sequence[float | None]], bool] | None = None,
+    is_decided: Callable[[Sequence[Episode]], bool] | None = None,
 ) -> dict[int, list[Episode]]:
     """Plays episodes of each problem, and can stop early for a problem.
 
     Args:
         environment, policy, samples, problems, sampling, max_turns, store, store_settings, progress: see `rollout`.
-        is_decided: called between rounds with the scores of a problem's episodes so far (None without a score). If it returns
-            true, the problem is not played further. A round plays each open problem once, or several times if few problems are
-            open, so that the policy's batches stay full.
+        is_decided: called between rounds with a problem's episodes so far. If it returns true, the problem is not played
+            further. A round plays each open problem once, or several times if few problems are open, so that the policy's
+            batches stay full.
 
     Returns:
         For each index of a problem, its episodes in the order of their samples.
@@ -141,7 +141,7 @@ def _play_missing(
     limits: Limits,
     store: Store[EpisodeRow] | None,
     progress: Callable[[int, int], None] | None,
-    is_decided: Callable[[Sequence[float | None]], bool] | None,
+    is_decided: Callable[[Sequence[Episode]], bool] | None,
 ) -> dict[int, list[Episode]]:
     """Plays the episodes that the store does not have; see `play`."""
     played: dict[tuple[int, int], Episode] = {}
@@ -158,7 +158,7 @@ def _play_missing(
         return {
             index: numbers
             for index, numbers in missing.items()
-            if numbers and not (is_decided and is_decided([game.verdict.score for game in _of(played, index, samples)]))
+            if numbers and not (is_decided and is_decided(_of(played, index, samples)))
         }
 
     try:

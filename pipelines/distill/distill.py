@@ -9,7 +9,7 @@ The student learns the teacher's distributions on the teacher's correct response
          + dpo x -log sigmoid(beta (margin - reference margin))    margin = log p(chosen) - log p(rejected)
 
 By default kd_positive is 1, kd_negative and dpo are 0.1, and nll is 0. With equal weights the student's score is lower than
-after supervised fine-tuning. With these it is about equal, and confident errors become rarer (`tenfold run
+after supervised fine-tuning. With the defaults it is about equal, and confident errors become rarer (`tenfold run
 ablations/dpd_weights`).
 
 NLL and KL are means over a response's tokens, then over the pairs. log p is a sum over a response's tokens. The reference
@@ -128,6 +128,10 @@ class Distill(Training):
         reader = _reader(self, model, teacher)
         for each in (model, teacher):
             reader.check(each)
+        if self.top_k and self.top_k > reader.vocabulary:
+            raise UserError(
+                f"{self.name}: top_k={self.top_k} is more than the vocabulary's {reader.vocabulary} tokens; lower it"
+            )
 
         def show(name: str, done: int, total: int) -> None:
             context.progress(0, self.steps, **{name: f"{done} of {total} pairs"})
@@ -175,7 +179,7 @@ class Distill(Training):
         return metrics | {"pairs": len(pairs), "left_out": left_out}
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
-        """Returns the mean probabilities of tokens of the held-out pairs after training."""
+        """Returns the values on the held-out pairs after training; see `responses.compared`."""
         after = metrics["held_out"].get("after", {})
         return {f"held-out {name.replace('_', ' ')}": value for name, value in after.items() if value is not None}
 
@@ -256,8 +260,11 @@ def _trainer(
         terms: ClassVar[list[dict[str, float]]] = []
         """Terms of the loss since the last log."""
 
-        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> FixedBatches:
-            return FixedBatches(len(self.train_dataset), settings.batch_size, seed)
+        def get_train_dataloader(self) -> torch.utils.data.DataLoader[responses.Pair]:
+            loader = super().get_train_dataloader()
+            # If several processes resume within a pass, accelerate calls `set_epoch` only for a sampler that was set like this.
+            loader.set_sampler(FixedBatches(len(self.train_dataset), settings.batch_size, seed))
+            return loader
 
         def compute_loss(
             self,

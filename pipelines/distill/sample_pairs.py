@@ -1,10 +1,10 @@
 """The `sample_pairs` stage: pairs of a correct response of the teacher and a bad response of the student.
 
 A response is correct if its score is at least `min_chosen_score`, and bad if its score is at most `min_chosen_score - margin`.
-The student samples each problem several times. For problems with a bad response, the teacher samples until enough responses are
-correct. Truncated responses are left out; `allow_truncated` allows them as bad responses. Both responses of a pair are stored
-as the sampled tokens, because `distill.py` compares distributions token by token. Source of the method: dual preference
-distillation of the Nanbeige4-3B report. The numbers of samples and the margin are our choice.
+The student samples each problem several times. For problems with a bad response, the teacher samples until enough different
+responses are correct. Truncated responses are left out; `allow_truncated` allows them as bad responses. Both responses of a
+pair are stored as the sampled tokens, because `distill.py` compares distributions token by token. Source of the method: dual
+preference distillation of the Nanbeige4-3B report. The numbers of samples and the margin are our choice.
 
 The stage writes `pairs.jsonl`, one pair per line: id, prompt, and for `chosen` and `rejected` the text, the score, and the
 tokens with a mask of those that the policy wrote. A `reward_model` stage can read this file as well.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from ... import disk
-from ...core import Sampling, UserError
+from ...core import Episode, Sampling, UserError
 from ...envs import registry
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
@@ -66,6 +66,11 @@ class SamplePairs(Stage):
     max_turns: int = Field(MAX_TURNS, ge=1, description="maximum number of the policy's turns in an episode")
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
+    @property
+    def max_rejected_score(self) -> float:
+        """The maximum score of a rejected response."""
+        return round(self.min_chosen_score - self.margin, 9)  # 1 - 0.8 is less than 0.2 before rounding
+
     def check(self) -> None:
         """Checks that the environment can be created."""
         registry.make(self.environment, **self.options).close()
@@ -99,8 +104,10 @@ class SamplePairs(Stage):
             )
             return _stored(folder / name)
 
-        def enough(scores: Sequence[float | None]) -> bool:
-            return sum(score is not None and score >= self.min_chosen_score for score in scores) >= self.pairs_per_problem
+        def enough(episodes: Sequence[Episode]) -> bool:
+            complete = (episode for episode in episodes if episode.finish_reason != "length")
+            correct = {json.dumps(each.messages) for each in complete if (each.verdict.score or 0) >= self.min_chosen_score}
+            return len(correct) >= self.pairs_per_problem
 
         students = sampled(context.policy, "student.jsonl", self.samples, self.problems)
         with_bad = [index for index, rows in students.items() if _rejected(rows, self)]
@@ -109,7 +116,7 @@ class SamplePairs(Stage):
             if self.allow_truncated:
                 response, changes = "response", "harder problems or a smaller margin"
             raise UserError(
-                f"{self.name}: the student has no {response} with a score of {self.min_chosen_score - self.margin:g} or less "
+                f"{self.name}: the student has no {response} with a score of {self.max_rejected_score:g} or less "
                 f"on any of {len(students)} problems; choose {changes}"
             )
         teachers = sampled(teacher, "teacher.jsonl", self.teacher_samples, with_bad, is_decided=enough)
@@ -118,7 +125,7 @@ class SamplePairs(Stage):
             raise UserError(
                 f"{self.name}: the teacher has no complete response with a score of {self.min_chosen_score:g} or more on "
                 f"any of the {len(with_bad)} problems with a bad response of the student; "
-                "choose a better teacher or easier problems"
+                "choose a better teacher, easier problems or a larger max_tokens"
             )
         disk.write(folder / PAIRS, "".join(json.dumps(pair) + "\n" for pair in pairs))
         return {
@@ -157,9 +164,9 @@ def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrain
             if student_tokens.get(word) != teacher_tokens.get(word)
         )
         raise UserError(
-            f"the teacher {uri} has another vocabulary than the student ({len(teacher_tokens)} tokens, not "
-            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be "
-            "compared; use its texts in an sft stage instead"
+            f"the teacher {uri} has another vocabulary than the student (sizes {len(teacher_tokens)} and "
+            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be compared; use its texts "
+            "in an sft stage instead"
         )
 
 
@@ -190,7 +197,7 @@ def _mean_score(sampled: dict[int, list[Row]]) -> float:
 
 def _rejected(rows: list[Row], settings: SamplePairs) -> list[Row]:
     """Returns the student's distinct bad responses, the worst first."""
-    bad = [row for row in rows if _score(row) <= settings.min_chosen_score - settings.margin]
+    bad = [row for row in rows if _score(row) <= settings.max_rejected_score]
     bad = [row for row in bad if settings.allow_truncated or row["finish_reason"] != "length"]
     return list({json.dumps(row["turns"]): row for row in sorted(bad, key=_score, reverse=True)}.values())[::-1]
 
@@ -219,7 +226,7 @@ def _left_out(students: dict[int, list[Row]], teachers: dict[int, list[Row]], se
     """Returns the numbers of unused samples by reason."""
     counts: Counter[str] = Counter()
     for row in itertools.chain(*students.values()):
-        if _score(row) > settings.min_chosen_score - settings.margin:
+        if _score(row) > settings.max_rejected_score:
             counts["student's, score too high"] += 1
         elif row["finish_reason"] == "length" and not settings.allow_truncated:
             counts["student's, truncated"] += 1

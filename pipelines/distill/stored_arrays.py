@@ -44,10 +44,11 @@ def computed_once(
     state = PartialState()  # the state that the training has set up
     count = state.num_processes
     batches = math.ceil(len(items) / batch_size)
-    first, last = (
-        min(len(items), batches * index // count * batch_size) for index in (state.process_index, state.process_index + 1)
-    )
-    names = [[folder / f"{name}-{process}-of-{count}.npy" for process in range(count)] for name in kinds]
+    bounds = [min(len(items), batches * process // count * batch_size) for process in range(count + 1)]
+    first, last = bounds[state.process_index : state.process_index + 2]
+    # The names have the bounds, because a resumed run with another batch size divides the items differently.
+    parts = [f"{process}-of-{count}-from-{bounds[process]}-to-{bounds[process + 1]}" for process in range(count)]
+    names = [[folder / f"{name}-{part}.npy" for part in parts] for name in kinds]
     own = [files[state.process_index] for files in names]
     if not all(file.is_file() for file in own):
         rows, partial = offsets[last] - offsets[first], [file.with_suffix(".partial") for file in own]

@@ -106,7 +106,7 @@ class Filter(Stage):
             store=context.folder / "episodes.jsonl",
             store_settings={"policy": context.policy, "identity": context.identity},
             progress=context.progress,
-            is_decided=None if self.all_samples else stops,
+            is_decided=None if self.all_samples else lambda episodes: stops([game.verdict.score for game in episodes]),
         )
         played: dict[int, list[Episode]] = {}
         rows: list[dict[str, Any]] = []

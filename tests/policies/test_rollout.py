@@ -163,7 +163,7 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
         ScriptedPolicy(coin, batch_size=5),
         samples=6,
         store=tmp_path / "e.jsonl",
-        is_decided=lambda scores: len(scores) >= 2 and 0 in scores,
+        is_decided=lambda episodes: len(episodes) >= 2 and 0 in scores(episodes),
         progress=lambda done, total: results.append((done, total)),
     )
     for index, episodes in some.items():
@@ -173,7 +173,7 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
     assert results == sorted(results)
     assert results[-1] == (30, 30)
     again = play(
-        sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", is_decided=lambda scores: len(scores) >= 2
+        sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", is_decided=lambda episodes: len(episodes) >= 2
     )
     assert again == some
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from tenfold.core import UserError
-from tenfold.pipelines.distill import distill, responses
+from tenfold.pipelines.distill import distill, responses, sample_pairs
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.stage import Context
 from tenfold.pipelines.trainer import trainer
@@ -141,16 +142,17 @@ SUMS = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=60&s
 SFT = {"kind": "sft", "problems": SUMS, "batch_size": 32, "learning_rate": 5e-3}
 
 
-def run(*stages: dict[str, Any], out: str = "run") -> dict[str, dict[str, Any]]:
+def run(*stages: dict[str, Any], verifier: str = "math") -> dict[str, dict[str, Any]]:
     """Runs a recipe of these stages and returns the metrics of each."""
-    environments = {"lab/Sums-v0": {"problems": SUMS, "verifier": "math"}}
+    environments = {"lab/Sums-v0": {"problems": SUMS, "verifier": verifier}}
     content = {"name": "dpd", "seed": 1, "policy": STUDENT, "environments": environments, "stages": stages}
-    Path("recipe.yaml").write_text(json.dumps(content))
-    runner.run("recipe.yaml", out=out)
-    return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path(out).glob("*/stage.json")}
+    own, _, function = verifier.partition(":")
+    Path("recipe.yaml").write_text(json.dumps(content | {"modules": [own] if function else []}))
+    runner.run("recipe.yaml", out="run", trust=bool(function))
+    return {path.parent.name: json.loads(path.read_text())["metrics"] for path in Path("run").glob("*/stage.json")}
 
 
-def sample_pairs(student: str, teacher: str) -> dict[str, Any]:
+def samples_pairs(student: str, teacher: str) -> dict[str, Any]:
     policies = {"policy": student, "teacher": teacher}
     return {
         "kind": "sample_pairs",
@@ -169,7 +171,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(
             SFT | {"name": "student", "policy": "micro:?hidden=32&layers=1&heads=2", "steps": 40},
             SFT | {"name": "teacher", "policy": "micro:?hidden=64&layers=1&heads=2", "steps": 120},
-            sample_pairs("stage:student", "stage:{stage:teacher}"),
+            samples_pairs("stage:student", "stage:{stage:teacher}"),
         )
     return folder / "run"
 
@@ -189,6 +191,12 @@ DISTILL = {
     "held_out": 0.25,
     "save_steps": 4,
 }
+
+
+def few_pairs(trained: Path, count: int) -> None:
+    """Writes the first of the pairs into this folder."""
+    lines = (trained / "pairs" / "pairs.jsonl").read_text().splitlines(keepends=True)
+    Path("pairs.jsonl").write_text("".join(lines[:count]))
 
 
 def distilled(stage: dict[str, Any], folder: Path, progress: Any = lambda *done, **values: None) -> dict[str, Any]:
@@ -275,6 +283,32 @@ def test_more_steps_with_a_constant_learning_rate_give_the_result_of_a_new_run(l
     assert weights[0] == weights[1], "equal in all bits"
 
 
+def test_two_processes_resume_within_the_second_pass_with_the_same_result(
+    lab: Path, trained: Path, in_two_processes: Any
+) -> None:
+    few_pairs(trained, 12)
+    stage = distills(trained, pairs=str(lab), held_out=0.0, batch_size=2, steps=12, save_steps=8)
+    record = {"stage": stage, "policy": stage["policy"], "seed": 1}
+    whole = in_two_processes(record, lab / "two")
+    for left in ("two/policy", "two/checkpoints/checkpoint-12"):  # as after a kill after step 8, the second of the second pass
+        shutil.rmtree(left)
+    assert in_two_processes(record, lab / "two") == whole
+
+
+def test_reference_values_are_not_mixed_up_if_a_resumed_run_has_another_micro_batch_size(
+    lab: Path, trained: Path, in_two_processes: Any
+) -> None:
+    few_pairs(trained, 10)
+    stage = distills(trained, pairs=str(lab), **NO_CHANGE | {"batch_size": 8, "steps": 2})
+    in_two_processes({"stage": stage, "policy": stage["policy"], "seed": 1}, lab / "two")
+    for left in ("two/policy", "two/checkpoints"):  # as after a kill before the second process had its reference values
+        shutil.rmtree(left)
+    (reference,) = Path("two").glob("reference-1-of-2*")
+    reference.unlink()
+    found = in_two_processes({"stage": stage | {"micro_batch_size": 1}, "policy": stage["policy"], "seed": 1}, lab / "two")
+    assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 2
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_training_in_two_processes_equals_training_in_one(
     lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool
@@ -300,15 +334,13 @@ def test_a_teacher_with_another_vocabulary_is_an_error(lab: Path, trained: Path)
     checkpoints.learned_tokenizer(["entirely other words"], 300, checkpoints.MICRO_CHAT).save_pretrained(lab / "other")
     other_teacher = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"
     with pytest.raises(UserError, match=r"has another vocabulary than the student .* use its texts in an sft stage instead"):
-        run(sample_pairs(f"stage:{trained}/student", other_teacher))
+        run(samples_pairs(f"stage:{trained}/student", other_teacher))
 
 
 def test_a_teacher_without_correct_responses_is_an_error(lab: Path, trained: Path) -> None:
     message = r"the teacher has no complete response with a score of 1 or more on any of the \d+ problems"
     with pytest.raises(UserError, match=message):
-        run(
-            sample_pairs(f"stage:{trained}/student", "micro:?hidden=16&layers=1&heads=2&seed=3") | {"problems": 5, "samples": 1}
-        )
+        run(samples_pairs(f"stage:{trained}/student", f"{STUDENT}&seed=3") | {"problems": 5, "samples": 1})
 
 
 @pytest.mark.parametrize(
@@ -319,9 +351,31 @@ def test_a_teacher_without_correct_responses_is_an_error(lab: Path, trained: Pat
     ],
 )
 def test_a_student_without_bad_responses_is_an_error(lab: Path, trained: Path, changes: dict[str, Any], message: str) -> None:
-    stage = sample_pairs("micro:?hidden=16&layers=1&heads=2&seed=3", f"stage:{trained}/teacher")
+    stage = samples_pairs(f"{STUDENT}&seed=3", f"stage:{trained}/teacher")
     with pytest.raises(UserError, match=message):
         run(stage | {"problems": 5, "samples": 1} | changes)
+
+
+def test_a_teacher_samples_until_a_correct_response_is_complete(lab: Path) -> None:
+    """The verifier scores truncated responses too. They do not end the sampling, because they are not chosen."""
+    Path("even.py").write_text("def even(response):\n    return len(response) % 2 == 0\n")
+    stage = samples_pairs(STUDENT, TEACHER) | {"problems": 8, "teacher_samples": 6, "max_tokens": 48, "batch_size": 8}
+    run(stage, verifier="even:even")
+    rows = [json.loads(line) for line in Path("run/pairs/teacher.jsonl").read_text().splitlines()[1:]]
+    for index in {row["problem"] for row in rows}:
+        of_problem = [row for row in rows if row["problem"] == index]
+        chosen = [row for row in of_problem if row["verdict"]["score"] == 1 and row["finish_reason"] != "length"]
+        assert len(of_problem) == 6 or len(chosen) == 1
+
+
+def test_a_score_at_the_margin_is_bad_enough() -> None:
+    stage = samples_pairs(STUDENT, TEACHER) | {"margin": 0.8}
+    assert sample_pairs.SamplePairs.model_validate(stage).max_rejected_score == 0.2, "one of five tests passed"
+
+
+def test_a_top_k_above_the_vocabulary_is_an_error(lab: Path, trained: Path) -> None:
+    with pytest.raises(UserError, match=r"dpd: top_k=100000 is more than the vocabulary's \d+ tokens; lower it"):
+        distilled(distills(trained, top_k=100_000), lab / "dpd")
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_its_terms(lab: Path, trained: Path) -> None:

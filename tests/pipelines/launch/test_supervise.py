@@ -83,7 +83,7 @@ def test_a_child_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         ("step 1\nTraceback:\nValueError: bad shape\nmore\n", "ValueError: bad shape"),
         (
             "[rank0]: ValueError: bad shape\nException ignored in: <function Pool.__del__ at 0x7f>\n"
-            "Traceback (most recent call last):\n  File \"pool.py\", line 2, in __del__\nTypeError: 'NoneType' is not callable\n",
+            "Traceback:\n  File \"pool.py\", line 2, in __del__\nTypeError: 'NoneType' is not callable\n",
             "ValueError: bad shape",
         ),
         (
