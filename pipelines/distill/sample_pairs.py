@@ -165,8 +165,8 @@ def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrain
         )
         raise UserError(
             f"the teacher {uri} has another vocabulary than the student (sizes {len(teacher_tokens)} and "
-            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be compared; use its texts "
-            "in an sft stage instead"
+            f"{len(student_tokens)}; they differ in {differing[0]!r}), so their distributions cannot be compared; use its "
+            "texts in an sft stage instead"
         )
 
 

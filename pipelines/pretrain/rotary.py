@@ -35,6 +35,12 @@ def check_theta(model: "PreTrainedModel", theta: float | None) -> None:
         return
     positions = getattr(model.config, "rope_parameters", None) or {}
     if "rope_theta" not in positions:
-        raise UserError(f"rope_theta cannot be set: {type(model).__name__} has no rotary position embedding with a single base")
+        raise UserError(
+            f"rope_theta cannot be set: {type(model).__name__} has no rotary position embedding with a single base; remove the "
+            "setting"
+        )
     if positions["rope_theta"] != theta and positions["rope_type"] != "default":
-        raise UserError(f"rope_theta cannot be set: the model's rotary position embedding has type {positions['rope_type']}")
+        raise UserError(
+            f"rope_theta cannot be set: the model's rotary position embedding has type {positions['rope_type']}; remove the "
+            "setting"
+        )
