@@ -118,7 +118,7 @@ class Distill(Training):
         model = lora.with_adapter(model, self.lora, context.seed)
         model.to(device)
         teacher.to(device).requires_grad_(False).eval()
-        pairs, _, left_out = _pairs(self)
+        pairs, held_out, left_out = _pairs(self)
         if not pairs:
             raise UserError(
                 f"{self.name}: {self.pairs} has no pair for training within max_tokens={self.max_tokens}; raise max_tokens or "
@@ -131,6 +131,11 @@ class Distill(Training):
         if self.top_k and self.top_k > reader.vocabulary:
             raise UserError(
                 f"{self.name}: top_k={self.top_k} is more than the vocabulary's {reader.vocabulary} tokens; lower it"
+            )
+        if any(max(side["ids"]) >= reader.vocabulary for pair in pairs + held_out for side in responses.sides(pair)):
+            raise UserError(
+                f"{self.name}: {self.pairs} has tokens that the student's vocabulary does not have; sample the pairs with this "
+                "student and teacher"
             )
 
         def show(name: str, done: int, total: int) -> None:
