@@ -134,8 +134,8 @@ def test_a_source_that_max_tokens_leaves_out(lab: Path, capsys: pytest.CaptureFi
     ("source", "words"),
     [
         ("jsonl:none.jsonl?domain=web", "documents: there is no file none.jsonl"),
-        ("jsonl:web.jsonl?domain=web&holds=nan", "holds: expected an integer, got 'nan'"),
-        ("jsonl:web.jsonl?domain=web&characters=-1", "characters: expected an integer, got '-1'"),
+        ("jsonl:web.jsonl?domain=web&holds=nan", "holds: expected an integer of at least 0, got 'nan'"),
+        ("jsonl:web.jsonl?domain=web&characters=-1", "characters: expected an integer of at least 0, got '-1'"),
     ],
 )
 def test_a_wrong_source_is_reported_as_such(lab: Path, capsys: pytest.CaptureFixture[str], source: str, words: str) -> None:
