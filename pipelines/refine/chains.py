@@ -30,9 +30,21 @@ _MENTIONS_SOLUTION = re.compile(
     r"|\bthe\s+summary\s+(?:says|states|tells|mentions)\b",
     re.IGNORECASE,
 )
-_NUMBER = r"-?\d{1,12}(?:\.\d{1,6})?"
+_SPELLINGS = (
+    (re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"[×·⋅]|\\(?:times|cdot)(?![a-z])"), "*"),
+    (re.compile(r"÷|\\div(?![a-z])"), "/"),
+    (re.compile(r"−"), "-"),
+)
+"""Other spellings of operators, and separators of thousands, with what they are read as."""
+_NUMBER, _SPACE, _OPERAND = r"-?\d{1,12}(?:\.\d{1,6})?", r"[^\S\n]*", r"[\w.…)\]}|$%!]"
 _EQUATION = re.compile(
-    rf"(?<![\w.)+*/^-])({_NUMBER}(?:\s*[-+*/]\s*{_NUMBER}){{1,6}})\s*=\s*({_NUMBER})(?!\.?\d|[\w/*^(%]|\s*[-+*/=])"
+    # no further operand on the left, such as x in x + 3 + 4 = 10
+    rf"(?<![\w.)+*/^-])(?<!\d,)(?<!{_OPERAND} [-+*/^] )(?<!{_OPERAND}[-+*/^] )(?<!\d x )"
+    rf"({_NUMBER}(?:{_SPACE}[-+*/]{_SPACE}{_NUMBER}){{1,6}})\s*=\s*({_NUMBER})"
+    # no further operand or unit of the number on the right, and no digits left out
+    rf"(?!\.?\d|,\d|\.\.|[\w/*^(!…]|{_SPACE}(?:[-+*/=%]|\\%|per\s?cent\b|\(?\\?p?mod\b|,? ?(?:with )?(?:a )?remainder\b"
+    r"|[rR] ?\d|x \d|\d+/\d|\\(?:[dt]?frac|sqrt|pi|[lc]?dots)))"
 )
 """An equation with numbers alone on both sides, such as 3 + 4*5 = 23."""
 
@@ -59,7 +71,10 @@ def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None
             return "ends in another answer"
     elif (answer := final_answer(solution)) and verifiers.verify(answer, chain.text).score == 0:
         return "ends in another answer"
-    if any(_is_false(left, right) for left, right in _EQUATION.findall(chain.text)):
+    text = chain.text
+    for spelling, read in _SPELLINGS:
+        text = spelling.sub(read, text)
+    if any(_is_false(left, right) for left, right in _EQUATION.findall(text)):
         return "false arithmetic"
     return None
 

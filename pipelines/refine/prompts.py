@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ...core import Conversation, Message, Problem, message_text
+from ...envs.text import prompt_messages
 from ...responses import without_thinking
 
 CRITERIA = ("correctness", "completeness", "consistency", "executability", "safety")
@@ -45,9 +46,8 @@ def _conversation(text: str) -> Conversation:
 
 
 def answer(problem: Problem, template: str) -> Conversation:
-    """Returns the prompt for a candidate solution."""
-    *earlier, last = problem.prompt
-    return [*earlier, Message(role=last["role"], content=template.replace("{prompt}", last["content"]))]
+    """Returns the prompt for a candidate solution; see `prompt_messages`."""
+    return prompt_messages(problem, template)
 
 
 def checklist(problem: Problem) -> Conversation:
@@ -134,11 +134,12 @@ def revision(problem: Problem, solution: str, criticism: str, template: str) -> 
         criticism: its critique.
         template: template of the problem's last user turn, with {prompt}.
     """
-    task = answer(problem, template)[-1]["content"]
-    return _conversation(
-        f"{task}\n\nAn earlier solution:\n{solution}\n\nWhat is wrong with it:\n{criticism}\n\n"
+    *earlier, last = answer(problem, template)
+    request = (
+        f"{last['content']}\n\nAn earlier solution:\n{solution}\n\nWhat is wrong with it:\n{criticism}\n\n"
         "Write the whole solution anew, without speaking of the earlier one."
     )
+    return [*earlier, {**last, "content": request}]
 
 
 def summary(problem: Problem, solution: str) -> Conversation:

@@ -27,6 +27,7 @@ from pydantic import Field
 from ... import disk, verifiers
 from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
+from ...responses import without_thinking
 from ..cluster import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import chains, prompts
@@ -46,7 +47,7 @@ class Refine(Stage):
     kind: Literal["refine"]
     problems: str = Field(description="problem URI")
     limit: int | None = Field(None, ge=1, description="number of problems, the first ones; default: all")
-    template: str = Field("{prompt}", description="template of the prompt to the writers")
+    template: str = Field("{prompt}", description="template of the last user turn of the prompt to the writers")
     writers: list[str] = Field([], description="URIs of the policies that write candidates; default: the stage's policy")
     judge: str | None = Field(
         None, description="URI of the policy that writes checklists, scores and critiques; default: the stage's policy"
@@ -71,7 +72,9 @@ class Refine(Stage):
     batch_size: int = Field(64, ge=1, description="answers generated together")
 
     def check(self) -> None:
-        """Checks that the problems and the verifier can be loaded."""
+        """Checks the template, and that the problems and the verifier can be loaded."""
+        if "{prompt}" not in self.template:
+            raise UserError(f"the template {self.template!r} does not contain {{prompt}}: add it")
         problem_sources.load(self.problems)
         if self.verifier:
             verifiers.load(self.verifier)
@@ -166,19 +169,24 @@ class Candidate:
     by: str
     """URI of the policy that wrote it."""
     truncated: bool
-    """True if it is truncated."""
+    """True if the text is incomplete; see `answer_cache.Answer`."""
     correct: bool | None = None
     """True if the verifier accepts it; None without a verdict."""
     scores: prompts.Scores | None = None
     """The judge's scores; None if they could not be read in two attempts."""
 
     @property
-    def rank(self) -> tuple[float, float, float]:
-        """Sort key: correctness, then share of fulfilled items, then mean score."""
+    def solution(self) -> str:
+        """The text without the reasoning that its writer may have put before it."""
+        return without_thinking(self.text).strip()
+
+    @property
+    def rank(self) -> tuple[float, bool, float, float]:
+        """Sort key: correctness, then completeness, then share of fulfilled items, then mean score."""
         correct = 0.5 if self.correct is None else float(self.correct)
         if self.scores is None:
-            return correct, 0.0, 0.0
-        return correct, sum(self.scores.holds) / max(1, len(self.scores.holds)), self.scores.mean
+            return correct, not self.truncated, 0.0, 0.0
+        return correct, not self.truncated, sum(self.scores.holds) / max(1, len(self.scores.holds)), self.scores.mean
 
     @property
     def fulfils_checklist(self) -> bool:
@@ -230,7 +238,7 @@ def _score(
             candidate.correct = None if verdict.score is None else verdict.score == 1
     for attempt, temperature in enumerate((0.0, RETRY_TEMPERATURE)):
         requests = [
-            (f"{key}/{attempt}", prompts.scores(work.problem, candidate.text, work.checklist))
+            (f"{key}/{attempt}", prompts.scores(work.problem, candidate.solution, work.checklist))
             for key, work, candidate in waiting
         ]
         for (_, work, candidate), answer in zip(waiting, ask(judge, requests, temperature), strict=True):
@@ -248,11 +256,11 @@ def _revise(
     requests = []
     for work, best in zip(works, bests, strict=True):
         holds = best.scores.holds if best.scores else None
-        prompt = prompts.critique(work.problem, best.text, work.checklist, holds, best.correct)
+        prompt = prompts.critique(work.problem, best.solution, work.checklist, holds, best.correct)
         requests.append((f"{work.problem.id}/critique/{number}", prompt))
-    criticisms = ask(judge, requests, 0.0)
+    criticisms = [without_thinking(answer.text).strip() for answer in ask(judge, requests, 0.0)]
     requests = [
-        (f"{work.problem.id}/revision/{number}", prompts.revision(work.problem, best.text, criticism.text, settings.template))
+        (f"{work.problem.id}/revision/{number}", prompts.revision(work.problem, best.solution, criticism, settings.template))
         for work, best, criticism in zip(works, bests, criticisms, strict=True)
     ]
     for work, answer in zip(works, ask(reviser, requests, settings.temperature), strict=True):
@@ -264,20 +272,24 @@ def _revise(
 def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: str, verify: Verifier | None) -> None:
     """Writes summaries, then chains until one passes all checks or the attempts are used up."""
     requests: list[tuple[str, Conversation]] = [
-        (f"{work.problem.id}/summary", prompts.summary(work.problem, work.best.text)) for work in works
+        (f"{work.problem.id}/summary", prompts.summary(work.problem, work.best.solution)) for work in works
     ]
     for work, answer in zip(works, ask(policy, requests, settings.temperature), strict=True):
-        work.summary = answer.text
+        work.summary = without_thinking(answer.text).strip()
     for attempt in range(settings.max_chains):
         waiting = [work for work in works if work.thinking is None]
         requests = [
-            (f"{work.problem.id}/chain/{attempt}", prompts.chain(work.problem, work.best.text, work.summary))
+            (f"{work.problem.id}/chain/{attempt}", prompts.chain(work.problem, work.best.solution, work.summary))
             for work in waiting
         ]
-        answers = ask(policy, requests, settings.temperature)
+        written = ask(policy, requests, settings.temperature)
+        # The writer's own reasoning is about the given solution.
+        answers = [answer._replace(text=without_thinking(answer.text).strip()) for answer in written]
         with ThreadPoolExecutor(THREADS) as threads:
             flaws = list(
-                threads.map(lambda work, answer: chains.flaw(answer, work.problem, work.best.text, verify), waiting, answers)
+                threads.map(
+                    lambda work, answer: chains.flaw(answer, work.problem, work.best.solution, verify), waiting, answers
+                )
             )
         for work, answer, flaw in zip(waiting, answers, flaws, strict=True):
             if flaw:
@@ -305,13 +317,10 @@ def _row(work: Work) -> dict[str, object]:
 
 
 def _problem(work: Work) -> dict[str, object]:
-    row: dict[str, object] = {
-        "id": work.problem.id,
-        "prompt": list(work.problem.prompt),
-        "answer": work.problem.answer,
-        "solution": work.best.text,
-    }
-    return row | ({"thinking": work.thinking, "summary": work.summary} if work.thinking is not None else {})
+    row: dict[str, object] = {"id": work.problem.id, "prompt": list(work.problem.prompt), "answer": work.problem.answer}
+    if work.thinking is None:
+        return row | {"solution": work.best.text}
+    return row | {"solution": work.best.solution, "thinking": work.thinking, "summary": work.summary}
 
 
 def _share(values: Iterable[bool | None]) -> float | None:

@@ -1,5 +1,6 @@
 """Refinement of solutions and reconstruction of reasoning, with scripted policies of known quality."""
 
+import dataclasses
 import json
 import random
 import re
@@ -9,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Conversation, Problem, UserError
+from tenfold.core import Conversation, Message, Problem, UserError
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.refine import chains, prompts
 from tenfold.pipelines.refine.answer_cache import Answer, AnswerCache
-from tenfold.pipelines.refine.refine import Refine
+from tenfold.pipelines.refine.refine import Candidate, Refine, Work
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import math
 
@@ -134,6 +135,48 @@ def test_a_critique_calls_items_unfulfilled_only_if_the_judge_found_them_so(lab:
         assert re.search(r"Solution:\nIt makes \d+\.\n\n(.*)An automatic check", text, re.DOTALL)[1] == items  # type: ignore[index]
 
 
+def reasons(conversation: Conversation, seed: int) -> str:
+    """Reasons about the request before each answer."""
+    return f"<think>The given solution may be wrong.</think>\n\n{adds_numbers(conversation, seed)}"
+
+
+def test_the_reasoning_of_the_policies_is_not_in_prompts_and_chains(lab: Path) -> None:
+    CALLS.clear()
+    uri = f"call:{__name__}:reasons"
+    runner.run(write(lab, writers=[uri], judge=uri, chain_writer=uri, temperature=0.5), out="run", trust=True)
+    assert not [text for text in CALLS if "think>" in text]
+    assert metrics(lab / "run")["kept"] > 20
+    assert "think>" not in Path("run/refine/problems.jsonl").read_text()
+
+
+def test_without_a_chain_writer_a_solution_keeps_its_reasoning(lab: Path) -> None:
+    runner.run(write(lab, writers=[f"call:{__name__}:reasons"], chain_writer=None), out="run", trust=True)
+    assert problem_sources.load("jsonl:run/refine/problems.jsonl?solution=solution")[0].meta["solution"].startswith("<think>")
+
+
+def test_a_complete_solution_is_better_than_a_truncated_one_that_the_judge_prefers() -> None:
+    truncated, complete = (
+        Candidate("It is", "writer", truncated, scores=prompts.Scores(dict.fromkeys(prompts.CRITERIA, score), []))
+        for truncated, score in ((True, 9.0), (False, 8.0))
+    )
+    assert Work(PROBLEM, candidates=[truncated, complete]).best is complete
+
+
+def test_a_template_without_the_problem_is_refused(lab: Path) -> None:
+    with pytest.raises(UserError, match="does not contain {prompt}: add it"):
+        runner.run(write(lab, template="Solve it."), out="run", trust=True)
+
+
+def test_the_prompt_of_a_revision_has_all_turns_of_the_problem() -> None:
+    system: Message = {"role": "system", "content": "Answer in French."}
+    conversation = prompts.revision(
+        dataclasses.replace(PROBLEM, prompt=(system, *PROBLEM.prompt)), "Deux.", "Wrong.", "Q: {prompt}"
+    )
+    assert conversation[0] == system
+    assert [turn["role"] for turn in conversation] == ["system", "user"]
+    assert conversation[1]["content"].startswith("Q: What is 48 / 2 + 3?\n\nAn earlier solution:\nDeux.\n")
+
+
 def test_the_summary_has_shares_of_correct_solutions_if_there_are_verdicts(lab: Path) -> None:
     runner.run(write(lab, chain_writer=None), out="run", trust=True)
     found = metrics(lab / "run")
@@ -164,6 +207,25 @@ PROBLEM = Problem("p", ({"role": "user", "content": "What is 48 / 2 + 3?"},), "2
 SOUND = "Half of 48 is 24. Then 24 + 3 = 27, and 48/2 = 24 checks. So the answer is 27."
 
 
+TRUE_STEPS = (
+    *(
+        "1,000 + 500 = 1,500",
+        "1{,}000 + 1 = 1{,}001",
+        "250 * 4 = 1,000",
+        "1,5 + 2 = 3,5",
+        "2/3 = 0.666...",
+        r"2/3 = 0.666\ldots",
+    ),
+    *("2 × 3 + 4 = 10", r"2 \times 3 + 4 = 10", "2 x 3 + 4 = 10", "12 ÷ 8 = 1.5", "2 + 4 = 3 × 2", "5 + 1 = 10 − 4"),
+    *("x + 3 + 4 = 10", "x+ 3 + 4 = 10", r"\frac{1}{2} + 3 + 4 = 7.5", "1 + 2 + ... + 9 + 10 = 55", "We have 10\n- 3 + 4 = 7"),
+    *(r"1/4 = 25\%", "1/4 = 25 percent", "7 + 8 = 3 (mod 12)", r"7 + 8 = 3 \pmod{12}", "8/3 = 2 remainder 2", "11/4 = 2 3/4"),
+)
+FALSE_STEPS = (
+    *("1,000 + 500 = 1,600", "250 * 4 = 2,000", "2 × 3 + 4 = 11", r"2 \times 3 + 4 = 11", "12 ÷ 8 = 2.5", "10 − 4 = 5"),
+    *("- 3 + 4 = 8\n- The next step.", "1. 3 + 4 = 8", "y = 2 + 3 = 6", "$3 + 4 = 8$", "3 + 4 = 8 apples", "3 + 4\n= 8"),
+)
+
+
 @pytest.mark.parametrize(
     ("chain", "flaw"),
     [
@@ -181,6 +243,8 @@ SOUND = "Half of 48 is 24. Then 24 + 3 = 27, and 48/2 = 24 checks. So the answer
         ("We already know that it is 27, so let us see why it is 27.", "mentions the given answer"),
         ("27.", "too short"),
         ("48/2=24\n24+3=27", None),
+        *((f"The steps are these:\n{step}\nThe answer is 27.", None) for step in TRUE_STEPS),
+        *((f"The steps are these:\n{step}\nThe answer is 27.", "false arithmetic") for step in FALSE_STEPS),
     ],
 )
 def test_a_chain_is_kept_only_if_it_derives_the_answer(chain: str, flaw: str | None) -> None:
