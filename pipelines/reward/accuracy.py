@@ -49,9 +49,10 @@ class JudgedPair:
 
 
 def compare(prefer: Prefer, pairs: Sequence[PreferencePair]) -> list[JudgedPair]:
-    """Asks the judge about every pair in both orders."""
+    """Asks the judge about every pair in both orders. A pair with an order that it does not answer (NaN) is left out."""
     first = prefer([question for pair in pairs for question in orders(pair)])
-    return [JudgedPair(pair, first[2 * i], 1 - first[2 * i + 1]) for i, pair in enumerate(pairs)]
+    judged = [JudgedPair(pair, first[2 * i], 1 - first[2 * i + 1]) for i, pair in enumerate(pairs)]
+    return [row for row in judged if not math.isnan(row.probability)]
 
 
 def orders(pair: PreferencePair) -> list[ResponsePair]:
@@ -116,7 +117,8 @@ class LengthBias:
     shorter: Score | None
     """Accuracy on pairs whose chosen response is shorter; None without such pairs."""
     correlation: float
-    """Pearson correlation of the margin with the difference in characters; 0 if one of them is constant."""
+    """Pearson correlation of the margin with the difference in characters, where each pair counts in both orders; 0 if one of
+    them is always 0."""
 
 
 def length_bias(judged: Sequence[JudgedPair]) -> LengthBias:

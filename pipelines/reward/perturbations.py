@@ -6,6 +6,7 @@ still fails here.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,8 @@ class WinRate:
 def win_rates(prefer: Prefer, responses: Sequence[tuple[Conversation, str]], part: Part = "measured") -> list[WinRate]:
     """Returns how often a judge prefers a perturbed response to the original, for each kind.
 
+    A response about which the judge does not answer a question (NaN) is left out; without any response, the list is empty.
+
     Args:
         prefer: the judge.
         responses: prompts with one response each.
@@ -160,11 +163,12 @@ def win_rates(prefer: Prefer, responses: Sequence[tuple[Conversation, str]], par
         [question for prompt, noisy, plain in pairs for question in ((prompt, noisy, plain), (prompt, plain, noisy))]
     )
     probabilities = [(first[2 * index] + 1 - first[2 * index + 1]) / 2 for index in range(len(pairs))]
-    rows = []
-    for number, kind in enumerate(KINDS):
-        own = probabilities[number * len(responses) : (number + 1) * len(responses)]
-        rows.append(WinRate(kind, avg_at_k([[float(probability > 0.5)] for probability in own]), fmean(own)))
-    return rows
+    by_response = [probabilities[index :: len(responses)] for index in range(len(responses))]
+    answered = [row for row in by_response if not any(map(math.isnan, row))]
+    return [
+        WinRate(kind, avg_at_k([[float(probability > 0.5)] for probability in own]), fmean(own))
+        for kind, own in zip(KINDS, zip(*answered, strict=True), strict=False)  # no row if nothing is answered
+    ]
 
 
 def _choice(texts: Sequence[str], response: str) -> str:

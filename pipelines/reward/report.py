@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from ... import disk
 from ...benchmarks.stats.scores import Score
+from ...core import UserError
 from ...envs.problems.pairs import PreferencePair
 from ...policies import load_policy
 from ...policies.preference import PairwiseJudge
@@ -34,6 +36,8 @@ class Measurement(NamedTuple):
     """Questions per forward pass."""
     max_tokens: int
     """Longest question, in tokens."""
+    steps: int
+    """Steps of the trained model. An extended stage trains another model at the same path, whose answers are asked for anew."""
 
 
 def measure(
@@ -48,6 +52,9 @@ def measure(
         context: the stage's context.
         train: training pairs, on which the baselines are fitted.
         held_out: held-out pairs.
+
+    Raises:
+        UserError: a judge answers neither A nor B, or gives no answer.
     """
     pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))[: settings.pairs]
     responses = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.responses]
@@ -57,15 +64,21 @@ def measure(
         judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
         store_settings = {"judge": uri, "max_tokens": settings.max_tokens}
         store: Store[JudgedRow] = Store(
-            context.folder / f"judged-{name}.jsonl",
+            context.folder / (f"judged-{name}-{settings.steps}.jsonl" if name == "trained" else f"judged-{name}.jsonl"),
             store_settings,
             lambda row: disk.check_types(row, question=str, first=float),
         )
         prefer = stored(judge, store, BATCHES_PER_WRITE * settings.batch_size, context.progress)
-        judged = accuracy.compare(prefer, pairs)
+        try:
+            judged = accuracy.compare(prefer, pairs)
+            rates = perturbations.win_rates(prefer, responses)
+        except ValueError as error:
+            raise UserError(f"{uri}: {error}; use another judge") from None
+        if not judged:
+            raise UserError(f"{uri}: the judge answered none of {len(pairs)} pairs; run again, or use another judge")
         metrics["held_out"][name] = _measures(judged)
-        if responses:
-            metrics["perturbed"][name] = [dataclasses.asdict(row) for row in perturbations.win_rates(prefer, responses)]
+        if rates:
+            metrics["perturbed"][name] = [dataclasses.asdict(row) for row in rates]
     _write(context.folder, metrics)
     return metrics
 
@@ -80,7 +93,7 @@ class JudgedRow(TypedDict):
 
 
 def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Callable[..., None]) -> Prefer:
-    """Returns a judge that stores its answers and is asked only for pairs without a stored answer.
+    """Returns a judge that stores its answers and is asked only for pairs without a stored answer. NaN is no answer.
 
     Args:
         prefer: the judge.
@@ -97,7 +110,7 @@ def stored(prefer: Prefer, store: Store[JudgedRow], at_once: int, progress: Call
             batch = left[start : start + at_once]
             probabilities = prefer([question for _, question in batch])
             new = [(name, probability) for (name, _), probability in zip(batch, probabilities, strict=True)]
-            store.append([{"question": name, "first": probability} for name, probability in new])
+            store.append([{"question": name, "first": chance} for name, chance in new if not math.isnan(chance)])
             answers.update(new)
             progress(start + len(batch), len(left))
         return [answers[name] for name in names]

@@ -79,7 +79,7 @@ class RewardModel(Training):
         metrics = processes.train_in_processes(self, context)
         if self.held_out:
             measurement = report.Measurement(
-                self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens
+                self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens, self.steps
             )
             metrics |= report.measure(measurement, context, *_split(self))
         return metrics

@@ -56,7 +56,15 @@ def record(out: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("stage", [SFT, SFT | {"problems": ["jsonl:rows.jsonl"] * 2, "shares": [0.3, 0.7]}, REWARD])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        SFT,
+        SFT | {"problems": ["jsonl:rows.jsonl"] * 2, "shares": [0.3, 0.7]},
+        REWARD,
+        REWARD | {"held_out": 0.5, "learning_rate": 0.01, "perturbed_responses": 1},
+    ],
+)
 def test_an_extended_stage_equals_a_new_run(stage: dict[str, Any]) -> None:
     whole = run("whole", stage | {"steps": 6})
     run("out", stage)

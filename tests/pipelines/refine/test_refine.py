@@ -163,7 +163,7 @@ def test_a_complete_solution_is_better_than_a_truncated_one_that_the_judge_prefe
 
 
 def test_a_template_without_the_problem_is_refused(lab: Path) -> None:
-    with pytest.raises(UserError, match="does not contain {prompt}: add it"):
+    with pytest.raises(UserError, match=r"does not contain \{prompt\}: add it"):
         runner.run(write(lab, template="Solve it."), out="run", trust=True)
 
 

@@ -1,3 +1,4 @@
+import math
 import random
 from collections.abc import Sequence
 
@@ -27,6 +28,15 @@ def test_pairs_are_judged_in_both_orders() -> None:
 
     (row,) = accuracy.compare(judge, [pair("good", "bad")])
     assert (row.first, row.second, row.probability) == pytest.approx((0.9, 0.7, 0.8))
+
+
+def test_a_pair_without_an_answer_in_both_orders_is_left_out() -> None:
+    def judge(questions: Sequence[ResponsePair]) -> list[float]:
+        return [math.nan if first == "refused" else 0.9 for _, first, _ in questions]
+
+    rows = accuracy.compare(judge, [pair("good", "refused"), pair("good", "bad"), pair("refused", "bad")])
+    assert [row.pair.rejected for row in rows if row.pair.chosen == "good"] == ["bad"]
+    assert len(rows) == 1
 
 
 def test_accuracy_is_the_mean_over_problems() -> None:

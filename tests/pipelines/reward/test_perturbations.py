@@ -1,3 +1,4 @@
+import math
 import re
 from collections.abc import Sequence
 
@@ -63,6 +64,18 @@ def test_a_judge_that_follows_injections_shows_it_for_that_kind_alone() -> None:
         **dict.fromkeys(perturbations.KINDS, 0),
         "injecting": 1,
     }
+
+
+def test_responses_without_all_answers_are_left_out() -> None:
+    def refuses(questions: Sequence[ResponsePair]) -> list[float]:
+        return [
+            math.nan if "How many are 3 and" in str(prompt) else 0.5 + 0.4 * (len(a) > len(b)) for prompt, a, b in questions
+        ]
+
+    rows = perturbations.win_rates(refuses, RESPONSES)
+    assert [row.wins.problems for row in rows] == [len(RESPONSES) - 1] * len(perturbations.KINDS)
+    assert all(row.wins.mean == 1 and row.probability == pytest.approx(0.7) for row in rows)
+    assert perturbations.win_rates(lambda questions: [math.nan] * len(questions), RESPONSES) == []
 
 
 def test_a_judge_of_position_alone_prefers_no_perturbation() -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -178,6 +179,27 @@ def test_stored_answers_of_the_judge_are_not_asked_for_again(tmp_path: Path) -> 
     assert first == [n / 100 for n in range(5)]
     assert again == first + first
     assert batches == [2, 2, 1]
+
+
+def test_a_missing_answer_of_the_judge_is_asked_for_again(tmp_path: Path) -> None:
+    questions: list[ResponsePair] = [([{"role": "user", "content": "q"}], "x" * n, "y") for n in range(3)]
+
+    def fails_once(questions: Sequence[ResponsePair]) -> list[float]:
+        return [math.nan if first == "x" else 0.5 for _, first, _ in questions]
+
+    first = stored(fails_once, Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(questions)
+    again = stored(lambda left: [0.25] * len(left), Store(tmp_path / "judged.jsonl", {}), 2, lambda done, total: None)(
+        questions
+    )
+    assert [math.isnan(chance) for chance in first] == [False, True, False]
+    assert again == [0.5, 0.25, 0.5]
+
+
+def test_a_judge_without_letters_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"scripted:It depends\.: the judge must answer A or B, got .It depends\..; use another judge"
+    ):
+        run(settings(tmp_path, steps=1, held_out=0.1, judge="scripted:It depends."), tmp_path / "out", policy=TINY)
 
 
 @pytest.mark.parametrize(
