@@ -167,8 +167,11 @@ def ask(recipe: "Recipe") -> bool:
 
 def is_local_address(address: str) -> bool:
     """True if a Ray address is on this machine, or tells Ray to look for a cluster that was started on this machine."""
-    host = address.removeprefix("ray://").rpartition(":")[0] or address
-    if address in ("auto", "local") or host in ("localhost", "auto"):
+    location = address.removeprefix("ray://")
+    host = location.rpartition(":")[0] or location
+    if "://" in location:  # Ray imports the module whose name is before "://"
+        return False
+    if address in ("auto", "local") or host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

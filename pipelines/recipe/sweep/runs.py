@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,8 +39,12 @@ def runs_of(recipe: Recipe) -> list[Run]:
     Raises:
         UserError: two runs have the same name, there are too many, or two parts of `sweep` have the same setting.
     """
-    runs = []
-    for choices in itertools.product(*(_choices(name, values) for name, values in recipe.sweep.items())):
+    runs: list[Run] = []
+    parts = [_choices(name, values) for name, values in recipe.sweep.items()]
+    count = math.prod(map(len, parts)) * max(1, len(recipe.seeds))
+    if count > MAX_RUNS:
+        raise UserError(f"the sweep has {count:,} runs, more than {MAX_RUNS:,}; use fewer values")
+    for choices in itertools.product(*parts):
         settings: dict[str, Any] = {}
         for _, chosen in choices:
             if twice := settings.keys() & chosen.keys():
@@ -48,11 +53,12 @@ def runs_of(recipe: Recipe) -> list[Run]:
         text = ",".join(label for label, _ in choices)
         for seed in recipe.seeds or [recipe.seed]:
             runs.append(Run(_NOT_IN_NAMES.sub("-", text)[:200], seed, settings | {"seed": seed}))
-    if len(runs) > MAX_RUNS:
-        raise UserError(f"the sweep has {len(runs):,} runs, more than {MAX_RUNS:,}; use fewer values")
     if len({run.name for run in runs}) < len(runs):
         repeated = next(run.name for number, run in enumerate(runs) if run.name in {other.name for other in runs[:number]})
-        raise UserError(f"two runs of the sweep have the name {repeated}; give each setting and seed distinct values")
+        raise UserError(
+            f"two runs of the sweep have the name {repeated}; give each setting and seed distinct values, or name groups of "
+            "settings: sweep: {NAME: {FIRST: {SETTING: VALUE}, SECOND: {SETTING: VALUE}}}"
+        )
     return runs
 
 
@@ -77,11 +83,18 @@ def _choices(name: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[t
 def recipe_of(recipe: Recipe, run: Run) -> Recipe:
     """Returns the recipe of one run.
 
-    The swept values are the recipe's, not the user's: code that they name needs trust, as in any other setting.
+    The swept values are the recipe's, not the user's: code that they name needs trust, as in any other setting. The same holds
+    for a setting of the user that they change.
 
     Raises:
         UserError: a name in `sweep` is no setting, or a value is invalid.
     """
     content = {name: value for name, value in recipe.content.items() if name not in ("seeds", "sweep")}
     content = changes.apply(content, run.settings, [*Recipe.model_fields])
-    return checked(content, Path(recipe.name), recipe.user_settings)
+    kept = {name: value for name, value in recipe.user_settings.items() if not any(_overlap(name, own) for own in run.settings)}
+    return checked(content, Path(recipe.name), kept)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """True if one setting is the other or a part of it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")

@@ -102,7 +102,7 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     """Returns the recipes with one number of threads for all runs, because results depend on it in their last bits.
 
     It is the user's number, else that of an earlier start, else chosen now: by a measurement, or the processors of each run if
-    several run at once. On GPUs nothing changes.
+    several run at once. If `cluster.threads` is swept, each run has its own number. On GPUs nothing changes.
     """
     first = next(iter(recipes.values()))
     if not first.cluster.on_cpu():
@@ -112,7 +112,7 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     if jobs > 1 and recorded is None:
         recorded = cpu_threads.share(jobs)
     number = cpu_threads.choose(first.cluster.threads, recorded)
-    return {name: each.with_cluster(threads=number) for name, each in recipes.items()}
+    return {name: each.with_cluster(threads=each.cluster.threads or number) for name, each in recipes.items()}
 
 
 def _records(recipe: Recipe, folder: Path) -> dict[str, dict[str, Any]]:
@@ -134,4 +134,4 @@ def _write_table(folder: Path, recipe: Recipe, runs: Sequence[Run], values: tabl
     table.write_page(folder / "report.html", recipe.name, rows, runs)
     console = Display(quiet).console
     console.print(table.printed(rows))
-    console.print(f"report: {folder / 'report.html'}")
+    console.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)

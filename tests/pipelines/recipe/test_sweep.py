@@ -65,6 +65,11 @@ def test_there_is_a_run_for_each_combination_and_seed(lab: Path) -> None:
         ({"sweep": {"size": {"small": {"seed": 3}}}}, "sweep: seed cannot be swept"),
         ({"sweep": {"size": {"a": {"bench.limit": 3}}, "bench.limit": [4]}}, "sweep: bench.limit has values in two parts"),
         ({"seeds": [*range(2000)]}, "the sweep has 2,000 runs, more than 1,000"),
+        ({"sweep": {f"bench.{n}": [*range(10)] for n in range(12)}}, "the sweep has 1,000,000,000,000 runs, more than 1,000"),
+        (
+            {"sweep": {"policy": ["path:a/b", "path:a-b"]}},
+            "have the name policy=path-a-b,seed=0; .*, or name groups of settings",
+        ),
     ],
 )
 def test_a_malformed_sweep_is_one_line(lab: Path, content: dict[str, Any], message: str) -> None:
@@ -289,6 +294,25 @@ def test_swept_values_of_a_recipe_need_trust(lab: Path) -> None:
     with pytest.raises(UserError, match="evil"):
         tenfold.run("r.yaml", out="out")
     assert not (lab / "ran").exists()
+
+
+def test_a_swept_value_needs_trust_also_in_place_of_a_setting_of_the_user(lab: Path) -> None:
+    (lab / "evil.py").write_text("open('ran', 'w')\n")
+    content = {"name": "r", "policy": "scripted:7", "stages": STAGES, "sweep": {"modules": [["evil"]]}}
+    (lab / "r.yaml").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="modules: evil"):
+        tenfold.run("r.yaml", out="out", settings={"modules": []})
+    assert not (lab / "ran").exists()
+
+
+@pytest.mark.usefixtures("sums")
+def test_the_number_of_threads_may_be_swept(lab: Path) -> None:
+    content = json.loads((lab / "sums.yaml").read_text())
+    content |= {"cluster": {"device": "cpu"}, "sweep": {"cluster.threads": [1, 2]}}
+    (lab / "sums.yaml").write_text(json.dumps(content))
+    tenfold.run("sums.yaml", out="out", settings={"policy": "scripted:7"}, quiet=True)
+    records = [json.loads(Path(f"out/cluster.threads={n},seed=0/bench/stage.json").read_text()) for n in (1, 2)]
+    assert [record["machine"]["threads"] for record in records] == [1, 2]
 
 
 @pytest.mark.parametrize(

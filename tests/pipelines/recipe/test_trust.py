@@ -160,6 +160,23 @@ def test_a_trusted_module_provides_only_names_that_it_defines(folder: Path, name
     assert not list(folder.glob("out/*/stage.json"))
 
 
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        *(
+            (address, True)
+            for address in ("auto", "local", "localhost:6379", "127.0.0.1:6379", "[::1]:6379", "ray://localhost")
+        ),
+        *(
+            (address, False)
+            for address in ("10.0.0.1:6379", "ray://auto:10001", "localhost://x", "auto://x", "evil://localhost:1")
+        ),
+    ],
+)
+def test_addresses_on_this_machine_need_no_trust(address: str, is_local: bool) -> None:
+    assert trust.is_local_address(address) == is_local
+
+
 def test_a_cluster_from_the_user_needs_no_trust(folder: Path) -> None:
     remote = {"ray_address": "ray://10.0.0.1:10001"}
     assert trust.trust_reasons(recipes.load(write(SFT, cluster=remote)))
