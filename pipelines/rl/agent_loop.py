@@ -8,8 +8,8 @@ is tokenized alone.
 An environment whose episode has ended is reset and reused. An environment that raised an error or was stopped early is closed,
 because it may still have a running interpreter.
 
-In the first step, the policy is often the one that a filter stage has sampled. Then the filter's samples are used instead of
-new ones, as far as they exist (`grpo.py` checks that the settings are equal).
+In the first step, the policy is often that of an earlier filter stage. Then the filter's samples are used instead of new ones,
+as far as they exist (`grpo.py` checks that the settings are equal).
 
 An episode without a score is played once more. If it again has no score, verl gets no trajectory, so the group's mean is over
 the other samples.
@@ -165,7 +165,8 @@ class EnvironmentLoop(AgentLoopBase):
             if environment is not None and ended:
                 _give_back(self.environment, environment)
             elif environment is not None:
-                environment.close()
+                with contextlib.suppress(Exception):  # an environment that has failed may fail here again
+                    await in_thread(environment.close)
         mask = transcript.mask
         messages, reason = tuple(transcript.messages), transcript.finish_reason
         episode = Episode(problem_id, place.sample, messages, verdict, sum(mask), reason)

@@ -15,7 +15,9 @@ from ..trainer.lora import LORA, Lora
 from ..trainer.settings import KEEP_CHECKPOINTS, rate_cautions
 from . import filter as rl_filter
 
-_SCHEDULE = re.compile(r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|lr_warmup_steps_ratio|min_lr_ratio|num_cycles)")
+_SCHEDULE = re.compile(
+    r"\+*actor_rollout_ref\.actor\.optim\.(lr_scheduler_type|warmup_style|lr_warmup_steps_ratio|min_lr_ratio|num_cycles)"
+)
 """verl's settings of a learning rate that depends on the number of steps."""
 
 MICRO_RATES = (1e-5, 3e-4)
@@ -141,7 +143,7 @@ class GRPOSettings(Stage):
         """Returns how the stage continues with more steps. Its learning rate is constant, unless `verl` sets a schedule."""
         if self.steps <= before["steps"]:
             return None
-        schedule = next((name for name in self.verl if _SCHEDULE.fullmatch(name)), "")
+        schedule = _schedule(self.verl)
         reason = f"verl: {schedule} depends on the number of steps" if schedule else ""
         return Extension(before["steps"], frozenset({"steps"}), reason)
 
@@ -181,6 +183,17 @@ class GRPOSettings(Stage):
     def files_read(self) -> dict[str, str]:
         """Returns the filter stage's table of problems."""
         return {self.keep: rl_filter.TABLE} if self.keep else {}
+
+
+def _schedule(settings: Mapping[str, Any], prefix: str = "") -> str:
+    """Returns the first of verl's settings that makes the learning rate depend on the number of steps; "" if none does."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            if nested := _schedule(value, f"{prefix}{name}."):
+                return nested
+        elif _SCHEDULE.fullmatch(f"{prefix}{name}") and value not in ("constant", 0):
+            return f"{prefix}{name}"
+    return ""
 
 
 def too_few_problems(batch_size: int, available: int, skipped: str = "") -> str:

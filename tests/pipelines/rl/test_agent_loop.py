@@ -225,6 +225,20 @@ def test_a_fault_is_retried_once_and_then_dropped(lab: Path, tokenizer: Any) -> 
     assert output.reward_score == 1
 
 
+def test_an_environment_that_cannot_be_closed_after_an_error_is_a_fault(lab: Path, tokenizer: Any) -> None:
+    stuck = (
+        "import lab_guess\n"
+        "class Stuck(lab_guess.Guess):\n"
+        "    def close(self):\n"
+        "        raise ConnectionError('the game server is gone')\n"
+    )
+    (lab / "lab_stuck.py").write_text(stuck)
+    spec = gymnasium.envs.registration.EnvSpec("lab/Stuck-v0", entry_point="lab_stuck:Stuck").to_json()
+    output, episodes, _ = play(lab, tokenizer, ["x", "x"], environment=spec)
+    assert output == []
+    assert [episode["verdict"]["status"] for episode in episodes] == ["fault", "fault"]
+
+
 def test_an_environment_is_made_from_its_registration(lab: Path, tokenizer: Any) -> None:
     (lab / "rows.jsonl").write_text("".join(json.dumps({"question": f"{n}?", "answer": n}) + "\n" for n in range(9)))
     tenfold.register("lab/Rows-v0", problems=f"jsonl:{lab}/rows.jsonl")

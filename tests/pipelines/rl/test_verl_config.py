@@ -172,6 +172,25 @@ def test_sizes_that_do_not_fit_the_cluster_are_rejected(cluster: str, settings: 
         verl_config.check(stage(**settings), on(cluster))
 
 
+OPTIM = "actor_rollout_ref.actor.optim"
+
+
+@pytest.mark.parametrize(
+    ("verl", "schedule"),
+    [
+        ({f"{OPTIM}.lr_scheduler_type": "cosine"}, f"{OPTIM}.lr_scheduler_type"),
+        ({f"++{OPTIM}.lr_warmup_steps_ratio": 0.1}, f"++{OPTIM}.lr_warmup_steps_ratio"),
+        ({OPTIM: {"lr_scheduler_type": "cosine"}}, f"{OPTIM}.lr_scheduler_type"),
+        ({f"{OPTIM}.lr_scheduler_type": "constant", f"{OPTIM}.lr_warmup_steps_ratio": 0.0}, None),
+        ({f"{OPTIM}.lr_warmup_steps": 2}, None),
+    ],
+)
+def test_more_steps_change_the_result_only_if_the_learning_rate_depends_on_them(verl: Any, schedule: str | None) -> None:
+    extension = stage(steps=6, verl=verl).extension({"steps": 4})
+    assert extension is not None
+    assert extension.difference == (f"verl: {schedule} depends on the number of steps" if schedule else "")
+
+
 def test_settings_with_special_characters_reach_verl_unchanged() -> None:
     config = verls(on("cpu"), verl={"trainer.project_name": 'a "b", c=[d]: {e}'})
     assert config.trainer.project_name == json.loads(json.dumps('a "b", c=[d]: {e}'))
