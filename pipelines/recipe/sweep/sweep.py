@@ -19,9 +19,10 @@ table has their mean over the seeds, and the mean paired difference from the fir
 which covers the variation between seeds.
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from ....core import UserError
 from ...stage import RECORD, Metrics, finished_record, work_record
 from .. import runner
 from ..plan import ALL, Selection
+from ..preparation import prepare
 from ..recipe import Recipe
 from ..report import Display
-from ..trust import is_remembered
+from ..trust import is_remembered, limited
 from . import parallel, sharing, table
 from .runs import Run, recipe_of, runs_of
 
@@ -56,7 +58,7 @@ def run(
         jobs: number of runs at the same time.
 
     Returns:
-        The metrics of each stage, by "RUN/STAGE".
+        The metrics of each finished stage that is not stale, by "RUN/STAGE".
 
     Raises:
         UserError: a run of the sweep is invalid, which is found before the first one starts; or runs have failed, of which the
@@ -73,7 +75,7 @@ def run(
             failed = parallel.run(recipes, folder, options, jobs, lambda line: console.print(line, style="bold"))
         else:
             failed = _run_each(recipes, folder, options, quiet)
-        records = {name: _records(each, folder / name) for name, each in recipes.items()}
+        records = {name: _records(each, folder / name, options) for name, each in recipes.items()}
         _write_table(folder, recipe, runs, {name: _values(found) for name, found in records.items()}, quiet)
     if failed:
         name, error = next(iter(failed.items()))
@@ -115,10 +117,14 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     return {name: each.with_cluster(threads=each.cluster.threads or number) for name, each in recipes.items()}
 
 
-def _records(recipe: Recipe, folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns the records of a run's finished stages, by name."""
-    finished = (stage.name for stage in recipe.stages if (folder / stage.name / RECORD).is_file())
-    return {name: finished_record(folder / name) for name in finished}
+def _records(recipe: Recipe, folder: Path, options: parallel.Options) -> dict[str, dict[str, Any]]:
+    """Returns the records of a run's finished stages, by name. Stale ones are left out."""
+    finished = [stage.name for stage in recipe.stages if (folder / stage.name / RECORD).is_file()]
+    stale: Collection[str] = ()
+    if options.selection != ALL and finished:
+        with contextlib.suppress(UserError), limited(recipe, folder, trusted=options.trust):  # the error of a failed run
+            stale = prepare(recipe, folder, selection=options.selection, inexact=options.inexact).stale
+    return {name: finished_record(folder / name) for name in finished if name not in stale}
 
 
 def _values(records: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

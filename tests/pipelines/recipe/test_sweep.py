@@ -255,6 +255,21 @@ def test_a_sweep_of_some_stages(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list(Path("out").glob("*/second/stage.json"))) == 2
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("sums")
+def test_stale_stages_are_not_in_the_table(jobs: int) -> None:
+    content = json.loads(Path("sums.yaml").read_text()) | {
+        "policy": "scripted:1",
+        "cluster": {"device": "cpu"},
+        "seeds": [1, 2],
+    }
+    Path("sums.yaml").write_text(json.dumps(content | {"stages": [*STAGES, STAGES[0] | {"name": "second"}]}))
+    assert len(tenfold.run("sums.yaml", out="out", quiet=True)) == 4
+    again = tenfold.run("sums.yaml", out="out", settings={"second.limit": 1}, only=["bench"], quiet=True, jobs=jobs)
+    assert again.keys() == {"seed=1/bench", "seed=2/bench"}
+    assert {row["metric"] for row in json.loads(Path("out/sweep.json").read_text())["table"]} == {"bench chain_sum_avg8"}
+
+
 def test_values_of_a_sweep_are_split_at_commas_outside_brackets(lab: Path) -> None:
     found = changes.parse_sweep("1, 2", ["policy=micro:,smollm2:", "filter.band=[0.1,0.9],[0.2,0.8]", "x.y=a,null,3"])
     assert found["seeds"] == [1, 2]
