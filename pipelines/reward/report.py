@@ -181,7 +181,7 @@ def _percent(score: Record | None) -> str:
 
 
 def _reliability_diagram(held_out: dict[str, Record], path: Path) -> None:
-    """Draws how often the preferred response is the chosen one, by the judge's probability. The diagonal is perfect."""
+    """Draws the observed share of chosen responses by their predicted probability. A calibrated judge is on the diagonal."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 3.6), layout="constrained")

@@ -88,7 +88,7 @@ def _run_with(
                         for other, stages in digests.items():
                             finished |= sharing.finished_stages(stages, folder / other)
                         (folder / name).mkdir(parents=True, exist_ok=True)
-                        sharing.link(digests[name], folder / name, finished)
+                        sharing.link(waiting[name], digests[name], folder / name, finished)
                         _write_start(waiting.pop(name), folder / name, options)
                         show(f"{name}: started (log: {folder / name / LOG})")
                         running[name] = threads.submit(follow, folder / name, stop), time.monotonic()

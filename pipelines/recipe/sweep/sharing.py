@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from .... import digests, disk
 from ...stage import RECORD, SETTINGS
+from ..content import references
+from ..identity import IdentityReader
 from ..preparation import reader_of
 from ..recipe import Recipe
 
@@ -44,17 +46,19 @@ def finished_stages(stages: Mapping[str, str], folder: Path) -> dict[str, Path]:
     return {digest: folder / name for name, digest in stages.items() if (folder / name / RECORD).is_file()}
 
 
-def link(stages: Mapping[str, str], folder: Path, finished: Mapping[str, Path]) -> None:
+def link(recipe: Recipe, stages: Mapping[str, str], folder: Path, finished: Mapping[str, Path]) -> None:
     """Links finished stages of other runs into a run's folder. A stage that has begun there is left as it is.
 
     Args:
+        recipe: the run's recipe.
         stages: the digest of each stage of the run; see `stage_digests`.
         folder: the run's folder.
         finished: folders of finished stages, by digest.
     """
+    reader = reader_of(recipe, folder)
     for name, digest in stages.items():
         target, source = folder / name, finished.get(digest)
-        if source is None or target.exists():
+        if source is None or target.exists() or not _has_settings(source, name, reader):
             continue
         partial = target.with_name(f"{name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -63,6 +67,19 @@ def link(stages: Mapping[str, str], folder: Path, finished: Mapping[str, Path]) 
             if (partial / file).is_file():
                 _rewrite(partial / file, source.parent, folder)
         partial.rename(target)
+
+
+def _has_settings(source: Path, name: str, reader: IdentityReader) -> bool:
+    """True if a finished stage was run with the settings of a run's stage: the recipe may have changed since then."""
+    record = disk.read_object(source / RECORD, "run again")
+    stage, policy = reader.named[name]
+    settings = references.with_folders(stage.model_dump(mode="json"), reader.folder)
+    then = _moved({key: record.get(key) for key in ("stage", "policy", "seed")}, source.parent, reader.folder)
+    now = {"stage": settings, "policy": policy, "seed": reader.seeds[name]}
+    for each in (then, now):
+        each["stage"] = {key: value for key, value in (each["stage"] or {}).items() if key not in stage.may_change}
+    earlier = {f"stage {read}": reader.settings_digest(read) for read in reader.reads(name)}
+    return then == now and earlier.items() <= record.get("identity", {}).items()
 
 
 def _rewrite(path: Path, source: Path, target: Path) -> None:

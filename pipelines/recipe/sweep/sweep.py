@@ -90,7 +90,7 @@ def _run_each(recipes: Mapping[str, Recipe], folder: Path, options: parallel.Opt
     for number, (name, recipe) in enumerate(recipes.items(), start=1):
         console.print(f"run {number} of {len(recipes)}: {name}", style="bold")
         stages = sharing.stage_digests(recipe, folder / name)
-        sharing.link(stages, folder / name, finished)
+        sharing.link(recipe, stages, folder / name, finished)
         try:
             runner.run(recipe, folder / name, quiet=quiet, **vars(options))
         except UserError as error:

@@ -257,6 +257,18 @@ def test_a_sweep_of_some_stages(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.usefixtures("sums")
+def test_a_stage_with_earlier_settings_is_not_shared(jobs: int) -> None:
+    shared = STAGES[0] | {"name": "shared", "seed": 0}
+    content = json.loads(Path("sums.yaml").read_text()) | {"policy": "scripted:1", "cluster": {"device": "cpu"}}
+    Path("sums.yaml").write_text(json.dumps(content | {"stages": [shared]}))
+    tenfold.run("sums.yaml", out="out", settings={"seeds": [1]}, quiet=True)
+    with pytest.raises(UserError, match=r"1 of 2 runs failed; .*out/seed=1/shared was started with limit=2, which is now 1"):
+        tenfold.run("sums.yaml", out="out", settings={"seeds": [1, 2], "shared.limit": 1}, quiet=True, jobs=jobs)
+    assert json.loads(Path("out/seed=2/shared/stage.json").read_text())["stage"]["limit"] == 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("sums")
 def test_stale_stages_are_not_in_the_table(jobs: int) -> None:
     content = json.loads(Path("sums.yaml").read_text()) | {
         "policy": "scripted:1",
