@@ -30,6 +30,8 @@ async def group_verdict(group: str, size: int, sample: int, response: str | None
         texts = {number: text for number, text in sorted(responses.items()) if text is not None}
         try:
             verdicts = await in_thread(score, [*texts.values()]) if texts else []
+            if verdicts is not None and len(verdicts) != len(texts):
+                raise ValueError(f"score_group returned {len(verdicts)} verdicts on {len(texts)} responses")
         except Exception as error:
             verdicts = [environment_error(error)] * len(texts)
         result.set_result(dict(zip(texts, verdicts, strict=True)) if verdicts is not None else {})

@@ -40,11 +40,17 @@ def test_a_fault_is_not_scored_with_the_group() -> None:
 
 
 def test_an_error_in_scoring_is_a_fault_of_all_samples() -> None:
-    def score(responses: Sequence[str]) -> list[Verdict]:
+    def gone(responses: Sequence[str]) -> list[Verdict]:
         raise ConnectionError("gone")
 
-    verdicts = verdicts_of({0: "a", 1: "b"}, score)
-    assert [verdict and verdict.status for verdict in verdicts] == [Status.FAULT] * 2
+    def incomplete(responses: Sequence[str]) -> list[Verdict]:
+        return longest_wins(responses)[1:]
+
+    for score in (gone, incomplete):
+        verdicts = verdicts_of({0: "a", 1: "b"}, score)
+        assert [verdict and verdict.status for verdict in verdicts] == [Status.FAULT] * 2
+    assert verdicts[0]
+    assert verdicts[0].reason.endswith("score_group returned 1 verdicts on 2 responses")
 
 
 def test_samples_keep_their_verdicts_if_the_group_is_not_scored() -> None:
