@@ -42,11 +42,12 @@ class Watch:
         Args:
             done: the last step that verl has reported.
         """
-        fault = None
+        faults: dict[int, metrics.StepEpisode] = {}
         for row in self._new():
             self._add(row)
-            fault = row if row["verdict"]["score"] is None else fault
-        if fault and (reason := self._too_few_scores(fault)):
+            if row["verdict"]["score"] is None:
+                faults[row["step"]] = row
+        if reason := next(filter(None, map(self._too_few_scores, faults.values())), None):
             return reason
         if done == self.done:
             return None
@@ -57,7 +58,7 @@ class Watch:
                 f"in each of the last {self.zero_variance_steps} steps, all samples of each problem had the same score, so "
                 "GRPO had no gradient: choose problems that the policy sometimes solves (with a filter), or another reward"
             )
-        return collapsed(self.folder, self.settings.min_reward_ratio, self.settings.min_entropy)
+        return collapsed(self.folder, done, self.settings.min_reward_ratio, self.settings.min_entropy)
 
     def _add(self, row: metrics.StepEpisode) -> None:
         """Stores the score of an episode."""
@@ -71,8 +72,9 @@ class Watch:
             self.zero_variance_steps = self.zero_variance_steps + 1 if useless else 0
 
     def _too_few_scores(self, last: metrics.StepEpisode) -> str | None:
-        samples = self.settings.batch_size * self.settings.samples
-        missing = sum(score is None for group in self.scores[last["step"]].values() for score in group.values())
+        scores = [score for group in self.scores[last["step"]].values() for score in group.values()]
+        samples = max(self.settings.batch_size * self.settings.samples, len(scores))  # replaced problems have samples too
+        missing = scores.count(None)
         if missing <= self.settings.max_without_score * samples:
             return None
         return (
@@ -91,15 +93,16 @@ def _scored(groups: dict[tuple[int, int], dict[int, float | None]]) -> list[list
     return [group for group in scored if group]
 
 
-def collapsed(folder: Path, share: float, entropy: float) -> str | None:
+def collapsed(folder: Path, done: int, share: float, entropy: float) -> str | None:
     """Returns which metric has collapsed, in one line; None if none has.
 
     Args:
         folder: the stage's folder.
+        done: the last step to use; reports of later steps are of an earlier process, and these steps are repeated.
         share: smallest ratio of the mean reward over the last WINDOW steps to the best such mean; 0: any.
         entropy: smallest entropy of the last step, in nats per token.
     """
-    steps = metrics.reported(folder)
+    steps = {step: report for step, report in metrics.reported(folder).items() if step <= done}
     if not steps:
         return None
     last = max(steps)

@@ -23,9 +23,9 @@ def watch(folder: Path, checkpoint: int = 0, **changes: Any) -> Watch:
     return Watch(folder, GRPO.model_validate(settings), checkpoint)
 
 
-def episode(step: int, sample: int, score: float | None) -> dict[str, Any]:
+def episode(step: int, sample: int, score: float | None, problem: int = 0) -> dict[str, Any]:
     verdict = {"score": score, "reason": "the server is gone"}
-    return {"step": step, "problem": 0, "sample": sample, "verdict": verdict}
+    return {"step": step, "problem": problem, "sample": sample, "verdict": verdict}
 
 
 def report(folder: Path, rewards: list[float]) -> None:
@@ -36,9 +36,9 @@ def report(folder: Path, rewards: list[float]) -> None:
     (folder / "metrics/000.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def play(folder: Path, step: int, *scores: float | None) -> None:
+def play(folder: Path, step: int, *scores: float | None, problem: int = 0) -> None:
     with (folder / "episodes/9.jsonl").open("a") as file:
-        file.writelines(json.dumps(episode(step, sample, score)) + "\n" for sample, score in enumerate(scores))
+        file.writelines(json.dumps(episode(step, sample, score, problem)) + "\n" for sample, score in enumerate(scores))
 
 
 def test_consecutive_zero_variance_steps_stop_a_run(folder: Path) -> None:
@@ -72,6 +72,26 @@ def test_a_run_stops_if_more_than_half_of_a_steps_samples_have_no_score(folder: 
     )
 
 
+def test_missing_scores_of_a_step_count_although_the_next_step_has_begun(folder: Path) -> None:
+    watched = watch(folder, batch_size=2)
+    play(folder, 1, *[None] * 4)
+    play(folder, 2, 1.0, None)
+    reason = watched.reason_to_stop(1)
+    assert reason
+    assert reason.startswith("4 of the 4 samples of step 1 have no score")
+
+
+def test_the_share_without_score_includes_samples_of_replaced_problems(folder: Path) -> None:
+    watched = watch(folder)
+    play(folder, 1, 1.0, 1.0, 1.0, problem=1)  # was replaced
+    play(folder, 1, None, None, problem=2)
+    assert watched.reason_to_stop(0) is None
+    play(folder, 1, None, None, problem=3)
+    reason = watched.reason_to_stop(0)
+    assert reason
+    assert reason.startswith("4 of the 7 samples of step 1 have no score")
+
+
 def test_a_fault_with_a_successful_retry_does_not_count(folder: Path) -> None:
     watched = watch(folder)
     play(folder, 1, None, None)
@@ -97,7 +117,7 @@ def test_a_reward_below_a_fifth_of_its_best_is_a_collapse(folder: Path) -> None:
 
     def reason(steps: int, share: float = 0.2) -> str | None:
         report(folder, rewards[:steps])
-        return collapsed(folder, share, 0.0)
+        return collapsed(folder, steps, share, 0.0)
 
     assert reason(0) is None
     assert reason(50) is None
@@ -114,5 +134,13 @@ def test_a_reward_below_a_fifth_of_its_best_is_a_collapse(folder: Path) -> None:
 
 def test_an_entropy_below_the_limit_is_a_collapse(folder: Path) -> None:
     report(folder, [0.5])  # entropy 1
-    assert collapsed(folder, 0.2, 0.9) is None
-    assert collapsed(folder, 0.2, 1.1) == "entropy fell to 1 nats per token in step 1, below min_entropy=1.1"
+    assert collapsed(folder, 1, 0.2, 0.9) is None
+    assert collapsed(folder, 1, 0.2, 1.1) == "entropy fell to 1 nats per token in step 1, below min_entropy=1.1"
+
+
+def test_reports_of_steps_that_are_repeated_do_not_count(folder: Path) -> None:
+    report(folder, [0.6] * 40 + [0.0] * 20)  # the run stopped at step 60, and its last checkpoint is of step 40
+    resumed = watch(folder, checkpoint=40)
+    play(folder, 41, 1.0, 0.0)
+    assert resumed.reason_to_stop(41) is None
+    assert collapsed(folder, 60, 0.2, 0.0)
