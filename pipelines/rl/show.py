@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ... import disk
-from ...core import UserError
+from ...core import UserError, message_text
 from . import metrics
 
 
@@ -31,7 +31,8 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
         raise UserError(f"{folder} has no step {step}; use {min(played)} to {max(played)}")
     with disk.reading(folder / "episodes", "choose another step"):
         for episode in played[step]:
-            disk.check_types({**episode}, problem_id=str, tokens=int, messages=list)
+            disk.check_types({**episode}, problem_id=str, tokens=int, messages=list, finish_reason=str)
+            disk.check_types({**episode["verdict"]}, status=str, method=str)
             for message in episode["messages"]:
                 disk.check_types({**message}, role=str, content=str)
     return step, played[step]
@@ -59,4 +60,4 @@ def text(episode: metrics.StepEpisode) -> str:
         f"=== {episode['problem_id']}, sample {episode['sample']}: {score} ({verdict['status']}, by {verdict['method']}: "
         f"{verdict['reason']}); {episode['tokens']} tokens{', truncated' if episode['finish_reason'] == 'length' else ''}"
     )
-    return "\n".join([head, *(f"{turn['role']}: {turn['content']}" for turn in episode["messages"]), ""])
+    return "\n".join([head, *(f"{turn['role']}: {message_text(turn)}" for turn in episode["messages"]), ""])

@@ -60,6 +60,24 @@ def test_the_command_shows_messages_and_verdicts(run: Path, capsys: pytest.Captu
     assert cli.main(["show", str(run), "--problem", "p9"]) == 2
 
 
+def test_tool_calls_of_a_prompt_are_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = episode(3, 1, 0, "It is 4.")
+    call = {"type": "function", "function": {"name": "add", "arguments": {"x": 2}}}
+    row["messages"].insert(1, {"role": "assistant", "content": "", "tool_calls": [call]})
+    (run / "grpo/episodes/8.jsonl").write_text(json.dumps(row) + "\n")
+    assert cli.main(["show", str(run)]) == 0
+    assert '<tool_call>\n{"name": "add", "arguments": {"x": 2}}\n</tool_call>' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["problem_id", "finish_reason", "status", "method"])
+def test_an_episode_without_a_field_is_an_error(run: Path, missing: str) -> None:
+    row = episode(3, 1, 0, "one")
+    (row if missing in row else row["verdict"]).pop(missing)
+    (run / "grpo/episodes/8.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=f"KeyError: '{missing}'"):
+        show.read(run, step=3)
+
+
 @pytest.mark.parametrize(
     ("stage", "step", "words"),
     [("sft", None, "no GRPO stage 'sft'; choose one with --stage: grpo"), (None, 3, "no step 3; use 1 to 2")],
