@@ -7,6 +7,7 @@ answer, in the form that the model's chat template uses for reasoning.
 
 import itertools
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -67,7 +68,9 @@ def example(
                 f"set thinking_template, for example to {THINKING!r}, or leave it out with thinking_template: ''"
             )
         form = THINKING if thinking_template is None else thinking_template or "{answer}"
-        target = form.replace("{thinking}", str(thinking)).replace("{answer}", target)
+        values = {"{thinking}": str(thinking), "{answer}": target}
+        # All at once, because the thinking may contain "{answer}".
+        target = re.sub(r"\{(?:thinking|answer)\}", lambda found: values[found[0]], form)
     messages: list[Message] = [
         *prompt_messages(problem, template, system),
         Message(role="assistant", content=without_surrogates(target)),

@@ -79,10 +79,12 @@ class SFT(Training):
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "SFT":
+        if not self.sources:
+            raise ValueError("problems: expected at least one URI")
         if self.shares is not None:
             if len(self.shares) != len(self.sources):
                 raise ValueError(f"shares has {len(self.shares)} numbers, but problems has {len(self.sources)} URIs")
-            if min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-6:
+            if not (min(self.shares) > 0 and abs(sum(self.shares) - 1) <= 1e-6):  # also for NaN
                 raise ValueError(f"shares: expected positive numbers that sum to 1, got a sum of {sum(self.shares):g}")
         return self
 

@@ -1,6 +1,7 @@
 """Training examples: labels, thinking, shares of sources."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ def test_thinking_without_reasoning_tags_needs_thinking_as(tmp_path: Path, token
         text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == ["Two twice. So: 4<|end|>"]
     assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "")[1] == ["4<|end|>"]
+    row["thinking"] = "print('{answer}')"  # is not a template
+    assert text_and_labels(tmp_path / "r.jsonl", row, tokenizer, "{thinking} So: {answer}")[1] == [
+        "print('{answer}') So: 4<|end|>"
+    ]
 
 
 @pytest.mark.parametrize("missing", [None, "", " ", float("nan"), "nan", []])
@@ -164,6 +169,8 @@ def test_an_example_whose_target_is_truncated_away_is_left_out_and_not_counted_a
     ("changes", "message"),
     [
         ({"shares": [0.5, 0.4]}, "sum to 1, got a sum of 0.9"),
+        ({"shares": [math.nan, 1.0]}, "sum to 1, got a sum of nan"),
+        ({"problems": []}, "problems: expected at least one URI"),
         ({"shares": [1.0]}, "1 numbers, but problems has 2 URIs"),
         ({"verifier": "nobody"}, "no verifier named 'nobody'"),
     ],
@@ -171,4 +178,4 @@ def test_an_example_whose_target_is_truncated_away_is_left_out_and_not_counted_a
 def test_impossible_settings_are_errors_before_training(lab: Path, changes: dict[str, Any], message: str) -> None:
     Path("r.jsonl").write_text(json.dumps({"question": "?", "answer": "1"}))
     with pytest.raises(UserError, match=message):
-        run_sft(lab, problems=["jsonl:r.jsonl", "jsonl:r.jsonl?limit=1"], **changes)
+        run_sft(lab, **{"problems": ["jsonl:r.jsonl", "jsonl:r.jsonl?limit=1"]} | changes)
