@@ -17,8 +17,9 @@ Scores = Sequence[float | None]
 Decided = Callable[[Scores], bool]
 """True if sampling stops after these scores, in any order; see `filter.decided`."""
 
-STATES, LONGEST = 10_000, 500
-"""Largest numbers of prefixes (as multisets) and of samples for which all orders are counted and not sampled. Our choice."""
+STATES, LONGEST = 10_000, 300
+"""Largest numbers of prefixes (as multisets) and of samples for which all orders are counted and not sampled. Our choice. The
+count makes two nested calls for each sample, and Python allows 1000."""
 SAMPLED, EFFORT = 400, 10_000_000
 """Limits for sampling orders: number of orders, and number of scores read. Our choice."""
 

@@ -97,5 +97,7 @@ def test_samples_after_the_decision_are_ignored(scores: Scores) -> None:
 def test_the_estimate_without_early_stopping_is_the_mean() -> None:
     assert pass_rates.estimate([1, 0.5, None, 0, 0], lambda scores: False) == pytest.approx(1.5 / 4)
     assert pass_rates.estimate([None, None], lambda scores: False) is None
+    rare = [0.0] * 480 + [1.0] * 10
+    assert pass_rates.estimate(rare, lambda scores: False) == pytest.approx(1 / 49, abs=0.03)
     many = [float(n % 3 == 0) for n in range(600)]
     assert pass_rates.estimate(many, lambda scores: False) == pytest.approx(1 / 3, abs=0.25)
