@@ -85,7 +85,7 @@ class Filter(Stage):
         return band
 
     def check(self) -> None:
-        """Checks that the environment can be made, and has levels if they are used."""
+        """Checks that the environment can be made, and reports its number of problems and its levels if they are needed."""
         self._levels()
 
     def cost(self) -> CostEstimate:
@@ -134,6 +134,10 @@ class Filter(Stage):
             )
         count = int(table["kept"].sum())
         low, high = self.band
+        if not count and table["pass_rate"].isna().all():
+            raise UserError(
+                f"{self.name}: none of the {samples} samples has a score ({refused} refused); use another policy or verifier"
+            )
         if not count:
             raise UserError(
                 f"{self.name}: none of {len(table)} problems has a pass rate between {low:g} and {high:g} "
@@ -156,12 +160,14 @@ class Filter(Stage):
         """Returns the problems of each level, from the lowest level; a single level if `raise_level_above` is not set.
 
         Raises:
-            UserError: the environment cannot be made, or has no levels.
+            UserError: the environment cannot be made, or does not report its levels or its number of problems.
         """
         environment = registry.make(self.environment, **self.options)
-        levels = getattr(environment.unwrapped, "levels", None)
+        levels, available = getattr(environment.unwrapped, "levels", None), count_problems(environment, 1)
         environment.close()
         if self.raise_level_above is None:
+            if self.problems is None and available is None:
+                raise UserError(f"{self.name}: {self.environment} does not report its number of problems: set problems=")
             return {0: self.problems}
         if levels is None:
             raise UserError(

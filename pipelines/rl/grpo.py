@@ -101,7 +101,7 @@ class GRPO(GRPOSettings):
             "-m",
             names.FORK_SERVER if own_ray else names.RAY_PATHS,
             *overrides,
-            f"hydra.run.dir={json.dumps(str(folder / 'hydra'))}",
+            f"hydra.run.dir={verl_config.in_grammar(str(folder / 'hydra'))}",
         ]
 
         def written() -> int:

@@ -33,6 +33,19 @@ Commands, on 2 cores: `tenfold run quickstart --until filter`, then in a copy of
 `tenfold run quickstart --only grpo --set grpo.steps=20 --set grpo.learning_rate=RATE`."""
 
 
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Returns nested settings by dotted name. An empty mapping stays a value.
+
+    Args:
+        settings: values and nested mappings by name.
+        prefix: text before each name.
+    """
+    found: dict[str, object] = {}
+    for name, value in settings.items():
+        found |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+    return found
+
+
 class GRPOSettings(Stage):
     """Settings of a `grpo` stage. Fixed: one on-policy update per step, and truncated responses are not in the loss."""
 
@@ -119,12 +132,12 @@ class GRPOSettings(Stage):
     loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
         [], description="further experiment trackers of verl: wandb, tensorboard, mlflow, ..."
     )
-    verl: dict[str, Any] = Field({}, description="further settings of verl, by dotted name")
+    verl: dict[str, Any] = Field({}, description="further settings of verl, by dotted name or nested")
 
     def check(self) -> None:
         """Checks that the environment can be made, here and in other processes, and has enough problems for a batch.
 
-        If the environment does not report its number of problems, their number is not checked.
+        If the environment does not report its number of problems, `problems` is required without a filter stage.
 
         A filter stage (`keep`) can only lower this number. `GRPO.run` checks the number of the problems that remain.
         """
@@ -132,6 +145,8 @@ class GRPOSettings(Stage):
         registry.declaration(environment, self.environment)
         available = count_problems(environment, max(self.problems or 0, self.batch_size))
         environment.close()
+        if available is None and not self.problems and not self.keep:
+            raise UserError(f"{self.environment} does not report its number of problems: set problems=")
         if self.problems and not self.keep:
             if available and self.problems > available:
                 raise UserError(f"problems: expected at most {available}, as {self.environment} has, got {self.problems}")
@@ -143,7 +158,8 @@ class GRPOSettings(Stage):
         """Returns how the stage continues with more steps. Its learning rate is constant, unless `verl` sets a schedule."""
         if self.steps <= before["steps"]:
             return None
-        schedule = _schedule(self.verl)
+        changing = (name for name, value in dotted(self.verl).items() if value not in ("constant", 0) and _SCHEDULE.fullmatch(name))
+        schedule = next(changing, "")
         reason = f"verl: {schedule} depends on the number of steps" if schedule else ""
         return Extension(before["steps"], frozenset({"steps"}), reason)
 
@@ -183,17 +199,6 @@ class GRPOSettings(Stage):
     def files_read(self) -> dict[str, str]:
         """Returns the filter stage's table of problems."""
         return {self.keep: rl_filter.TABLE} if self.keep else {}
-
-
-def _schedule(settings: Mapping[str, Any], prefix: str = "") -> str:
-    """Returns the first of verl's settings that makes the learning rate depend on the number of steps; "" if none does."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            if nested := _schedule(value, f"{prefix}{name}."):
-                return nested
-        elif _SCHEDULE.fullmatch(f"{prefix}{name}") and value not in ("constant", 0):
-            return f"{prefix}{name}"
-    return ""
 
 
 def too_few_problems(batch_size: int, available: int, skipped: str = "") -> str:

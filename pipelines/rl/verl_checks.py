@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from ...core import UserError
 from ..verl_compat import names
@@ -147,7 +148,10 @@ def _check_trackers(loggers: object, *, joins_ray: bool) -> None:
     """Checks that verl knows the trackers, and that they are installed and configured."""
     from verl.utils.tracking import Tracking
 
-    for name in [loggers] if isinstance(loggers, str) else list(loggers or []):  # type: ignore[call-overload]
+    given = [loggers] if isinstance(loggers, str) else list(loggers or [])  # type: ignore[call-overload]
+    if "file" not in given:
+        raise UserError("verl: trainer.logger: the stage reads verl's metrics from the tracker file; use the setting loggers")
+    for name in given:
         _one_of("trainer.logger", name, sorted(Tracking.supported_backend), "loggers")
         if name not in TRACKERS:
             continue
@@ -169,18 +173,19 @@ def _has_wandb_key() -> bool:
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or any(map(os.environ.get, variables)):
         return True
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
-    if (folder / "settings").is_file():  # it may contain a mode or a key
+    if any(file.is_file() for file in (folder / "settings", Path("wandb/settings"))):  # it may contain a mode, key or address
         return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
     for file in filter(None, (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")):
         with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if netrc.netrc(str(Path(file).expanduser())).hosts:
+            if netrc.netrc(str(Path(file).expanduser())).authenticators(host):
                 return True
     return False
 
 
 def _check_checkpoints(config: "DictConfig") -> None:
     """Checks what verl stores and from what it resumes."""
-    saved = config.actor_rollout_ref.actor.checkpoint.save_contents
+    saved = config.actor_rollout_ref.actor.checkpoint.save_contents or []
     needed = SAVED[:-1] if config.actor_rollout_ref.model.lora_rank else SAVED
     if missing := [part for part in needed if part not in saved]:
         raise UserError(
@@ -196,6 +201,13 @@ def _check_checkpoints(config: "DictConfig") -> None:
 def _check_sizes(config: "DictConfig") -> None:
     """Checks sizes of batches and of groups of GPUs, with verl's own arithmetic."""
     actor, rollout, trainer = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout, config.trainer
+    for part, settings, sizes in (
+        (ACTOR, actor, ("ppo_mini_batch_size", "ulysses_sequence_parallel_size")),
+        (ROLLOUT, rollout, ("n", "tensor_model_parallel_size", "data_parallel_size", "pipeline_model_parallel_size")),
+    ):
+        for name in sizes:
+            if not isinstance(size := settings.get(name, 1), int) or size < 1:
+                raise UserError(f"verl: {part}.{name}: expected a whole number of at least 1, got {size!r}")
     gpus = trainer.n_gpus_per_node * trainer.nnodes
     copies = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
     if gpus % copies:

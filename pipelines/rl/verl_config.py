@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ... import cpu_threads
 from ...core import UserError
@@ -22,7 +22,7 @@ from ..launch.nodes import ray_python
 from ..trainer import checkpoints
 from ..verl_compat import names, vllm_name
 from . import verl_checks
-from .settings import GRPOSettings
+from .settings import GRPOSettings, dotted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -187,16 +187,16 @@ def overrides(
             }
         # Each unit is a process of 280 MB, and one is enough for small batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
-    lines = [f"{key}={json.dumps(value)}" for key, value in _flat(config)]
+    lines = [f"{key}={in_grammar(value)}" for key, value in dotted(config).items()]
     sampler = {"batch_size": settings.batch_size, "drop_zero_variance": settings.drop_zero_variance}
-    lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={json.dumps(value)}" for name, value in sampler.items()]
+    lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={in_grammar(value)}" for name, value in sampler.items()]
     # "local", because without an address Ray would join any Ray that runs on this machine.
     ray = {"address": cluster.address or "local"} | (CPU_RAY if cpu and not cluster.address else {})
-    lines += [f"++ray_kwargs.ray_init.{name}={json.dumps(value)}" for name, value in ray.items()]
+    lines += [f"++ray_kwargs.ray_init.{name}={in_grammar(value)}" for name, value in ray.items()]
     # verl adds its own variables to these.
-    lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={json.dumps(value)}" for name, value in variables.items()]
+    lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={in_grammar(value)}" for name, value in variables.items()]
     if not cluster.address and not cpu:  # on a CPU, `fork_server` sets the command
-        lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={json.dumps(value)}" for name, value in ray_python().items()]
+        lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={in_grammar(value)}" for name, value in ray_python().items()]
     if settings.lora:
         lines.append("+actor_rollout_ref.actor.checkpoint.save_lora_only=true")
     if cpu and vllm:
@@ -208,16 +208,34 @@ def overrides(
         for model_of in ("actor", "ref"):
             for part in ("param", "reduce", "buffer"):
                 lines.append(f"+actor_rollout_ref.{model_of}.fsdp_config.mixed_precision.{part}_dtype={precision}")
-    own = dict(settings.verl)
-    if libraries := _libraries(own):
+    libraries = _libraries(settings.verl)
+    own = {name: value for name, value in dotted(settings.verl).items() if name.lstrip("+") != LIBRARIES}
+    if libraries:
         own[LIBRARIES] = [names.ENGINE, *libraries]
-    return lines + [f"{key if key.startswith('+') else f'++{key}'}={json.dumps(value)}" for key, value in own.items()]
+    return lines + [f"{key if key.startswith('+') else f'++{key}'}={in_grammar(value)}" for key, value in own.items()]
+
+
+def in_grammar(value: object) -> str:
+    """Returns a JSON value in the grammar of Hydra's overrides, whose texts have no escapes except those of quotes."""
+    if isinstance(value, str):
+        # A backslash is an escape only before a quote.
+        return '"' + re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), value) + '"'
+    if isinstance(value, list):
+        return f"[{','.join(map(in_grammar, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)  # infinity is inf
 
 
 def _libraries(own: Mapping[str, object]) -> list[str]:
-    """Returns the modules that verl imports for the user."""
-    libraries = own.get(LIBRARIES) or []
-    return [libraries] if isinstance(libraries, str) else [*cast(list[str], libraries)]
+    """Returns the modules that verl imports for the user.
+
+    Raises:
+        UserError: the setting is neither a module nor a list of modules.
+    """
+    given = next((value for name, value in dotted(own).items() if name.lstrip("+") == LIBRARIES), None) or []
+    libraries = [given] if isinstance(given, str) else given
+    if not isinstance(libraries, list) or not all(isinstance(library, str) for library in libraries):
+        raise UserError(f"verl: {LIBRARIES}: expected a module or a list of modules, got {given!r}")
+    return libraries
 
 
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
@@ -278,7 +296,7 @@ def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
 
     Args:
         lines: the result of `overrides`.
-        own: the user's own settings among them, by dotted name.
+        own: the user's own settings among them, by dotted name or nested.
 
     Raises:
         UserError: verl does not have a setting, or rejects a value.
@@ -289,6 +307,7 @@ def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
     from verl.utils.config import validate_config
 
     vllm_name.use_build_for_cpus()  # with LoRA, verl's validation imports vLLM
+    own = dotted(own)
     for name, value in own.items():
         if not name.startswith("+"):  # Hydra's prefix for a setting that the configuration does not have yet
             _check_setting(_composed(), name, value)
@@ -320,7 +339,7 @@ def _composed(*lines: str) -> "DictConfig":
 
 def _check_setting(config: "DictConfig", name: str, value: object) -> None:
     """Checks that verl's configuration has a setting, and that the value has the default's type unless the default is empty."""
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig, ListConfig, OmegaConf
 
     at, parts = config, name.split(".")
     for depth, part in enumerate(parts):
@@ -332,7 +351,7 @@ def _check_setting(config: "DictConfig", name: str, value: object) -> None:
             choices = f"use one of {', '.join(near)}" if near else f"{'.'.join(parts[:depth])} is {at!r}"
             raise UserError(f"verl: there is no setting {name!r}; {choices}")
         at = None if at._get_node(part)._is_missing() else at[part]
-    kinds: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str, list), (dict,))
+    kinds: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str, list, ListConfig), (dict,))
     expected = next((kind for kind in kinds if isinstance(at, kind)), None)
     if (
         expected
@@ -380,10 +399,3 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
                 "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
             }
     return variables
-
-
-def _flat(config: Config, prefix: str = "") -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = []
-    for name, value in config.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return rows

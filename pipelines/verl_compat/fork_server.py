@@ -81,7 +81,7 @@ def run_verl(settings: list[str]) -> None:
         return
 
     def program(python: str) -> None:
-        executable = f"+ray_kwargs.ray_init.runtime_env.py_executable={json.dumps(python)}"
+        executable = f"+ray_kwargs.ray_init.runtime_env.py_executable={json.dumps(python, ensure_ascii=False)}"
         sys.argv.append(executable)
         modules[0].main()
 

@@ -10,6 +10,7 @@ import yaml
 
 import tenfold
 from tenfold import cli
+from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import resources
 from tenfold.pipelines.rl import verl_checks
 from tenfold.pipelines.rl.verl_checks import Tracker
@@ -118,6 +119,11 @@ def test_a_tracker_that_cannot_start(
     trackers = verl_checks.TRACKERS | {"swanlab": Tracker("no_such_module"), "wandb": Tracker("json")}
     monkeypatch.setattr(verl_checks, "TRACKERS", trackers)
     assert words in refused(capsys, dry_run(lab, GRPO | {"loggers": [tracker]}))
+    (lab / ".netrc").write_text("machine github.com login me password secret\n")  # no key of wandb
+    assert "the tracker wandb has no key" in refused(capsys, dry_run(lab, GRPO | {"loggers": ["wandb"]}))
+    with monkeypatch.context() as patched:
+        patched.setenv("WANDB_BASE_URL", "https://github.com")
+        assert dry_run(lab, GRPO | {"loggers": ["wandb"]}) == 0
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert dry_run(lab, GRPO | {"loggers": ["wandb"]}) == 0
 
@@ -147,6 +153,16 @@ def test_sizes_that_do_not_fit(
     assert words in refused(capsys, dry_run(lab, stage, cluster=cluster))
 
 
+def test_vllm_on_a_cpu_needs_a_window_of_the_longest_episode(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cluster, "check", lambda cluster: None)  # as if vLLM were installed
+    stage = GRPO | {"max_response_tokens": 2000}
+    error = refused(capsys, dry_run(lab, stage, cluster={"device": "cpu", "rollout": "vllm"}))
+    assert "max_prompt_tokens + max_response_tokens = 2512 is more than the model's context window of 1024 tokens" in error
+    assert dry_run(lab, stage, cluster={"device": "cpu", "rollout": "transformers"}) == 0
+
+
 def test_prompts_and_examples_that_are_too_long(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(capsys, dry_run(lab, GRPO | {"environment": "lab/Long-v0"}))
     assert "expected at least batch_size=4 problems whose prompts have at most max_prompt_tokens=512 tokens, got 0" in error
@@ -159,6 +175,25 @@ def test_a_filter_with_fewer_problems_than_a_batch(lab: Path, capsys: pytest.Cap
     filtered = {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "problems": 3}
     error = refused(capsys, dry_run(lab, filtered, GRPO | {"keep": "filter"}))
     assert "grpo: expected at least batch_size=4 problems, got 3 from filter" in error
+    assert dry_run(lab, filtered | {"problems": 30}, GRPO | {"keep": "filter", "problems": 2}) == 0  # ignored with keep
+
+
+@pytest.mark.parametrize("kind", ["filter", "grpo"])
+def test_an_environment_that_does_not_report_its_number_of_problems(
+    lab: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    (lab / "lab_endless.py").write_text(
+        "import gymnasium\nfrom gymnasium.spaces import Text\n"
+        "class Endless(gymnasium.Env):\n"
+        "    observation_space = action_space = Text(1000)\n"
+        "    def reset(self, *, seed=None, options=None):\n        return '?', {}\n"
+        "    def step(self, action):\n        return '', 1.0, True, False, {}\n"
+    )
+    stage = (GRPO if kind == "grpo" else {"kind": "filter", "name": "filter"}) | {"environment": "lab/Endless-v0"}
+    changes = {"environments": {"lab/Endless-v0": {"entry_point": "lab_endless:Endless"}}, "modules": ["lab_endless"]}
+    error = refused(capsys, dry_run(lab, stage, arguments=("--trust",), **changes))
+    assert "lab/Endless-v0 does not report its number of problems: set problems=" in error
+    assert dry_run(lab, stage | {"problems": 4}, arguments=("--trust",), **changes) == 0
 
 
 @pytest.mark.parametrize(

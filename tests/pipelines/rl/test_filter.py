@@ -114,6 +114,15 @@ def test_the_band_excludes_its_bounds(lab: Path, answer: str) -> None:
         run(lab, f"scripted:{answer}", samples=2, band=[0, 1])
 
 
+def test_samples_without_a_score_are_not_a_matter_of_the_band(lab: Path) -> None:
+    def fails(problem: tenfold.Problem, response: str) -> float:
+        raise ConnectionError("gone")
+
+    tenfold.register("lab/Gone-v0", problems=f"jsonl:{lab}/rows.jsonl", verifier=fails)
+    with pytest.raises(tenfold.core.UserError, match=r"none of the 24 samples has a score \(0 refused\)"):
+        run(lab, "scripted:0", environment="lab/Gone-v0", samples=2, max_without_score=1)
+
+
 @pytest.mark.parametrize("band", [[0.9, 0.1], [0.1, 1.1], [0.5, 0.5], 0.1])
 def test_an_invalid_band_is_rejected(band: object) -> None:
     with pytest.raises(pydantic.ValidationError, match="band"):

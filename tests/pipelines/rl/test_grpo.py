@@ -83,7 +83,7 @@ def write(lab: Path, **changes: Any) -> Path:
 
 
 def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None:
-    out = "an out, a = 'b' of {c}"  # characters with a meaning in Hydra's grammar
+    out = "an out, a = 'b' of {c} é"  # characters with a meaning in Hydra's grammar, and one outside ASCII
     metrics = tenfold.run(write(lab), out, quiet=True, trust=True)["grpo"]
     steps = [json.loads(line) for line in (lab / out / "grpo/steps.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [1, 2, 3]

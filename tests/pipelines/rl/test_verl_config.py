@@ -1,6 +1,6 @@
 """A GRPO stage's settings as verl's configuration."""
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from tenfold.pipelines import cluster as clusters
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.rl.grpo import GRPO
+
+ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 
 
 def on(cluster: str, **changes: Any) -> Cluster:
@@ -122,6 +124,23 @@ def test_any_setting_of_verls_can_be_set() -> None:
     assert config.trainer.mine == [1]
 
 
+def test_settings_of_verl_may_be_nested() -> None:
+    given = {"actor_rollout_ref": {"rollout": {"top_k": 5}, "model": {"override_config": {"attention_dropout": 0.5}}}}
+    config = verls(on("cpu"), verl=given)
+    assert config.actor_rollout_ref.rollout.top_k == 5
+    assert config.actor_rollout_ref.model.override_config.attention_dropout == 0.5
+    assert config.actor_rollout_ref.rollout.n == 8, "other settings stay"
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_modules_of_the_user_are_imported_after_the_packages(prefix: str) -> None:
+    own, name = list(verls(on("cpu")).actor_rollout_ref.model.external_lib.split()), f"{prefix}{verl_config.LIBRARIES}"
+    for given, more in (("json", ["json"]), (["json", "csv"], ["json", "csv"])):
+        assert list(verls(on("cpu"), verl={name: given}).actor_rollout_ref.model.external_lib) == own + more
+    for given in ("", None, []):
+        assert verls(on("cpu"), verl={name: given}).actor_rollout_ref.model.external_lib == own[0]
+
+
 def test_the_checked_configuration_equals_the_one_that_verl_composes() -> None:
     import hydra
     from omegaconf import OmegaConf
@@ -138,6 +157,16 @@ def test_the_checked_configuration_equals_the_one_that_verl_composes() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"trainer": {"nnods": 2}}, "no setting 'trainer.nnods'; use one of trainer.nnodes"),
+        ({"trainer.logger": ["console"]}, "trainer.logger: the stage reads verl's metrics .*; use the setting loggers"),
+        ({verl_config.LIBRARIES: 5}, "external_lib: expected a module or a list of modules, got 5"),
+        ({verl_config.LIBRARIES: [5]}, r"external_lib: expected a module or a list of modules, got \[5\]"),
+        ({f"{ACTOR}.checkpoint.save_contents": 5}, "save_contents: expected a value like the default .*, got 5"),
+        ({f"{ACTOR}.checkpoint.save_contents": None}, "save_contents: expected all of model, .* without model"),
+        ({f"{ACTOR}.ppo_mini_batch_size": 0}, "ppo_mini_batch_size: expected a whole number of at least 1, got 0"),
+        ({f"{ACTOR}.ulysses_sequence_parallel_size": 0}, "ulysses_.*: expected a whole number of at least 1, got 0"),
+        ({f"{ROLLOUT}.tensor_model_parallel_size": 0}, "tensor_.*: expected a whole number of at least 1, got 0"),
+        ({f"{ROLLOUT}.n": 0}, "rollout.n: expected a whole number of at least 1, got 0"),
         ({"data": "legacy_data"}, "force-add of config groups is not supported"),
         ({"actor_rollout_ref.actor.ppo_epoch": 2}, "no setting 'actor_rollout_ref.actor.ppo_epoch'; use one of .*ppo_epochs"),
         ({"actr.ppo_epochs": 2}, "no setting 'actr.ppo_epochs'; use one of "),
@@ -191,9 +220,12 @@ def test_more_steps_change_the_result_only_if_the_learning_rate_depends_on_them(
     assert extension.difference == (f"verl: {schedule} depends on the number of steps" if schedule else "")
 
 
-def test_settings_with_special_characters_reach_verl_unchanged() -> None:
-    config = verls(on("cpu"), verl={"trainer.project_name": 'a "b", c=[d]: {e}'})
-    assert config.trainer.project_name == json.loads(json.dumps('a "b", c=[d]: {e}'))
+@pytest.mark.parametrize(
+    "value",
+    ['a "b", c=[d]: {e}', "José's 模型 😀", "a\\b", 'a\\"b', "a\\", "two\nlines\n", ["é", 'q"', 1, None, True], math.inf],
+)
+def test_settings_with_special_characters_reach_verl_unchanged(value: Any) -> None:
+    assert verls(on("cpu"), verl={"+trainer.mine": value}).trainer.mine == value
 
 
 def test_verls_checkpoints_are_resumed_with_the_same_number_of_gpus(tmp_path: Path) -> None:
