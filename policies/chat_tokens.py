@@ -38,7 +38,7 @@ def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message
 
     Args:
         tokenizer: the policy's, with its chat template.
-        replies: the turns.
+        replies: the turns; none if the policy's next turn follows at once.
         sampled: tokens of the policy's turn.
     """
     replies = [Message(role=reply["role"], content=without_surrogates(reply["content"])) for reply in replies]
@@ -73,21 +73,30 @@ def conversation_tokens(
     Args:
         tokenizer: the policy's.
         messages: messages of the episode.
-        turns: sampled tokens of each turn of the policy.
+        turns: sampled tokens of each turn of the policy, at least one. Earlier turns of the assistant belong to the prompt.
 
     Returns:
         The token ids, and a mask that is 1 for tokens of the policy's turns.
     """
-    first = next(index for index, turn in enumerate(messages) if turn["role"] == "assistant")
+    first = [index for index, turn in enumerate(messages) if turn["role"] == "assistant"][-len(turns)]
     ids = prompt_tokens(tokenizer, messages[:first])
     mask = [0] * len(ids)
+
+    def add(new: Sequence[int], by_policy: bool) -> None:
+        ids.extend(new)
+        mask.extend([int(by_policy)] * len(new))
+
     remaining = iter(turns)
     sampled: Sequence[int] = []
     for by_policy, group in itertools.groupby(messages[first:], lambda message: message["role"] == "assistant"):
-        for new in [list(next(remaining)) for _ in group] if by_policy else [reply_tokens(tokenizer, list(group), sampled)]:
-            sampled = new if by_policy else sampled
-            ids += new
-            mask += [int(by_policy)] * len(new)
+        if not by_policy:
+            add(reply_tokens(tokenizer, list(group), sampled), False)
+            continue
+        for number, _ in enumerate(group):
+            if number:
+                add(reply_tokens(tokenizer, [], sampled), False)
+            sampled = next(remaining)
+            add(sampled, True)
     return ids, mask
 
 

@@ -1,8 +1,8 @@
 """Training examples from problems with worked answers. The loss is on the assistant's turns alone.
 
 A problem's worked answer is the assistant's last turn. Assistant's turns in the prompt, as in a conversation with tools, are
-also trained on. Tool calls have the form of the model's chat template (`tool_turns.py`). `meta["thinking"]` goes before the
-answer, in the form that the model's chat template uses for reasoning.
+also trained on, except one that begins the conversation. Tool calls have the form of the model's chat template
+(`tool_turns.py`). `meta["thinking"]` goes before the answer, in the form that the model's chat template uses for reasoning.
 """
 
 import itertools
@@ -83,10 +83,10 @@ def example(
         if isinstance(written, tool_turns.Written):
             return _labelled(*tool_turns.tokens(tokenizer, written, problem.id))
         messages = written
-    texts = [turn["content"] for turn in messages if turn["role"] == "assistant"]
+    places = [place for place, turn in enumerate(messages) if turn["role"] == "assistant" and place]  # the first has no prompt
+    texts = [messages[place]["content"] for place in places]
     turns = [_turn_tokens(tokenizer, text) for text in texts]
-    first = next(index for index, turn in enumerate(messages) if turn["role"] == "assistant")
-    opened = checkpoints.opened_reasoning(tokenizer, checkpoints.prompt_tokens(tokenizer, messages[:first]))
+    opened = checkpoints.opened_reasoning(tokenizer, checkpoints.prompt_tokens(tokenizer, messages[: places[0]]))
     if opened:  # the prompt already contains the opening tag of each turn's reasoning
         turns = [_turn_tokens(tokenizer, text.removeprefix(opened)) for text in texts]
     return _labelled(*conversation_tokens(tokenizer, messages, turns))

@@ -152,7 +152,7 @@ def tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Written, name: st
     text = render(turns)
     spans: list[Span] = []
     for index, turn in enumerate(turns):
-        if turn["role"] == "assistant":
+        if turn["role"] == "assistant" and index:  # a first turn has no prompt
             span = _span(render, turns, index, text, spans[-1][1] if spans else 0)
             if span is None:
                 raise UserError(
@@ -312,6 +312,8 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
             ends = closing.rstrip() if rest.startswith(closing.rstrip()) else ""
             before, pieces = [*before, earlier], [*pieces, piece + ends]
     if matches := list(_matches(text, pieces, before, begin)):
+        place = _place(render, turns, index, text)
+        matches = [match for match in matches if match[1] <= place < match[2]] or matches
         end = max(matches)[2]
         return min(start for _, start, match_end in matches if match_end == end), end
     if not found or not closing.strip() or "tool_calls" in turns[index]:
@@ -324,10 +326,20 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
     return (position, end + len(closing.strip())) if is_found else None
 
 
+def _place(render: Render, turns: list[Turn], index: int, text: str) -> int:
+    """Returns a place in the whole text that lies in a turn: the first that changes with the turn; -1 if it is unknown."""
+    turn = {**turns[index], "content": PLACEHOLDER}
+    if "tool_calls" in turn:
+        turn["tool_calls"] = [{**call, "function": {**call["function"], "name": PLACEHOLDER}} for call in turn["tool_calls"]]
+    with contextlib.suppress(Exception):
+        return _shared(text, render([*turns[:index], turn, *turns[index + 1 :]]))
+    return -1
+
+
 def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
     """Yields the occurrences of the pieces from `begin` on that follow the end of one of the texts in `before`.
 
-    The same words may occur elsewhere. The occurrence with the longest equal text before it follows the opening of the turn.
+    The same words may occur elsewhere. The longest equal text before an occurrence shows the opening of the turn.
 
     Yields:
         The number of equal characters including the piece; start and end of the piece.
@@ -335,15 +347,15 @@ def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int
     for piece in filter(None, pieces):
         start = text.find(piece, begin)
         while start >= 0:
-            shared = max(_shared_end(text[max(0, start - ANCHOR) : start], opening[-ANCHOR:]) for opening in before)
+            shared = max(_shared(text[max(0, start - ANCHOR) : start][::-1], opening[: -ANCHOR - 1 : -1]) for opening in before)
             if shared >= SHARED:
                 yield shared + len(piece), start, start + len(piece)
             start = text.find(piece, start + 1)
 
 
-def _shared_end(first: str, second: str) -> int:
-    """Returns the length of the common suffix of two texts."""
-    pairs = zip(reversed(first), reversed(second), strict=False)
+def _shared(first: str, second: str) -> int:
+    """Returns the length of the common prefix of two texts."""
+    pairs = zip(first, second, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 

@@ -23,6 +23,14 @@ def test_an_episode_keeps_sampled_tokens_and_masks_them(tokenizer: Any) -> None:
     assert [token for token, written in zip(ids, mask, strict=True) if written] == sampled[0] + sampled[1]
 
 
+def test_earlier_turns_of_the_assistant_belong_to_the_prompt(tokenizer: Any) -> None:
+    said = [("user", "1 + 1?"), ("assistant", "2"), ("user", "2 + 2?"), ("assistant", "4")]
+    sampled = tokenizer("4")["input_ids"] + [tokenizer.eos_token_id]
+    ids, mask = conversation_tokens(tokenizer, [{"role": role, "content": text} for role, text in said], [sampled])
+    assert tokenizer.decode(ids) == "<|user|>1 + 1?<|end|><|assistant|>2<|end|><|user|>2 + 2?<|end|><|assistant|>4<|end|>"
+    assert mask == [0] * (len(ids) - len(sampled)) + [1] * len(sampled)
+
+
 @pytest.mark.parametrize("closed", [True, False])
 def test_the_end_mark_of_a_turn_is_not_repeated(tokenizer: Any, closed: bool) -> None:
     said = tokenizer("1")["input_ids"] + [tokenizer.eos_token_id] * closed

@@ -57,6 +57,14 @@ def test_labels_cover_the_assistants_turns_and_not_a_tools_reply(tmp_path: Path,
     assert parts == ["add(2, 2)<|end|>", "It is 4.<|end|>"]
 
 
+def test_the_assistant_may_begin_and_may_have_two_turns_in_a_row(tmp_path: Path, tokenizer: Any) -> None:
+    turns = [("assistant", "Hello."), ("user", "2 + 2?"), ("assistant", "It is"), ("assistant", "4.")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    whole, parts = text_and_labels(tmp_path / "r.jsonl", row, tokenizer)
+    assert whole == "".join(f"<|{role}|>{text}<|end|>" for role, text in turns)
+    assert parts == ["It is<|end|>", "4.<|end|>"]
+
+
 def test_thinking_without_reasoning_tags_needs_thinking_as(tmp_path: Path, tokenizer: Any) -> None:
     row = {"question": "2 + 2?", "answer": "4", "thinking": "Two twice."}
     with pytest.raises(UserError, match="no <think> tags; set thinking_template"):

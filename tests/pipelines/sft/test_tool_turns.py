@@ -156,6 +156,14 @@ def test_turns_whose_reasoning_is_removed_later_are_located(tmp_path: Path, toke
     assert found == ["I look.\n" + QWEN_CALL, "It is 18.<|im_end|>", "\n</think>\n\nYes.<|im_end|>"]
 
 
+@pytest.mark.parametrize("template", [QWEN, QWEN3, THINKS])
+def test_all_turns_of_a_repeated_exchange_have_labels(tmp_path: Path, tokenizer: Any, template: str) -> None:
+    exchange = [ASK, CALL | {"content": "Looking."}, REPLY, SAID]
+    row = {"messages": [{"role": "assistant", "content": "Hello."}, *exchange * 3], "tools": [TOOL]}
+    parts = text_and_labels(tmp_path, with_template(tokenizer, template, "<|im_end|>"), row)[1]
+    assert [("Looking." in part, "It is 18." in part) for part in parts] == [(True, False), (False, True)] * 3
+
+
 def test_a_turn_may_have_several_calls_with_their_replies(tmp_path: Path, tokenizer: Any) -> None:
     both = {"role": "assistant", "content": "I look.", "tool_calls": [call("Paris", "a"), call("Rome", "b")]}
     replies = [{"role": "tool", "tool_call_id": id, "content": reply} for id, reply in (("a", "18"), ("b", "25"))]
