@@ -33,7 +33,7 @@ BINS = 10
 """Bins of the histogram of pass rates."""
 TABLE = "problems.parquet"
 """The filter's table with a row for each problem: kept or dropped, unbiased pass rate, number of samples, their mean score
-(biased if sampling stopped early), and number of samples without a score."""
+(biased if sampling stopped early), and numbers of samples without a score and of refused samples."""
 
 Band = tuple[float, float]
 

@@ -28,7 +28,7 @@ FROM_VERL = {
 episode of several turns, those of all turns and of the environment's replies."""
 
 CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
-"""Figures that the report plots over the steps."""
+"""Metrics that the report plots over the steps."""
 
 
 class StepEpisode(EpisodeRow):

@@ -19,7 +19,7 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
         The step, and its episodes ordered by problem and sample.
 
     Raises:
-        UserError: no such run, stage or step.
+        UserError: no such run, stage or step, or an episode is incomplete.
     """
     folder = _stage(Path(run), stage)
     played = metrics.episodes(folder)

@@ -57,7 +57,8 @@ def overrides(
         variables: environment variables for verl's processes; see `environment`.
 
     Raises:
-        UserError: the stage's sizes do not fit the cluster, or the cluster's rollout is none that verl has on GPUs.
+        UserError: the stage's sizes do not fit the cluster, the cluster's rollout is none that verl has on GPUs, or the user's
+            modules are not texts.
     """
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()

@@ -16,8 +16,7 @@ class Watch:
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
         """Reads the rows of earlier processes.
 
-        Their steps up to the checkpoint count for max_zero_variance_steps. Nothing else of them counts, because later steps are
-        repeated.
+        Their steps up to the checkpoint count. Their later steps do not count, because these are repeated.
 
         Args:
             folder: the stage's folder.

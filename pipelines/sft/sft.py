@@ -104,7 +104,10 @@ class SFT(Training):
             raise UserError("bench works with one training process only; remove bench, and add a bench stage after this one")
 
     def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
-        """Checks LoRA's settings, and that an example fits into `max_tokens`. See `Stage.check_policy`."""
+        """Checks LoRA's settings, and that an example fits into `max_tokens`; with `shares`, one of each source.
+
+        See `Stage.check_policy`.
+        """
         super().check_policy(checkpoint, cluster)
         tokenizer = checkpoints.tokenizer_of(checkpoint)
         lost: dict[str, Counter[str]] = {}

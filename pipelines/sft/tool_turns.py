@@ -72,7 +72,7 @@ class Written(NamedTuple):
 def written(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str
 ) -> Written | list[Message]:
-    """Returns a conversation in the form that the chat template writes completely; plain messages if it does not support tools.
+    """Returns a conversation in a form whose calls and replies the template writes; plain messages if it has no tools.
 
     Templates expect arguments as objects or as JSON, and missing content as an empty text or as None. Some require ids of nine
     characters.

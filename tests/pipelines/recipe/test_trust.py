@@ -124,6 +124,11 @@ UNTRUSTED: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "modules": ([SFT], {"modules": ["evil"]}, r"modules: evil, which is .*evil\.py.*--trust"),
     "a module that is installed": ([SFT], {"modules": ["this"]}, r"this\.py.*--trust"),
     "verl's libraries": ([GRPO | {"verl": {"actor_rollout_ref.model.external_lib": "evil"}}], {}, "external_lib"),
+    "verl's nested libraries": (
+        [GRPO | {"verl": {"actor_rollout_ref": {"model": {"external_lib": "evil"}}}}],
+        {},
+        "external_lib",
+    ),
     "verl's reward": ([GRPO | {"verl": {"custom_reward_function.path": "evil.py"}}], {}, "custom_reward_function"),
     "verl's targets": ([GRPO | {"verl": {"+trainer.mine": {"_target_": "evil"}}}], {}, "trainer.mine"),
     "verl's remote code": ([GRPO | {"verl": {"data.trust_remote_code": True}}], {}, "trust_remote_code"),

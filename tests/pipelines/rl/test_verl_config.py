@@ -132,6 +132,14 @@ def test_settings_of_verl_may_be_nested() -> None:
     assert config.actor_rollout_ref.rollout.n == 8, "other settings stay"
 
 
+@pytest.mark.parametrize("verl", [{f"{ACTOR}.optim.lr_scheduler_type": "cosine"}, {ACTOR: {"optim": {"min_lr_ratio": 0.1}}}])
+def test_more_steps_do_not_continue_a_schedule_of_verl(verl: dict[str, Any]) -> None:
+    for given, named in ((verl, True), ({f"{ACTOR}.optim.weight_decay": 0.1}, False)):
+        extension = stage(verl=given, steps=5).extension({"steps": 3})
+        assert extension
+        assert ("depends on the number of steps" in extension.difference) == named
+
+
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_modules_of_the_user_are_imported_after_the_packages(prefix: str) -> None:
     own, name = list(verls(on("cpu")).actor_rollout_ref.model.external_lib.split()), f"{prefix}{verl_config.LIBRARIES}"
