@@ -167,11 +167,11 @@ class Filter(Stage):
         environment.close()
         if self.raise_level_above is None:
             if self.problems is None and available is None:
-                raise UserError(f"{self.name}: {self.environment} does not report its number of problems: set problems=")
+                raise UserError(f"{self.environment} does not report its number of problems: set problems=")
             return {0: self.problems}
         if levels is None:
             raise UserError(
-                f"{self.name}: raise_level_above needs levels, which {self.environment} does not have: use a mixture "
+                f"raise_level_above needs levels, which {self.environment} does not have: use a mixture "
                 "(entry_point: tenfold.envs.mixture:Mixture), or give the class an attribute `levels`"
             )
         numbers = levels[: self.problems]

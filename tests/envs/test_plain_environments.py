@@ -176,7 +176,7 @@ def test_an_endless_environment_is_filtered_by_a_number_of_problems(plain: Path)
     with pytest.raises(UserError, match=r"none of 20 problems has a pass rate between 0\.1 and 0\.9 \(mean 0\.[1-9]"):
         run(stage, "run")
     del stage["problems"]
-    with pytest.raises(UserError, match="has no attribute `problems`: give the number of problems"):
+    with pytest.raises(UserError, match=r"^filter: lab/Guess-v0 does not report its number of problems: set problems="):
         run(stage, "run2")
 
 
