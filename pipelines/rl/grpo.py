@@ -127,7 +127,7 @@ class GRPO(GRPOSettings):
 
         (folder / "verl.log").touch()
         if _tracked(checkpoints) < self.steps:
-            verl_config.check_checkpoints(folder, context.cluster)
+            check_checkpoints(folder, context.cluster)
             if not context.cluster.on_cpu():
                 nodes.check_installed()
             if context.cluster.address:
@@ -166,6 +166,24 @@ class GRPO(GRPOSettings):
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""
         return figures.line_plots(metrics["curves"])
+
+
+def check_checkpoints(folder: Path, cluster: Cluster) -> None:
+    """Checks that verl's checkpoints have as many parts as the cluster has GPUs, because each GPU reads the part that it wrote.
+
+    Args:
+        folder: folder of the stage to resume.
+        cluster: cluster to resume on.
+
+    Raises:
+        UserError: the numbers differ.
+    """
+    for path in (folder / verl_config.CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
+        if (wrote := int(path.name.split("_")[3])) != cluster.world:
+            raise UserError(
+                f"{path.parent} was written by {wrote} GPUs, but nodes x gpus = {cluster.world}: resume with {wrote} GPUs, or "
+                f"remove {folder / verl_config.CHECKPOINTS} to start the stage again"
+            )
 
 
 def _literal(registration: str) -> str:

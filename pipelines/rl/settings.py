@@ -158,7 +158,9 @@ class GRPOSettings(Stage):
         """Returns how the stage continues with more steps. Its learning rate is constant, unless `verl` sets a schedule."""
         if self.steps <= before["steps"]:
             return None
-        changing = (name for name, value in dotted(self.verl).items() if value not in ("constant", 0) and _SCHEDULE.fullmatch(name))
+        changing = (
+            name for name, value in dotted(self.verl).items() if value not in ("constant", 0) and _SCHEDULE.fullmatch(name)
+        )
         schedule = next(changing, "")
         reason = f"verl: {schedule} depends on the number of steps" if schedule else ""
         return Extension(before["steps"], frozenset({"steps"}), reason)

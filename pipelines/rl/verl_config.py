@@ -267,29 +267,11 @@ def check(settings: GRPOSettings, cluster: Cluster) -> "DictConfig":
     Raises:
         UserError: see `overrides`, `checked` and `verl_checks`.
     """
-    if own := [name for name in settings.verl if _LORA.match(name)]:
+    if own := [name for name in dotted(settings.verl) if _LORA.match(name)]:
         raise UserError(f"verl: {own[0]}: use the stage's own setting, as in lora: {{rank: 16, alpha: 32}}")
     config = checked(overrides(settings, 0, Path("model"), Path("stage"), cluster, {}), settings.verl)
     verl_checks.check(config, _libraries(settings.verl), joins_ray=bool(cluster.address))
     return config
-
-
-def check_checkpoints(folder: Path, cluster: Cluster) -> None:
-    """Checks that verl's checkpoints have as many parts as the cluster has GPUs, because each GPU reads the part that it wrote.
-
-    Args:
-        folder: folder of the stage to resume.
-        cluster: cluster to resume on.
-
-    Raises:
-        UserError: the numbers differ.
-    """
-    for path in (folder / CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
-        if (wrote := int(path.name.split("_")[3])) != cluster.world:
-            raise UserError(
-                f"{path.parent} was written by {wrote} GPUs, but nodes x gpus = {cluster.world}: resume with {wrote} GPUs, or "
-                f"remove {folder / CHECKPOINTS} to start the stage again"
-            )
 
 
 def checked(lines: Sequence[str], own: Mapping[str, object]) -> "DictConfig":
