@@ -60,15 +60,18 @@ def compiled() -> bytes:
     for flag in (NEWUSER, NEWNS, NEWPID, NEWIPC, NEWUTS, NEWTIME):
         rules.add_rule(seccomp.ERRNO(errno.EPERM), "unshare", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     rules.add_rule(seccomp.ERRNO(errno.EPERM), "setns", seccomp.Arg(1, seccomp.NE, NEWNET))
+
+    def is_number(position: int, number: int) -> object:
+        # The kernel ignores the upper half of these arguments, so the filter must ignore it, too.
+        return seccomp.Arg(position, seccomp.MASKED_EQ, 0xFFFFFFFF, number)
+
     # A run must not clear the signal that kills it when the warm process dies.
-    rules.add_rule(
-        seccomp.ERRNO(errno.EPERM), "prctl", seccomp.Arg(0, seccomp.EQ, PDEATHSIG), seccomp.Arg(1, seccomp.NE, signal.SIGKILL)
-    )
+    rules.add_rule(seccomp.ERRNO(errno.EPERM), "prctl", is_number(0, PDEATHSIG), seccomp.Arg(1, seccomp.NE, signal.SIGKILL))
     rules.add_rule(seccomp.ERRNO(0), "flock")
     for command in (_F_SETLK, _F_SETLKW, _F_OFD_SETLK, _F_OFD_SETLKW):
-        rules.add_rule(seccomp.ERRNO(0), "fcntl", seccomp.Arg(1, seccomp.EQ, command))
+        rules.add_rule(seccomp.ERRNO(0), "fcntl", is_number(1, command))
     for command in (_F_SETLEASE, _F_NOTIFY):
-        rules.add_rule(seccomp.ERRNO(errno.EPERM), "fcntl", seccomp.Arg(1, seccomp.EQ, command))
+        rules.add_rule(seccomp.ERRNO(errno.EPERM), "fcntl", is_number(1, command))
     # Only Unix sockets are allowed (domain 1). They connect a run's own processes.
     rules.add_rule(seccomp.ERRNO(errno.EACCES), "socket", seccomp.Arg(0, seccomp.NE, 1))
     with tempfile.TemporaryFile() as file:
