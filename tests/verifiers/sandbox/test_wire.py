@@ -1,10 +1,12 @@
-"""The memory that a message takes is estimated before the message is parsed."""
+"""Values keep their types. The memory that a message takes is estimated before the message is parsed."""
 
 import json
 import struct
 import tracemalloc
+import types
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus
@@ -60,6 +62,24 @@ def test_a_message_outside_ascii_is_malformed() -> None:
         wire.unpack(bytearray(struct.pack("<I", len(body)) + body), 1 << 20)
     packed = bytearray(wire.pack({"value": "é"}))
     assert wire.unpack(packed, 1 << 20) == ({"value": "é"}, wire.estimated_bytes(wire.pack({"value": "é"})[4:]))
+
+
+@pytest.mark.parametrize(
+    "value", [type(None), types.FunctionType, dict, {1: (2.5, {b"x"})}, 1 << 70, 1j], ids=lambda value: str(value)[:20]
+)
+def test_a_value_survives_the_channel(value: object) -> None:
+    assert wire.decode(json.loads(json.dumps(wire.encode(value)))) == value
+
+
+def test_a_class_that_no_program_can_name_becomes_its_name() -> None:
+    assert [wire.decode({"type": name}) for name in ("list_iterator", "__import__")] == ["<list_iterator>", "<__import__>"]
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "longdouble", "clongdouble", "int8", "bool_", "str_"])
+def test_numbers_of_numpy_become_those_of_python(kind: str) -> None:
+    value, plain = getattr(np, kind)(1), {"f": 1.0, "c": 1 + 0j, "i": 1, "b": True, "U": "1"}[np.dtype(kind).kind]
+    assert wire.encode(value) == wire.encode(np.array(value)) == wire.encode(plain)
+    assert type(wire.encode(value)) is type(wire.encode(plain))
 
 
 @pytest.mark.usefixtures("sandboxed")

@@ -1,8 +1,9 @@
 """Encoding of values and messages between the processes of the sandbox: JSON in which types stay distinct.
 
-`encode` distinguishes 1, 1.0 and True, and a list and a tuple. An object of any other class, including a subclass of int or
-list, is encoded as the name of its class and equals nothing. Values are compared in encoded form (`verifiers/code.py`), so the
-process that compares never constructs an object from what a judged program sends.
+`encode` distinguishes 1, 1.0 and True, and a list and a tuple. A scalar of numpy is encoded as Python's number, and a Counter,
+an OrderedDict and a defaultdict as a dictionary. An object of any other class, including a subclass of int or list, is encoded
+as the name of its class and equals nothing. Values are compared in encoded form (`verifiers/code.py`), so the process that
+compares never constructs an object from what a judged program sends.
 """
 
 import builtins
@@ -11,6 +12,7 @@ import os
 import re
 import socket
 import struct
+import types
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
@@ -25,6 +27,13 @@ MAX_DEPTH = 100
 _DICTIONARIES = {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict")}
 """Classes of the standard library whose instances equal a dictionary; they are encoded as dictionaries."""
 
+_TYPES = {
+    kind.__name__: kind
+    for module in (types, builtins)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__ == "builtins"
+}
+"""The classes that a program can name, such as `type(None)`, which only the module `types` has."""
 _SHORT = 1 << 14
 _TEXTS = re.compile(rb'"[^"]*+"')
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
@@ -73,7 +82,10 @@ def encode(value: Any) -> Any:
     if kind is type and value.__module__ == "builtins":
         return {"type": value.__name__}
     if kind.__module__ == "numpy" and getattr(value, "shape", None) == ():
-        return encode(value.item())
+        item = value.item()
+        if type(item) is kind:  # of more precision than Python's numbers
+            item = complex(item) if item.dtype.kind == "c" else float(item)
+        return encode(item)
     return {"object": f"{kind.__module__}.{kind.__qualname__}"}
 
 
@@ -104,8 +116,7 @@ def decode(encoded: Any) -> Any:
         case "complex":
             return complex(*content)
         case "type":
-            found = getattr(builtins, content)
-            return found if isinstance(found, type) else f"<{content}>"
+            return _TYPES.get(content, f"<{content}>")
         case "object":
             return f"<{content}>"
     raise ValueError(f"not an encoded value: {kind!r}")
@@ -207,9 +218,10 @@ def receive(channel: socket.socket) -> JSONObject | None:
 
 def memory_file(content: str | bytes) -> int:
     """Returns a descriptor, at position 0, of an anonymous file with the content. No other process can open the file."""
+    written = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     descriptor = os.memfd_create("content")
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(written)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
