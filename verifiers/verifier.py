@@ -156,7 +156,7 @@ class FunctionVerifier:
         except UserError:
             raise
         except Exception as error:
-            return f"the gold answer cannot be checked: {type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
+            return f"the gold answer cannot be checked: {_described(error)}"[:MAX_REASON_CHARACTERS]
 
     def _description(self) -> str:
         function = self.function
@@ -215,7 +215,16 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, object]) -> 
 
 def _fault(name: str, error: BaseException) -> Verdict:
     """Returns the verdict on a response whose judging raised: the error, its cause, and the line of the function."""
-    cause = f", caused by {type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else ""
+    cause = f", caused by {_described(error.__cause__)}" if error.__cause__ else ""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return Verdict(Status.FAULT, None, name, f"{type(error).__name__}: {error}{cause}"[: MAX_REASON_CHARACTERS - 80] + place)
+    return Verdict(Status.FAULT, None, name, f"{_described(error)}{cause}"[: MAX_REASON_CHARACTERS - 80] + place)
+
+
+def _described(error: BaseException) -> str:
+    """Returns an error's class and text in one line."""
+    try:
+        text = str(error)
+    except Exception:  # the error's own `__str__` raises
+        text = "(its text cannot be read)"
+    return " ".join(f"{type(error).__name__}: {text}".split())

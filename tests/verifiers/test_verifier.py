@@ -58,6 +58,25 @@ def test_an_exception_is_a_fault_unless_it_is_a_user_error() -> None:
         load(raises)(SUM, "key")
 
 
+class Unreadable(Exception):
+    """An exception whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("two\nlines"), "ValueError: two lines"), (Unreadable(), "Unreadable: (its text cannot be read)")],
+)
+def test_a_fault_has_a_reason_of_one_line_whatever_the_exception(error: Exception, reason: str) -> None:
+    def raises(problem: Problem, response: str) -> float:
+        raise error
+
+    verdict = load(raises)(SUM, "2")
+    assert (verdict.status, verdict.reason.partition(" (test_verifier.py")[0]) == (Status.FAULT, reason)
+
+
 class Parity:
     """A user's verifier: a class with `invalid_gold`."""
 
