@@ -14,7 +14,6 @@ the answer has manipulated it, or it accepts everything. Then the verdict is und
 checks.
 """
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -171,8 +170,7 @@ def _decision(
                 judge_messages.append(reply)
             conversation.append(Message(role="tool" if call is not None and turns_left else "user", content=reply))
     finally:
-        with contextlib.suppress(SandboxFault):  # the decision remains valid
-            interpreter.close()
+        interpreter.close()
     return None, f"no verdict after {max_programs + 1} turns", tuple(judge_messages)
 
 

@@ -13,6 +13,7 @@ from tenfold.envs.text import TextEnv
 from tenfold.envs.tools import CodingToolsWrapper, PythonToolWrapper
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers.calls.formats import last_call
+from tenfold.verifiers.sandbox import backends
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -74,6 +75,16 @@ def test_the_interpreter_keeps_its_variables_between_the_moves_of_a_game() -> No
     assert not env.step("no number")[2]
     assert env.step(call("low"))[0] == "20"
     env.close()
+
+
+def test_an_episode_ends_although_its_interpreter_has_died(env: PythonToolWrapper) -> None:
+    env.reset(seed=0)
+    env.step(call("x = 1"))
+    for warm in backends.shared().warm:  # type: ignore[attr-defined]
+        if warm.process is not None:
+            warm.process.kill()
+            warm.process.wait()
+    assert env.step("no number")[1:3] == (0.0, True)
 
 
 def test_limits_are_named_in_a_registration() -> None:

@@ -21,7 +21,6 @@ class Interpreter:
             max_output: maximum number of characters of a reply.
         """
         self.limits, self.max_output = limits or Limits(), max_output
-        self.programs = 0
         self._session: Session | None = None
 
     def run(self, source: str) -> str:
@@ -30,8 +29,8 @@ class Interpreter:
         Raises:
             SandboxFault: the sandbox failed; the interpreter's variables are lost.
         """
-        self.programs += 1
         for last_try in (False, True):
+            is_first = self._session is None
             try:
                 self._session = self._session or shared().open(self.limits)
                 result = self._session.execute(source, as_text=True)
@@ -41,13 +40,12 @@ class Interpreter:
                 assert ended is not None
                 return f"The interpreter was stopped ({ended.close().reason}); a new one starts with your next call."
             except SandboxFault:
-                # The variables of earlier programs are lost, so only the first program of an interpreter can be retried.
-                fresh, failed, self._session = self._session is None or self.programs == 1, self._session, None
-                if failed is not None:
-                    with contextlib.suppress(SandboxFault):
-                        failed.close()
-                if last_try or not fresh:
+                self.close()
+                if last_try or not is_first:  # the variables of earlier programs are lost, so a later program cannot be retried
                     raise
+            except BaseException:  # interrupted: the next program would get this one's result
+                self.close()
+                raise
         value = result.error or (result.value if isinstance(result.value, str) else "")
         reply = "\n".join(part for part in (result.printed.rstrip("\n"), value) if part) or "(no output)"
         return reply[: self.max_output]
@@ -55,6 +53,6 @@ class Interpreter:
     def close(self) -> None:
         """Ends the session. The next program opens a new one."""
         session, self._session = self._session, None
-        self.programs = 0
         if session is not None:
-            session.close()
+            with contextlib.suppress(SandboxFault):  # the session has ended with its sandbox
+                session.close()

@@ -8,6 +8,7 @@ processor time as the program, in whole seconds.
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import threading
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from ...core import UserError
 from .local import MAX_IDLE_CHILDREN
-from .protocol import CallResult, Limits, Outcome, ProgramEnded
+from .protocol import CallResult, Limits, Outcome, ProgramEnded, SandboxFault
 from .session import LocalSession
 from .spawn import COMMANDS_NEED, WarmProcess
 
@@ -72,7 +73,8 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
     except ProgramEnded:
         pass
     except BaseException:
-        session.close()
+        with contextlib.suppress(SandboxFault):  # the warm process may have ended
+            session.close()
         raise
     return session.close((), result.error)
 

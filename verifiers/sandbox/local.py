@@ -12,6 +12,7 @@ reported at the start. Programs then do not run, unless `without` names these pr
 """
 
 import atexit
+import contextlib
 import itertools
 import os
 import time
@@ -68,7 +69,8 @@ class LocalSandbox:
         except ProgramEnded:
             pass
         except BaseException:
-            session.close()
+            with contextlib.suppress(SandboxFault):  # the warm process may have ended
+                session.close()
             raise
         return session.close(tuple(results), error)
 
@@ -89,7 +91,12 @@ class LocalSandbox:
         raise AssertionError
 
     def missing(self) -> dict[str, str]:
-        """Returns the protections that this machine lacks, each with the reason."""
+        """Returns the protections that this machine lacks, each with the reason.
+
+        Raises:
+            UserError: `without` does not name one of them.
+            SandboxFault: the sandbox failed.
+        """
         return self.warm[0].ready()
 
     def close(self) -> None:

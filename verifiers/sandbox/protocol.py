@@ -97,7 +97,7 @@ class Outcome:
     peak_memory: int | None
     """Bytes; None if the backend cannot measure it."""
     reason: str = ""
-    """One line that says why the run ended, if the program did not end by itself."""
+    """One line that says why the run ended; empty if the program ran to its end."""
     waited_seconds: float = 0.0
     """The part of the wall time in which the run is known to have waited for a processor."""
 
@@ -181,10 +181,11 @@ class Sandbox(Protocol):
             limits: defaults to `Limits()`.
 
         Raises:
+            UserError: this machine lacks a protection.
             SandboxFault: the sandbox failed.
         """
         ...
 
     def open(self, limits: Limits | None = None) -> Session:
-        """Opens a session; the caller closes it. Raises `SandboxFault`."""
+        """Opens a session; the caller closes it. Raises the same exceptions as `run`."""
         ...

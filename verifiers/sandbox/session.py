@@ -63,6 +63,14 @@ def processor_wait(pid: int) -> float:
     return max(waits)
 
 
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Opens a pipe. Each of its ends is closed with one of the stacks."""
+    ends = os.pipe()
+    for stack, end in zip((reader, writer), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
 class CpuLimit:
     """The processor time limit of a run.
 
@@ -111,24 +119,21 @@ class LocalSession:
         """Bytes of all messages; of the values that are kept; of the values of the last message."""
         self.uncharged_cpu = 0.0
         """Processor seconds that do not count towards the limit, because a compiler used them."""
-        self.channel, inner = socket.socketpair()
-        self.out, out = os.pipe()
-        self.err, err = os.pipe()
-        text = wire.memory_file(stdin)
-        self.written: dict[int, bytearray] = {self.out: bytearray(), self.err: bytearray()}
         self.received, self.sending = bytearray(), bytearray()
-        self.selector = selectors.PollSelector()
-        try:
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as passed:
+            self.channel, inner = socket.socketpair()
+            kept.enter_context(self.channel)
+            passed.enter_context(inner)
+            self.out, out = _pipe(kept, passed)
+            self.err, err = _pipe(kept, passed)
+            text = wire.memory_file(stdin)
+            passed.callback(os.close, text)
+            self.selector = kept.enter_context(selectors.PollSelector())
             self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
             self.waited_before = processor_wait(self.pid)  # the child may have waited before this run got it
             self.cpu_limit = CpuLimit(limits.cpu_seconds)
-        except BaseException:
-            self._release()
-            raise
-        finally:
-            inner.close()
-            for descriptor in (text, out, err):
-                os.close(descriptor)
+            self._kept = kept.pop_all()
+        self.written: dict[int, bytearray] = {self.out: bytearray(), self.err: bytearray()}
         self.channel.setblocking(False)
         for descriptor in (self.out, self.err):
             os.set_blocking(descriptor, False)
@@ -340,7 +345,7 @@ class LocalSession:
             with contextlib.suppress(ProgramEnded):
                 self._drain()
         finally:
-            self._release()
+            self._kept.close()
         stdout, stderr = (
             bytes(self.written[fd][: self.limits.output]).decode("utf-8", "replace") for fd in (self.out, self.err)
         )
@@ -348,6 +353,7 @@ class LocalSession:
             raise SandboxFault(stderr.strip() or f"a child died at its start, with status {report['status']}")
         status, reason = self._status(report, error)
         cpu_seconds, peak_memory = report["cpu_seconds"], report["peak_memory"]
+        reason = " ".join(reason.split())  # it may be a text of the program, of any number of lines
         return Outcome(status, results, stdout, stderr, cpu_seconds, wall, peak_memory, reason, self.waited)
 
     def _status(self, report: wire.ChildReport, error: str | None) -> tuple[RunStatus, str]:
@@ -359,7 +365,8 @@ class LocalSession:
             number = -self.exit_status if self.exit_status < 0 else self.exit_status - 128
             if number == signal.SIGXCPU or (number == signal.SIGKILL and spent):
                 return RunStatus.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
-            return (RunStatus.KILLED, f"signal {number}") if number > 0 else (RunStatus.ERROR, error or "")
+            is_signal = number in signal.valid_signals()
+            return (RunStatus.KILLED, f"signal {number}") if is_signal else (RunStatus.ERROR, error or "")
         if self.end_status is None:
             return (RunStatus.FINISHED, "") if error is None else (RunStatus.ERROR, error)
         if self.end_status != RunStatus.ERROR or not self.channel_closed:
@@ -384,9 +391,3 @@ class LocalSession:
                 end.poll(LEAVING_SECONDS * 1000)
             finally:
                 os.close(handle)
-
-    def _release(self) -> None:
-        self.selector.close()
-        self.channel.close()
-        for descriptor in (self.out, self.err):
-            os.close(descriptor)

@@ -76,6 +76,7 @@ class WarmProcess:
             The child's process id, and the warm process that it belongs to.
 
         Raises:
+            UserError: this machine lacks a protection that `without` does not name.
             SandboxFault: the warm process failed.
         """
         with self.lock:
@@ -124,6 +125,9 @@ class WarmProcess:
         except OSError as error:
             self._kill()
             raise SandboxFault(f"the warm process does not reply: {error}") from None
+        except BaseException:  # interrupted: the next request would take this one's reply for its own
+            self._kill()
+            raise
         if reply is None:
             self._kill()
             raise SandboxFault("the warm process died")
@@ -150,7 +154,7 @@ class WarmProcess:
                 raise TimeoutError("the process makes no progress")
 
     def ready(self) -> dict[str, str]:
-        """Starts the process if necessary and returns the missing protections, each with the reason."""
+        """Starts the process if necessary and returns the missing protections, each with the reason. Raises as `start` does."""
         with self.lock:
             self._ensure_started()
             return self.missing
@@ -187,6 +191,9 @@ class WarmProcess:
             hello = wire.receive(self.channel)
         except OSError as error:
             hello, reason = None, str(error)
+        except BaseException:  # interrupted: the first request would take this message for its reply
+            self._kill()
+            raise
         else:
             reason = "it ended"
         if hello is None:

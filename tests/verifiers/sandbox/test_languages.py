@@ -58,6 +58,7 @@ def test_a_syntax_error_is_an_error(language: str) -> None:
         ("kill -SEGV $$", RunStatus.KILLED),
         ("head -c 100000000 /dev/zero > /tmp/big", RunStatus.KILLED),
         ("exit 3", RunStatus.ERROR),
+        ("exit 255", RunStatus.ERROR),  # such as `return -1` in C
     ],
 )
 def test_a_program_that_reaches_a_limit_is_ended(program: str, status: RunStatus) -> None:

@@ -48,6 +48,7 @@ def test_a_script_reads_and_prints(box: LocalSandbox) -> None:
         ("import sys\nsys.exit(0)", RunStatus.FINISHED, ""),
         ("import sys\nsys.exit(3)", RunStatus.ERROR, "SystemExit: 3"),
         ("1 / 0", RunStatus.ERROR, "ZeroDivisionError"),
+        ("raise ValueError('two\\nlines')", RunStatus.ERROR, "ValueError: two lines"),
         ("x = ", RunStatus.ERROR, "SyntaxError"),
         ("x = '\0'", RunStatus.ERROR, "null bytes"),
         ("x = '\ud800'", RunStatus.ERROR, "UnicodeEncodeError"),

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from typing import NoReturn
 import pytest
 
 import tenfold
-from tenfold.verifiers.sandbox import Call, LocalSandbox, RunStatus, SandboxFault
+from tenfold.verifiers.sandbox import Call, Interpreter, Limits, LocalSandbox, RunStatus, SandboxFault
+from tenfold.verifiers.sandbox.inside import wire
 
 from .attacks import programs
 from .attacks.escapes import ESCAPES
@@ -89,6 +91,48 @@ def test_a_stopped_warm_process_is_replaced_and_the_run_is_retried(box: LocalSan
     assert session.warm.process is not stopped
     with pytest.raises(SandboxFault):
         session.close()
+
+
+@pytest.mark.parametrize("replies", [0, 1, 2], ids=["at the start", "before the run", "in the run"])
+def test_an_interrupt_does_not_affect_a_later_run(replies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox, receive, numbers = LocalSandbox(workers=1), wire.receive, itertools.count()
+
+    def interrupted(channel: socket.socket) -> wire.JSONObject | None:
+        if next(numbers) == replies:
+            raise KeyboardInterrupt
+        return receive(channel)
+
+    monkeypatch.setattr(wire, "receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.run("while True: pass", limits=Limits(cpu_seconds=0.1))
+    assert sandbox.run("print(2)").stdout == "2\n"
+    sandbox.close()
+
+
+def test_an_interrupted_program_of_an_interpreter_does_not_answer_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    interpreter = Interpreter()
+    assert interpreter.run("'first'") == "'first'"
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "unpack", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            interpreter.run("'second'")
+    assert interpreter.run("'third'") == "'third'"
+    interpreter.close()
+
+
+def test_a_run_that_cannot_start_leaves_no_descriptor(box: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(content: str) -> NoReturn:
+        raise OSError("Too many open files")
+
+    assert box.run("print(1)").stdout == "1\n"
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(wire, "memory_file", full)
+    with pytest.raises(SandboxFault, match="Too many open files"):
+        box.run("print(1)")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 ORPHANS = """
