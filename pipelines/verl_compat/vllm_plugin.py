@@ -4,6 +4,7 @@ vLLM's engine and workers are processes of their own, which would survive if the
 `register` in each of its processes.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -23,7 +24,11 @@ def register() -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Kills this process when its parent has changed, because a process whose parent has ended gets another one."""
-    while os.getppid() == parent:
+    """Kills this process when its parent has changed, because a process whose parent has ended gets another one.
+
+    If the parent had ended before it was first read, only Python's own record of the parent shows it.
+    """
+    creator = multiprocessing.parent_process()
+    while os.getppid() == parent and (creator is None or creator.is_alive()):
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
