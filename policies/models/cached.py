@@ -14,9 +14,11 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=name, dir=cache))
+        new = temporary / "new"  # unlike the temporary folder, it gets the usual permissions
         try:
-            make(temporary)
-            temporary.rename(folder)
+            new.mkdir()
+            make(new)
+            new.rename(folder)
         except OSError:
             if not folder.is_dir():  # another process may have created it
                 raise

@@ -24,6 +24,13 @@ def test_an_empty_variable_means_the_default_cache(tmp_path: Path, monkeypatch: 
     assert checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2").parent == tmp_path / ".cache" / "tenfold"
 
 
+def test_other_users_may_read_a_cached_checkpoint_as_they_may_other_new_folders(tmp_path: Path, words: Path) -> None:
+    (tmp_path / "other").mkdir()
+    folder = checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2")
+    assert folder.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert [*folder.parent.iterdir()] == [folder]
+
+
 def test_a_learned_tokenizer_is_lossless_and_splits_digits(words: Path) -> None:
     tokenizer = checkpoints.tokenizer_of(words)
     text = "the rat – 1234\n\tétait là"
