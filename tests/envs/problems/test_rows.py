@@ -222,7 +222,7 @@ def test_the_number_of_the_row_stands_for_a_missing_id(tmp_path: Path) -> None:
         (decimal.Decimal("5"), 5),
         (decimal.Decimal("0.25"), "0.25"),
         (decimal.Decimal("Infinity"), "Infinity"),
-        ({"b", "c", "a"}, ["a", "b", "c"]),
+        pytest.param({"b", "c", "a"}, ["a", "b", "c"], id="set"),
         (datetime.date(2024, 5, 1), "2024-05-01"),
         (pandas.Timestamp("2024-05-01"), "2024-05-01T00:00:00"),
         (b"caf\xc3\xa9", "caf\u00e9"),
