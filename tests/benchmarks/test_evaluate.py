@@ -177,7 +177,7 @@ def test_rescore_runs_code_that_results_name_only_with_trust(problems: str, tmp_
     with pytest.raises(UserError, match=r"out names 'os:mkdir', which is code of the module os \(.*os\.py\).*run with --trust"):
         rescore.rescore(out)
     assert not hit.exists()
-    with pytest.raises(TypeError):  # os.mkdir runs, and returns no rows
+    with pytest.raises(UserError, match="os:mkdir must yield problems"):  # os.mkdir runs, and returns no rows
         rescore.rescore(out, trust=True)
     assert hit.exists()
 
