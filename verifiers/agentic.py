@@ -16,10 +16,10 @@ checks.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..core import Conversation, Message, Problem, PromptRefused, Status, Verdict, Verifier
-from ..responses import without_thinking
+from ..responses import without_thinking, without_turn_end
 from . import find, math
 from .answers import final_answer
 from .answers.judge_controls import control_answers, reason_to_reject
@@ -56,7 +56,7 @@ VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"""
 INVALID_CALL = "The call is no JSON with the name python and arguments.code."
 AGAIN = "End with one line: VERDICT: EQUIVALENT, or VERDICT: DIFFERENT, or VERDICT: UNSURE"
 
-_VERDICT = re.compile(r"\bVERDICT\W{1,4}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
+_VERDICT = re.compile(r"\bVERDICT\W{1,8}(EQUIVALENT|DIFFERENT|UNSURE)\W*$", re.IGNORECASE | re.MULTILINE)
 
 
 def verifier(
@@ -159,7 +159,7 @@ def _decision(
             turn = ask(list(conversation))
             judge_messages.append(turn)
             call = last_call(turn)
-            decisions = _VERDICT.findall(without_thinking(turn))
+            decisions = _VERDICT.findall(without_turn_end(without_thinking(turn)))
             if decisions and (call is None or not turns_left):
                 return decisions[-1].upper(), _reason(turn), tuple(judge_messages)
             conversation.append(Message(role="assistant", content=turn))
@@ -175,7 +175,7 @@ def _decision(
 
 
 def _reason(turn: str) -> str:
-    """Returns the last line that is not empty after the verdict is removed."""
-    lines: Sequence[str] = [line.strip() for line in without_thinking(turn).splitlines() if line.strip()]
-    before = [rest for line in lines if (rest := _VERDICT.sub("", line).strip())]
+    """Returns the last line that contains words after the verdict is removed."""
+    lines = without_turn_end(without_thinking(turn)).splitlines()
+    before = [rest for line in lines if any(map(str.isalnum, rest := _VERDICT.sub("", line).strip()))]
     return before[-1] if before else "no reason given"

@@ -39,7 +39,7 @@ from .budget import SECONDS, limit
 from .programs import selection
 from .programs.equality import same, same_output, within
 from .programs.fences import language_of
-from .programs.forms import NoTests, calls_of, form_of, instrumented, limits_of, undefined_calls
+from .programs.forms import NoTests, calls_of, checker_of, form_of, instrumented, limits_of, undefined_calls
 from .sandbox import (
     Call,
     CallResult,
@@ -93,10 +93,11 @@ def invalid_gold(problem: Problem) -> str | None:
         limits_of(tests)
         if form == "calls":
             calls_of(tests)
+            checker_of(tests)
         elif form == "stdin":
             _language(tests)
         elif not instrumented(_SOURCE[form](tests)).has_checks:
-            return "the tests assert nothing"
+            return _NO_CHECKS
     except NoTests as error:
         return str(error)[:MAX_REASON_CHARACTERS]
     return None
@@ -170,7 +171,7 @@ def complete_program(code: str, answer: CodeTests) -> str:
         answer: `header` is what the program had to complete: imports, helpers, the signature of its function. `footer` makes
             the program's function accessible to the tests.
     """
-    header, footer = str(answer.get("header", "")), str(answer.get("footer", ""))
+    header, footer = str(answer.get("header") or ""), str(answer.get("footer") or "")
     if footer:
         code = f"{code}\n\n{footer}"
     if not header:
@@ -181,6 +182,7 @@ def complete_program(code: str, answer: CodeTests) -> str:
 
 
 _NO_MAPPING = "there are no tests: the answer is not a mapping"
+_NO_CHECKS = "the tests assert nothing, or only in functions that they do not call"
 TestResults = tuple[list[bool], str, RunStatus]
 """For each test whether it passes, the reason why the first failed test fails, and how the run ended."""
 
@@ -226,7 +228,8 @@ def _calls(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
 
 def _comparison(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object], bool]:
     """Returns a function that compares an encoded returned value with a test's expected value."""
-    if "checker" not in answer:
+    checker = checker_of(answer)
+    if checker is None:
         close, unordered = within(answer.get("tolerance")), bool(answer.get("unordered"))
         return lambda test, encoded: same(encode(test["output"]), encoded, close, unordered)
 
@@ -238,7 +241,7 @@ def _comparison(answer: CodeTests, box: Sandbox) -> Callable[[CallTest, object],
         }
         session = box.open(limits_of(answer))
         try:
-            defined = session.execute(answer["checker"])
+            defined = session.execute(checker)
             if defined.error is not None:
                 raise NoTests(f"the checker cannot be defined: {defined.error}")
             result = session.execute(
@@ -278,6 +281,8 @@ def _asserted(program: str, source: str, external: Sequence[str], answer: CodeTe
         box: the sandbox.
     """
     tests = instrumented(source)
+    if not tests.has_checks:
+        raise NoTests(_NO_CHECKS)
     limits, failures = limits_of(answer), []
     seconds_left = CALLS_FACTOR * limits.wall_seconds
     tester = box.open(limits)
@@ -312,8 +317,6 @@ def _asserted(program: str, source: str, external: Sequence[str], answer: CodeTe
         tests.required.difference(abs(int(number)) for number in recorded),
     )
     passed += [False] * (len(missing) or run.error is not None or (bool(failures) and all(passed)))
-    if not passed and not tests.has_checks:
-        raise NoTests("the tests assert nothing")
     passed = passed or [True]
     if all(passed):
         return passed, "", RunStatus.FINISHED
@@ -364,7 +367,7 @@ def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
 
 
 def _check_source(answer: CodeTests) -> str:
-    return f"{answer.get('setup', '')}\n{answer['test']}\n\ncheck({answer['entry_point']})"
+    return f"{answer.get('setup') or ''}\n{answer['test']}\n\ncheck({answer['entry_point']})"
 
 
 def _asserts_source(answer: CodeTests) -> str:

@@ -152,9 +152,9 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
     program, entry_point = code.complete_program(str(problem.meta["solution"]), tests), _entry_point(problem)
     assert entry_point is not None
     row: Row = {"id": problem.id, "prompt": list(problem.prompt), "solution": str(problem.meta["solution"])}
-    if "checker" in tests:
+    if tests.get("checker"):
         return row | {"left_out": "a checker judges its outputs, so the expected output is not unique"}
-    compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name))}
+    compared: dict[str, Any] = {name: value for name in ("unordered", "tolerance") if (value := tests.get(name)) is not None}
     try:
         suite = suites.synthesize(program, entry_point, _examples(problem, entry_point), box=box, **compared, **options)
         own_score = suites.mutation_score(tests, program) if compare else None
@@ -162,7 +162,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
         return row | {"left_out": str(error)}
     except SandboxFault as fault:
         raise UserError(f"{problem.id}: the sandbox failed ({fault}); repeat the command to continue from here") from None
-    answer = suite.answer() | {key: tests.get(key) for key in ("header", "limits") if key in tests}
+    answer = suite.answer() | {key: tests.get(key) for key in ("header", "footer", "limits") if key in tests}
     row |= {"answer": answer, "report": asdict(suite.report) | {"score": suite.report.score}}
     return row | ({"own_score": own_score} if compare else {})
 
@@ -172,7 +172,7 @@ def _entry_point(problem: Problem) -> str | None:
     answer = problem.answer
     if not isinstance(answer, Mapping) or not problem.meta.get("solution"):
         return None
-    functions = answer.get("functions", ())
+    functions = answer.get("functions") or ()
     return answer.get("entry_point") or (functions[0] if len(functions) == 1 else None)
 
 
@@ -181,9 +181,9 @@ def _examples(problem: Problem, entry_point: str) -> list[list[object]]:
     tests = cast(CodeTests, problem.answer)
     visible = "\n".join([*(turn["content"] for turn in problem.prompt), *forms.public_test_texts(tests)])
     found = examples_in(visible, entry_point)
-    if found:
+    if any(found):  # "the function f()" in a prompt is no example
         return found
-    private = "\n".join([tests.get("test", ""), *tests.get("asserts", ())])
+    private = "\n".join([tests.get("test") or "", *(tests.get("asserts") or ())])
     return examples_in(re.sub(r"\bcandidate\(", f"{entry_point}(", private), entry_point)
 
 

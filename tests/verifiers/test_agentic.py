@@ -177,6 +177,14 @@ def test_judge_runs_python_and_trail_is_kept(sandboxed: None) -> None:
     assert [said for said in verdict.judge_messages if "tool_call" not in said] == ["42", "7", "Computed.\nVERDICT: DIFFERENT"]
 
 
+@pytest.mark.parametrize(
+    "end", ["VERDICT: DIFFERENT<|im_end|>", "**VERDICT:** **DIFFERENT**", "**VERDICT: DIFFERENT**", "VERDICT: DIFFERENT</s>\n"]
+)
+def test_decision_is_read_behind_markup_and_before_mark_of_turn_end(end: str) -> None:
+    verdict = agentic.verifier(lambda conversation: f"Not a hexagon.\n{end}")(PROBLEM, r"\boxed{\text{something else}}")
+    assert (verdict.score, verdict.reason) == (0, "Not a hexagon.")
+
+
 def test_number_of_turns_is_limited(sandboxed: None) -> None:
     calls = []
 

@@ -194,9 +194,27 @@ def test_an_endless_loop_is_a_timeout() -> None:
         {"asserts": ["assert ("]},
         {"calls": [{"output": 1}]},
         CALLS | {"limits": {"cpus": 1}},
+        CALLS | {"limits": {"cpu_seconds": float("inf")}},
+        CALLS | {"limits": {"memory": 5e8}},
+        CALLS | {"limits": [5]},
+        CALLS | {"tolerance": "0.1"},
+        CALLS | {"tolerance": -1},
+        CALLS | {"tolerance": float("nan")},
+        CALLS | {"header": ["import math"]},
+        CALLS | {"checker": "def check(arguments: return True"},
+        {"asserts": ["assert add(1, 2) == 3"], "functions": "add"},
+        {"asserts": ["assert add(1, 2) == 3"], "setup": ["import math"]},
+        {"asserts": ["def test_add():\n    assert add(1, 2) == 4"]},
+        {"asserts": ["class Tests:\n    def test_add(self):\n        self.assertEqual(add(1, 2), 4)"], "functions": ["add"]},
+        {
+            "asserts": [
+                "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(1, 2), 4)\nunittest.main()"
+            ]
+        },
     ],
 )
 def test_a_problem_without_usable_tests_is_undecided(answer: Any) -> None:
+    assert code.invalid_gold(Problem("p", (), answer, "here"))
     verdict = judge(answer, ADD)
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
 
@@ -323,6 +341,8 @@ def test_all_calls_share_a_wall_time_limit() -> None:
         {"asserts": ["f(1)"]},
         {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "checker": "def check(a, o, e): return 1 +"},
         {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "checker": "import no_such_module"},
+        {"entry_point": "f", "calls": [{"arguments": [], "output": 1}], "checker": "def checks(a, o, e): return True"},
+        {"entry_point": "f", "calls": [{"arguments": []}], "checker": None},
         {"asserts": ["assert f()"], "limits": {"memory": -1}},
         {"stdin": [{"input": "1"}]},
         {"stdin": [{"input": 1, "output": "1"}]},

@@ -6,11 +6,12 @@
 import ast
 import builtins
 import functools
+import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from ...golds import CallTest, CodeTests
 from ..sandbox import Limits
@@ -21,6 +22,9 @@ RESULT_LIST = "__tenfold_passed__"
 
 FORMS = ("calls", "test", "asserts", "stdin")
 """Forms of tests, in order of precedence."""
+_TEXTS = ("setup", "header", "footer", "checker", "language")
+"""Options that are text. None is the same as a missing option."""
+_LIMITS: dict[str, type] = get_type_hints(Limits)
 
 
 class NoTests(Exception):
@@ -32,6 +36,14 @@ def form_of(answer: CodeTests) -> str:
     form = next((form for form in FORMS if answer.get(form)), None)
     if form is None or (form in ("calls", "test") and not isinstance(answer.get("entry_point"), str)):
         raise NoTests("the answer has no tests: it needs asserts, stdin, or an entry_point with calls or test")
+    for name in _TEXTS:
+        if not isinstance(answer.get(name), str | None):
+            raise NoTests(f"{name}: a text is needed, not {type(answer.get(name)).__name__}")
+    functions, tolerance = answer.get("functions"), answer.get("tolerance")
+    if not (functions is None or (isinstance(functions, list | tuple) and all(isinstance(name, str) for name in functions))):
+        raise NoTests("functions: a list of names is needed")
+    if not (tolerance is None or (isinstance(tolerance, int | float) and 0 <= tolerance < math.inf)):
+        raise NoTests("tolerance: a number of at least 0 is needed")
     tests = answer.get(form)
     if form == "test":
         usable = isinstance(tests, str)
@@ -50,18 +62,33 @@ def _is_test(form: str, test: object, answer: CodeTests) -> bool:
     if form == "stdin":
         return isinstance(test.get("input"), str) and isinstance(test.get("output"), str)
     lists = isinstance(test.get("arguments", []), list | tuple) and isinstance(test.get("keywords", {}), Mapping)
-    return lists and ("output" in test or "checker" in answer)
+    return lists and ("output" in test or bool(answer.get("checker")))
 
 
 def limits_of(answer: CodeTests) -> Limits:
     """Returns the limits of a run. Raises `NoTests`."""
+    given: object = answer.get("limits") or {}
+    if not isinstance(given, Mapping):
+        raise NoTests(f"limits: a mapping is needed, not {type(given).__name__}")
+    for name, value in given.items():
+        if name not in _LIMITS:
+            raise NoTests(f"limits: unknown limit {name!r}; the limits are {', '.join(_LIMITS)}")
+        if not isinstance(value, _LIMITS[name] | int) or not 0 < value < math.inf:
+            whole = "whole " if _LIMITS[name] is int else ""
+            raise NoTests(f"limits: {name} must be a {whole}number above 0, not {value!r}")
+    return Limits(**given)
+
+
+def checker_of(answer: CodeTests) -> str | None:
+    """Returns a program whose last expression is the checker of `calls`; None without a checker. Raises `NoTests`."""
+    if not answer.get("checker"):
+        return None
+    source = f"{answer['checker']}\ncheck"
     try:
-        limits = Limits(**answer.get("limits", {}))
-        if all(getattr(limits, name) > 0 for name in Limits.__slots__):
-            return limits
-    except TypeError as error:
-        raise NoTests(f"limits: {error}") from None
-    raise NoTests("limits: every limit must be above 0")
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise NoTests(f"the checker cannot be defined: {error}") from None
+    return source
 
 
 def calls_of(answer: CodeTests) -> list[CallTest]:
@@ -124,7 +151,7 @@ class InstrumentedTests:
     required: frozenset[int]
     """Numbers of the assertions that must run (see `instrumented`)."""
     has_checks: bool
-    """True if the tests can fail: they assert something, or expect or raise an exception."""
+    """True if the tests can fail: code that may run asserts something, or expects or raises an exception."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -147,20 +174,24 @@ def instrumented(source: str) -> InstrumentedTests:
         expects = any(_expects(node, judged) for node in nodes)
         handles = expects or any(isinstance(node, ast.With | ast.AsyncWith) for node in nodes)
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        counter = _Counter(handles, names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})
+        names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        counter = _Counter(handles, names)
+        has_checks = any(isinstance(node, ast.Assert | ast.Raise) or _expects(node, judged) for node in _that_run(tree, names))
         tests = ast.unparse(_with_result_list(ast.fix_missing_locations(counter.visit(tree))))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compile(tests, "tests", "exec", dont_inherit=True)  # finds more errors than ast.parse
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NoTests(f"the tests are not valid Python: {error}") from None
-    has_checks = expects or any(isinstance(node, ast.Assert | ast.Raise) for node in nodes)
     return InstrumentedTests(f"{tests}\n{RESULT_LIST}", frozenset(counter.required), has_checks)
 
 
 _BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.Match)
 _EXPECTS = re.compile(r"raises|assert[A-Z_]|fail", re.IGNORECASE)
 """Names of functions that check something: those of unittest and pytest, and common names of the tests' own functions."""
+
+_FIND_FUNCTIONS = frozenset(("globals", "locals", "vars", "dir", "getattr", "eval", "exec"))
+"""Tests that use one of these may call functions that they do not name."""
 
 
 def _with_result_list(tree: ast.Module) -> ast.Module:
@@ -187,6 +218,22 @@ def _expects(node: ast.AST, judged: frozenset[str]) -> bool:
     if isinstance(node.func, ast.Name) and node.func.id in judged:
         return False
     return _EXPECTS.match(node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id) is not None
+
+
+def _that_run(tree: ast.AST, names: set[str]) -> Iterator[ast.AST]:
+    """Yields the nodes of tests without the bodies of functions that nothing calls. Python calls __init__ and the like.
+
+    Args:
+        tree: the tests.
+        names: names that the tests use.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            special = node.name.startswith("__") and node.name.endswith("__")
+            if not (special or node.name in names or node.decorator_list or names & _FIND_FUNCTIONS):
+                continue
+        yield node
+        yield from _that_run(node, names)
 
 
 class _Counter(ast.NodeTransformer):
@@ -216,7 +263,7 @@ class _Counter(ast.NodeTransformer):
 
 
 def undefined_calls(source: str) -> list[str]:
-    """Returns the names that a program calls and that it neither defines nor imports and that are not builtins.
+    """Returns the names that a program calls, or passes to a call, without those that it defines or imports and builtins.
 
     Raises:
         SyntaxError: the source is not valid Python.
@@ -232,5 +279,11 @@ def undefined_calls(source: str) -> list[str]:
             known.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             known.add(node.id)
-    names = [n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    used: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            used.append(node.func)
+            if "*" not in known:  # otherwise an argument may be a name that such an import defines, as `inf`
+                used += [*node.args, *(keyword.value for keyword in node.keywords)]
+    names = [node.id for node in used if isinstance(node, ast.Name)]
     return [name for name in dict.fromkeys(names) if name not in known]

@@ -64,3 +64,26 @@ def test_generated_tests_keep_the_comparison_and_problems_with_checkers_have_non
     assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(set(xs), reverse=True)", "code").score == 1
     assert tenfold.verify(unordered["answer"], "def f(xs): return sorted(xs)", "code").score == 0
     assert "checker" in checked["left_out"]
+
+
+def test_generated_tests_keep_an_exact_tolerance_and_the_code_around_a_program(lab: Path) -> None:
+    footer = 'if "Solution" in globals():\n    half = Solution().half'
+    answer = {"entry_point": "half", "calls": [{"arguments": [3], "output": 1.5}], "tolerance": 0, "footer": footer}
+    (lab / "own.jsonl").write_text(
+        json.dumps({"prompt": "Halve 3.", "answer": answer, "code": "def half(x: int): return x / 2"})
+    )
+    (row,) = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", inputs_per_round=10)
+    solution = "class Solution:\n    def half(self, x): return x / 2"
+    assert tenfold.verify(row["answer"], solution, "code").score == 1
+    assert tenfold.verify(row["answer"], f"{solution} * 1.0000001", "code").score == 0
+
+
+def test_a_function_that_a_prompt_names_is_no_example(lab: Path) -> None:
+    answer = {"asserts": ["assert double(2) == 4"], "functions": ["double"], "test": None}
+    rows = [
+        {"prompt": "Write double().", "answer": answer, "code": "def double(x): return 2 * x"},
+        {"prompt": "Write a program.", "answer": answer | {"functions": None}, "code": "def double(x): return 2 * x"},
+    ]
+    (lab / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = synthesize(f"jsonl:{lab}/own.jsonl?solution=code", lab / "out.jsonl", inputs_per_round=10)
+    assert [row["report"]["score"] for row in found] == [1.0]
