@@ -40,6 +40,17 @@ def _blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def _module(example: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Returns a module of an example."""
+    monkeypatch.setattr("tenfold.register", lambda *arguments, **options: None)
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / example / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Runs the commands of an example's README. Packages are installed in a temporary folder, without an index."""
@@ -104,6 +115,43 @@ def test_own_benchmark(run: Run) -> None:
     ran = run("own_benchmark")
     assert not ran.lacks()
     assert (ran.folder / "bench" / "seldom_incorrect" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("text", "score"), [("Is it 37?", 1), ("12345678937", 0), ("0.37", 0), ("-37", 0), ("9" * 5000, 0)])
+def test_a_guess_is_a_whole_number(text: str, score: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    game = _module("multi_turn", "guess", monkeypatch).GuessTheNumber()
+    game.reset(options={"problem": 36})
+    assert game.step(text)[1] == score
+
+
+def test_the_players_read_the_largest_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    game, players = (_module("multi_turn", name, monkeypatch) for name in ("guess", "players"))
+    rules = game.RULES.format(largest=400, turns=9)
+    conversation = [{"role": "user", "content": text} for text in (rules, "200 is too low.", "300 is too low.")]
+    assert players.bisect(conversation, 0) == "I guess 350."
+    assert players.guess_at_random(conversation, 0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [([[1.0, 1.0], [1.0, 1.0]], []), ([[None, None], [1.0, 1.0], [None, 0.0]], ["0.000  p2, an incorrect sample: r"])],
+)
+def test_a_result_without_errors_or_without_some_scores_can_be_read(
+    scores: list[list[float | None]],
+    shown: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ("mean", "low", "high", "pass_at_k", "problems", "without_score")
+    (tmp_path / "clock_avg8.result.json").write_text(json.dumps({"score": dict.fromkeys(names, 1.0)}))
+    rows = [
+        {"problem": f"p{number}", "samples": [{"score": score, "reason": "r"} for score in row]}
+        for number, row in enumerate(scores)
+    ]
+    (tmp_path / "clock_avg8.scores.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    _module("own_benchmark", "read_result", monkeypatch).show(tmp_path)
+    assert capsys.readouterr().out.splitlines()[2:] == shown
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def main() -> None:
             rates[name].append(len(seconds) / sum(seconds))
             times[name] += seconds
         pool.close()
-        pool.map([[[("1", "1"), (r"\\int_0^1 x dx", "1/2")]]] * 2)
+        pool.map([[[("1", "1"), (r"\int_0^1 x dx", "1/2")]]] * 2)
         started = time.perf_counter()
         pool.map(chunks)
         rates["tenfold, 2 workers"].append(len(pairs) / (time.perf_counter() - started))

@@ -39,10 +39,10 @@ class GuessTheNumber(gymnasium.Env[str, str]):
         return RULES.format(largest=len(self.problems), turns=self.turns), {"problem_id": f"number-{self.number}"}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Compares the guess, the last whole number in the text, with the selected number."""
+        """Compares the guess, the last number in the text, with the selected number."""
         self.turn += 1
-        guesses = re.findall(r"\d{1,9}", action)
-        guess = int(guesses[-1]) if guesses else None
+        numbers = re.findall(r"-?\d+(?:\.\d+)?", action)
+        guess = int(numbers[-1]) if numbers and re.fullmatch(r"\d{1,9}", numbers[-1]) else None
         correct = guess == self.number
         ended = correct or self.turn == self.turns
         return self._reply(guess), float(correct), ended, False, {}

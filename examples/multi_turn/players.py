@@ -18,8 +18,9 @@ def guess_at_random(conversation: Conversation, seed: int) -> str:
 
 
 def _remaining(conversation: Conversation) -> tuple[int, int]:
-    """Returns the smallest and the largest number that the replies so far allow."""
+    """Returns the smallest and the largest number that the rules and the replies so far allow."""
     replies = " ".join(turn["content"] for turn in conversation if turn["role"] == "user")
+    largest = int(re.findall(r"from 1 to (\d+)", replies)[0])
     low = max((int(number) + 1 for number in re.findall(r"(\d+) is too low", replies)), default=1)
-    high = min((int(number) - 1 for number in re.findall(r"(\d+) is too high", replies)), default=100)
+    high = min((int(number) - 1 for number in re.findall(r"(\d+) is too high", replies)), default=largest)
     return low, high

@@ -35,6 +35,9 @@ class Contrast(Stage):
             raise ValueError(
                 f"expected as many names in stages as in baselines, got {len(self.stages)} and {len(self.baselines)}"
             )
+        for names in (self.stages, self.baselines):
+            if len({*names}) < len(names):
+                raise ValueError(f"a stage is named twice in {names}; name one stage per seed")
         return self
 
     def run(self, context: Context) -> Metrics:

@@ -172,7 +172,7 @@ def _entry_point(problem: Problem) -> str | None:
     answer = problem.answer
     if not isinstance(answer, Mapping) or not problem.meta.get("solution"):
         return None
-    functions = answer.get("functions") or ()
+    functions = answer.get("functions") or []
     return answer.get("entry_point") or (functions[0] if len(functions) == 1 else None)
 
 

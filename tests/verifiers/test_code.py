@@ -208,7 +208,7 @@ def test_an_endless_loop_is_a_timeout() -> None:
         {"asserts": ["class Tests:\n    def test_add(self):\n        self.assertEqual(add(1, 2), 4)"], "functions": ["add"]},
         {
             "asserts": [
-                "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(1, 2), 4)\nunittest.main()"
+                "import unittest\nclass T(unittest.TestCase):\n    def test(t): t.assertEqual(add(1, 2), 4)\nunittest.main()"
             ]
         },
     ],

@@ -73,9 +73,9 @@ def limits_of(answer: CodeTests) -> Limits:
     for name, value in given.items():
         if name not in _LIMITS:
             raise NoTests(f"limits: unknown limit {name!r}; the limits are {', '.join(_LIMITS)}")
-        if not isinstance(value, _LIMITS[name] | int) or not 0 < value < math.inf:
-            whole = "whole " if _LIMITS[name] is int else ""
-            raise NoTests(f"limits: {name} must be a {whole}number above 0, not {value!r}")
+        whole = _LIMITS[name] is int
+        if not isinstance(value, int if whole else int | float) or not 0 < value < math.inf:
+            raise NoTests(f"limits: {name} must be a {'whole ' if whole else ''}number above 0, not {value!r}")
     return Limits(**given)
 
 

@@ -58,6 +58,8 @@ def test_a_damaged_record_is_one_line(tmp_path: Path) -> None:
 def test_unequal_numbers_of_stages_and_stages_without_common_figures_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected as many names in stages as in baselines, got 3 and 2"):
         Contrast(kind="contrast", name="c", stages=["a", "b", "c"], baselines=["d", "e"])
+    with pytest.raises(ValueError, match="a stage is named twice"):
+        Contrast(kind="contrast", name="c", stages=["a", "b", "c"], baselines=["d", "e", "e"])
     for name in "abcd":
         stage(tmp_path, name, {name: 1.0})
     settings = Contrast(kind="contrast", name="c", stages=["a", "b"], baselines=["c", "d"])

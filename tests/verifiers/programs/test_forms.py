@@ -20,7 +20,7 @@ def judge(answer: Any, response: str) -> Verdict:
 @pytest.mark.parametrize(
     "source",
     [
-        "def test_add():\n    assert add(1, 2) == 3\nfor name in [n for n in globals() if n.startswith('test')]:\n    globals()[name]()",
+        "def test_add():\n    assert add(1, 2) == 3\nfor name in [n for n in globals() if 'test' in n]:\n    globals()[name]()",
         "def run(test):\n    test()\n@run\ndef _():\n    assert add(1, 2) == 3",
         "class Checked:\n    def __init__(self):\n        assert add(1, 2) == 3\nChecked()",
     ],
