@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tenfold.pipelines.stage import Context
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TRL_PYTHON = "TENFOLD_TRL_PYTHON"
 """Environment variable with the path of a Python that has TRL."""
@@ -152,6 +154,14 @@ def test_a_result_without_errors_or_without_some_scores_can_be_read(
     (tmp_path / "clock_avg8.scores.jsonl").write_text("\n".join(map(json.dumps, rows)))
     _module("own_benchmark", "read_result", monkeypatch).show(tmp_path)
     assert capsys.readouterr().out.splitlines()[2:] == shown
+
+
+def test_the_number_of_longest_problems_may_change_after_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = _module("custom_stage/token_lengths", "stages", monkeypatch).TokenLengths
+    settings = {"kind": "token_lengths", "name": "short", "problems": f"jsonl:{EXAMPLES}/custom_stage/sums.jsonl"}
+    context = Context(tmp_path, "micro:?hidden=64&layers=2", 0, {}, lambda *arguments, **options: None)
+    metrics = json.loads(json.dumps(kind(**settings, longest_shown=1).run(context)))
+    assert [kind(**settings, longest_shown=number).tables(metrics).count("What is") for number in (1, 9)] == [1, 9]
 
 
 @pytest.mark.slow

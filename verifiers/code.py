@@ -7,10 +7,12 @@
     {"asserts": ["assert add(1, 2) == 3", ...], "setup": "import math", "functions": ["add"]}      MBPP's form
     {"stdin": [{"input": "1 2", "output": "3"}, ...]}      whole programs
 
-The judged program never shares a process with an expected value. It gets arguments and returns data. Values are compared in
-this process, by type and content; a checker runs in a second sandboxed process. Tests that are themselves programs run in a
-second sandboxed process; their calls of the judged function are passed on to the program's process. `sandbox/inside/errors.py`
-describes which exceptions tests may expect.
+The judged program never shares a process with an expected value. It gets copies of the arguments and returns data, so tests do
+not see a change that it makes to an argument. Values are compared in this process, by type and content; a checker runs in a
+second sandboxed process. Tests that are themselves programs run in a second sandboxed process; their calls of the judged
+functions are passed on to the program's process. `sandbox/inside/errors.py` describes which exceptions tests may expect.
+
+"functions" of `asserts` names the judged functions; default: those that the tests call or pass on and do not define.
 
 Options of `calls`: "tolerance" (relative and absolute, for floats; `equality.py` has the default) and "unordered": true
 (compare lists as multisets); or "checker", a program that defines check(arguments, output, expected) -> bool. Options of

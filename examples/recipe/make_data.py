@@ -1,6 +1,6 @@
 """Writes the problems: first.jsonl for training, held_out.jsonl for the benchmark. No problem is in both files.
 
-Half of the solutions are incorrect: they name the last number.
+About half of the solutions name the last number instead of the first.
 """
 
 import itertools

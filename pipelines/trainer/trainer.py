@@ -142,7 +142,8 @@ def fit(
     sharded = running.accelerator.distributed_type.value == "FSDP"
     if last and any(Path(last).glob("pytorch_model_fsdp*")) != sharded:
         before, now = ("one GPU", "several") if sharded else ("several GPUs", "one")
-        raise UserError(f"{context.folder.name}: its last checkpoint was written by {before} and cannot be read by {now}")
+        name = context.folder.name
+        raise UserError(f"{name}: its last checkpoint was written by {before} and cannot be read by {now}; use {before}")
     with stored.as_weights(Path(last)) if last else contextlib.nullcontext():
         running.train(resume_from_checkpoint=last)
     weights = running.accelerator.get_state_dict(running.model_wrapped)

@@ -46,7 +46,8 @@ class TokenLengths(Stage):
             context.progress(done, len(problems))
         kept = [row for row in rows if row["tokens"] <= self.max_tokens]
         (context.folder / KEPT).write_text("".join(json.dumps(row) + "\n" for row in kept))
-        longest = sorted(rows, key=lambda row: -row["tokens"])[: self.longest_shown]
+        # All problems, because `longest_shown` may change after the stage has run.
+        longest = [(row["tokens"], row["question"]) for row in sorted(rows, key=lambda row: -row["tokens"])]
         return {"problems": len(rows), "kept": len(kept), "tokens": [row["tokens"] for row in rows], "longest": longest}
 
     def summary(self, metrics: Metrics) -> str:
@@ -68,8 +69,7 @@ class TokenLengths(Stage):
 
     def tables(self, metrics: Metrics) -> str:
         """Returns a table of the longest problems for the report."""
-        rows = [(row["tokens"], row["question"]) for row in metrics["longest"]]
-        return figures.table(("tokens", "the longest problems"), rows)
+        return figures.table(("tokens", "the longest problems"), metrics["longest"][: self.longest_shown])
 
 
 def _row(problem: Problem) -> dict[str, Any]:
