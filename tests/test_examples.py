@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tenfold.core import Problem
 from tenfold.pipelines.stage import Context
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -162,6 +163,14 @@ def test_the_number_of_longest_problems_may_change_after_a_run(tmp_path: Path, m
     context = Context(tmp_path, "micro:?hidden=64&layers=2", 0, {}, lambda *arguments, **options: None)
     metrics = json.loads(json.dumps(kind(**settings, longest_shown=1).run(context)))
     assert [kind(**settings, longest_shown=number).tables(metrics).count("What is") for number in (1, 9)] == [1, 9]
+
+
+def test_a_draft_in_the_reasoning_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES / "plugin_package")
+    verifier = importlib.import_module("roman_numerals.environments").verify
+    problem = Problem("p", (), "XIV", "here")
+    responses = ("<think>First X.</think>It is XIV.", "<think>Perhaps XIV", "<think>XIV</think>It is XV.")
+    assert [verifier(problem, response).score for response in responses] == [1, 0, 0]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import tenfold
 from tenfold import Problem, Status, Verdict
+from tenfold.responses import without_thinking
 from tenfold.verifiers import as_verifier
 
 from .numerals import LARGEST, from_roman, to_roman
@@ -44,14 +45,15 @@ def invalid_gold(problem: Problem) -> str | None:
 
 @as_verifier(invalid_gold=invalid_gold, options={"case_sensitive": True})
 def verify(problem: Problem, response: str, case_sensitive: bool) -> Verdict:
-    """Scores the last word in the response that contains only the letters M, D, C, L, X, V, I.
+    """Scores the last word after the reasoning that contains only the letters M, D, C, L, X, V, I.
 
     Args:
         problem: its answer is the gold numeral.
         response: the text of the policy.
         case_sensitive: if true, lower-case letters are not accepted.
     """
-    found = re.findall(r"\b[MDCLXVI]+\b", response if case_sensitive else response.upper())
+    text = without_thinking(response)
+    found = re.findall(r"\b[MDCLXVI]+\b", text if case_sensitive else text.upper())
     if not found:
         return Verdict(Status.SCORED, 0.0, "roman", "no numeral in the response")
     number = from_roman(found[-1])
