@@ -204,6 +204,10 @@ def test_an_endless_loop_is_a_timeout() -> None:
         CALLS | {"checker": "def check(arguments: return True"},
         {"asserts": ["assert add(1, 2) == 3"], "functions": "add"},
         {"asserts": ["assert add(1, 2) == 3"], "setup": ["import math"]},
+        {
+            "asserts": ["import pytest\n@pytest.mark.parametrize('x', [1])\ndef test(x): assert add(x, 1) == 9"],
+            "functions": ["add"],
+        },
         {"asserts": ["def test_add():\n    assert add(1, 2) == 4"]},
         {"asserts": ["class Tests:\n    def test_add(self):\n        self.assertEqual(add(1, 2), 4)"], "functions": ["add"]},
         {

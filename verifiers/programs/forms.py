@@ -190,7 +190,7 @@ _BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.Match)
 _EXPECTS = re.compile(r"raises|assert[A-Z_]|fail", re.IGNORECASE)
 """Names of functions that check something: those of unittest and pytest, and common names of the tests' own functions."""
 
-_FIND_FUNCTIONS = frozenset(("globals", "locals", "vars", "dir", "getattr", "eval", "exec"))
+_FIND_FUNCTIONS = frozenset(("globals", "locals", "vars", "getattr", "eval", "exec"))
 """Tests that use one of these may call functions that they do not name."""
 
 
@@ -221,7 +221,9 @@ def _expects(node: ast.AST, judged: frozenset[str]) -> bool:
 
 
 def _that_run(tree: ast.AST, names: set[str]) -> Iterator[ast.AST]:
-    """Yields the nodes of tests without the bodies of functions that nothing calls. Python calls __init__ and the like.
+    """Yields the nodes of tests without the bodies of functions that nothing calls.
+
+    Python calls functions such as __init__. A decorator `@run` may call its function; pytest's `@pytest.mark.NAME` does not.
 
     Args:
         tree: the tests.
@@ -230,7 +232,8 @@ def _that_run(tree: ast.AST, names: set[str]) -> Iterator[ast.AST]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             special = node.name.startswith("__") and node.name.endswith("__")
-            if not (special or node.name in names or node.decorator_list or names & _FIND_FUNCTIONS):
+            decorated = any(isinstance(decorator, ast.Name) for decorator in node.decorator_list)
+            if not (special or decorated or node.name in names or names & _FIND_FUNCTIONS):
                 continue
         yield node
         yield from _that_run(node, names)
