@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SNIPPET = 160
@@ -39,9 +40,17 @@ def loss_plot(points: Iterable[tuple[int, float]]) -> "Figure":
 
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(*zip(*points, strict=True))
+    points = list(points)
+    _draw(axes, [step for step, _ in points], [loss for _, loss in points])
     axes.set(xlabel="step", ylabel="loss")
     return figure
+
+
+def _draw(axes: "Axes", steps: Sequence[int], values: Sequence[float]) -> None:
+    """Draws a line, and a dot for each value between gaps, because a line through one point is invisible."""
+    padded = [math.nan, *values, math.nan]
+    alone = [place for place in range(len(values)) if math.isnan(padded[place]) and math.isnan(padded[place + 2])]
+    axes.plot(steps, values, marker=".", markevery=alone)
 
 
 def line_plots(values: Mapping[str, Sequence[float | None]], steps: Sequence[int] | None = None) -> "Figure":
@@ -58,7 +67,7 @@ def line_plots(values: Mapping[str, Sequence[float | None]], steps: Sequence[int
     for axes in grid[len(values) :]:
         axes.remove()
     for axes, (name, series) in zip(grid, values.items(), strict=False):
-        axes.plot(steps or range(1, len(series) + 1), [math.nan if value is None else value for value in series])
+        _draw(axes, steps or range(1, len(series) + 1), [math.nan if value is None else value for value in series])
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
