@@ -142,7 +142,7 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
         ("micro:?hidden=100&heads=3", "must be a multiple of 2 * heads=3"),
         ("micro:?layers=0", "layers at least 1"),
         ("smollm2:big", "has no location"),
-        ("path:.?revision=1", "unknown option 'revision'; the options are none"),
+        ("path:.?revision=1", "unknown option 'revision'; the options are base"),
         ("openai:m?url=x", "base_url, api_key_env and omit_parameters"),
         ("openai:m?base_url=localhost:8000/v1", "expected a base URL such as http://localhost:8000/v1"),
         ("openai:m?base_url=http://localhost:port/v1", "expected a base URL such as http://localhost:8000/v1"),

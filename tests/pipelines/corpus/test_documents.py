@@ -210,7 +210,7 @@ def test_a_kill_while_counts_are_written_leaves_no_incomplete_counts(tmp_path: P
         ("jsonl:titles.jsonl", "row 1: no column 'text'; use one of title"),
         ("python:perl", "expected python:code or python:documentation"),
         ("python:code?size=3", "unknown option 'size'; use one of of, domain, limit, characters"),
-        ("python:code?limit=many", "limit: expected an integer, got 'many'"),
+        ("python:code?limit=many", "limit: expected an integer of at least 0, got 'many'"),
     ],
 )
 def test_an_invalid_source_raises_a_one_line_error(
