@@ -31,8 +31,8 @@ def test_canonical_solutions_of_human_eval_pass_and_empty_ones_fail() -> None:
     with ThreadPoolExecutor(4) as threads:
         passing = list(threads.map(code.verify, everything, right))
         empty = list(threads.map(code.verify, everything[::4], ["    pass"] * 41))
-    assert [problem.id for problem, verdict in zip(everything, passing, strict=True) if verdict.score != 1] == []
-    assert [problem.id for problem, verdict in zip(everything[::4], empty, strict=True) if verdict.score != 0] == []
+    assert [(problem.id, verdict) for problem, verdict in zip(everything, passing, strict=True) if verdict.score != 1] == []
+    assert [(problem.id, verdict) for problem, verdict in zip(everything[::4], empty, strict=True) if verdict.score != 0] == []
 
 
 def test_rows_of_mbpp_become_problems(lab: Path) -> None:
