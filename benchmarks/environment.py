@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
 from ..policies import rollout as playing
+from ..policies.play import games
 from ..policies.store import verdict_to_json
 from . import environment_name, voting
 from .catalogue import TaskRequest
@@ -61,7 +62,7 @@ class EnvironmentTask:
     thinking: str | None = None
     """See `Options.thinking`."""
 
-    def make(self) -> playing.Environment:
+    def make(self) -> games.Environment:
         """Returns a new environment with the problems of the benchmark.
 
         Raises:
@@ -82,7 +83,7 @@ class EnvironmentTask:
         """
         environment = self.make()
         with contextlib.closing(environment):
-            count = playing.count_problems(environment, self.limit)
+            count = games.count_problems(environment, self.limit)
         number = self.limit if count is None else count
         if number is None:
             raise UserError(f"{self.id} does not report its number of problems; set --limit")
@@ -259,7 +260,7 @@ def scored(
     return result
 
 
-def _row(environment: playing.Environment, index: int, episodes: Sequence[Episode]) -> ScoredProblem:
+def _row(environment: games.Environment, index: int, episodes: Sequence[Episode]) -> ScoredProblem:
     """Returns a problem with the verdicts on its episodes.
 
     Raises:
@@ -287,18 +288,18 @@ def _sample(episode: Episode) -> ScoredSample:
     return cast(ScoredSample, sample)
 
 
-def _prompt(environment: playing.Environment, index: int, episode: Episode) -> Sequence[Message]:
+def _prompt(environment: games.Environment, index: int, episode: Episode) -> Sequence[Message]:
     """Returns the prompt of a problem; the messages of an episode if the environment raises an error."""
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
-        return playing.prompt_messages_of(text, cast(Any, info))
+        return games.prompt_messages_of(text, cast(Any, info))
     except UserError:
         raise
     except Exception:  # an environment of the user
         return episode.messages
 
 
-def _problem(environment: playing.Environment, index: int) -> Problem | None:
+def _problem(environment: games.Environment, index: int) -> Problem | None:
     """Returns a problem of an environment, or None if the environment has no list of `Problem`."""
     listed: Any = getattr(environment.unwrapped, "problems", None)
     try:

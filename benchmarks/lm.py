@@ -23,13 +23,13 @@ from ..core import (
     Message,
     Policy,
     Sampling,
-    SamplingIncomplete,
     SupportsLoglikelihoods,
     UserError,
     Verdict,
     batch_size,
     verdict_without_response,
 )
+from ..policies.play.completions import in_parts
 from ..policies.store import Store, sampling_settings
 from ..responses import without_thinking
 
@@ -153,17 +153,10 @@ class PolicyLM(LM):
         for name, (_, sampling, samples) in missing.items():
             groups.setdefault((sampling, samples), []).append(name)
         for (sampling, samples), named in groups.items():
-            size = max(1, batch_size(self.policy) // samples)
-            for start in range(0, len(named), size):
-                batch = named[start : start + size]
-                conversations = [_conversation(missing[name][0]) for name in batch]
-                try:
-                    self._store(batch, self.policy.generate(conversations, samples, sampling, batch))
-                except SamplingIncomplete as stopped:
-                    complete = [index for index, row in enumerate(stopped.completions) if None not in row]
-                    self._store([batch[index] for index in complete], [stopped.completions[index] for index in complete])
-                    raise stopped.error_to_raise from None
-                done += len(batch) * samples
+            conversations = [_conversation(missing[name][0]) for name in named]
+            for places, rows in in_parts(self.policy, conversations, samples, sampling, named):
+                self._store([named[place] for place in places], rows)
+                done += len(places) * samples
                 self.progress(done, total)
 
     def _store(self, names: Sequence[str], completions: Sequence[Sequence[Completion | None]]) -> None:

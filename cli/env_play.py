@@ -26,7 +26,7 @@ SHOWN = 3
 def play(arguments: argparse.Namespace) -> None:
     """Plays one episode with responses from standard input or an editor, and appends it to a file."""
     from ..envs import registry
-    from ..policies.rollout import prompt_messages_of, verdict_of
+    from ..policies.play.games import prompt_messages_of, verdict_of
     from ..policies.store import episode_to_json
 
     environment = registry.make(arguments.id, **arguments.options)
@@ -65,7 +65,7 @@ def play(arguments: argparse.Namespace) -> None:
 def show(arguments: argparse.Namespace) -> None:
     """Prints problems as the policy sees them, with their gold answers where known."""
     from ..envs import registry
-    from ..policies.rollout import count_problems, prompt_messages_of
+    from ..policies.play.games import count_problems, prompt_messages_of
 
     environment = registry.make(arguments.id, **arguments.options)
     problems, count = getattr(environment.unwrapped, "problems", None), count_problems(environment)

@@ -24,7 +24,7 @@ import gymnasium
 from gymnasium.utils.env_checker import check_env
 
 from ..core import Status, UserError, Verdict
-from ..policies.rollout import count_problems, verdict_of
+from ..policies.play.games import count_problems, verdict_of
 from . import registry
 from .gold import SupportsGoldMove, gold_response, is_right
 from .preference import PreferenceEnv

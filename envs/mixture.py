@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 
 from ..core import UserError, Verdict
-from ..policies.rollout import count_problems
+from ..policies.play.games import count_problems
 from . import registry
 from .problems.parts import integer
 from .text import SupportsScoreGroup, Text, problem_index

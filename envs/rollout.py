@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ..core import Episode, Policy, Sampling
 from ..policies import rollout as playing
+from ..policies.play.games import Environment
 from . import identity, registry
 
 
 def rollout(
-    environment: str | Callable[[], playing.Environment],
+    environment: str | Callable[[], Environment],
     policy: Policy,
     samples: int = 16,
     *,

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .. import disk, policies
-from ..core import Policy, UserError
+from .. import disk
+from ..core import UserError
 from ..policies import checkpoints
 
 CLUSTERS = Path(__file__).parent / "recipes" / "clusters"
@@ -32,6 +32,12 @@ class Cluster(BaseModel):
     )
     nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
     gpus: int = Field(1, ge=1, description="GPUs per node")
+    engines: int | None = Field(
+        None,
+        ge=1,
+        description="copies of the policy that sample at the same time in filters, benchmarks and other stages that sample, as "
+        "Ray actors if there are several; default: as many as the GPUs of all nodes can run, 1 on a CPU",
+    )
     tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model for sampling")
     sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence in training (Ulysses)")
     offload: Literal["none", "optimizer", "all"] = Field(
@@ -68,6 +74,11 @@ class Cluster(BaseModel):
     def world(self) -> int:
         """Number of GPUs on all nodes together."""
         return self.nodes * self.gpus
+
+    @property
+    def copies(self) -> int:
+        """Number of copies of the policy that sample."""
+        return self.engines or (1 if self.on_cpu() else self.world // self.tensor_parallel)
 
     @property
     def workers(self) -> int:
@@ -151,25 +162,3 @@ def named(cluster: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f"{path}: expected a mapping of settings, got {type(settings).__name__}; write lines such as gpus: 8")
     return settings
-
-
-def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
-    """Loads the policy that filters and benchmarks sample from.
-
-    See `Cluster.rollout` for the backend.
-
-    Args:
-        uri: URI of the policy.
-        cluster: hardware to load it on.
-        batch_size: samples generated together.
-    """
-    if uri.partition(":")[0] not in checkpoints.SOURCES:
-        return policies.load_policy(uri, batch_size=batch_size)
-    if not cluster.uses_vllm():
-        return policies.load_policy(uri, batch_size=batch_size, device="cpu" if cluster.on_cpu() else None)
-    return policies.load_policy(
-        f"vllm+{uri}",
-        batch_size=batch_size,
-        tensor_parallel_size=cluster.tensor_parallel,
-        gpu_memory_utilization=cluster.gpu_memory_utilization,
-    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ...policies import identity as policies
-from ..cluster import load_policy
+from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import scoreboard
 

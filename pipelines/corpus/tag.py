@@ -208,6 +208,8 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
 
     store: Store[LabelRow] = Store(context.folder / "labels.jsonl", store_settings, check)
     if len(store.rows) < len(texts):
-        annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed)
-        annotate.label(texts, annotator, store, settings.annotator_batch_size, context.progress)
+        size = settings.annotator_batch_size
+        annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed, context.cluster, size)
+        at_once = size if context.cluster.copies == 1 else max(1, len(texts))  # several copies share all documents
+        annotate.label(texts, annotator, store, at_once, context.progress)
     return store

@@ -26,7 +26,7 @@ from ...envs import registry
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
-from ..cluster import load_policy
+from ..launch.engines import load_policy
 from ..rl.filter import problem_count
 from ..stage import Context, CostEstimate, Metrics, Stage
 
@@ -90,7 +90,7 @@ class SamplePairs(Stage):
         def sampled(
             policy: str, name: str, samples: int, problems: Sequence[int] | int | None, **options: Any
         ) -> dict[int, list[Row]]:
-            play(
+            played = play(
                 functools.partial(registry.make, self.environment, **self.options),
                 load_policy(policy, cluster=context.cluster, batch_size=self.batch_size),
                 samples,
@@ -102,7 +102,9 @@ class SamplePairs(Stage):
                 progress=context.progress,
                 **options,
             )
-            return _stored(folder / name)
+            # The store may have more episodes than count; see `play`.
+            stored = _stored(folder / name)
+            return {index: [row for row in stored[index] if row["sample"] < len(played[index])] for index in played}
 
         def enough(episodes: Sequence[Episode]) -> bool:
             complete = (episode for episode in episodes if episode.finish_reason != "length")

@@ -3,18 +3,22 @@
 import contextlib
 import gc
 import importlib.util
+import os
 import shlex
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ... import extras
 from ...core import UserError
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
 
+PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+"""Environment variables of this process that the nodes' processes also need."""
 LOOK_SECONDS = 120.0
 """Time limit for a node to start Python and import the package, in seconds. Our choice."""
 
@@ -45,6 +49,35 @@ def own_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def inherited() -> dict[str, str]:
+    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit this process's."""
+    return {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
+
+
+def connect(address: str, **options: Any) -> None:
+    """Joins the Ray cluster at an address; "local" starts a new one on this machine.
+
+    Args:
+        address: see `Cluster.ray_address`.
+        options: further arguments of `ray.init`.
+
+    Raises:
+        UserError: there is no Ray.
+    """
+    import ray
+
+    try:
+        ray_paths.keep_folder_out()
+        _reach(address)
+        ray.init(address, log_to_driver=False, logging_level="error", **options)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"cluster: no Ray at {address!r} ({reason}): start it with `ray start`, and export RAY_AUTH_MODE=token if it asks "
+            "for a token"
+        ) from None
 
 
 def check_installed() -> None:
@@ -83,16 +116,7 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
             return f"cannot import tenfold and verl ({type(error).__name__}: {error}): install them on every node"
         return "" if os.access(path, os.W_OK) else f"cannot write to {path}: put --out on a file system that all nodes share"
 
-    try:
-        ray_paths.keep_folder_out()
-        _reach(cluster.address or "")
-        ray.init(cluster.address, runtime_env={"env_vars": variables}, log_to_driver=False, logging_level="error")
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"cluster: no Ray at {cluster.address!r} ({reason}): start it with `ray start`, and export RAY_AUTH_MODE=token if "
-            "it asks for a token"
-        ) from None
+    connect(cluster.address or "", runtime_env={"env_vars": variables})
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         able = sum(node["Resources"].get("GPU", 0) >= cluster.gpus for node in nodes)

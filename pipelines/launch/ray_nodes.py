@@ -18,11 +18,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
-from . import supervise
+from . import nodes, supervise
 from .processes import START, VARIABLES, launch, threads_of
-
-PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
-"""Environment variables of this process that the nodes' processes also need."""
 
 
 def main(folder: Path) -> None:
@@ -40,7 +37,7 @@ def main(folder: Path) -> None:
     on = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node) for node in range(cluster.nodes)]
     rendezvous = ray.get(ray.remote(num_cpus=1)(free_address).options(scheduling_strategy=on[0]).remote())
     task = ray.remote(num_cpus=1, num_gpus=cluster.gpus, max_retries=0)(train_on_node)
-    variables = VARIABLES | inherited() | threads_of(cluster)
+    variables = VARIABLES | nodes.inherited() | threads_of(cluster)
     arguments = (cluster, folder, os.getcwd(), variables, rendezvous)
     waiting = {task.options(scheduling_strategy=on[node]).remote(node, *arguments): node for node in range(cluster.nodes)}
     while waiting:
@@ -50,11 +47,6 @@ def main(folder: Path) -> None:
         except ray.exceptions.RayError as error:
             sys.exit(f"node {waiting[done]}: {cause_of(error)}")
         del waiting[done]
-
-
-def inherited() -> dict[str, str]:
-    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit this process's."""
-    return {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
 
 
 def cause_of(error: ray.exceptions.RayError) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from ... import disk
-from ...core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, batch_size
+from ...core import Conversation, Policy, Sampling
+from ...policies.play.completions import in_parts
 from ...policies.store import Store
 from ..launch import nodes
 
@@ -78,23 +79,10 @@ class AnswerCache:
                 self.policies.clear()
                 nodes.release()
             self.policies[uri] = self.load(uri)
-        size = batch_size(self.policies[uri]) if new else 1
-        keys = list(new)
-        for start in range(0, len(keys), size):
-            batch = keys[start : start + size]
-            failed: SamplingIncomplete | None = None
-            try:
-                sampled: Sequence[Sequence[Completion | None]] = self.policies[uri].generate(
-                    [new[key] for key in batch],
-                    1,
-                    Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed),
-                    batch,
-                )
-            except SamplingIncomplete as stopped:
-                sampled, failed = stopped.completions, stopped
-            completions = {
-                key: completion for key, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
-            }
+        keys, sampling = list(new), Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed)
+        parts = in_parts(self.policies[uri], list(new.values()), 1, sampling, keys) if new else ()
+        for places, rows in parts:
+            completions = {keys[place]: completion for place, (completion,) in zip(places, rows, strict=True)}
             answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
             stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
             self.store.append(
@@ -102,6 +90,4 @@ class AnswerCache:
             )
             self.answers |= answers
             self.progress(len(self.answers))
-            if failed:
-                raise failed.error_to_raise
         return [self.answers[key] for key, _ in prompts]

@@ -28,7 +28,7 @@ from ... import disk, verifiers
 from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
 from ...responses import without_thinking
-from ..cluster import load_policy
+from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import chains, prompts
 from .answer_cache import AnswerCache

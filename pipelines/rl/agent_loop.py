@@ -37,7 +37,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from ...core import Episode, Info, Verdict, sample_seed
 from ...envs import registry
 from ...envs.text import SupportsScoreGroup
-from ...policies.rollout import environment_error, prompt_messages_of, verdict_of
+from ...policies.play.games import environment_error, prompt_messages_of, verdict_of
 from ...policies.store import episode_to_json
 from ...policies.transcript import Limits, Transcript
 from ...texts import without_surrogates

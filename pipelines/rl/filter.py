@@ -21,8 +21,9 @@ from pydantic import Field, field_validator
 
 from ...core import Episode, Sampling, UserError
 from ...envs import registry
-from ...policies.rollout import MAX_TURNS, count_problems, play
-from ..cluster import load_policy
+from ...policies.play.games import count_problems
+from ...policies.rollout import MAX_TURNS, play
+from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import pass_rates
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ...core import Verdict
-from ...policies.rollout import environment_error
+from ...policies.play.games import environment_error
 from .threads import in_thread
 
 ScoreGroup = Callable[[Sequence[str]], list[Verdict] | None]

@@ -20,7 +20,7 @@ from ...core import Info, Message, UserError
 from ...disk import step_folders, storable
 from ...envs import registry
 from ...policies import checkpoints as initial
-from ...policies.rollout import count_problems, prompt_messages_of
+from ...policies.play.games import count_problems, prompt_messages_of
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from ...core import Info, UserError
 from ...envs import registry
 from ...policies import checkpoints
-from ...policies.rollout import count_problems, prompt_messages_of
+from ...policies.play.games import count_problems, prompt_messages_of
 from ..cluster import Cluster
 from ..trainer import lora
 from .settings import GRPOSettings

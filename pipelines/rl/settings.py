@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs import registry
-from ...policies.rollout import MAX_TURNS, count_problems
+from ...policies.play.games import count_problems
+from ...policies.rollout import MAX_TURNS
 from ..stage import CostEstimate, Extension, Stage
 from ..trainer.lora import LORA, Lora
 from ..trainer.settings import KEEP_CHECKPOINTS, rate_cautions

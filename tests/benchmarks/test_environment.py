@@ -177,10 +177,11 @@ def test_a_killed_benchmark_of_an_environment_resumes_with_the_same_result(units
         return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
 
     assert run("killed", KILL_AT="100").returncode == -signal.SIGKILL
-    assert len((units / "killed/env_lab_Sums-v0.samples.jsonl").read_text().splitlines()) == 1 + 64
+    stored = len((units / "killed/env_lab_Sums-v0.samples.jsonl").read_text().splitlines()) - 1
+    assert stored <= 64, "one batch was sampled"
     (units / "calls").unlink()
     assert run("killed").returncode == 0
-    assert (units / "calls").read_text() == str(160 - 64)
+    assert (units / "calls").read_text() == str(160 - stored)
     assert run("whole").returncode == 0
     assert results("killed") == results("whole")
 
@@ -218,6 +219,7 @@ def test_the_seed_of_an_episode_is_that_of_a_rollout(units: Path) -> None:
     sampling = tenfold.Sampling(seed=3)
     episodes = tenfold.rollout(lambda: environment, ScriptedPolicy(by_seed), 2, problems=2, sampling=sampling)
     stored = [json.loads(line) for line in (units / "b/env_lab_Sums-v0.samples.jsonl").read_text().splitlines()[1:]]
+    stored.sort(key=lambda row: (row["problem"], row["sample"]))
     assert [row["messages"][-1]["content"] for row in stored] == [game.messages[-1]["content"] for game in episodes]
 
 

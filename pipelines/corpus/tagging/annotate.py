@@ -19,10 +19,13 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ....core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, UserError
-from ....policies import load_policy
+from .... import policies
+from ....core import Conversation, Policy, Sampling, UserError
+from ....policies.play.completions import in_parts
 from ....policies.store import Store
 from ....responses import without_thinking
+from ...cluster import HERE, Cluster
+from ...launch.engines import load_policy
 from . import rule_labels
 from .dimensions import Labels, dimensions
 
@@ -40,13 +43,15 @@ _OBJECT = re.compile(r"\{[^{}]*\}")
 """A JSON object without nested objects, as a set of scores is."""
 
 
-def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0) -> Annotator:
+def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0, cluster: Cluster = HERE, batch_size: int = 64) -> Annotator:
     """Returns the annotator that a URI names.
 
     Args:
         uri: see the module's documentation.
         max_tokens: maximum number of new tokens of a policy's answer, its thinking included.
         seed: base seed of the policy's samples.
+        cluster: where a checkpoint is loaded.
+        batch_size: documents that a copy of a checkpoint labels together.
 
     Raises:
         UserError: the URI is invalid or names no policy.
@@ -56,8 +61,11 @@ def load(uri: str = RULES, max_tokens: int = 2_048, seed: int = 0) -> Annotator:
     if uri.startswith(RULES):
         raise UserError(f"{uri}: the annotator rules: has no options; use rules:")
     answer_format = {"type": "json_schema", "json_schema": {"name": "scores", "strict": True, "schema": schema()}}
-    options = {"response_format": answer_format} if uri.startswith("openai:") else {}
-    return functools.partial(label_with_policy, load_policy(uri, **options), max_tokens=max_tokens, seed=seed)
+    if uri.startswith("openai:"):
+        policy = policies.load_policy(uri, response_format=answer_format)
+    else:
+        policy = load_policy(uri, cluster=cluster, batch_size=batch_size)
+    return functools.partial(label_with_policy, policy, max_tokens=max_tokens, seed=seed)
 
 
 class LabelRow(TypedDict):
@@ -112,16 +120,12 @@ def label_with_policy(
         sampling = Sampling(RETRY_TEMPERATURE if attempt else 0.0, max_tokens=max_tokens, seed=seed)
         conversations = [prompt(texts[number]) for number in waiting]
         keys = [f"{hashlib.sha256(texts[number].encode('utf-8', 'replace')).hexdigest()} {attempt}" for number in waiting]
-        failed: SamplingIncomplete | None = None
-        try:
-            answers: Sequence[Sequence[Completion | None]] = policy.generate(conversations, 1, sampling, keys)
-        except SamplingIncomplete as error:
-            answers, failed = error.completions, error
-        parsed = {number: parse(row[0].text) if row[0] else None for number, row in zip(waiting, answers, strict=True)}
-        yield {number: labels for number, labels in parsed.items() if labels}
-        if failed:
-            raise failed
-        waiting = [number for number in waiting if not parsed[number]]
+        unreadable: list[int] = []
+        for places, rows in in_parts(policy, conversations, 1, sampling, keys):
+            parsed = {waiting[place]: parse(row[0].text) for place, row in zip(places, rows, strict=True)}
+            yield {number: labels for number, labels in parsed.items() if labels}
+            unreadable += [number for number, labels in parsed.items() if not labels]
+        waiting = sorted(unreadable)
         if not waiting:
             return
     yield dict.fromkeys(waiting)

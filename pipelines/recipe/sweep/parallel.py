@@ -160,7 +160,7 @@ def _on_ray(cluster: Cluster, folder: Path) -> Callable[[Path, threading.Event],
     from ...launch import ray_nodes
     from ...verl_compat import ray_paths
 
-    inherited = ray_nodes.inherited() | cpu_threads.waiting()
+    inherited = nodes.inherited() | cpu_threads.waiting()
     if cluster.address:
         nodes.check_nodes(cluster, folder.resolve(), inherited)
     ray_paths.keep_folder_out()

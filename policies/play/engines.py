@@ -1,0 +1,287 @@
+"""`EnginePool`: several engines with copies of one checkpoint, as one policy.
+
+Requests wait in one queue, from which engines take batches as they finish earlier ones. Therefore a slow engine does not hold
+up the others. While an engine works on a batch, it already has the next one, so that it does not wait for this process. A
+sample depends on its seed and prompt only, so it does not matter which engine computes it.
+"""
+
+import concurrent.futures
+import contextlib
+import itertools
+import math
+import statistics
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ...core import Completion, Conversation, Sampling, UserError
+from ..transcript import generate_from_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+LINGER_SECONDS = 0.2
+"""Idle engines wait this long for further requests if there are too few for full batches. Our choice."""
+AHEAD = 2
+"""Batches that an engine has at once: the one that it works on, and the next. Our choice."""
+SLOW = 4.0
+"""A batch that takes this many times the median is also given to an idle engine. Our choice."""
+ATTEMPTS = 3
+"""Number of engines that may die with a request before it fails. Our choice."""
+
+
+class EngineDied(Exception):
+    """The process of an engine has ended."""
+
+
+class Job(NamedTuple):
+    """What is computed for each item of a batch."""
+
+    method: str
+    """A method of the policy that takes a list of items, or `complete`, whose items are (prompt, seed, limit)."""
+    argument: Any = None
+    """Its second argument: for `complete` the sampling settings."""
+
+
+class Engine(Protocol):
+    """Computes one batch at a time."""
+
+    def start(self, job: Job, items: Sequence[Any]) -> "Future[list[Any]]":
+        """Starts `run`. The future raises `EngineDied` if the engine's process ends."""
+        ...
+
+
+def run(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
+    """Returns the results of a batch, one for each item.
+
+    Args:
+        policy: the policy of the engine.
+        job: what is computed.
+        items: the items.
+    """
+    if job.method == "complete":
+        prompts, seeds, limits = zip(*items, strict=True)
+        return list(policy.complete(list(prompts), job.argument, seeds, limits))
+    arguments = () if job.argument is None else (job.argument,)
+    return list(getattr(policy, job.method)(items, *arguments))
+
+
+class Request(NamedTuple):
+    """An item that waits for its result."""
+
+    number: int
+    """Order of the requests."""
+    job: Job
+    item: Any
+    future: "Future[Any]"
+    deaths: list[str]
+    """Causes of the deaths of engines with this request."""
+
+
+class _Batch(NamedTuple):
+    """Requests that an engine works on."""
+
+    number: int
+    """Number of the engine."""
+    engine: Engine
+    requests: list[Request]
+    since: float
+    """Start, in seconds of `time.monotonic`."""
+    is_copy: bool
+    """True if another, slow engine works on the same requests."""
+
+
+class EnginePool:
+    """A policy whose requests are shared by several engines. See `transcript.TokenPolicy` and `loop.SupportsSubmit`."""
+
+    def __init__(
+        self,
+        start: Callable[[int], Engine],
+        count: int,
+        engine_batch: int,
+        tokenizer: "PreTrainedTokenizerBase",
+        stop_ids: frozenset[int],
+        window: int | None,
+    ):
+        """Starts the engines.
+
+        Args:
+            start: starts the engine of a number, at the beginning and instead of one that has died.
+            count: number of engines.
+            engine_batch: largest number of samples that an engine computes at once.
+            tokenizer: the checkpoint's.
+            stop_ids: tokens that end a turn.
+            window: the model's context window in tokens, or None if unknown.
+        """
+        self.start, self.engine_batch, self.batch_size = start, engine_batch, count * engine_batch
+        self.tokenizer, self.stop_ids, self.window = tokenizer, stop_ids, window
+        self.engines: list[Engine | None] = [start(number) for number in range(count)]
+        """None: the engine has died, and the next batch starts another."""
+        self.numbers = itertools.count()
+        self.changed = threading.Condition()
+        """Guards the attributes below."""
+        self.pending: deque[Request] = deque()
+        self.running: list[_Batch] = []
+        self.durations: deque[float] = deque(maxlen=100)
+        self.deaths = 0
+        """Engines that have died since one has last finished a batch."""
+        self.thread: threading.Thread | None = None
+
+    def submit(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int]
+    ) -> "list[Future[Completion]]":
+        """Starts to sample one completion for each prompt. See `loop.SupportsSubmit`.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+        """
+        return self._queue(Job("complete", sampling), list(zip(prompts, seeds, limits, strict=True)))
+
+    def _queue(self, job: Job, items: Sequence[Any]) -> "list[Future[Any]]":
+        """Puts items into the queue."""
+        new = [Request(next(self.numbers), job, item, Future(), []) for item in items]
+        with self.changed:
+            self.pending += new
+            self.changed.notify_all()
+            if new and self.thread is None:
+                self.thread = threading.Thread(target=self._dispatch, daemon=True)
+                self.thread.start()
+        return [request.future for request in new]
+
+    def _results(self, futures: "list[Future[Any]]") -> list[Any]:
+        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
+        return [future.result() for future in futures]
+
+    def complete(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """See `TokenPolicy.complete`.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+        """
+        return self._results(self.submit(prompts, sampling, seeds, limits or [sampling.max_tokens] * len(prompts)))
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        """See `Policy.generate`.
+
+        Args:
+            conversations: see `Policy.generate`.
+            samples: see `Policy.generate`.
+            sampling: see `Policy.generate`.
+            keys: see `Policy.generate`.
+        """
+        return generate_from_tokens(self, conversations, samples, sampling, keys)
+
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        """See `core.SupportsChoiceProbabilities`."""
+        return self._results(self._queue(Job("choice_probabilities", tuple(options)), conversations))
+
+    def _dispatch(self) -> None:
+        """Gives batches to idle engines until there is neither a request nor a running batch. Runs in a thread."""
+        latest: float | None = None
+        """Time at which a batch that is not full starts."""
+        with self.changed:
+            while self.pending or self.running:
+                batches = Counter(batch.number for batch in self.running)
+                idle = [number for number in range(len(self.engines)) if not batches[number]]
+                if not idle:
+                    least = min(range(len(self.engines)), key=batches.__getitem__)
+                    if batches[least] < AHEAD and len(self.pending) >= self.engine_batch:
+                        self._run(least, self._next(self.engine_batch), is_copy=False)
+                    else:
+                        self.changed.wait()
+                elif self.pending:
+                    latest = latest or time.monotonic() + LINGER_SECONDS
+                    if len(self.pending) < self.engine_batch * len(idle) and (left := latest - time.monotonic()) > 0:
+                        self.changed.wait(left)
+                        continue
+                    share = min(self.engine_batch, math.ceil(len(self.pending) / len(idle)))
+                    self._run(idle[0], self._next(share), is_copy=False)
+                    latest = latest if self.pending else None
+                elif slow := self._slow_batch():
+                    self._run(idle[0], [request for request in slow.requests if not request.future.done()], is_copy=True)
+                else:
+                    self.changed.wait(1.0)
+            self.thread = None
+
+    def _next(self, count: int) -> list[Request]:
+        """Removes the next requests of one job from the queue."""
+        first = self.pending[0].job
+        batch: list[Request] = []
+        while self.pending and len(batch) < count and self.pending[0].job == first:
+            batch.append(self.pending.popleft())
+        return batch
+
+    def _slow_batch(self) -> _Batch | None:
+        """Returns a batch that takes much longer than others, and that only one engine works on."""
+        if not self.durations:
+            return None
+        limit = time.monotonic() - SLOW * statistics.median(self.durations)
+        doubled = {batch.requests[0].number for batch in self.running if batch.is_copy}
+        for batch in self.running:
+            undone = [request.number for request in batch.requests if not request.future.done()]
+            if undone and not batch.is_copy and batch.since < limit and not doubled & {*undone}:
+                return batch
+        return None
+
+    def _run(self, number: int, requests: list[Request], is_copy: bool) -> None:
+        engine = self.engines[number] = self.engines[number] or self.start(number)
+        batch = _Batch(number, engine, requests, time.monotonic(), is_copy)
+        self.running.append(batch)
+        future = engine.start(requests[0].job, [request.item for request in requests])
+        future.add_done_callback(lambda future: self._ended(batch, future))
+
+    def _ended(self, batch: _Batch, future: "Future[list[Any]]") -> None:
+        """Handles the end of a batch. Runs in a thread of the engine's future."""
+        error = future.exception()
+        results: list[tuple[Request, Any]] = []
+        with self.changed:
+            self.running.remove(batch)
+            if isinstance(error, EngineDied):
+                results = [(request, failure) for request in batch.requests if (failure := self._died(request, error))]
+                if self.engines[batch.number] is batch.engine:  # else this is its second batch
+                    self.deaths += 1
+                    self.engines[batch.number] = None
+                failed = {request.number for request, _ in results}
+                again = [request for request in batch.requests if request.number not in failed and not request.future.done()]
+                self.pending.extendleft(reversed(again))
+            elif error:
+                results = [(request, error) for request in batch.requests]
+            else:
+                self.deaths = 0
+                self.durations.append(time.monotonic() - batch.since)
+                results = list(zip(batch.requests, future.result(), strict=True))
+            self.changed.notify_all()
+        for request, result in results:
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # another engine was faster
+                if isinstance(result, BaseException):
+                    request.future.set_exception(result)
+                else:
+                    request.future.set_result(result)
+
+    def _died(self, request: Request, error: EngineDied) -> UserError | None:
+        """Returns the error of a request whose engine has died, if it is not tried again."""
+        request.deaths.append(str(error))
+        if len(request.deaths) < ATTEMPTS and self.deaths < ATTEMPTS * len(self.engines):
+            return None
+        return UserError(f"{len(request.deaths)} engines died while sampling the same requests; the last cause: {error}")
+
+
+class LikelihoodPool(EnginePool):
+    """A pool of engines that compute likelihoods, as those of transformers do."""
+
+    def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """See `core.SupportsLoglikelihoods`."""
+        return self._results(self._queue(Job("loglikelihoods"), pairs))
