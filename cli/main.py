@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, env, rollout, run, show, synthesize, task, verify
+from . import bench, doctor, env, rollout, run, show, synthesize, task, verify
 
-COMMANDS = (run, env, rollout, show, bench, task, synthesize, verify)
+COMMANDS = (run, env, rollout, show, bench, task, synthesize, verify, doctor)
 """The commands in the order of `--help`."""
-EXTRAS = {"run": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis"}
+EXTRAS = {"run": "train", "doctor": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis"}
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
   tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model
@@ -26,6 +26,7 @@ EPILOG = """examples:
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
+  tenfold doctor                                         say what works on this machine
 
 policies:  micro:  smollm2:  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME
            openai:MODEL?base_url=URL  scripted:TEXT  call:MODULE:FUNCTION
