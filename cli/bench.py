@@ -13,7 +13,7 @@ from .. import disk
 from ..benchmarks import environment_name
 from ..core import Policy, SamplingIncomplete, UserError
 from ..terminal import plain
-from . import bench_options, bench_reports, options
+from . import bench_reports, options
 from .options import Commands
 from .task import code_limits
 
@@ -156,7 +156,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         values |= {"temperature": 0.0, "samples": 1}
     task_options = Options(**values)
     if arguments.sampling == "model":
-        task_options = bench_options.with_model_sampling(task_options, arguments.policy)
+        task_options = _with_model_sampling(task_options, arguments.policy)
     with code_limits([request.task for request in requests], vars(arguments), arguments.trust):
         not_run = task.not_runnable(requests, task_options)
         runnable = [request for request in requests if request.name not in not_run]
@@ -164,7 +164,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
             _confirm(runnable, task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
         cautions = chat_tokens.cautions(policy, task_options.text)
-        for caution in [*cautions, *bench_options.limit_cautions(runnable, task_options, policy)]:
+        for caution in [*cautions, *_limit_cautions(runnable, task_options, policy)]:
             print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)
         with disk.locked(out):
@@ -310,3 +310,44 @@ def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
     limits = trusts.limits(read, dry=True)
     with registry.recipe_environments(references.with_folders(read.environments, path.parent), limits):
         yield
+
+
+def _with_model_sampling(options: "Options", uri: str) -> "Options":
+    """Returns the options with the checkpoint's own sampling settings, and prints what is used.
+
+    Args:
+        options: options of the command line.
+        uri: URI of the policy.
+
+    Raises:
+        UserError: the checkpoint recommends nothing.
+    """
+    from ..benchmarks import task
+
+    found = task.with_model_sampling(options, uri)
+    top_k = f", top_k {found.top_k}" if found.top_k else ""
+    print(f"sampling: temperature {found.temperature:g}, top_p {found.top_p:g}{top_k} (generation_config.json of {uri})")
+    return found
+
+
+def _limit_cautions(requests: "Sequence[catalogue.TaskRequest]", options: "Options", policy: Policy) -> list[str]:
+    """Returns a caution if the tasks' own token limit is more than the window of a checkpoint, as for `micro:`.
+
+    Args:
+        requests: the tasks.
+        options: options of the command line.
+        policy: the policy.
+    """
+    from ..benchmarks import task
+    from ..policies.transcript import TokenPolicy
+
+    window = policy.window if isinstance(policy, TokenPolicy) else None
+    if window is None or options.max_tokens is not None:
+        return []
+    names = [request.name for request in requests if task.token_limit(request, options) > window]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: without --max-tokens, a sample that does not end fills the policy's context window of {window:,} "
+        "tokens; add --max-tokens N for fewer, such as --max-tokens 64"
+    ]
