@@ -355,7 +355,7 @@ def sample_seed(base: int, key: str, sample: int) -> int:
     Args:
         base: base seed of the run.
         key: text that identifies the problem and the attempt. A caller that samples the same problem again (in a later step,
-            twice in one step, or in the next turn) must use another key. It must not depend on the batch or the engine.
+            twice in one step, or in the next turn) must use another key. A key must not depend on the batch or the engine.
         sample: number of the sample among those with this key, from 0.
     """
     digest = hashlib.sha256(f"{base}\n{key}\n{sample}".encode("utf-8", "surrogatepass")).digest()

@@ -18,7 +18,7 @@ ROUNDS = 5
 TOKENS, WIDTH = 512, 96
 """Size of the measured step: tokens of a batch, and width of the model, about as in the recipe `quickstart`."""
 GAIN = 0.9
-"""A greater number of threads is used only if its time is less than this share of the smaller number's. Our choice."""
+"""A greater number of threads is used only if it takes less than this share of the smaller number's time. Our choice."""
 
 _chosen: int | None = None
 

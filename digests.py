@@ -217,7 +217,7 @@ def _plain(value: Any, within: tuple[int, ...]) -> object:
         return {"code": [value.co_code.hex(), [*value.co_names], _plain(value.co_consts, inner)]}
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):  # arrays and numbers
         items = value.tolist()
-        return repr(value) if type(items) is type(value) else _plain(items, inner)  # a long double has no other type
+        return repr(value) if type(items) is type(value) else _plain(items, inner)  # a long double stays one in `tolist`
     if hasattr(value, "isoformat"):
         return value.isoformat()
     content: object

@@ -165,7 +165,7 @@ def yaml_value(text: str) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, *_FORM_ERRORS) as error:  # also of its constructors
+    except (yaml.YAMLError, *_FORM_ERRORS) as error:  # the latter from YAML's constructors
         raise ValueError(" ".join(str(error).split())[:200]) from None
 
 

@@ -44,7 +44,7 @@ class EnvironmentTask:
     """An environment with the options of a run."""
 
     id: str
-    """As in the name of the task, "module:id" included."""
+    """The id in the name of the task, which may be "module:id"."""
     name: str
     """Start of the names of its files: env_lab_Units-v0."""
     options: dict[str, Any]

@@ -84,11 +84,12 @@ def evaluate(
         thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template. For `openai:` it is a field of
             the requests.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there. Use a folder for each
-            policy, or name the policy in `store_settings`: otherwise the stored samples are those of any policy.
+            policy, or name the policy in `store_settings`: otherwise stored samples of another policy are used.
         store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
             settings of the result.
-        progress: called as progress(samples done, all samples). For tasks that a model judges, it is then called with the
-            numbers of questions to the judge, the first time with the argument judging=TEXT, the estimated cost.
+        progress: called as progress(samples done, all samples). For tasks that a model judges, it is then called once as
+            progress(0, judged samples, judging=TEXT), where TEXT is the estimated cost, and after that as
+            progress(questions answered, all questions).
 
     Returns:
         The result: avg@k with its intervals, and in `settings` everything that it depends on.

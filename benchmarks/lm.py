@@ -119,7 +119,7 @@ class PolicyLM(LM):
         ).hexdigest()[:24]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Returns one sample per request. The j-th copy of a request gives sample j; lm-eval's k copies are one object."""
+        """Returns one sample per request. The j-th copy of a request gives sample j; lm-eval's k copies are the same object."""
         order: list[tuple[str, int]] = []
         unique: dict[str, tuple[str, Sampling, int]] = {}
         names: dict[int, str] = {}
@@ -177,7 +177,8 @@ class PolicyLM(LM):
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
         """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples.
 
-        The names of the token limit, their order and a stop text in place of a list are those of lm-eval's own models.
+        As in lm-eval's own models, the token limit has several names, of which the first in this order counts. A single stop
+        text need not be in a list.
         """
         names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
         until = arguments.get("until") or ()

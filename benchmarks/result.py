@@ -46,7 +46,7 @@ class Result:
 
     @property
     def store_name(self) -> str:
-        """Name of the file of samples, also of a result of an earlier version, which does not record it."""
+        """Name of the file of samples. Results of earlier versions do not record it; it follows from their names."""
         return self.store or f"{self.task.rsplit('_avg', 1)[0]}.samples.jsonl"
 
     def as_dict(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def results(folder: str | Path) -> list[Result]:
             result = pydantic.TypeAdapter(Result).validate_python(disk.read_object(path, remedy))
             disk.check_types(result.settings, task=str)
             if f"{result.task}.result.json" != path.name or Path(result.store).name != result.store:
-                raise ValueError("its task or its store is not the name of a file in its folder")  # files are written by them
+                raise ValueError("its task or its store is not the name of a file in its folder")  # both become names of files
             found.append(result)
     if not found:
         raise UserError(f"{folder} contains no result; name a folder that `tenfold bench` has written")
@@ -300,7 +300,7 @@ def free_store(
 ) -> Path | None:
     """Returns the file for the samples of a task, by the same rule as `free_name`; None without a folder.
 
-    If the folder has samples of another policy, the file is theirs, and `Store` refuses it.
+    If the file with the plain name has samples of another policy, it is returned all the same, and `Store` refuses it.
 
     Args:
         folder: folder of the results.

@@ -49,7 +49,9 @@ class TaskFile(BaseModel):
     system: str | None = Field(None, description="text of a system turn before the prompt; default: none")
     examples: str | list[Example] = Field([], description="few-shot examples, or the URI of problems with solutions")
     fewshot: int | None = Field(
-        None, ge=0, description="number of examples before each problem; default: all listed examples, none of a URI's"
+        None,
+        ge=0,
+        description="number of examples before each problem; default: all if they are listed, none if a URI names them",
     )
     samples: int = Field(8, ge=1, description="samples per problem (k)")
     temperature: float = Field(

@@ -22,7 +22,7 @@ def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[
     Args:
         verifier: name of the verifier.
         rows: problems with the verdicts on their samples.
-        text_of: returns the text of a problem's sample that is judged.
+        text_of: returns the judged text of a problem's sample.
     """
     samples = max(len(row["samples"]) for row in rows)
     if verifier not in VOTING or samples == 1:

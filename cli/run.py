@@ -49,7 +49,8 @@ def add(commands: Commands) -> None:
         metavar="STAGE",
         action="append",
         default=[],
-        help="run only this stage, from finished stages; may be repeated, or several names separated by commas",
+        help="run only this stage; the stages that it reads from must be finished; may be repeated, or several names separated "
+        "by commas",
     )
     command.add_argument(
         "--from", dest="from_", metavar="STAGE", help="run this stage and later ones; earlier ones must be finished"
@@ -58,7 +59,8 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--inexact",
         action="store_true",
-        help="extend a stage by further steps even if its result will differ from that of a new run; the error says when",
+        help="extend a stage by further steps even if its result will differ from that of a new run; without this option, an "
+        "error then says why it differs",
     )
     command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(

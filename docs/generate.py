@@ -143,7 +143,7 @@ def stages() -> Iterator[str]:
         yield ""
         facts = [
             "starts from a policy" if stage.reads_policy else "starts from no policy",
-            *(["leaves a policy"] if stage.writes_policy else []),
+            *(["writes a checkpoint"] if stage.writes_policy else []),
             *(["trains in one process for each GPU"] if stage.data_parallel else []),
         ]
         changes = ", ".join(f"`{name}`" for name in sorted(stage.may_change))

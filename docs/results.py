@@ -8,7 +8,7 @@ Figures come from `stage.json` and `*.result.json` alone. The tables replace wha
     <!-- results: runs/quickstart -->
     <!-- /results -->
 
-Where no page has them, the tables are printed.
+If no page has these lines, the tables are printed.
 """
 
 import argparse
@@ -123,13 +123,13 @@ def commit_of(folder: Path) -> str:
         try:
             return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError):
-            raise UserError(f"git cannot read {ROOT}: say of which commit {folder} is, with --commit") from None
+            raise UserError(f"git cannot read {ROOT}: name the commit of {folder} with --commit") from None
 
     records = [*folder.glob("*/settings.json"), *folder.glob("*.result.json")]
     began = min((path.stat().st_mtime for path in records), default=0.0)
     head, made = git("log", "-1", "--format=%h %ct").split()
     if began < int(made):
-        raise UserError(f"{folder} was made before the commit {head}: say of which commit it is, with --commit")
+        raise UserError(f"{folder} was made before the commit {head}: name its commit with --commit")
     return head + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
@@ -137,8 +137,8 @@ def written(folder: Path, commit: str | None = None) -> str:
     """The tables of a folder in Markdown.
 
     Args:
-        folder: of a run, or of benchmark results.
-        commit: which the run is of; default: as its stages have recorded it, else the one that is checked out.
+        folder: folder of a run, or of benchmark results.
+        commit: commit of the run; default: the one that its stages have recorded, else the one that is checked out.
 
     Raises:
         UserError: the folder holds no finished run and no result.
@@ -182,7 +182,9 @@ def main() -> int:
     """Writes the tables of the folders that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or of benchmark results")
-    parser.add_argument("--commit", help="the commit that they are of; default: as recorded, else the one that is checked out")
+    parser.add_argument(
+        "--commit", help="commit of the runs or results; default: the recorded one, else the one that is checked out"
+    )
     parser.add_argument("--pages", type=Path, default=PAGES, help="folder with the pages (default: docs/results)")
     arguments = parser.parse_args()
     try:

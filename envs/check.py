@@ -134,7 +134,7 @@ def _gymnasium(make: Make, environment: Environment) -> Iterator[Finding]:
 
 
 def _without_nan(result: Any) -> Any:
-    """Returns what `step` returned, with the reward 0 for a verdict without a score: it is NaN, which does not equal itself."""
+    """Returns what `step` returned, with the reward 0 instead of NaN (no score), because NaN does not equal itself."""
     match result:
         case (observation, reward, ended, truncated, {"verdict": Verdict(score=None)} as info) if reward != reward:
             return observation, 0.0, ended, truncated, info
@@ -173,7 +173,7 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
     if count_problems(environment, 1):
         texts = {str(environment.reset(seed=seed, options={"problem": 0})[0]) for seed in (1, 2)}
         if len(texts) > 1:
-            remedy = 'let options["problem"] alone decide the problem; a filter and GRPO must pose the same one'
+            remedy = 'let options["problem"] alone decide the problem; a filter and GRPO must pose the same problem'
             yield Finding(Level.FAILS, "seeds", 'reset(options={"problem": 0}) depends on the seed', remedy)
             return
     yield Finding(Level.PASSES, "seeds", "equal seeds and actions give equal observations and rewards")
@@ -193,15 +193,15 @@ def _answers(make: Make, environment: Environment) -> Iterator[Finding]:
         yield from _gold_moves(environment, inner)
     else:
         remedy = "give the class a method gold_move(), which returns a right move, and the moves are played here"
-        yield Finding(Level.NOTE, "gold", "an environment of its own class has no gold answers that could be played", remedy)
+        yield Finding(Level.NOTE, "gold", "an environment that is no TextEnv has no gold answers that could be played", remedy)
     count = min(WRONG_CHECKED, count_problems(environment) or WRONG_CHECKED)
     prompts = [_reset(environment, index)[0] for index in range(count)]
     for name, responses, remedy in (
-        ("empty", [""] * count, "score an empty response 0"),
+        ("empty", [""] * count, "give an empty response the score 0"),
         (
             "echo",
             prompts,
-            "score a response that repeats the prompt 0: the prompt must not contain what the verifier looks for",
+            "give a repetition of the prompt the score 0: the prompt must not contain what the verifier looks for",
         ),
     ):
         solved = [index for index in range(count) if _score(environment, index, responses[index]) == 1]
@@ -331,7 +331,7 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
         reason = (ended.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding(Level.FAILS, "process", f"it cannot be made in another process: {reason}"[:300], remedy)
     elif json.loads(ended.stdout) != json.loads(json.dumps(first_step(environment))):
-        remedy = "let nothing but the seed, the options and the action decide: no set order, hash(), time or file that changes"
+        remedy = "let nothing but the seed, the options and the action decide: no order of a set, hash(), time or changing file"
         yield Finding(Level.FAILS, "process", "it behaves differently in another process", remedy)
     else:
         yield Finding(Level.PASSES, "process", "another process makes the same environment from its registration")

@@ -1,4 +1,7 @@
-"""Other graders of answers, called as their documentation says. A grader that raises or exceeds the time limit rejects."""
+"""Other graders of answers, called as their documentation says.
+
+If a grader raises or exceeds the time limit, the response counts as rejected.
+"""
 
 import signal
 import warnings

@@ -58,7 +58,7 @@ class Tally:
 
 
 class CountingPolicy:
-    """A policy for the agentic verifier that counts its turns and tokens."""
+    """The policy of a judge. It counts its turns and tokens."""
 
     def __init__(self, policy: Policy):
         self.policy, self.turns, self.tokens = policy, 0, 0
@@ -155,7 +155,7 @@ def main(file: str, verifier: str, policy: str | None, baselines: bool, limit: i
     Args:
         file: JSONL file of labelled pairs, or "built-in" for the pairs of this package.
         verifier: name of the verifier.
-        policy: URI of a policy for the agentic verifier; None: not measured.
+        policy: URI of a judge to measure as well; None: none.
         baselines: measure other graders as well.
         limit: number of pairs, the first ones; None: all.
 

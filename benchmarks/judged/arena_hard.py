@@ -49,7 +49,7 @@ STRONG = 3
 STYLES = ("length", "headers", "lists", "bold")
 RIDGE = 0.1
 """Precision of the normal prior on each style's weight, in units of the feature's root mean square; the intercept has no prior.
-Our choice. It keeps the weights finite if a style separates wins from losses, and at 0 if a style is the same in all
+Our choice. The prior keeps the weights finite if a style separates wins from losses, and at 0 if a style is the same in all
 verdicts."""
 
 _VERDICT = re.compile(r"\[\[?\s*([AB])\s*(>>|>|=|<|<<)\s*([AB])\s*\]\]?", re.IGNORECASE)
@@ -80,7 +80,10 @@ def worst(problem: Problem) -> list[list[float]]:
 
 
 def read(text: str) -> list[float] | None:
-    """Returns A's result in the last verdict: [1.0], [0.5] or [0.0], `STRONG` times for a clear win; None without a verdict."""
+    """Returns A's result in the last verdict: [1.0], [0.5] or [0.0]; None without a verdict.
+
+    If one text is much better, the number is repeated `STRONG` times.
+    """
     found = list(_VERDICT.finditer(text))
     if not found or found[-1][1].upper() == found[-1][3].upper():
         return None

@@ -151,7 +151,7 @@ def judge(
 
 
 def _shown(response: str) -> str:
-    """Returns the text of a response that the judge sees."""
+    """Returns the part of a response that the judge sees."""
     return without_thinking(response).strip()
 
 

@@ -51,7 +51,7 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
 
 
 def worst(problem: Problem) -> list[int]:
-    """Returns the values of an empty response: 0 for each criterion, which the judge cannot give."""
+    """Returns the values of an empty response: 0 for each criterion, a score that the judge cannot give."""
     return [0] * len(_criteria(problem))
 
 

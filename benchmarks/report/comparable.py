@@ -125,7 +125,7 @@ def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _problems_or_prompt(first: Measured, second: Measured, differing: list[str]) -> str:
-    """Returns whether the problems or only their prompts differ; empty if another setting explains the prompts."""
+    """Returns what differs, the problems or only their prompts; empty if another setting explains why the prompts differ."""
     before, after = ({id: row.get("gold") for id, row in measured.problems.items()} for measured in (first, second))
     if before != after:
         shared = sum(id in after and after[id] == gold for id, gold in before.items())

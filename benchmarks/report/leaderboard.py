@@ -67,7 +67,7 @@ def mean_text(row: Row) -> str:
 
 
 def leaderboard(folders: Sequence[Path], by: str | None = None) -> Leaderboard:
-    """Returns the leaderboard of folders of results, one for each policy.
+    """Returns the leaderboard of folders of results, one folder for each policy.
 
     If a folder has several results of a task, the one with the settings of most policies is used.
 

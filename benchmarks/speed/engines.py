@@ -3,8 +3,8 @@
     python -m tenfold.benchmarks.speed.engines [--engines 4] [--episodes 10000] [--batch 64] [--seconds 0.5] [--judge 0.01]
 
 The engines are Ray actors, as those of a filter stage. Each has a policy of known speed: a batch takes a time in proportion to
-its samples. Therefore it is known how long each engine must sample at least. The baseline is one batch after the other for all
-engines together, where each waits for the verdicts of the one before.
+its samples. Therefore the minimum sampling time of each engine is known. In the baseline, all engines together sample one batch
+after the other, and each batch waits for the verdicts of the previous one.
 """
 
 import argparse

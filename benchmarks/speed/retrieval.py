@@ -33,7 +33,8 @@ VOCABULARY, EXPONENT = 50_000, 1.0
 DIM, LIMIT, TOGETHER = 256, 100, 32
 QUERIES = 64
 Answer = Callable[[Sequence[str], np.ndarray], list[list[int]]]
-"""A function from the words (queries,) and vectors (queries, 256) of queries to the documents of each, best first."""
+"""A function that takes the words (queries,) and vectors (queries, 256) of queries and returns each query's documents, best
+first."""
 METHODS = ("milvus", "brute force")
 
 
@@ -116,7 +117,7 @@ def measure(method: str, size: int, words: int, rounds: int) -> dict[str, float]
         method: one of `METHODS`.
         size: number of documents.
         words: words per document.
-        rounds: times that all queries are asked; medians count.
+        rounds: number of times that all queries are asked; medians count.
     """
     texts, vectors = corpus(size, words)
     chosen, query_words, query_vectors = queries(texts, vectors)
@@ -159,7 +160,7 @@ def main() -> None:
     )
     parser.add_argument("--words", type=int, default=100, help="words per document (default: %(default)s)")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="times that all queries are asked; medians count (default: %(default)s)"
+        "--rounds", type=int, default=3, help="number of times that all queries are asked; medians count (default: %(default)s)"
     )
     parser.add_argument("--measure", choices=METHODS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

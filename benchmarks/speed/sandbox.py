@@ -1,4 +1,4 @@
-"""Programs per second of the sandbox, compared with a cold start of bubblewrap and with a bare fork in one run.
+"""Programs per second of the sandbox, of a cold start of bubblewrap and of a bare fork, measured in the same run.
 
     python -m tenfold.benchmarks.speed.sandbox [--runs 400] [--rounds 5] [--soak 20000]
 
@@ -101,7 +101,7 @@ def timed(run: Callable[[int], None], runs: int) -> tuple[float, list[float]]:
 
 
 def resources(box: LocalSandbox) -> dict[str, int]:
-    """Returns the resources that could leak: counts, and the memory of the sandbox's processes in KiB."""
+    """Returns the resources that could leak: counts, and the memory of this process and the warm processes in KiB."""
     warm = [process.process.pid for process in box.warm if process.process]
     memory = 0
     for pid in (os.getpid(), *warm):

@@ -46,7 +46,8 @@ STAGE: dict[str, Any] = {
 PAIRS = 30
 """Pairs of steps with `--instant`. Our choice."""
 UPDATE_SECONDS = 1.0
-"""Pause between two steps' verdicts, as an update takes. The sandbox prepares its processes during this time. Our choice."""
+"""Pause between the verdicts of two steps, about as long as an update. The sandbox prepares its processes during this time. Our
+choice."""
 WARM_UP = 2
 """First steps that do not count, because libraries are still imported. Our choice."""
 
@@ -121,7 +122,7 @@ class InTurn(gymnasium.Env[str, str]):
 
 
 def against_instant(folder: Path) -> dict[str, float]:
-    """Returns the seconds of a step with the stage's own verifier and with an instant one, and the share of the difference."""
+    """Returns the seconds of a step with the stage's own verifier and with an instant one, and their difference as a share."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
     samples = settings["batch_size"] * settings["samples"]
@@ -141,7 +142,7 @@ def against_instant(folder: Path) -> dict[str, float]:
     seconds = [row["seconds"] for row in _steps(run / "in_turn")]
     own, without = (seconds[first::2] for first in (WARM_UP, WARM_UP + 1))
     shares = sorted((one - other) / statistics.median(own) for one, other in zip(own, without, strict=True))
-    outside = int(scipy.stats.binom.ppf(0.025, PAIRS, 0.5)) - 1  # ranks below the 95% interval of a median, and above it
+    outside = int(scipy.stats.binom.ppf(0.025, PAIRS, 0.5)) - 1  # number of ranks on each side of a median's 95% interval
     return {
         "step, own verifier": statistics.median(own),
         "step, instant verifier": statistics.median(without),

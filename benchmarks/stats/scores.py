@@ -100,7 +100,7 @@ def _same_problems_stderr(rows: Sequence[Sequence[float]]) -> float:
 
 
 def _without_rounding(stderr: float) -> float:
-    """Returns 0 for a standard error that is a rounding error: differences of 1 - 2/3 and 2/3 - 1/3 are equal."""
+    """Returns 0 for a standard error that comes only from rounding, as between the equal numbers 1 - 2/3 and 2/3 - 1/3."""
     return stderr if stderr > 1e-9 else 0.0
 
 

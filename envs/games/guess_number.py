@@ -1,6 +1,6 @@
 """Guess a number: the environment replies whether the number is higher or lower.
 
-Halving the range finds the number with the fewest turns, which is the default limit.
+Halving the range in each turn needs the fewest turns. The default limit is that number of turns.
 """
 
 import random

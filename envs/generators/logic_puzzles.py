@@ -24,7 +24,8 @@ ATTRIBUTES = {
 }
 """The attributes of houses. The first is asked for."""
 MAX_TRIES = 1_000
-"""Number of random sets of statements that are tried to find one with one solution that has a knight. Our choice."""
+"""Number of random sets of statements that are tried. A set is used if it has exactly one solution, with at least one knight.
+Our choice."""
 
 MAX_ORDERS = 15_000
 """Largest number of orders of houses that are gone through. Our choice."""
@@ -46,7 +47,7 @@ class Clue(NamedTuple):
     orders: Orders
     """The orders in which the clue is true."""
     is_symmetric: bool = False
-    """True if the clue with the two values exchanged says the same. One of the two is used."""
+    """True if the clue means the same with its two values exchanged. Only one of these two clues is used."""
 
 
 def problems(
@@ -148,7 +149,7 @@ def _statement(rng: random.Random, names: Sequence[str], speaker: int) -> Statem
 
 def _houses(rng: random.Random, houses: int, attributes: int) -> Draft:
     values = [rng.sample(ATTRIBUTES[name], houses) for name in [*ATTRIBUTES][:attributes]]
-    truth = {value: house for row in values for house, value in enumerate(row)}  # in the order of each sampled row
+    truth = {value: house for row in values for house, value in enumerate(row)}  # before the rows are shuffled
     for row in values:
         rng.shuffle(row)
     every = [value for row in values for value in row]

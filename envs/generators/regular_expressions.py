@@ -1,7 +1,8 @@
 """Regular expressions: write a text that a pattern matches, or a pattern for a described form.
 
-A form is a sequence of pieces. A pattern is judged by `TEXTS` texts of the form, as many that differ from one in one place, and
-texts in which one piece is too short, too long, or has a character of another kind. The prompt shows `SHOWN` of each.
+A form is a sequence of pieces. A pattern must match `TEXTS` texts of the form. It must not match as many texts with a change in
+one place, or texts in which one piece is too short, too long, or has a character of another kind. The prompt shows `SHOWN`
+texts of the form and `SHOWN` with a change.
 """
 
 import random
@@ -19,9 +20,9 @@ KINDS = ("text", "pattern")
 TEXTS = 25
 """Number of texts that a pattern must match, and of texts with a random change that it must not match. Our choice."""
 SHOWN = 3
-"""Number of these texts that the prompt shows. Our choice."""
+"""Number of texts of each of these two kinds that the prompt shows. Our choice."""
 TRIES = 10
-"""Number of texts of the other pieces that are tried around a wrong piece, because neighbours may make it right. Our choice."""
+"""Number of texts that are tried with the same wrong piece, because the other pieces may make the text right. Our choice."""
 SIGNS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "-:_/@#.+%!"
 CHARACTERS = {
     "digits": ("[0-9]", string.digits),

@@ -2,7 +2,7 @@
 
 Each problem has `DATABASES` databases with the same tables and other rows, and one with many equal numbers. The prompt shows
 the first. The results on at least two of them differ, so that no query with the answer written into it is correct on all. On
-the last, queries that are nearly correct have another result: > for >=, or no order of equal rows.
+the last one, a nearly correct query (with > for >=, or without an order of equal rows) has another result.
 """
 
 import random
