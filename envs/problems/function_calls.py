@@ -54,7 +54,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         turns = [{"role": "user", "content": question}] if isinstance(question, str) else question
         if isinstance(turns[0], list):
             if len(turns) > 1:
-                raise ValueError("the question has several turns, and ground_truth the calls of one")
+                raise ValueError("the question has several turns, but ground_truth has the calls of only one")
             turns = turns[0]
         language = str(row.get("language") or "python")
         answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}

@@ -85,8 +85,8 @@ def _answer_column(row: Mapping[str, Any]) -> Any:
     """Returns the answer that is in a column of its own, or None.
 
     OlympiadBench has a list of answers. With `is_multiple_answer` all of them are required, otherwise they are alternatives.
-    Its `error` is an absolute tolerance; tenfold's tolerance is relative to the gold number. So it is used only if the answer
-    is one number other than 0.
+    Its `error` is an absolute tolerance; tenfold's tolerance is relative to the gold number. So `error` is used only if the
+    answer is one number other than 0.
     """
     column = cells.first_present(row, ("answer", "final_answer"))
     if column is None or cells.is_missing(row[column]):

@@ -6,8 +6,8 @@ These URIs are read as in `sources.py`. A row has a prompt, `chosen` and `reject
 column has one of the names in `sources.py`. The responses are text, or messages whose last turn is the response; the other
 turns of `chosen` are the prompt if the row has none. The refine stage writes such rows, too.
 
-A row in the format of GSM8K's model solutions, {question, some_model: {solution, is_correct}, ...}, makes a pair of each
-correct and each incorrect solution. Pairs of equal responses are dropped. Options:
+A row in the format of GSM8K's model solutions, {question, some_model: {solution, is_correct}, ...}, makes one pair of each
+combination of a correct and an incorrect solution. Pairs of equal responses are dropped. Options:
 
     prompt=COLUMN, chosen=COLUMN, rejected=COLUMN
     per_question=N       use the first N pairs of each prompt; pairs of model solutions are ordered by a hash

@@ -19,7 +19,7 @@ from ...core import Message, Problem, UserError
 HELD_OUT_SHARE = 10
 """One in this many prompts is in `part=held_out`. A hash of the text decides, independent of the seed. Our choice."""
 MAX_REPEATS = 5_000
-"""Give up after this many drawn problems in a row that are repeated or in the other part. Our choice."""
+"""Give up if this many consecutive draws yield only repeated problems or problems of the other part. Our choice."""
 
 
 def in_part(prompt: str, part: str) -> bool:
@@ -41,7 +41,7 @@ class Draft(NamedTuple):
     answer: object
     meta: Mapping[str, object] = {}
     key: str = ""
-    """Text that identifies the problem if the prompt does not, because the prompt of a game conceals what is to be found."""
+    """Text that identifies the problem if its prompt does not, as in a game whose prompt conceals what is to be found."""
     family: str = ""
     """Text that decides the part, if similar problems must be in the same part; by default the key."""
 

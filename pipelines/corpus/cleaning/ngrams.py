@@ -62,7 +62,7 @@ def combine(rows: NDArray[numpy.unsignedinteger]) -> Hashes:
 
 
 def run_hashes(hashed: Hashes, length: int) -> Hashes:
-    """Returns a hash for each run of `length` words, by its first word; empty if there are fewer words."""
+    """Returns the hash of each run of `length` words, in the order of the text; empty if there are fewer words."""
     starts = len(hashed) - length + 1
     if starts <= 0:
         return numpy.empty(0, numpy.uint64)

@@ -282,7 +282,7 @@ WORKED_DOMAINS = ("math", "problems")
 RULES: dict[str, tuple[Rule, ...]] = {"code": CODE, **dict.fromkeys(WORKED_DOMAINS, WORKED)}
 """The rules by domain. The rules for prose apply to all other domains."""
 LANGUAGE = "language"
-"""Name of the rule that a document's language, if it is detected, must be one of those to keep."""
+"""Name of the rule that removes documents whose detected language is not one of the languages to keep."""
 NAMES: tuple[str, ...] = (*dict.fromkeys(rule.__name__ for rule in (*PROSE, *CODE, *WORKED)), LANGUAGE)
 """Names of all rules."""
 OPTIONAL = tuple(name for name in NAMES if name != empty.__name__)

@@ -65,9 +65,10 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
     copy is found if it and its original have the same remaining document. If several documents have the original's source, each
-    of them counts as the original. Documents removed by rules or contamination that were not planted for that step count as
-    incorrect. Their precision is therefore a lower bound, because a corpus has bad documents of its own. A removed duplicate is
-    correct if its exact similarity to the kept document is at least the threshold (1 for an exact duplicate).
+    of them counts as the original. A document that rules or contamination removed counts as incorrect if it was not planted
+    for that step. The precision of these two steps is therefore a lower bound, because a corpus has bad documents of its own. A
+    removed duplicate is correct if its exact similarity to the kept document is at least the threshold (1 for an exact
+    duplicate).
 
     Args:
         paths: shards of the documents before the stage.

@@ -1,13 +1,13 @@
 """Milvus: inserts documents and searches them by words (Milvus' BM25 function) and by vectors.
 
-A database is a file (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...). Both have the
-same interface. A cluster's token comes from the environment variable MILVUS_TOKEN. It is sent only to the hosts that the user
-allows (`policies/server/keys.py`) and is never written to a file.
+A database is a folder (NAME.db: Milvus Lite, embedded) or the address of a cluster (http://HOST:PORT, https://...). Both have
+the same interface. A cluster's token comes from the environment variable MILVUS_TOKEN. It is sent only to the hosts that the
+user allows (`policies/server/keys.py`) and is never written to a file.
 
-Limits of an embedded database: it is a folder that one process at a time opens, and its server is a thread of that process. All
-data are in memory while it is open: about 30 KB per document of 1,000 bytes after a search, hence a few 100,000 documents. Its
-BM25 counts words within each segment of the collection, so ranks would depend on the segmentation. The size limits are
-therefore raised so that the collection stays one segment. Inserted rows survive a kill.
+Limits of an embedded database: only one process at a time can open its folder, and its server is a thread of that process. All
+data are in memory while the folder is open: about 30 KB per document of 1,000 bytes after a search, hence a few 100,000
+documents. Its BM25 counts words within each segment of the collection, so ranks would depend on the segmentation. The size
+limits are therefore raised so that the collection stays one segment. Inserted rows survive a kill.
 """
 
 import contextlib
@@ -45,11 +45,11 @@ CONNECT_SECONDS = 20.0
 CALL_SECONDS = 300.0
 """Time limit of a call. Our choice: an embedded server indexes all of its documents in one call."""
 MAX_MILLISECONDS = (1 << 31) - 1
-"""Largest interval between two keep-alive pings, which turns them off."""
+"""Largest possible interval between two keep-alive pings. It turns the pings off."""
 TOKEN = "MILVUS_TOKEN"
 """Environment variable of a cluster's token (`policies/server/keys.py`)."""
 DESCRIPTION = "tenfold.description"
-"""Name of the collection's property with its contents and how they were made, as JSON."""
+"""Name of the collection's property that contains its `Description` as JSON."""
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion. Source: Cormack, Clarke and Büttcher (2009)."""
 
@@ -122,7 +122,7 @@ def _token(database: str) -> str:
 
 
 def is_embedded(database: str) -> bool:
-    """True if a database is a file on this machine, False if it is the address of a cluster.
+    """True if a database is a folder on this machine, False if it is the address of a cluster.
 
     Raises:
         UserError: it is neither.
@@ -135,7 +135,7 @@ def is_embedded(database: str) -> bool:
         return False
     if not is_path or Path(database).expanduser().is_file():
         raise UserError(
-            f"database: expected a file NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, got {database!r}"
+            f"database: expected a folder NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, got {database!r}"
         )
     return True
 

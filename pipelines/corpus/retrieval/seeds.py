@@ -33,7 +33,7 @@ class Seeds(BaseModel):
     domain: str | None = Field(
         None, description="without a URI: pattern of the domains of the stage's own documents that are seeds"
     )
-    source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
+    source: str | None = Field(None, description="without a URI: pattern of the seeds' sources, such as python:stdlib/*")
     weight: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="weight of these seeds: their terms in the similarity are multiplied by it"
     )

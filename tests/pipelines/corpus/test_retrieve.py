@@ -285,7 +285,7 @@ def test_a_database_opened_by_another_process_raises_a_one_line_error(tmp_path: 
         ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1"}, "MILVUS_TOKEN"),
         ({"seeds": [{"domain": "maths"}], "database": "http://root:secret@127.0.0.1/a.db"}, "MILVUS_TOKEN"),
         ({"seeds": [{"domain": "maths"}], "database": "root:secret@127.0.0.1:19530"}, "MILVUS_TOKEN"),
-        ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a file NAME.db"),
+        ({"seeds": [{"domain": "maths"}], "database": "milvus"}, "a folder NAME.db"),
         ({"seeds": [{"domain": "maths"}], "database": "http://localhost:99999"}, r"http\(s\)://HOST:PORT"),
         ({"seeds": [{"domain": "maths"}], "database": "http://localhost:port"}, r"http\(s\)://HOST:PORT"),
     ],
