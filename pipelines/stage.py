@@ -38,7 +38,7 @@ Metrics = dict[str, Any]
 RECORD, SETTINGS = "stage.json", "settings.json"
 """Files of a stage's folder: the record of a finished stage, and the settings and identity of its work."""
 MAX_SEED = 2**32 - 1
-"""Largest base seed: numpy's generator, which training seeds, takes no larger one."""
+"""Largest base seed: numpy's generator, which is seeded for training, takes no larger one."""
 START_FILES = frozenset({SETTINGS, "processes.json", "progress.json", "train.log"})
 """Files that a start writes before any work."""
 

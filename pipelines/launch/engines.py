@@ -1,7 +1,7 @@
 """The policy that stages sample from: in this process, or several engines as Ray actors on all nodes of the cluster.
 
 Each actor loads the checkpoint with the same backend as one process does (transformers or vLLM). vLLM's own data parallelism is
-not used, because its engines start and end together, so that a dead one could not be replaced.
+not used, because its engines start and end together, so a dead one could not be replaced.
 """
 
 import functools
@@ -98,7 +98,7 @@ class RayEngine:
                 found.set_exception(_cause(error))
             elif error:
                 reason = _last_line(error)
-                # An actor that cannot load its policy would not load it again.
+                # An actor that could not load its policy would fail again if it were replaced.
                 found.set_exception(UserError(reason) if "creation task" in str(error) else EngineDied(reason))
             else:
                 found.set_result(reply.result())
@@ -121,7 +121,7 @@ def _last_line(error: BaseException) -> str:
 
 @nodes.own_sigterm()
 def on_ray(load: Load, cluster: Cluster) -> Callable[[int], RayEngine]:
-    """Returns a function that starts the engine of a number. Starts or joins Ray.
+    """Returns a function that starts the engine with a given number. Starts or joins Ray.
 
     Args:
         load: loads the policy in an actor's process.
@@ -132,7 +132,7 @@ def on_ray(load: Load, cluster: Cluster) -> Callable[[int], RayEngine]:
     """
     import ray
 
-    if not ray.is_initialized():  # with the pool of another policy it is
+    if not ray.is_initialized():  # the pool of another policy may have initialized it
         own = {} if cluster.address else {"num_cpus": max(cluster.copies, os.cpu_count() or 1), "include_dashboard": False}
         nodes.connect(cluster.address or "local", **own)
     cpu = cluster.on_cpu()

@@ -23,7 +23,7 @@ from .processes import START, VARIABLES, launch, threads_of
 
 
 def main(folder: Path) -> None:
-    """Starts the tasks and waits for them. The first failure ends all.
+    """Starts the tasks and waits for them. The first failure ends all tasks.
 
     Args:
         folder: the stage's folder.

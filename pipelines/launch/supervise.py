@@ -24,7 +24,7 @@ TAIL = 200_000
 
 _CAUSE = re.compile(r"^(?:\x1b\[[0-9;]*m|\([^)]*\)|\[rank\d+\]:|\s)*((?:[\w.]+\.)?\w*(?:Error|Exception|Killed|Interrupt)\b.*)")
 _IGNORED = re.compile(r"\bException ignored (?:in|on|while)\b")
-"""Python's line before an error in a destructor. Such an error is no cause, and often follows the one that is."""
+"""Python's line before an error in a destructor. This error is not the cause of a failure, and often follows the cause."""
 _OTHER_FAILED = re.compile(r"ChildFailedError")
 """An error that only reports that another process failed. The log has that process's own error too."""
 _OUT_OF_MEMORY = re.compile(r"running low on memory|OutOfMemoryError|CUDA out of memory|allocate memory|MemoryError")
@@ -174,11 +174,11 @@ def engine_error(log: Path) -> str:
     lines = _tail(log, 0)
     workers = [match[1] for line in lines if (match := re.search(r"Worker failed with error '(.{1,300}?)'", line))]
     engines = [match[1] for line in lines if (match := _ENGINE.search(line))]
-    return [*workers[:1], *engines[-1:], "the log has no error of it"][0].strip()
+    return [*workers[:1], *engines[-1:], "the log does not contain its error"][0].strip()
 
 
 def _cause_of_lost_worker(lines: list[str], before: exits.KillCounts) -> str:
-    """Returns how the worker ended that Ray has lost: from the fork server's exit code, else from other lines of the log."""
+    """Returns how Ray's lost worker ended: from the fork server's exit code, else from other lines of the log."""
     lost = [number for number, line in enumerate(lines) if _LOST.search(line)]
     near = [line for number in lost for line in lines[max(0, number - NEARBY_LINES) : number + NEARBY_LINES]]
     named = {int(pid) for line in near for pid in _PID.findall(line)}

@@ -162,7 +162,7 @@ class Pretrain(Stage):
         """Returns how the stage continues with further phases. A longer phase would have another order of the data.
 
         The optimizer's base rate is the peak, and sources are shuffled in pieces that depend on the contexts of all phases.
-        Therefore both must be equal.
+        Therefore the peak must be unchanged, and all phases must have the same context.
         """
         earlier = Pretrain.model_validate(before)
         added = self.phases[len(earlier.phases) :]

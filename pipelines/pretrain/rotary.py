@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def set_theta(model: "PreTrainedModel", theta: float | None) -> None:
-    """Sets the base of a model's rotary position embedding ("adjusted base frequency", Xiong et al., 2023), unless it is None.
+    """Sets the base of a model's rotary position embedding ("adjusted base frequency", Xiong et al., 2023); None: unchanged.
 
     Raises:
         UserError: see `check_theta`.

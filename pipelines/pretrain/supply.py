@@ -94,7 +94,7 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
         current = previous
     characters: dict[str, float] = {}
     unknown = [uri for uri in current.sources if _domain(uri) is None or _characters(uri) is None]
-    if any(_domain(uri) is None for uri in unknown):  # because its rows may belong to any source
+    if any(_domain(uri) is None for uri in unknown):  # rows of a URI without a domain may belong to any source
         return Supply(stage.name, {}, {}, unknown)
     for uri in current.sources:
         domain, size = _domain(uri) or "", _characters(uri)

@@ -36,7 +36,7 @@ def costs(plan: Plan, folder: Path) -> Table:
 
 
 def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
-    """Yields lines on the memory and the disk space that the stages need that are to run.
+    """Yields lines on the memory and the disk space that the stages to run need.
 
     Args:
         plan: as `preparation.prepare` returns it.
@@ -44,7 +44,7 @@ def estimates(plan: Plan, unprepared: Recipe, folder: Path) -> Iterator[str]:
         folder: folder of the run.
 
     Raises:
-        UserError: the machine has too little of them.
+        UserError: the machine has too little memory or disk space.
     """
     recipe = plan.recipe
     starts = starting_checkpoints(recipe, folder, waiting_stages(unprepared, folder))

@@ -186,7 +186,7 @@ class IdentityReader:
 
     @functools.cached_property
     def _settings_digests(self) -> dict[str, str]:
-        """The digests of all stages, each computed once, because many stages may read from one. They read from earlier ones."""
+        """The digests of all stages. Each is computed once, because several stages may read from the same earlier stage."""
         found: dict[str, str] = {}
         for stage_name, (stage, policy) in self.named.items():
             settings = stage.model_dump(mode="json", exclude=set(stage.may_change))
@@ -233,7 +233,7 @@ def check_same(
 
     Raises:
         UserError: an identity differs; the message names the first difference of each stage and says what to do. It names
-            the options --set that restore the earlier settings, if only settings with one value differ.
+            the options --set that restore the earlier settings, if no setting that differs is a list or a mapping.
     """
     differences, options = [], []
     for stage, current in stages:
@@ -298,7 +298,7 @@ def _options(stage: Stage, current: StageIdentity, folder: Path, may_extend: boo
     if changed and all(name.startswith("stage ") for name in changed):
         return []
     settings = {name: then for name, (then, _) in changed.items() if name in type(stage).model_fields}
-    of_run = f"{folder.parent.resolve()}/"  # in the place of a reference to an earlier stage
+    of_run = f"{folder.parent.resolve()}/"  # such a path has replaced a reference to an earlier stage
     texts = [str(value) for value in settings.values()]
     if _NOT_RESTORED & settings.keys() or any(of_run in text or len(text) > MAX_CHARACTERS for text in texts):
         return None
@@ -332,7 +332,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rank(name: str) -> tuple[bool, bool, bool, str]:
-    """Sort key of differences: settings first, then other entries, then digests of files and code, last earlier stages.
+    """Sort key of differences: settings, then other entries, then digests of files and code, then earlier stages.
 
     Digests come after other entries because a digest tells the user least.
     """

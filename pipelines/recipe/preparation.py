@@ -165,10 +165,10 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
 
 
 def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str]) -> dict[str, Path]:
-    """Returns a folder with the model and the tokenizer that each stage starts from, by stage, as far as they exist already.
+    """Returns the folder with the model and the tokenizer that each stage starts from, by stage, if it exists already.
 
-    A stage that starts from the result of an unfinished stage has the model and the tokenizer with which the latter starts.
-    A finished stage that writes a policy has this policy.
+    For a stage that starts from the result of an unfinished stage, it is the folder that the unfinished stage starts from.
+    For a finished stage that writes a policy, it is the folder of this policy.
 
     Args:
         recipe: with references replaced.

@@ -39,7 +39,8 @@ class Machine(TypedDict):
 def commit(folder: Path = PACKAGE) -> str:
     """Returns `git describe` of the package's folder if it is a git checkout, else the package's version.
 
-    The suffix "-dirty" marks uncommitted changes. The result is cached, because this process has already loaded its code.
+    The suffix "-dirty" marks uncommitted changes. The result is cached, because later changes of the checkout do not affect
+    the code that this process has loaded.
     """
     if not (folder / ".git").exists():  # a checkout of another project around site-packages does not count
         return __version__

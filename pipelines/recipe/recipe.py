@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
     _content: dict[str, Any] | None = PrivateAttr(None)
-    """The content before `trained` was replaced, so that the word follows settings that change later."""
+    """The content with `trained` not replaced, because settings that change later may change what it stands for."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Recipe(BaseModel):
         return self.model_dump(exclude_unset=True) if self._content is None else dict(self._content)
 
     def is_changed(self, name: str) -> bool:
-        """True if the user gave a setting, or the setting that contains it, instead of the recipe file.
+        """True if a setting, or a setting that contains it, comes from the user and not from the recipe file.
 
         Args:
             name: as in `changes.py`: "cluster.device", "grpo.steps".
@@ -76,7 +76,7 @@ class Recipe(BaseModel):
 
     @property
     def user_settings(self) -> dict[str, Any]:
-        """The settings that the user gave instead of the recipe file, by name as in `changes.py`."""
+        """The settings that come from the user and not from the recipe file, by name as in `changes.py`."""
         return dict(self._changes)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:

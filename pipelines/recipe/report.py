@@ -167,7 +167,7 @@ def _values_text(values: dict[str, object]) -> str:
 
 
 def _result(stage: Stage, record: Record) -> str:
-    """Returns a stage's summary. It names the steps from which the stage was extended if a new run would differ."""
+    """Returns a stage's summary. If a new run would differ, it names the steps after which the stage was extended."""
     steps = [str(each["step"]) for each in record.get("extended", []) if not each["exact"]]
     extended = f"; extended after step {', '.join(steps)}: a new run would differ" if steps else ""
     return stage.summary(record["metrics"]) + extended

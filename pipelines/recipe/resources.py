@@ -1,9 +1,9 @@
 """Estimates of the memory and the disk space that a recipe's stages need.
 
-Training has 16 bytes per trained parameter: weights, gradients and two moments of AdamW in float32. With LoRA the fixed weights
-have 4 bytes per parameter more. The activations of a transformer
-are those of Korthikanti et al. (2022), "Reducing activation recomputation in large transformer models", equation 2, without the
-attention matrix, which is not stored. The logits are counted three times: values, log-probabilities and gradients.
+Training needs 16 bytes per trained parameter: weights, gradients and two moments of AdamW in float32. LoRA also needs 4 bytes
+per parameter of the model for the fixed weights. The size of a transformer's activations follows equation 2 of Korthikanti et
+al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
+The logits are counted three times: values, log-probabilities and gradients.
 """
 
 import os
@@ -27,9 +27,9 @@ STATE_BYTES = 16
 WEIGHT_BYTES = 4
 """Bytes per parameter of weights in float32."""
 TRAINER_BYTES, VERL_BYTES = 12, 16
-"""Bytes per trained parameter of a checkpoint: weights and two moments; verl's also has the weights in Hugging Face format."""
+"""Bytes of a checkpoint per trained parameter: weights and two moments. verl also stores weights in Hugging Face format."""
 MIN_CHECKPOINTS = 2
-"""Checkpoints that stay at least while a stage trains, besides the one that is being written, because a kill may damage one."""
+"""Minimum number of checkpoints kept while a stage trains, without the one being written. A kill may damage one of them."""
 ACTIVATIONS, RECOMPUTED = 34, 2
 """Bytes per token, layer and unit of width in 16 bits; the second with gradient checkpointing."""
 
@@ -90,8 +90,8 @@ def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], names: Colle
         at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(at).free
         text = (
-            f"estimated disk space: {_gib(kept + largest)} (policies and the checkpoints that stay {_gib(kept)}, further "
-            f"checkpoints while a stage trains {_gib(largest)})"
+            f"estimated disk space: {_gib(kept + largest)} ({_gib(kept)} for policies and the checkpoints that stay, "
+            f"{_gib(largest)} for further checkpoints while a stage trains)"
         )
         if kept + largest > free:
             raise UserError(f"{at}: {text}, but {_gib(free)} are free; choose another --out, or delete files")
@@ -121,7 +121,7 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
     else:
         share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
-    precision = 2 if cluster.on_cpu() else 1  # float32 has twice the bytes of the source's 16 bits
+    precision = 2 if cluster.on_cpu() else 1  # the equation is for 16 bits; float32 has twice the bytes
     per_token = (RECOMPUTED if recompute else ACTIVATIONS) * config.num_hidden_layers * config.hidden_size * precision
     return Memory(state, tokens * (per_token + 3 * WEIGHT_BYTES * config.vocab_size))
 

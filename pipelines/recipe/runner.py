@@ -91,14 +91,14 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
 
 
 def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> None:
-    """Sets the number of threads of torch on a CPU: for a resumed run that of its last stage, unless the user chose another."""
+    """Sets the number of torch's threads on a CPU. A resumed run keeps its last stage's number, unless the user gives one."""
     if not recipe.cluster.on_cpu():
         return
     records = [work_record(stage, folder / stage.name) or {} for stage in recipe.stages]
     recorded = [number for record in records if isinstance(number := record.get("machine", {}).get("threads"), int)]
     number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None)
     if recorded and number != recorded[-1] and not all("metrics" in record for record in records):
-        display.console.print(f"threads: {number} instead of {recorded[-1]} as before; results may differ in the last bits")
+        display.console.print(f"threads: {number} now, {recorded[-1]} before; results may differ in the last bits")
 
 
 def _run_stage(
@@ -175,7 +175,7 @@ def _extended(extension: Extension) -> dict[str, Any]:
 
 
 def _after_new_work(progress: Callable[..., None], write: Callable[[], None]) -> Callable[..., None]:
-    """Returns `progress` with a call of `write` when the stage has done more than at the first call.
+    """Returns `progress` extended by one call of `write`, as soon as the stage has done more than at the first call.
 
     Until then the settings of the earlier work stay, because a start that is refused or killed has added nothing to it.
     """

@@ -108,7 +108,7 @@ def check_addresses(recipe: "Recipe") -> None:
 
 
 def trust_reasons(recipe: "Recipe") -> list[str]:
-    """Returns the settings that need trust, as text. Settings from the user, instead of the recipe's file, need none."""
+    """Returns the settings that need trust, as text. Settings that come from the user need none."""
     reasons = [f"modules: {module}, {_file(module)}" for module in recipe.modules if not recipe.is_changed("modules")]
     for stage in recipe.stages:
         settings: Mapping[str, object] = getattr(stage, "verl", {})

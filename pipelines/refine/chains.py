@@ -36,7 +36,7 @@ _SPELLINGS = (
     (re.compile(r"÷|\\div(?![a-z])"), "/"),
     (re.compile(r"−"), "-"),
 )
-"""Other spellings of operators, and separators of thousands, with what they are read as."""
+"""Other spellings of operators, and separators of thousands, each with its replacement."""
 _NUMBER, _SPACE, _OPERAND = r"-?\d{1,12}(?:\.\d{1,6})?", r"[^\S\n]*", r"[\w.…)\]}|$%!]"
 _EQUATION = re.compile(
     # no further operand on the left, such as x in x + 3 + 4 = 10

@@ -283,7 +283,7 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
             for work in waiting
         ]
         written = ask(policy, requests, settings.temperature)
-        # The writer's own reasoning is about the given solution.
+        # The writer's own reasoning is removed, because it refers to the given solution.
         answers = [answer._replace(text=without_thinking(answer.text).strip()) for answer in written]
         with ThreadPoolExecutor(THREADS) as threads:
             flaws = list(

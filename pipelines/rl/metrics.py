@@ -44,9 +44,9 @@ class StepEpisode(EpisodeRow):
 
 
 def gather(folder: Path, last: int) -> list[Row]:
-    """Returns the metrics of each step, in order, up to the step `last`. If a step is repeated, its last play counts.
+    """Returns the metrics of each step, in order, up to the step `last`. If a step is repeated, its last repetition counts.
 
-    If a kill came between a step's checkpoint and verl's report, only the metrics from its episodes exist.
+    If a kill came between a step's checkpoint and verl's report of it, the step has only the metrics from its episodes.
     """
     reports = reported(folder)
     played = episodes(folder, check_played)
@@ -57,7 +57,7 @@ def gather(folder: Path, last: int) -> list[Row]:
 def episodes(folder: Path, check: Callable[[Row], None] | None = None) -> dict[int, list[StepEpisode]]:
     """Returns the episodes of each step, sorted by problem, attempt and sample.
 
-    If an episode is repeated, its last play counts.
+    If an episode is repeated, its last repetition counts.
 
     Args:
         folder: the stage's folder.

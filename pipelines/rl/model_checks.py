@@ -30,7 +30,7 @@ def check(settings: GRPOSettings, config: "DictConfig", checkpoint: Path, cluste
     from omegaconf import OmegaConf
 
     longest, window = settings.max_prompt_tokens + settings.max_response_tokens, checkpoints.window(checkpoint)
-    vllm = not cluster.on_cpu() or cluster.rollout == "vllm"  # which rejects it; else the response ends at the window
+    vllm = not cluster.on_cpu() or cluster.rollout == "vllm"  # vLLM rejects such lengths; the CPU rollout ends at the window
     if vllm and window and longest > window:
         raise UserError(
             f"max_prompt_tokens + max_response_tokens = {longest} is more than the model's context window of {window} tokens; "
@@ -52,7 +52,7 @@ def check_prompts(settings: GRPOSettings, checkpoint: Path) -> None:
     environment = registry.make(settings.environment, **settings.options)
     lengths: list[int] = []
     fitting = 0
-    number = None if settings.keep else settings.problems  # the kept problems may be any
+    number = None if settings.keep else settings.problems  # a filter may keep any of the problems
     for index in range(number or count_problems(environment) or 0):
         text, info = environment.reset(seed=index, options={"problem": index})
         lengths.append(len(checkpoints.prompt_tokens(tokenizer, [*prompt_messages_of(text, cast(Info, info))])))

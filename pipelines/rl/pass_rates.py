@@ -2,9 +2,10 @@
 
 A filter stops sampling a problem as soon as its decision cannot change. The mean score of the samples is then biased: if two
 correct and two incorrect samples of 16 decide, a problem with a pass rate of 0.1 has an expected mean of 0.138. The score of
-the first sample is unbiased, because the first sample always exists. Its mean over all orders in which the same samples could
-have been made and stopped is the unbiased estimator with the smallest variance (Girshick, Mosteller and Savage, "Unbiased
-estimates for certain binomial sampling problems", 1946, who count these orders as paths; Rao and Blackwell).
+the first sample is unbiased, because the first sample always exists. The estimate is the mean of this score over all orders of
+the same samples in which sampling would not have stopped earlier. Of all unbiased estimators it has the smallest variance
+(Girshick, Mosteller and Savage, "Unbiased estimates for certain binomial sampling problems", 1946, who count these orders as
+paths; Rao and Blackwell).
 """
 
 import functools
@@ -18,8 +19,8 @@ Decided = Callable[[Scores], bool]
 """True if sampling stops after these scores, in any order; see `filter.decided`."""
 
 STATES, LONGEST = 10_000, 300
-"""Largest numbers of prefixes (as multisets) and of samples for which all orders are counted and not sampled. Our choice. The
-count makes two nested calls for each sample, and Python allows 1000."""
+"""Largest numbers of prefixes (as multisets) and of samples up to which all orders are counted; above them, orders are sampled.
+Our choice. The count makes two nested calls for each sample, and Python allows 1000."""
 SAMPLED, EFFORT = 400, 10_000_000
 """Limits for sampling orders: number of orders, and number of scores read. Our choice."""
 

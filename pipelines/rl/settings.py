@@ -150,7 +150,9 @@ class GRPOSettings(Stage):
             raise UserError(f"{self.environment} does not report its number of problems: set problems=")
         if self.problems and not self.keep:
             if available and self.problems > available:
-                raise UserError(f"problems: expected at most {available}, as {self.environment} has, got {self.problems}")
+                raise UserError(
+                    f"problems: expected at most {available}, the number of problems of {self.environment}, got {self.problems}"
+                )
             available = self.problems
         if available and available < self.batch_size:
             raise UserError(too_few_problems(self.batch_size, available))

@@ -76,7 +76,7 @@ def check(config: "DictConfig", own_libraries: Collection[str], *, joins_ray: bo
 
 def _check_libraries(libraries: Collection[str]) -> None:
     for library in libraries:
-        if importlib.util.find_spec(library.partition(".")[0]) is None:  # the part before the dot, because it is not imported
+        if importlib.util.find_spec(library.partition(".")[0]) is None:  # find_spec of a dotted name would import this part
             raise UserError(f"verl: actor_rollout_ref.model.external_lib: there is no module {library!r}; install it")
 
 

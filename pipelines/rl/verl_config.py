@@ -32,7 +32,7 @@ LIBRARIES = "actor_rollout_ref.model.external_lib"
 DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
 """Names in a stage's folder: verl's data set, the agent loop's configuration, verl's checkpoints."""
 CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
-"""Ray's resources without a GPU. verl requests more CPUs than a laptop has, and a GPU. For Ray both are only counters."""
+"""Settings of Ray on a CPU. verl requests a GPU, and more CPUs than a laptop has. For Ray both are only counters."""
 
 _LORA = re.compile(r"\+*actor_rollout_ref\.model\.(lora|target_modules$)")
 """verl's settings of LoRA, which the stage sets."""
@@ -57,7 +57,7 @@ def overrides(
         variables: environment variables for verl's processes; see `environment`.
 
     Raises:
-        UserError: the stage's sizes do not fit the cluster, the cluster's rollout is none that verl has on GPUs, or the user's
+        UserError: the stage's sizes do not fit the cluster, verl does not have the cluster's rollout on GPUs, or the user's
             modules are not texts.
     """
     _check_sizes(settings, cluster)
@@ -89,7 +89,7 @@ def overrides(
             "dataloader_num_workers": 0,
             "shuffle": False,
             "seed": seed,
-            "custom_cls": {"path": f"pkg://{names.DATASET}", "name": "StepDataset"},  # which has the order
+            "custom_cls": {"path": f"pkg://{names.DATASET}", "name": "StepDataset"},  # it defines the order of the problems
         },
         "actor_rollout_ref": {
             "model": {
@@ -201,7 +201,7 @@ def overrides(
     if settings.lora:
         lines.append("+actor_rollout_ref.actor.checkpoint.save_lora_only=true")
     if cpu and vllm:
-        lines.append("+actor_rollout_ref.rollout.enable_sleep_mode=false")  # the GPU's memory would be freed meanwhile
+        lines.append("+actor_rollout_ref.rollout.enable_sleep_mode=false")  # sleep mode frees memory of a GPU
         engine = {"worker_extension_cls": f"{names.CPU_VLLM}.Worker", "kv_cache_memory_bytes": KV_CACHE}
         lines += [f"+actor_rollout_ref.rollout.engine_kwargs.vllm.{name}={value}" for name, value in engine.items()]
     if cpu:

@@ -304,7 +304,7 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
         if text.startswith(through[: len(through.rstrip())]):
             return len(start), len(through.rstrip())
     before, pieces = [prompt, head], [through[len(start) :].rstrip() for start in starts]
-    with contextlib.suppress(Exception):  # the form of the turn before other turns, which may lack its reasoning
+    with contextlib.suppress(Exception):  # if other turns follow, the template may write the turn without its reasoning
         earlier, _, rest = render([*turns[:index], probe, after]).partition(PLACEHOLDER)
         followed = render([*turns[: index + 1], after])
         if followed.startswith(earlier) and followed.endswith(rest) and len(followed) >= len(earlier) + len(rest):
@@ -318,7 +318,7 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
         return min(start for _, start, match_end in matches if match_end == end), end
     if not found or not closing.strip() or "tool_calls" in turns[index]:
         return None
-    # The template changes the turn's content if other turns follow. The turn is then where another content would be.
+    # The template changes the turn's content if other turns follow. A placeholder as its content shows its place.
     whole = render([*turns[:index], {**turns[index], "content": PLACEHOLDER}, *turns[index + 1 :]])
     position = whole.find(PLACEHOLDER)
     end = text.find(closing.strip(), max(position, 0))

@@ -68,7 +68,7 @@ def literal(source: str | ast.expr) -> Value:
 
 
 def ask_model(model: Model, program: str, entry_point: str) -> list[list[Value]]:
-    """Returns argument lists for a function that a model writes. Lines that are not lists of literals are ignored.
+    """Asks a model for argument lists of a function, and returns them. Lines that are not lists of literals are ignored.
 
     Args:
         model: answers the prompt.

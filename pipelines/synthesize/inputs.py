@@ -2,7 +2,7 @@
 
     inputs = generate(strategy("def f(xs: list[int], k: int = 2): ...", "f"), count=100, seed=0)     # distinct argument lists
 
-Examples define what a parameter takes by their types, ranges and characters; without examples its annotation does. Half of the
+The types, ranges and characters of examples define the values of a parameter; without examples its annotation does. Half of the
 inputs are examples with a small change, because random inputs hardly ever are valid dates or bracket sequences.
 """
 
@@ -99,7 +99,7 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = 
 
 @contextlib.contextmanager
 def _no_constants_of_modules() -> Iterator[None]:
-    """Makes hypothesis draw no constants of the modules that are imported, because the inputs depend on the seed only.
+    """Keeps hypothesis from drawing constants of imported modules, so that the inputs depend on the seed only.
 
     Hypothesis has no setting for it.
     """
@@ -157,7 +157,7 @@ def generate(source: st.SearchStrategy[list[Value]], count: int, seed: int = 0) 
 
 
 def _declared(annotation: ast.expr | None, default: ast.expr | None, constants: Constants) -> Strategy | None:
-    """Returns a strategy for the values of an annotation and the default, or for values like the default without annotation."""
+    """Returns a strategy for the values of an annotation and the default; without annotation, for values like the default."""
     declared = _of_annotation(annotation, constants) if annotation is not None else None
     try:
         value = literal(default) if default is not None else None

@@ -8,8 +8,8 @@
    (`examples.py`).
 2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
-3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, at most `ROUNDS`
-   times, and only the surviving mutants run on them.
+3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, in at most
+   `ROUNDS` rounds in all, and only the surviving mutants run on them.
 4. The private tests are a small set that kills all killed mutants. Up to `min_private_tests`, further tests are added, first
    those with other outputs, because a policy makes larger mistakes than mutants do. Some further short tests are public. If no
    test is left, the first private tests are public, too.
@@ -41,7 +41,7 @@ MAX_OUTPUT = 2_000
 THREADS = 4
 """Programs that run in parallel. Our choice."""
 ROUNDS = 4
-"""Maximal rounds of generating inputs; further rounds run while mutants survive. Our choice."""
+"""Maximal number of rounds that generate inputs. Another round runs only if mutants have survived. Our choice."""
 TOLERANCE = 1e-6
 """Relative or absolute tolerance of floats, because another correct program may add in another order. Our choice."""
 
@@ -307,7 +307,7 @@ def _failed(
 def _killers(
     box: Sandbox, mutants: Sequence[str], entry_point: str, tests: Sequence[CallTest], equal: Equal
 ) -> list[list[int]]:
-    """Returns for each mutant the tests that it fails. If a test stops a mutant, it counts, and the tests after it do not."""
+    """Returns for each mutant the tests that it fails. If a mutant stops in a test, this test counts, and later ones do not."""
 
     def killers(mutant: str) -> list[int]:
         failed, reached = _failed(box, mutant, entry_point, tests, equal, ALL_LIMITS)

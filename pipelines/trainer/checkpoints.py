@@ -1,4 +1,4 @@
-"""The checkpoints in a stage's folder: which are kept, and how they are read: weights and plain data only, complete files only.
+"""The checkpoints in a stage's folder: which are kept, and how they are read (only weights and plain data, only whole files).
 
 A run's folder may come from someone else, so a checkpoint is never unpickled in a way that runs code. A full disk or a kill may
 leave a file incomplete.
@@ -49,7 +49,7 @@ def _member(kind: object, name: str) -> enum.Enum:
 
 
 class _Reader(pickle._Unpickler):
-    """Unpickles an index file and rejects all other names.
+    """Unpickles an index file, and rejects the names that it may not contain.
 
     It derives from Python's unpickler in Python, because the one in C also sets attributes of classes if the file says so.
     """

@@ -1,4 +1,4 @@
-"""A checkpoint's model without weights: its modules and the number of its parameters, in no memory."""
+"""A checkpoint's model without weights: its modules and the number of its parameters. It takes no memory."""
 
 import functools
 from pathlib import Path

@@ -95,7 +95,7 @@ def export(checkpoint: Path, start: str, stage: Path, policy: Path) -> None:
 
 
 def _empty(stage: Path) -> Path:
-    """Returns the path of a folder that does not exist, for an adapter that is not complete."""
+    """Removes the folder of an incomplete adapter, and returns its path."""
     partial = stage / f"{FOLDER}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     return partial
@@ -112,7 +112,7 @@ def _finish(partial: Path, start: str, stage: Path, policy: Path) -> None:
 
 
 def check(settings: Lora, checkpoint: Path, further: Mapping[str, object] | None = None) -> int:
-    """Returns the number of parameters of an adapter, after a check that the model has the modules that it names.
+    """Checks that the model has the modules that the settings name, and returns the number of parameters of the adapter.
 
     Args:
         settings: LoRA's settings.

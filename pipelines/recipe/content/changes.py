@@ -19,7 +19,7 @@ from ... import cluster as clusters
 from ...stages import KINDS
 
 DOTTED = frozenset({"verl"})
-"""Settings whose own names contain dots: all that follows is one name."""
+"""Settings whose keys may contain dots: all that follows such a setting in a name is one key."""
 
 
 def parse(texts: Sequence[str], option: str = "--set") -> dict[str, Any]:
@@ -168,5 +168,5 @@ def _changed(value: Any, parts: Sequence[str], new: Any, name: str) -> Any:
 
 
 def _size(names: Mapping[str, object], parts: Sequence[str]) -> int:
-    """Returns the number of parts that form the longest of the names, which may contain dots; 0 if none fits."""
+    """Returns how many of the first parts form a name, the longest one, because names may contain dots; 0 if none do."""
     return next((size for size in range(len(parts), 0, -1) if ".".join(parts[:size]) in names), 0)

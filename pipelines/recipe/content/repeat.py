@@ -14,8 +14,8 @@ placeholders, for example for harder problems and a band that moves:
         stages:
           - {kind: filter, name: "filter_{round}", band: "{band}", options: {level: "{level}"}, ...}
 
-A text that is a placeholder alone becomes its value; within a text the value is inserted. For levels that depend on the pass
-rate, see `raise_level_above` of the filter.
+A text that consists of one placeholder becomes the placeholder's value; in a longer text the value is inserted. For levels
+that depend on the pass rate, see `raise_level_above` of the filter.
 """
 
 import re

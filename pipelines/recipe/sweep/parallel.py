@@ -116,7 +116,7 @@ def uses_ray(cluster: Cluster) -> bool:
 
 
 def _in_common(own: Mapping[str, str], other: Mapping[str, str], other_folder: Path) -> bool:
-    """True if another run has not finished one of the first stages that a run has in common with it."""
+    """True if two runs begin with common stages, and the other run has not finished all of them."""
     for name, digest in own.items():
         if other.get(name) != digest:
             return False

@@ -101,5 +101,5 @@ def _moved(value: Any, source: Path, target: Path) -> Any:
 
 
 def _replaced(text: str, old: str, new: str) -> str:
-    """Replaces a folder's path in a text, and no longer path that ends with it."""
+    """Replaces a folder's path in a text, but not within a longer path that ends with it."""
     return re.sub(rf"(?<![\w./-]){re.escape(old)}(?=/)", lambda _: new, text)

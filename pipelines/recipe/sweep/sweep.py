@@ -61,8 +61,8 @@ def run(
         The metrics of each finished stage that is not stale, by "RUN/STAGE".
 
     Raises:
-        UserError: a run of the sweep is invalid, which is found before the first one starts; or runs have failed, of which the
-            message names the first.
+        UserError: a run of the sweep is invalid (checked before the first run starts), or runs have failed (the message names
+            the first).
     """
     folder = runner.folder_of(recipe, out)
     runs = runs_of(recipe)
@@ -122,7 +122,8 @@ def _records(recipe: Recipe, folder: Path, options: parallel.Options) -> dict[st
     finished = [stage.name for stage in recipe.stages if (folder / stage.name / RECORD).is_file()]
     stale: Collection[str] = ()
     if options.selection != ALL and finished:
-        with contextlib.suppress(UserError), limited(recipe, folder, trusted=options.trust):  # the error of a failed run
+        # A failed run may raise its error again.
+        with contextlib.suppress(UserError), limited(recipe, folder, trusted=options.trust):
             stale = prepare(recipe, folder, selection=options.selection, inexact=options.inexact).stale
     return {name: finished_record(folder / name) for name in finished if name not in stale}
 

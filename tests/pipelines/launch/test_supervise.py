@@ -195,4 +195,4 @@ def test_the_error_that_ended_an_engine_is_found_behind_those_of_the_requests(tm
     log.write_text("(EngineCore pid=7) ERROR [core.py:9] MemoryError: no room for the cache\n")
     assert engine_error(log) == "MemoryError: no room for the cache"
     log.write_text("nothing\n")
-    assert engine_error(log) == "the log has no error of it"
+    assert engine_error(log) == "the log does not contain its error"

@@ -237,15 +237,15 @@ def test_too_little_disk_space_and_memory(
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
-        ([SFT, SFT | {"name": "again"}], "8.0 MiB (policies and the checkpoints that stay 8.0 MiB"),
-        ([SFT | {"steps": 100, "save_steps": 2}], "10.0 MiB (policies and the checkpoints that stay 4.0 MiB"),
+        ([SFT, SFT | {"name": "again"}], "8.0 MiB (8.0 MiB for policies and the checkpoints that stay"),
+        ([SFT | {"steps": 100, "save_steps": 2}], "10.0 MiB (4.0 MiB for policies and the checkpoints that stay"),
         (
             [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 10}],
-            "34.0 MiB (policies and the checkpoints that stay 31.0",
+            "34.0 MiB (31.0 MiB for policies and the checkpoints that stay",
         ),
         (
             [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 0}],
-            "10.0 MiB (policies and the checkpoints that stay 1.0",
+            "10.0 MiB (1.0 MiB for policies and the checkpoints that stay",
         ),
     ],
 )

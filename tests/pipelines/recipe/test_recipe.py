@@ -391,7 +391,7 @@ def test_a_dry_run_checks_that_there_are_enough_problems_for_a_batch(lab: Path, 
 
 def test_more_problems_than_the_environment_has_are_refused(lab: Path) -> None:
     recipe = recipes.load(write(lab, small(lab) | {"stages": [GRPO | {"problems": 100_000}]}))
-    with pytest.raises(UserError, match="problems: expected at most 1000, as tenfold/ChainSum-v0 has, got 100000"):
+    with pytest.raises(UserError, match="at most 1000, the number of problems of tenfold/ChainSum-v0, got 100000"):
         preparation.prepare(recipe, Path("out"))
 
 

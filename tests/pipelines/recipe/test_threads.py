@@ -78,7 +78,7 @@ def test_another_number_on_resume_is_reported(measured: pytest.MonkeyPatch, caps
     Path("out/second/stage.json").unlink()
     measured.setenv("OMP_NUM_THREADS", "1")
     assert run() == [2, 1]
-    assert "threads: 1 instead of 2 as before; results may differ in the last bits" in capsys.readouterr().out
+    assert "threads: 1 now, 2 before; results may differ in the last bits" in capsys.readouterr().out
 
 
 def test_child_processes_get_the_number_and_wait_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
