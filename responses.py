@@ -42,7 +42,7 @@ _NUMBER_ALONE = re.compile(r"\s{0,9}\d{1,9}(?:\.\n?|\n)")
 def complete_part(truncated: str) -> str:
     """Returns the part of a truncated text that is judged; see `Completion.scorable_text`.
 
-    A number alone is left out at the end, because it may be the number of a list's next entry.
+    A number that stands alone at the end is left out, because it may be the number of a list's next entry.
     """
     if _MARKED_ANSWER.search(without_thinking(truncated)):
         return truncated

@@ -47,7 +47,7 @@ class Console(RichConsole):
         self._file = file
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """See rich. Other output while a progress bar is shown arrives as rich's `Text`; its colours and links are removed."""
+        """See rich. While a progress bar is shown, other output arrives as rich's `Text`; its colours and links are removed."""
         plain_objects = (Text(plain(item.plain), item.style) if isinstance(item, Text) else item for item in objects)
         super().print(*plain_objects, **options)
 

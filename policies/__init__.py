@@ -81,7 +81,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
         if not model:
             raise UserError(f"{uri}: the name of the model is missing; write openai:MODEL?base_url=http://localhost:8000/v1")
         if "base_url" in settings:
-            keys.check_base_url(settings["base_url"])  # here, because an empty one would be OpenAI's
+            keys.check_base_url(settings["base_url"])  # here, because OpenAIPolicy would read an empty URL as OpenAI's
         return OpenAIPolicy(model, **settings, **options)
     with extras.required_by(uri, "gpu" if uri.startswith("vllm+") else ""):
         return _checkpoint_policy(uri, options)

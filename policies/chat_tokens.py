@@ -73,7 +73,7 @@ def conversation_tokens(
     Args:
         tokenizer: the policy's.
         messages: messages of the episode.
-        turns: sampled tokens of each turn of the policy, at least one. Earlier turns of the assistant belong to the prompt.
+        turns: sampled tokens of each turn of the policy; one turn or more. Earlier turns of the assistant belong to the prompt.
 
     Returns:
         The token ids, and a mask that is 1 for tokens of the policy's turns.

@@ -1,4 +1,4 @@
-"""Checkpoints: reads a URI into a checkpoint folder in Hugging Face format, and loads its model and tokenizer.
+"""Checkpoints: returns the folder of a checkpoint's URI, in Hugging Face format, and loads its model and tokenizer.
 
     micro:          a small Llama with random weights with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
     config:FILE     a model of any architecture with random weights, from its config.json (tokenizer=FOLDER, seed=)
@@ -7,8 +7,8 @@
     path:FOLDER     a checkpoint folder
     stage:FOLDER    the policy of a finished stage; with @step=N, the checkpoint of a step that the stage has kept
 
-An adapter (LoRA, as peft writes it) is merged into its base model. The adapter's configuration names that model, or the option
-base=URI of `hf:` and `path:` does.
+An adapter (LoRA, as peft writes it) is merged into its base model. The base model is named by the adapter's configuration,
+or by the option base=URI of `hf:` and `path:`.
 
 Checkpoints that are created from other files are cached under $TENFOLD_CACHE (default ~/.cache/tenfold).
 """
@@ -46,7 +46,7 @@ OPENING_TOKENS = 40
 """Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 32 bytes."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-"""Files of which a folder with a tokenizer has at least one."""
+"""Names of tokenizer files. A folder with a tokenizer has at least one of them."""
 TOKENIZER_PATTERNS = ["tokenizer*", "chat_template*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"]
 """Names of all files of a tokenizer, its chat template included."""
 FILES = ("*.safetensors", "config.json", "generation_config.json", *TOKENIZER_PATTERNS)
@@ -127,7 +127,7 @@ def load(
         output_layer: false if the output layer is not used, so that its weights may be missing.
 
     Raises:
-        UserError: the folder lacks weights, also if only some are missing, or a tokenizer.
+        UserError: the folder lacks all or some of the weights, or a tokenizer.
     """
     from transformers import AutoModelForCausalLM
 

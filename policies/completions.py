@@ -52,7 +52,7 @@ def completion(
 
 
 def has_stop(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int], stop: Sequence[str]) -> bool:
-    """True if the text of tokens contains a stop string, or if a stop string is a special token, which is not in the text.
+    """True if the tokens contain a stop string, in their text or as a special token that the text leaves out.
 
     Args:
         tokenizer: the policy's.

@@ -22,7 +22,7 @@ from . import load_policy
 
 @dataclasses.dataclass(frozen=True)
 class JudgeVerifier:
-    """A verifier that asks a policy: if its rules are undecided, or, with `always`, about every response."""
+    """A verifier that asks a policy about a response if its rules are undecided; with `always`, about every response."""
 
     policy: str | None = None
     """URI of the policy; None: the value of TENFOLD_JUDGE at the time of the verdict."""

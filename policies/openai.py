@@ -24,7 +24,7 @@ TOP_LOGPROBS = 20
 INVALID_REPLY_RETRIES = 4
 """Number of retries after replies with status 200 but no answer. Our choice."""
 PAUSE, LONGEST_PAUSE = 0.25, 8.0
-"""Seconds before the first of these retries, doubled each time, and their maximum. Our choice."""
+"""Pause before the first of these retries, and the longest pause, in seconds. The pause doubles at each retry. Our choice."""
 NO_KEY = "none"
 """Placeholder to send as the key if there is no key, because OpenAI's client requires one."""
 ACCOUNT_HEADERS = ("openai-organization", "openai-project")
@@ -63,10 +63,10 @@ class OpenAIPolicy:
     """Samples from a server through `/v1/chat/completions`.
 
     Temporary errors (408, 409, 429, 5xx, a lost connection) are retried with growing pauses by OpenAI's client; if the server
-    stays unavailable, `SamplingIncomplete` is raised. Replies without an answer (no choices, an error under status 200, HTML,
-    truncated JSON) are retried; after that, only this sample is a fault. A prompt that the server will never answer (a content
-    filter, a context that is too long) gives a sample with the finish reason "refused". Equal seeds give equal samples only if
-    the server supports this: vLLM does, OpenAI promises best effort.
+    stays unavailable, `SamplingIncomplete` is raised. A request whose reply has no answer (no choices, an error under status
+    200, HTML, truncated JSON) is retried; if all retries fail, only this sample is a fault. A prompt that the server will never
+    answer (a content filter, a context that is too long) gives a sample with the finish reason "refused". Equal seeds give
+    equal samples only if the server supports this: vLLM does, OpenAI promises best effort.
 
     Lone surrogates become U+FFFD in requests and replies.
     """

@@ -43,13 +43,13 @@ _MARKS = re.compile(
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
-"""Marks of the template, and special tokens of chat templates. They are searched in a text with look-alikes folded."""
+"""Marks of the template, and special tokens of chat templates. They are searched for in the text as `folded` returns it."""
 
 
 def preference(policy: str, batch_size: int = 16, max_tokens: int = 4096) -> Prefer:
     """Returns the judge of a policy URI, cached in the process. It can be pickled: another process loads it again.
 
-    Calls from several threads while the judge is busy are batched.
+    Calls that arrive from several threads while the judge is busy are batched.
 
     Args:
         policy: see `load_policy`. For a checkpoint, the probability is that of the next token, "A" or "B". For a server it

@@ -47,7 +47,7 @@ def rollout(
         environment: an environment id, or a function that creates an environment.
         policy: samples the responses.
         samples: number of episodes for each problem.
-        problems: indices of the problems, or the number of the first problems; the default is all problems.
+        problems: indices of the problems, or a number N for the first N problems; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode: all turns of the policy and the replies between them.
         max_turns: limit of the policy's turns in an episode; see `transcript.py`.
         store: JSONL file for the episodes. Episodes that it contains are not played again, except those with a fault.

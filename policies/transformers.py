@@ -62,7 +62,7 @@ class TransformersPolicy:
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """See `Policy.generate`. A sample also ends with the window; after a prompt that fills it, it is empty.
+        """See `Policy.generate`. A sample also ends when the window is full. If the prompt fills it, the sample is empty.
 
         Args:
             conversations: see `Policy.generate`.

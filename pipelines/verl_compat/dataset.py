@@ -1,8 +1,8 @@
 """verl's data set, which returns the problems of each step in the order of `order.py`.
 
-verl requests one row after another without the step, and a step takes more rows if groups are replaced. Therefore the data set
-reads the trainer's step: when it changes, the rows of the next step begin. verl's own position in the data has no effect, and a
-run that is resumed from a checkpoint plays the same problems as an uninterrupted run.
+verl requests one row after another and does not pass the step. A step takes more rows if groups are replaced. Therefore the
+data set reads the step from the trainer: when the step changes, the rows of the next step begin. verl's own position in the
+data has no effect, and a run that is resumed from a checkpoint plays the same problems as an uninterrupted run.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@ These modes of `loss_agg_mode` are means over sequences. verl 0.9.1 sums over th
 divides by the number of sampled sequences. If a quarter of the responses is truncated, loss and gradient are then a quarter
 too small. Here the divisor is the number of sequences in the sum, over all processes and micro-batches of the update.
 
-verl saves the weights of a LoRA adapter for itself only. Here its checkpoints also have the adapter as peft reads it.
+verl saves the weights of a LoRA adapter only in its own format. Here its checkpoints also have the adapter in peft's format.
 
 verl imports this module when it builds a model (`model.external_lib`), and finds the class in its registry of engines by vendor
 (`VERL_ENGINE_VENDOR`). For other kinds of models the registry uses verl's own engines.
@@ -64,7 +64,7 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
         if torch.distributed.get_rank() == 0:
             folder = Path(local_path, "huggingface")
             save_file(weights, folder / adapter.WEIGHTS)
-            model: Any = getattr(self.module, "_fsdp_wrapped_module", self.module)  # the first is that of FSDP1
+            model: Any = getattr(self.module, "_fsdp_wrapped_module", self.module)  # FSDP1 wraps the module
             model.peft_config["default"].save_pretrained(folder)
         torch.distributed.barrier()
 
@@ -72,7 +72,8 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
 class _Kinds(KeysView[type]):
     """The configuration classes of a mapping of transformers. A membership test does not import all of them.
 
-    verl tests membership for each model that it builds. transformers' own keys import 150 modules for it, which takes seconds.
+    verl tests membership for each model that it builds. The `keys()` of transformers import 150 modules for this test, which
+    takes seconds.
     """
 
     def __init__(self, mapping: Any):

@@ -66,8 +66,8 @@ class ForkRequest(NamedTuple):
 
 def run_verl(settings: list[str]) -> None:
     """Imports verl and runs it with these Hydra settings."""
-    # Ray reads these variables when it is imported. A worker that Ray starts has them in its environment: its job, and the
-    # process with which it ends.
+    # Ray reads these variables when it is imported. A worker that Ray starts has them in its environment: the id of its job,
+    # and the id of the process whose end also ends the worker.
     variables = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
     os.environ.update(variables)
     modules = [importlib.import_module(name) for name in PRELOADED]
@@ -103,7 +103,7 @@ def serve(program: Callable[[str], object]) -> Callable[[], object]:
         program: called with the command that replaces `python` to run a script in a fork.
 
     Returns:
-        In each process, like `os.fork`: the function that this process has to call.
+        The function that the current process has to call. Like `os.fork`, `serve` returns in each process.
     """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind("")  # the kernel chooses a name outside the file system
@@ -150,7 +150,7 @@ def serve(program: Callable[[str], object]) -> Callable[[], object]:
 
 
 def request_fork(name: str, arguments: list[str]) -> int:
-    """Requests a fork that runs a script instead of this process, and waits for its end.
+    """Requests a fork that runs a script in place of this process, and waits until the fork ends.
 
     Args:
         name: the server's socket.
@@ -221,9 +221,9 @@ def _end(status: int) -> None:
 
 def _become(request: ForkRequest, copies: list[int]) -> None:
     """Takes over the open files, environment and folder of a request, and runs its script."""
-    os.setpgid(0, 0)  # so that only the main program gets an interrupt, because it ends its workers in order
+    os.setpgid(0, 0)  # only the main program may get an interrupt, because it ends its workers in order
     above = max(request.files, default=0) + 1
-    moved = [fcntl.fcntl(copy, fcntl.F_DUPFD, above) for copy in copies]  # above all numbers that are assigned below
+    moved = [fcntl.fcntl(copy, fcntl.F_DUPFD, above) for copy in copies]  # greater than the numbers that are assigned below
     for copy in copies:
         os.close(copy)
     for copy, number in zip(moved, request.files, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def keep_folder_out() -> None:
-    """Makes Ray add no folder to its workers' paths, for this process's Ray. Ray 2.60 has no setting for it.
+    """Makes the Ray of this process add no folder to its workers' paths. Ray 2.60 has no setting for this.
 
     Raises:
         RuntimeError: this version of Ray sends the path in another way.

@@ -1,8 +1,9 @@
 """verl's replay buffer with replacement of groups that have no gradient.
 
-GRPO compares the samples of a problem. A group with fewer than two scored samples cannot be compared, and verl would use the
-score of a single sample as its advantage. Its problem is replaced by another problem. With `drop_zero_variance`, a group in
-which all samples have the same score is replaced too. A step with too many replacements ends the run.
+GRPO compares the samples of a problem. With fewer than two scored samples there is nothing to compare, and verl would use the
+score of a single sample as its advantage. The problem of such a group is replaced by another problem. With
+`drop_zero_variance`, a group in which all samples have the same score is replaced too. A step with too many replacements ends
+the run.
 
 verl gives its prompts random ids and lists samples in the order of arrival. On a CPU, samples are passed on in a fixed order,
 and replacements are chosen when all samples have arrived, so that a repeated run samples the same problems.

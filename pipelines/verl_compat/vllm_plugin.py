@@ -26,7 +26,7 @@ def register() -> None:
 def _end_with_parent(parent: int) -> None:
     """Kills this process when its parent has changed, because a process whose parent has ended gets another one.
 
-    If the parent had ended before it was first read, only Python's own record of the parent shows it.
+    If the parent ended before its id was first read, only Python's own record of the parent shows that it ended.
     """
     creator = multiprocessing.parent_process()
     while os.getppid() == parent and (creator is None or creator.is_alive()):

@@ -28,7 +28,7 @@ LINGER_SECONDS = 0.2
 AHEAD = 2
 """Batches that an engine has at once: the one that it works on, and the next. Our choice."""
 SLOW = 4.0
-"""A batch that takes this many times the median is also given to an idle engine. Our choice."""
+"""A batch that takes this many times the median duration is also given to an idle engine. Our choice."""
 ATTEMPTS = 3
 """Number of engines that may die with a request before it fails. Our choice."""
 
@@ -109,7 +109,7 @@ class EnginePool:
         """Starts the engines.
 
         Args:
-            start: starts the engine of a number, at the beginning and instead of one that has died.
+            start: starts the engine with the given number: at the beginning, and again if it has died.
             count: number of engines.
             engine_batch: largest number of samples that an engine computes at once.
             tokenizer: the checkpoint's.
@@ -127,7 +127,7 @@ class EnginePool:
         self.running: list[_Batch] = []
         self.durations: deque[float] = deque(maxlen=100)
         self.deaths = 0
-        """Engines that have died since one has last finished a batch."""
+        """Number of engines that have died since the last batch was finished."""
         self.thread: threading.Thread | None = None
 
     def submit(
@@ -251,7 +251,7 @@ class EnginePool:
             self.running.remove(batch)
             if isinstance(error, EngineDied):
                 results = [(request, failure) for request in batch.requests if (failure := self._died(request, error))]
-                if self.engines[batch.number] is batch.engine:  # else this is its second batch
+                if self.engines[batch.number] is batch.engine:  # else its death is already counted
                     self.deaths += 1
                     self.engines[batch.number] = None
                 failed = {request.number for request, _ in results}
@@ -272,7 +272,7 @@ class EnginePool:
                     request.future.set_result(result)
 
     def _died(self, request: Request, error: EngineDied) -> UserError | None:
-        """Returns the error of a request whose engine has died, if it is not tried again."""
+        """Returns the error of a request whose engine has died; None if the request is tried again."""
         request.deaths.append(str(error))
         if len(request.deaths) < ATTEMPTS and self.deaths < ATTEMPTS * len(self.engines):
             return None

@@ -59,8 +59,8 @@ class Loop:
         self.transcript, self.policy, self.sampling, self.finished = transcript, policy, sampling, finished
         self.size = batch_size(policy)
         self.room = (3 if isinstance(policy, SupportsSubmit) else 2) * self.size
-        """Episodes in play at most: those that are sampled, as many that wait for it, and with several engines as many again,
-        because an engine has its next batch already."""
+        """Largest number of episodes in play: one batch that is sampled, and one that waits. With several engines there is a
+        third, because each engine already has its next batch."""
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.waiting: list[Game] = []
         """Episodes that need a turn of the policy."""
@@ -164,7 +164,7 @@ class Loop:
         self.threads.submit(work, *arguments).add_done_callback(lambda future: self.events.put((None, future)))
 
     def _sample(self) -> None:
-        """Lets the policy sample the next turn of waiting episodes, those with the lowest samples and problems first."""
+        """Lets the policy sample the next turn of waiting episodes, in the order of their sample numbers and problems."""
         self.waiting.sort(key=lambda game: (game.sample, game.index))
         if isinstance(self.policy, SupportsSubmit):
             futures = self.policy.submit(*games.requests_of(self.waiting, self.sampling))

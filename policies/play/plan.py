@@ -13,8 +13,8 @@ class Plan:
     """The samples of each problem that are still to play.
 
     A problem is decided by the shortest sequence of its first samples for which `is_decided` is true. Later samples do not
-    count, so the result does not depend on how many episodes are played at once. Therefore, samples after the next one of a
-    problem may be played before it is known that they are needed, but only if no others are left.
+    count, so the result does not depend on how many episodes are played at once. Therefore, further samples of a problem
+    may be played before it is known that they are needed, but only if no other samples are left.
     """
 
     def __init__(self, indices: Sequence[int], samples: int, is_decided: Decided | None):

@@ -19,7 +19,7 @@ from .parameters import LIMIT
 PERMANENT = frozenset({400, 404, 405, 413, 415, 422, 451, 501})
 """HTTP statuses that a retry of the same request gets again."""
 LOWERED = 2
-"""How often the token limit of a request is lowered. The first error may name only the window, and the second the prompt."""
+"""How often the token limit of a request is lowered. The first error may name only the window, the second the prompt."""
 _FILTERED = (
     r"content[ _-]?(?:filter|policy|policies|management|moderation|exists risk|safety|blocked)|responsible_?ai|"
     r"policy[ _-]?violation|violat\w+ (?:of )?(?:our|the|usage|content)|usage polic|safety (?:system|filter|setting|reason)|"
@@ -119,7 +119,7 @@ def _text(error: object) -> str:
 
 
 def lowered(request: Mapping[str, Any], error: object) -> dict[str, Any] | None:
-    """Returns a request with a token limit that fits into the model's window, if the error says that it does not.
+    """Returns a request with a token limit that fits into the model's window, if the error says that the present one does not.
 
     If the error has no number of tokens of the prompt, a request to `/v1/chat/completions` is sent without a limit: the sample
     then ends at the window. `/v1/completions` has a small default, so there the limit becomes half of the window.

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: downloads, and one-line errors if it cannot be reached or does not have a name.
+"""The Hugging Face hub: downloads, and one-line errors if it cannot be reached or does not know a name.
 
 Without a connection, the hub's clients retry for a minute. Therefore a short check of the connection comes first. The download
 itself keeps the clients' own time limits, which suit slow networks.
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 4.0
 MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """Files that are downloaded with a model. Weights in pickle files are not among them."""
 NO_ANSWER = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout", "Timeout")
-"""Names of the clients' errors without a reply of the hub."""
+"""Names of the clients' errors that mean that the hub did not reply."""
 
 
 def download_model(name: str, revision: str | None = None) -> Path:
@@ -97,7 +97,7 @@ def explain(kind: str, name: str, error: BaseException, offline: str | None, ins
 
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
-    """Makes the hub's clients read only their caches, as HF_HUB_OFFLINE does, which they read when they are imported."""
+    """Makes the hub's clients read only their caches, as HF_HUB_OFFLINE does. They read the variable only when imported."""
     parts = [sys.modules[name] for name in ("huggingface_hub.constants", "datasets.config") if name in sys.modules]
     before = [vars(part)["HF_HUB_OFFLINE"] for part in parts]
     for part in parts:
@@ -117,7 +117,7 @@ def endpoint() -> str:
 
 
 def unreachable() -> str | None:
-    """Returns why there is no connection to the hub, or None if a connection, of its proxy if it has one, can be opened."""
+    """Returns why there is no connection to the hub; None if a connection to it, or to a proxy if one is set, can be opened."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
             return f"{name} is set"
@@ -140,7 +140,7 @@ def unreachable() -> str | None:
             reasons.append(None)
         except OSError as error:
             reasons.append(error.strerror or str(error))
-        except ValueError:  # of a host that is not a domain name
+        except ValueError:  # the host is not a domain name
             reasons.append("the name of the host is invalid")
 
     attempt = threading.Thread(target=connect, daemon=True)  # because the look-up of the name has no time limit

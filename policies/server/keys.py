@@ -99,7 +99,9 @@ def server_of(address: str) -> Server:
 
 
 def check_base_url(url: str) -> None:
-    """Checks that a URL has http or https, a host and a valid port, because the HTTP client would retry it as if it were down.
+    """Checks that a URL has http or https, a host and a valid port.
+
+    The HTTP client would retry a request to an invalid URL as if the server were down.
 
     Raises:
         UserError: the URL lacks one of these.
@@ -132,7 +134,7 @@ def reject_keys_in(uri: str) -> None:
         if any(SECRET.fullmatch(name) for query in queries for name, _ in parse_qsl(query.replace("#", "&"), True)):
             raise UserError(
                 f"{uri}: a URL must not contain user names, passwords or keys; put the key in an environment variable, name it "
-                f"with api_key_env=, and allow its host in {VARIABLE}"
+                f"with api_key_env=, and allow the host in {VARIABLE}"
             )
 
 

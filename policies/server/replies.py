@@ -159,9 +159,9 @@ def _finish_reason(reason: object, tokens: int, max_tokens: int) -> str:
 def _text(message: Fields) -> str | None:
     """Returns the text of a message: reasoning in `<think>`, then the content, then tool calls.
 
-    None if the message has none of these and no field `content`. Reasoning without text after it was truncated, so it is not
-    closed. Tool calls that the server has parsed are converted back to text by `message_text`, because verifiers read only
-    text.
+    None if the message has none of these and no field `content`. If no text follows the reasoning, the reasoning was truncated
+    and is not closed. Tool calls that the server has parsed are converted back to text by `message_text`, because verifiers
+    read only text.
     """
     content, thought = _parts(message.get("content"))
     reasoning = next((text for name in ("reasoning_content", "reasoning") if (text := _plain(message.get(name)))), "")
@@ -220,7 +220,7 @@ def _calls(message: Fields) -> Iterator[ToolCall]:
 def _logprobs(choice: Fields) -> tuple[float, ...]:
     """Returns the log-probability of each token; empty if one is missing.
 
-    `/v1/chat/completions` lists tokens with their numbers, and `/v1/completions` lists the numbers.
+    `/v1/chat/completions` lists tokens with their log-probabilities, and `/v1/completions` only lists the log-probabilities.
     """
     values = [
         _logprob(token.get("logprob")) if isinstance(token, Mapping) else None

@@ -311,7 +311,7 @@ def _have_different_labels(items: list[Node]) -> bool:
 
 
 def _same_item(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """Like `equivalent`, but two texts or labelled values in a collection that are undecided count as different."""
+    """Like `equivalent`, but two texts, or values with labels in words, count as different if the comparison is undecided."""
     try:
         return equivalent(gold, answer, tolerance)
     except Undecided:
@@ -329,7 +329,7 @@ def _distinct(items: list[Node]) -> list[Node]:
 
 
 def _is_repetition(first: Node, second: Node) -> bool:
-    """True if an item repeats another one. A decimal that only rounds to another item does not."""
+    """True if an item repeats another one. A decimal that only rounds another item does not repeat it."""
     return first == second or (
         not contains(first, "decimal") and not contains(second, "decimal") and _same_item(first, second, None)
     )

@@ -62,7 +62,10 @@ def ordinal(text: str) -> str | None:
 
 
 def join_thousands(text: str) -> str:
-    """Returns "1,234" as "1234", except in brackets, where a comma separates two items. A fraction or root may contain it."""
+    """Returns "1,234" as "1234", except in brackets, where a comma separates two items.
+
+    The braces of a fraction or root are not such brackets.
+    """
     if "," not in text:
         return text
     if _LIST_OF_THOUSANDS.fullmatch(text):

@@ -28,7 +28,7 @@ MAX_LINES = 400
 MAX_SENTENCE = 600
 """Maximum number of characters of a sentence that are read."""
 MAX_ADDED = 60
-"""Maximum length of a sentence without a letter that may choose all options, in characters."""
+"""Maximum length of a sentence that names no letter but may choose all options, in characters."""
 MAX_LETTERS = 40
 """Maximum number of letters of a sentence that are read."""
 

@@ -47,7 +47,7 @@ _BECAUSE = re.compile(
     r"^(?P<head>[^\ue000\d]*[\d\ue000].*?),?\s+(?:because|since|rather than|instead of|(?<=,\s)(?:and )?not"
     r"|(?<=,\s)\w{1,9} of (?:which|whom|them))\s(?![^=]*(?:=|\b(?:so|thus|then|total)\b))"
 )
-"""A result, and after it a reason without a conclusion, or a value that the result is not."""
+"""A result, followed by a reason without a conclusion, or by a denied value."""
 _DENIED_VALUE = re.compile(
     r"(?:\b(?:not|never|neither|nor|no|cannot)\b|n['’]t\b)(?![^,;=\d\ue000]{0,60}\b(?:so|but|is|are"
     r"|it['’]s)\s+[\d\ue000$])[^,;=\d\ue000]{0,60}"

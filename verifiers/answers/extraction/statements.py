@@ -2,7 +2,7 @@
 
 A statement is read in three steps. First its formulas are masked, so that most rules do not match inside a formula. Then the
 head is separated from what follows it (a reason, a remark in brackets, a denied alternative). If what follows changes the
-value of 5 ("if n is odd", "or 6"), the whole statement is the answer, which does not equal 5. Last, the value of the head is
+value ("5 if n is odd", "5 or 6"), the whole statement is the answer, which does not equal 5. Last, the value of the head is
 assembled: "1/$5$" is 1/5, "the line $y = x$" is y = x.
 """
 

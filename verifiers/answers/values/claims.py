@@ -121,7 +121,7 @@ def is_about_right(node: Node) -> bool:
 def _rounding(written: Node, number: Fraction) -> Fraction:
     """Returns the largest error of a rounded number: half a unit in its last digit, or one unit if it may be truncated.
 
-    Another number than a decimal or integer, such as a fraction, may differ by 2%.
+    A number that is neither a decimal nor an integer, such as a fraction, may differ by 2%.
     """
     decimal = written_decimal(written)
     if decimal is not None:
