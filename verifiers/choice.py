@@ -216,7 +216,7 @@ def chosen_option(answer: str, options: Sequence[str]) -> tuple[str, int | None]
 def _index_of_text(text: str, options: Sequence[str]) -> int | None:
     """Returns the index of the only option with this text."""
     if (same := [index for index, option in enumerate(options) if option.strip() == text.strip(" .")]) and len(same) == 1:
-        return same[0]  # first with case, because the options may be AA and Aa
+        return same[0]  # compared with case first, because the options may be AA and Aa
     words = _normalized(text)
     equal = [index for index, option in enumerate(options) if _normalized(option) == words]
     return equal[0] if words and len(equal) == 1 else None

@@ -135,7 +135,7 @@ def verify_program(
     Args:
         program: the program as it will run.
         answer: the tests, in one of the forms that the module lists.
-        score: returns the score, 0..1, given for each test whether it passes.
+        score: returns the score, 0..1, from a list that states for each test whether it passes.
     """
     if len(program) > MAX_PROGRAM:
         return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {MAX_PROGRAM} characters")
@@ -169,7 +169,7 @@ def complete_program(code: str, answer: CodeTests) -> str:
     """Returns a program with its header before it and its footer after it.
 
     Args:
-        code: from a response.
+        code: code from a response.
         answer: `header` is what the program had to complete: imports, helpers, the signature of its function. `footer` makes
             the program's function accessible to the tests.
     """

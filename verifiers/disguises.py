@@ -3,8 +3,9 @@
 invisible     Format and filler characters are not text: `visible` removes them. Joiners stay between letters of scripts that
               need them for spelling (Arabic, the scripts of India) and in emoji.
 look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like when words or
-              marks are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find the marks of
-              programs. Text in one script is unchanged. Look-alikes in answers are kept: a Cyrillic В may be an option.
+              marks are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find calls of
+              functions and answers that address a judge. Text in one script is unchanged. Look-alikes in answers are kept: a
+              Cyrillic В may be an option.
 """
 
 import functools
@@ -49,9 +50,9 @@ def folded(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns the visible text, with disguised words in the letters that they look like.
+    """Returns the visible text, with disguised words written in the letters that they look like.
 
-    A word is disguised if it mixes scripts, or if it consists of look-alikes in a text that is mostly written in the other
+    A word is disguised if it mixes scripts, or if it consists of look-alikes of Latin letters in a text that is mostly in Latin
     script. Wide and ornamented letters become the letters that they are forms of. Marks above and below a letter are removed if
     they do not form a letter of any language.
     """

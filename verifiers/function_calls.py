@@ -106,9 +106,9 @@ def parse_calls(response: str, functions: Sequence[Declaration] = (), language: 
     """Returns the calls in a response, without those in its reasoning; an empty list if it is prose.
 
     Args:
-        response: of a model.
+        response: a model's response.
         functions: declarations of the functions.
-        language: of the functions. Values for Java and JavaScript are source text.
+        language: the functions' language. Values for Java and JavaScript are source text.
 
     Raises:
         Malformed: the response contains a call that cannot be parsed.
@@ -135,7 +135,7 @@ def _unusable(answer: object) -> str:
         if any(not isinstance(values, list) for values in gold_arguments.values()):
             return f"the gold call of {name} must list the correct values of each parameter"
         if name not in functions:
-            return f"the gold calls {name}, which is not declared"
+            return f"the gold answer calls {name}, which is not declared"
         properties, required = functions[name]
         for parameter, values in gold_arguments.items():
             if parameter not in properties and OMITTED not in values:

@@ -22,7 +22,7 @@ def check_instructions(
 
     Args:
         prompt: some instructions are checked against it.
-        names: of the instructions, as IFEval has them.
+        names: IFEval's names of the instructions.
         arguments: for each instruction its arguments; those without a value are left out.
         response: the response's text.
 

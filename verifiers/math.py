@@ -5,7 +5,7 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     extract       the response has no final answer: incorrect
     exact         the texts are equal, or their parse trees are
     choice        the gold answer is the letter of an option, or several, so the answer must be the same letters
-    unevaluated   the answer is not worked out (`answers/worked_out.py` has the rule), equal to the gold one or not: incorrect
+    unevaluated   the answer is not worked out (rule: `answers/worked_out.py`): incorrect, even if it equals the gold answer
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
     math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless they already differ
@@ -191,7 +191,7 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
 
 
 def _prompt_text(problem: Problem) -> str:
-    """Returns the text of the prompt's turns other than the system message, of each at most the end. Empty if unknown."""
+    """Returns the text of the prompt's turns without the system message. A long turn is cut to its end. Empty if unknown."""
     turns = (turn["content"][-prompt_text.MAX_TURN :] for turn in problem.prompt if turn["role"] != "system")
     return "\n".join(turns)
 
@@ -304,7 +304,7 @@ def _scored(equal: bool, method: str, gold: str, answer: str) -> Verdict:
 def gold_text(gold: str) -> str:
     """Returns the final answer in a gold answer that is a worked solution: its box, or the text that it calls its answer.
 
-    A long gold answer with several formulas is not a solution. All of it is the gold answer.
+    A text with several formulas after "the answer is" is not treated as a solution. All of it is the gold answer.
     """
     if "\\boxed" in gold and (inside := boxed(gold)):
         return inside
@@ -333,7 +333,7 @@ def _equal_up_to_typesetting(gold: str, answer: str) -> bool:
 
 
 def _latex(text: str) -> bool:
-    """True if a text may be LaTeX outside our grammar, and is not prose, because math-verify finds numbers in prose."""
+    """True if a text may be LaTeX outside our grammar. Prose is excluded, because math-verify finds numbers in it."""
     if re.search(r"\\(?:[lc]?dots|boxed)|\.\.\.", text):
         return False  # the continuation after an ellipsis is unknown
     bare = re.sub(r"\\[A-Za-z]+|\{[a-z]*matrix\}", " ", text)

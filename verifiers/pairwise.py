@@ -4,7 +4,7 @@
     judge(problem, response)                         # Verdict(SCORED, 0.72, "pairwise", reason)
     pairwise.round_robin(prefer, problem, responses) # each response of a group against every other
 
-`prefer` is a function, for example a model's (`policies/preference.py`, which handles delimiters and the tokens of chat
+`prefer` is a function that may ask a model (`policies/preference.py`, which handles delimiters and the tokens of chat
 templates). A model may favour the response that it reads first. Therefore every pair is shown in both orders and the mean
 counts. Responses are data: their thinking and invisible characters are removed, they are truncated at `MAX_CHARACTERS`, and an
 empty one loses without a comparison.
@@ -83,7 +83,7 @@ def round_robin(prefer: Prefer, problem: Problem, responses: Sequence[str]) -> l
 
     Args:
         prefer: compares two responses.
-        problem: whose prompt was answered.
+        problem: the problem that the responses answer.
         responses: the group.
     """
     if len(responses) < 2:

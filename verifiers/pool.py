@@ -55,8 +55,8 @@ class WorkerFault(Exception):
 class Pool:
     """Workers for one function, which start when first needed.
 
-    `call` can be used from any thread, from asyncio through `asyncio.to_thread`, and after a fork, when the process gets its
-    own workers.
+    `call` can be used from any thread, and from asyncio through `asyncio.to_thread`. After a fork it can be used, too: the
+    forked process gets its own workers.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Pool:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=os.environ
-                | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},  # sets in one order
+                | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},  # sets have one order
                 start_new_session=True,  # so that Ctrl-C reaches the parent only, which then closes its workers
             )
         except OSError as error:

@@ -79,7 +79,7 @@ def verify(problem: Problem, response: str) -> Verdict:
 def _in_tag(response: str) -> str | None:
     """Returns the text in the last `<answer>` tag, with its quotation marks.
 
-    None if there is no tag, or if it is not the whole answer: a box in it, or a box or a second answer after it.
+    None if there is no tag, if the tag contains a box, or if a box or a second answer follows the tag.
     """
     text = searched_text(response)
     mark = last_mark(text)
@@ -117,7 +117,7 @@ def score(entry: dict[str, Any], answer: str) -> float:
     except MemoryError:
         raise
     except Exception:
-        scorer(answer=entry["answer"], entry=entry)  # raises if the entry is invalid, else the answer is
+        scorer(answer=entry["answer"], entry=entry)  # raises if the entry is invalid; otherwise the answer is invalid
         return 0.0
 
 

@@ -87,7 +87,7 @@ def as_verifier(
 
 
 def _wrapped(function: JudgingFunction) -> Verifier:
-    if isinstance(function, FunctionVerifier | Verifier):  # this order, because checking a class is faster than a protocol
+    if isinstance(function, FunctionVerifier | Verifier):  # class first: its check is faster than a protocol's
         return function
     invalid_gold = function.invalid_gold if isinstance(function, SupportsInvalidGold) else None
     prepare = function.prepare if isinstance(function, SupportsPrepare) else None
@@ -214,7 +214,7 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, object]) -> 
 
 
 def _fault(name: str, error: BaseException) -> Verdict:
-    """Returns the verdict on a response whose judging raised: the error, its cause, and the line of the function."""
+    """Returns the verdict if the function raised an error. Its reason names the error, its cause and the line of code."""
     cause = f", caused by {_described(error.__cause__)}" if error.__cause__ else ""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

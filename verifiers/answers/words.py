@@ -91,7 +91,7 @@ def words(text: str, error: ParseError) -> Node:
 
 
 def sentence_as_words(text: str) -> Node | None:
-    """Returns a gold answer that is a sentence with formulas as words. None if it is not a sentence."""
+    """Converts a gold answer to words if it is a sentence with formulas. None if it is not a sentence."""
     bare = re.sub(r"\$[^$]*\$|\\[A-Za-z]+", " ", WRAPPED.sub(r" \1 ", text))
     words = len(re.findall(r"(?<![A-Za-z])[A-Za-z]{3,}(?![A-Za-z])", bare))
     if not words or (words < 3 and text.count("$") < 4):
@@ -135,7 +135,7 @@ def same_words(gold: Node, answer: Node) -> bool:
 
 
 def _spells(letters: Node, text: str) -> bool:
-    """True if a product of letters spells words ("odd" parses as o times d times d), or a formula such as H_2 O in its case."""
+    """True if a product of letters spells words ("odd" parses as o times d times d), or a formula (H_2 O) in the same case."""
     words, spelled = text.replace(" ", ""), spelled_word(letters) if letters.kind in ("symbol", "constant", "mul") else None
     return spelled is not None and (spelled.casefold() == words or spelled.replace("_", "") == words)
 

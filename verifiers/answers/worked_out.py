@@ -1,6 +1,6 @@
 """The rule for answers that are not worked out: which answers that equal the gold answer are correct.
 
-Such an answer is correct only if the gold answer contains the same unfinished computation.
+An answer that is not worked out is correct only if the gold answer contains the same unfinished computation.
 
     gold answer   an equal answer counts if it is
     a number      a numeral: an integer, a decimal, a percentage, a mixed number, a fraction in any terms, a power of ten.

@@ -91,7 +91,7 @@ def read(response: str, declared: DeclaredFunctions, typed: bool = True) -> list
     """Returns the calls in a response, without those in its reasoning; an empty list if it is prose.
 
     Args:
-        response: of a model.
+        response: a model's response.
         declared: the functions, for the types of values that are written as text.
         typed: convert such values to their declared types; otherwise they stay text.
 
@@ -155,7 +155,7 @@ def _bodies(text: str) -> Iterator[str]:
         if opened[0] == "functools[":
             yield text[start - 1 :]
             return
-        if end not in ends or -1 < ends[end] < start:  # otherwise its next position is known, or that there is none
+        if end not in ends or -1 < ends[end] < start:  # otherwise ends[end] is the next position, or -1 if there is none
             ends[end] = text.find(end, start)
         at = ends[end]
         with contextlib.suppress(ValueError, RecursionError):
@@ -165,7 +165,7 @@ def _bodies(text: str) -> Iterator[str]:
                 at = stop
                 continue
         stop = at if at >= 0 else len(text)
-        if end.startswith("["):  # Mistral's calls follow each other without an end
+        if end.startswith("["):  # Mistral's calls may follow each other without a second mark
             following = _OPENS.search(text, start)
             stop = min(stop, following.start()) if following else stop
             at = stop
@@ -202,7 +202,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 def _values(text: str, at: int) -> Iterator[tuple[Any, int]]:
-    """Yields the JSON values from a position on, and the position after each and after the spaces, commas or semicolons there.
+    """Yields each JSON value from a position on, and the position after it and the spaces, commas or semicolons that follow it.
 
     Raises ValueError, RecursionError.
     """

@@ -218,7 +218,7 @@ def _constructor_call(node: tree_sitter.Node, text: str) -> Literal:
     children = _children(node)
     arguments = next((child for child in children if child.type in ("argument_list", "arguments")), None)
     values = [_literal(child) for child in _children(arguments)] if arguments else []
-    if node.type == "new_expression":  # JavaScript makes that many empty items from a single number
+    if node.type == "new_expression":  # in JavaScript, new Array(3) makes three empty items
         is_list = name == "Array" and not (len(values) == 1 and values[0].kind in ("int", "double"))
         return Literal("list", values, text) if is_list else _code(text)
     kind = _CLASSES.get(name)
@@ -254,8 +254,8 @@ def write(value: Any, language: str, declared: Mapping[str, Any]) -> str:
     """Returns a value as source text.
 
     Args:
-        value: numbers, text, lists and dictionaries. Text is source text already, so that it is written unquoted; inside of a
-            list or dictionary it is quoted.
+        value: numbers, text, lists and dictionaries. Text is source text already and is written unquoted, but inside a list
+            or dictionary it is quoted.
         language: java or javascript.
         declared: the declared type, such as {"type": "ArrayList", "items": {"type": "long"}}.
     """

@@ -10,7 +10,7 @@ _TEXT = re.compile(r"\\(?:text|texttt|textbf|mathrm)\s?\{([^{}\\]{0,2000})\}")
 _BLOCK = re.compile(
     r"```(?:[a-zA-Z0-9+#]{0,10}[ \t]*\r?\n|(?:json|sqlite|sql|regex)\b[ \t]*)?(.*?)```", re.DOTALL | re.IGNORECASE
 )
-"""A code block. The name of its language ends the line; the names listed here may also stand before the code on one line."""
+"""A code block. A line end follows the name of its language. After json, sqlite, sql or regex, code may follow in the line."""
 MAX_BLOCK_TAIL = 200_000
 """Number of characters, from the end of a response, in which a code block is searched. Our choice."""
 _AROUND = " \t\n\r`*\"'“”‘’$"
@@ -30,7 +30,7 @@ def marked_answer(response: str) -> str:
 
 
 def exact_answer(response: str) -> str:
-    """Returns the answer of a response in which every character counts, such as a regular expression.
+    """Returns the answer of a response, for answers in which every character counts, such as a regular expression.
 
     It is the content of the last `<answer>` or `\\boxed{...}`, else a code block at the end, else the last line. White space,
     backticks and the fences of a code block around it are not part of it.

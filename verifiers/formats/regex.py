@@ -60,7 +60,7 @@ def verify(problem: Problem, response: str) -> Verdict:
     if isinstance(found, str):
         return Verdict(Status.SCORED, 0.0, "regex", f"not a regular expression: {found}")
     missed, extra = found[: len(match)].count(False), found[len(match) :].count(True)
-    reason = f"{missed} of {len(match)} texts are not matched, {extra} of {len(reject)} others are"
+    reason = f"{missed} of {len(match)} texts are not matched, {extra} of {len(reject)} others are matched"
     return Verdict(Status.SCORED, float(not missed and not extra), "regex", reason)
 
 

@@ -29,7 +29,7 @@ def exactly(expected: float, actual: float) -> bool:
 def default_close(expected: float, actual: float) -> bool:
     """True if the two differ by at most 1e-6, or a relative 1e-9 for large numbers.
 
-    The first digit of small numbers must agree as well.
+    The relative difference of small numbers must also be at most 0.1, unless they differ by at most 1e-12.
     """
     difference, size = abs(expected - actual), abs(expected)
     near = difference <= max(1e-6, 1e-9 * size) and difference <= max(1e-12, 0.1 * size)
@@ -101,8 +101,8 @@ def same_output(expected: str, printed: str, tolerance: float | None = None) -> 
     Args:
         expected: the expected output.
         printed: the program's output.
-        tolerance: relative and absolute tolerance for numbers, in all lines. By default only lines of nothing but numbers are
-            compared by value, and those with a decimal point or an exponent with `default_close`.
+        tolerance: relative and absolute tolerance for numbers, in all lines. By default numbers are compared by value only in
+            lines that contain nothing else. Those with a decimal point or an exponent are compared with `default_close`.
     """
     expected_lines, lines = ([line.split() for line in text.strip().splitlines()] for text in (expected, printed))
     if [len(line) for line in expected_lines] != [len(line) for line in lines]:

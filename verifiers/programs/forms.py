@@ -195,7 +195,7 @@ _FIND_FUNCTIONS = frozenset(("globals", "locals", "vars", "getattr", "eval", "ex
 
 
 def _with_result_list(tree: ast.Module) -> ast.Module:
-    """Returns the tests with an empty list of results before the first statement that need not be the first in a file."""
+    """Returns the tests with an empty list of results. It follows the imports from `__future__`, which must come first."""
     statements = tree.body
     first = 0
     for number, statement in enumerate(statements):
@@ -286,7 +286,7 @@ def undefined_calls(source: str) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             used.append(node.func)
-            if "*" not in known:  # otherwise an argument may be a name that such an import defines, as `inf`
+            if "*" not in known:  # `import *` may define an argument's name, such as `inf`
                 used += [*node.args, *(keyword.value for keyword in node.keywords)]
     names = [node.id for node in used if isinstance(node, ast.Name)]
     return [name for name in dict.fromkeys(names) if name not in known]

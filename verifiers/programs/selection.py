@@ -1,7 +1,7 @@
 """Selects the code in a response that is judged.
 
 A response may also contain output, an example of use, assertions, a shell's transcript or an earlier version. The last block
-that defines the required function or class is selected. If a whole program is required, the last one that prints by itself
+that defines the required function or class is selected. If a whole program is required, the last block that prints by itself
 (and reads, if the tests have input) is selected. Blocks that it needs, such as imports or a helper, are added. The text is not
 parsed here, because Python's parser may take very long for hostile text; it runs only in the sandbox.
 """
@@ -71,14 +71,14 @@ _FUTURE = re.compile(
 )
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _CONSTRUCTED = re.compile(r"\b([A-Za-z_]\w*)\(\)\.")
-"""A class that the tests' code makes an object of, to call a method."""
+"""The name of a class that the tests instantiate to call a method."""
 
 
 def program_of(text: str, answer: CodeTests) -> str:
     """Returns the code in a text that is judged; all of the text if no part of it looks like a program.
 
     Args:
-        text: of a response, without its reasoning.
+        text: a response without its reasoning.
         answer: the tests, in one of the forms that `code.py` lists. They determine what the program must define.
     """
     text = text.replace("\r\n", "\n").replace("<|python_tag|>", "").removeprefix("\ufeff")  # the mark of Llama's programs

@@ -218,7 +218,7 @@ def _awaited(value: Awaitable[VerdictLike]) -> VerdictLike:
 
 
 _loop_is_blocked = contextvars.ContextVar("_loop_is_blocked", default=False)
-"""True in a coroutine, and in its threads, for which the event loop of the process waits."""
+"""True in a coroutine (and its threads) that runs in another event loop while the event loop of the process waits for it."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -40,7 +40,7 @@ def serve(number: int, box: LocalSandbox, requests: "queue.Queue[JSONObject]") -
     """Handles the requests of one session: one whole run, or requests until the session is closed.
 
     Args:
-        number: of the session.
+        number: the session's number.
         box: the sandbox that runs its programs.
         requests: the session's requests as they arrive.
     """

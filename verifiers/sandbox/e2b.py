@@ -32,7 +32,7 @@ LIFETIME = 600
 """Seconds that a machine keeps running after its start or after the last extension. A use extends the time if a quarter of it
 has passed."""
 ATTEMPTS = 4
-"""Times that a run is attempted."""
+"""Maximum number of attempts of a run."""
 PAUSE_SECONDS = 0.5
 """Pause before the second attempt. Each further pause is twice as long."""
 START_SECONDS = 120.0

@@ -74,8 +74,8 @@ def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[i
 class CpuLimit:
     """The processor time limit of a run.
 
-    The time is first measured when one process could have reached the limit, and again each time the rest could have been used.
-    So short runs are never measured, and a run with many processes may exceed the limit before that is noticed.
+    The time is first measured when one process could have reached the limit, and again each time it could have used the
+    remaining time. So short runs are never measured, and a run with many processes may exceed the limit before that is noticed.
     """
 
     def __init__(self, seconds: float):
@@ -323,7 +323,7 @@ class LocalSession:
                     pass
 
     def _end(self, status: RunStatus | None, reason: str) -> ProgramEnded:
-        """Records that the program must be ended, or with status None that it has closed its channel."""
+        """Records that the program must be ended, or, with status None, that it has closed its channel."""
         self.end_status, self.end_reason = self.end_status or status or RunStatus.ERROR, self.end_reason or reason
         self.channel_closed = status is None
         return ProgramEnded(self.end_reason)

@@ -2,8 +2,8 @@
 
 The warm process installs the filter on itself, and its children inherit it, because an installation takes a twentieth of the
 time of a short run. Therefore the filter must allow what a child needs to set up its other protections: `mount`, and all new
-namespaces except user namespaces. A run cannot use these calls: it has no capability, and it cannot get one, because a user
-namespace, in which it would have all capabilities, is denied to every process.
+namespaces except user namespaces. A run cannot use these calls, because it has no capability. It cannot get one either: it
+would have all capabilities in a new user namespace, but the filter denies user namespaces to every process.
 
 File locks are reported as taken, but no lock is taken. A run shares the files that it can read with other runs and with the
 machine's own programs: a real lock would block them or tell them something. A program that locks its own file sees a success.

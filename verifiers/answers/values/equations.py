@@ -78,7 +78,7 @@ def same_relation(gold: Node, answer: Node, same: Same) -> bool:
 
 
 def _is_line(node: Node) -> bool:
-    """True for the solved equation of one letter with its number on the left side, a usual form of a line: x - 5 = 0."""
+    """True for an equation such as x - 5 = 0: one letter plus a number equals 0. This usual form of a line counts as solved."""
     left, right = node.items[0], node.items[-1]
     return (
         len(node.items) == 2
@@ -207,7 +207,7 @@ def _linear(node: Node, name: str, others: list[str]) -> tuple[Node, Node] | Non
 
 
 def _has_vanishing_factor(answer: Node, name: str, others: list[str]) -> bool:
-    """True if an equation holds for every value of a letter when another is a small number: x (y - 2x) = 0 at x = 0."""
+    """True if an equation always holds with a certain small integer in place of one letter: x (y - 2x) = 0 at x = 0."""
     for other in others:
         rest = [name, *(letter for letter in others if letter != other)]
         for number in _SPECIAL:

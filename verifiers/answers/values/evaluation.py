@@ -22,7 +22,7 @@ MAX_STEPS = 20_000
 MAX_TERMS = 1_000
 """Maximum number of terms of a sum or product that is written out."""
 _TERMS = (0, 1, 2, 3, 4, 7, 12)
-"""Indices, from its lower bound, of the terms that represent an infinite sum."""
+"""Indices of the terms that represent an infinite sum, counted from its lower bound."""
 
 
 class NotEvaluated(Exception):
@@ -221,13 +221,13 @@ class _Evaluation:
         random_numbers = _pseudo_random(name)
         total = next(random_numbers) * self.context.one
         for argument in arguments:
-            # The cosine is needed because differences of some order vanish for polynomials, but not for other functions.
+            # Without the cosine this would be a polynomial. Its third differences vanish, and those of most functions do not.
             wave = self.context.cos(argument * next(random_numbers)) if self.context.mag(argument) < 60 else 0
             total = total + next(random_numbers) * argument + next(random_numbers) * argument * argument + wave
         return total
 
     def bound(self, node: Node) -> MpNumber:
-        """Returns the value of a short finite sum or product. Any other sum has a pseudo-random value, set by its parts."""
+        """Returns the value of a sum or product with whole bounds. Other sums have pseudo-random values, set by their parts."""
         below, above, body = node.items
         variable = below.items[0] if below.kind == "relation" and len(below.items) == 2 else None
         ends = _whole_bounds(node) or self.bounds_at_point(node)

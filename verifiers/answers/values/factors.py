@@ -9,7 +9,7 @@ from .evaluation import symbols
 from .exact import TooLarge, Undefined, exact
 
 LONG_DIGITS = 20
-"""Number of digits from which a number may stay a power or a factorial."""
+"""A number with at least this many digits may stay a power or a factorial."""
 MAX_FACTOR = 10_000
 """Largest divisor that is tried when a number is tested for primality or square factors."""
 

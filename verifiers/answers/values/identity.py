@@ -27,7 +27,7 @@ WHOLE_POINTS = 12
 MAX_TRIES = 16
 """Maximum number of points that are tried."""
 EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(5, 1_000)
-"""Largest relative differences from a gold decimal: of an exact number, and of a decimal, that round to it. Our choice."""
+"""Largest relative differences between a gold decimal and an exact number, or a decimal, that rounds to it. Our choice."""
 WHOLE_NUMBER_FUNCTIONS = frozenset(["gcd", "lcm", "double factorial"])
 """Functions that are defined for whole numbers only."""
 FLOAT_DIGITS = 15
@@ -50,8 +50,8 @@ def same_number(gold: Node, answer: Node, tolerance: Fraction | None = None) -> 
     """True if the answer equals the gold number, or the gold expression with symbols.
 
     A gold decimal with two or more digits is equal to an exact number that rounds to it. If it has three or more digits, it is
-    also equal to a decimal with more digits that rounds to it. To any other gold number the answer must be equal, or be its
-    decimal with 15 or more digits.
+    also equal to a decimal with more digits that rounds to it. For any other gold number, the answer must be equal to it, or be
+    its decimal with 15 or more digits.
 
     Args:
         gold: The gold expression.
@@ -166,7 +166,7 @@ def identical(gold: Node, answer: Node, names: list[str]) -> bool:
 
 
 def _agree_for_whole_numbers(gold: Node, answer: Node, names: list[str]) -> bool:
-    """True if the two agree for whole numbers, but not only because both vanish there, as sin(pi x) and 2 sin(pi x) do."""
+    """True if the two agree for whole numbers. False if both contain symbols and vanish there: sin(pi x), 2 sin(pi x)."""
     values = [_value_or_none(gold, point) for point in _whole_points(names, 6)]
     vanishes = not any(number is not None and abs(number) > _NOISE for number in values)
     return not (vanishes and symbols(gold) and symbols(answer)) and bool(_agree_at(gold, answer, _whole_points(names, 6), 4))
@@ -191,7 +191,10 @@ def suggests_whole_numbers(*nodes: Node) -> bool:
 
 
 def _agree_at(gold: Node, answer: Node, points: Iterator[dict[str, Fraction]], required: int) -> bool | None:
-    """True if the two agree at `required` points. False if they differ or only one has values. None if neither has values."""
+    """True if the two agree at `required` points, or at up to two fewer if the points run out. False if they differ at one.
+
+    If too few points can be compared: false if only one of the two has a value at some point, else None.
+    """
     complex_meant = contains_imaginary(gold) or contains_imaginary(answer)
     agreed, one_sided = 0, 0
     for point in points:

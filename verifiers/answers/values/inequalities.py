@@ -33,7 +33,7 @@ def holds(relation: Node, variable: Node, at: Node) -> bool:
 
 
 def _difference(sides: list[Node], numbers: list[Fraction]) -> Fraction:
-    """Returns the difference of two constants. It is zero exactly if they are equal, although their numbers may be rounded."""
+    """Returns the difference of two constants. It is zero if and only if they are equal, even if their numbers are rounded."""
     difference = numbers[0] - numbers[1]
     if abs(difference) > max(1, abs(numbers[0])) / 10 ** (DIGITS - 10) or None not in map(exact, sides):
         return difference

@@ -182,7 +182,7 @@ def _holds_exactly_on(pieces: Region, relation: Node) -> bool:
 
 
 def finite_ends(pieces: Region) -> dict[Fraction, Node]:
-    """Returns the ends that are not infinite, by their number; an irrational one is rounded to `DIGITS` digits."""
+    """Returns the finite ends. The key of an end is its number, rounded to `DIGITS` digits if it is irrational."""
     return {number_of(end): end for piece in pieces for end in (piece.low, piece.high) if not _is_infinite(end)}
 
 

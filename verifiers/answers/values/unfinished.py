@@ -67,7 +67,7 @@ def _add_from_answer(node: Node, found: set[str], equation: bool) -> None:
 def _add_from_matrix(node: Node, found: set[str]) -> None:
     """Adds the unfinished computation in an expression of matrices.
 
-    Only numbers before one matrix, and a vector that is written as a transpose, are finished.
+    Two forms are finished: one matrix with numbers before it, and a vector that is written as a transpose.
     """
     if is_transposed(node) and 1 in (node.items[0].value or ()):
         _add_from_answer(node.items[0], found, False)
@@ -105,7 +105,7 @@ def _add_from_relation(node: Node, found: set[str], equation: bool) -> None:
 
 
 def _is_line(node: Node) -> bool:
-    """True for the solved equation of one letter with its number on the left side, a usual form of a line: x - 5 = 0."""
+    """True for an equation such as x - 5 = 0: one letter plus a number equals 0. This usual form of a line counts as solved."""
     left = node.items[0]
     with_symbols = [item for item in left.items if symbols(item)] if left.kind == "add" else []
     return node.value == ("=",) and node.items[1] == ZERO and len(with_symbols) == 1 and with_symbols[0].kind == "symbol"
@@ -152,7 +152,7 @@ def _add_from_sum(node: Node, found: set[str]) -> None:
 
 
 def _add_from_product(node: Node, constant: bool, found: set[str]) -> None:
-    """Adds the unfinished computation in a product: more than one number per side, or constant sums to multiply."""
+    """Adds a product's unfinished computation: several numbers above or below a fraction bar, or constant sums to multiply."""
     above = under = brackets = 0
     for base, inverse in factors(node):
         if not symbols(base) and (size := rational_value(base)) is not None:

@@ -160,7 +160,7 @@ def _pint_name(text: str) -> str | None:
     if text in _SYMBOLS:
         return _SYMBOLS[text]
     for prefix, long in _PREFIXES.items():
-        if text.startswith(prefix) and text[len(prefix) :] in _PREFIXED and text != "dB":  # decibel, no part of a byte
+        if text.startswith(prefix) and text[len(prefix) :] in _PREFIXED and text != "dB":  # dB is not a tenth of a byte
             return long + _PREFIXED[text[len(prefix) :]]
     word = text.lower()
     for prefix in _LONG_PREFIXES:

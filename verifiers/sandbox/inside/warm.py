@@ -48,7 +48,7 @@ class Jailed(NamedTuple):
     limits: wire.JSONObject
     slot: Slot
     oom_kills: int
-    """The group's count before this child joined it."""
+    """The group's `oom_kills` before this child joined it."""
     cpu_seconds: float
     """The group's processor time before this child joined it."""
     user: int | None
@@ -83,7 +83,7 @@ class Warm:
         else:
             self.missing["files"] = "needs namespaces"
         if "files" not in self.missing:
-            sys.path[-1] = jail.PACKAGES  # replaces the folder that holds them outside
+            sys.path[-1] = jail.PACKAGES  # the packages' folder in the new root folder
         for name in settings["preload"]:
             _load(name)
         mapped = int(os.pread(statm, 100, 0).split()[0]) * resource.getpagesize()

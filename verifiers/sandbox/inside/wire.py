@@ -33,7 +33,7 @@ _TYPES = {
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__ == "builtins"
 }
-"""The classes that a program can name, such as `type(None)`, which only the module `types` has."""
+"""Builtin classes by name. Some, such as `NoneType`, have a name only in the module `types`."""
 _SHORT = 1 << 14
 _TEXTS = re.compile(rb'"[^"]*+"')
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else code for code in range(256))
