@@ -1,6 +1,5 @@
 """Plays many episodes at once. While the policy samples, other episodes are started and judged in threads."""
 
-import contextlib
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,10 +26,6 @@ class SupportsSubmit(TokenPolicy, Protocol):
     ) -> "list[Future[Completion]]":
         """Starts to sample one completion for each prompt. The arguments are those of `TokenPolicy.complete`."""
         ...
-
-
-Event = tuple[Game | None, "Future[Any]"]
-"""An episode with the future of its next turn; None with the future of a `Game` that was started or judged."""
 
 
 class Loop:
@@ -61,11 +56,16 @@ class Loop:
         self.room = (3 if isinstance(policy, SupportsSubmit) else 2) * self.size
         """Largest number of episodes in play: one batch that is sampled, and one that waits. With several engines there is a
         third, because each engine already has its next batch."""
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        """Futures that are done."""
+        self.working: set[Future[Game]] = set()
+        """Episodes that are started or judged in the threads."""
+        self.sampled: dict[Future[Completion], Game] = {}
+        """Episodes whose turn a policy with `submit` samples."""
         self.waiting: list[Game] = []
         """Episodes that need a turn of the policy."""
-        self.working = self.sampled = 0
-        """Episodes in the threads, and episodes whose turn a policy with `submit` samples."""
+        self.ended: dict[tuple[int, int], Game] = {}
+        """Episodes with a verdict that `finished` has not received yet, by problem and sample."""
         self.starting = False
         """True if there is room for more episodes, which are started next."""
         self.error: BaseException | None = None
@@ -79,17 +79,19 @@ class Loop:
             UserError: the environment rejects a problem.
             SamplingIncomplete: the policy stopped.
         """
-        with ThreadPoolExecutor(THREADS) as self.threads:
-            try:
-                while self._is_busy(plan):
-                    self._collect(self._wait_time())
-                    if self.waiting and self.error is None and self._is_full():
-                        self._sample()
-            except BaseException as error:
-                self.error = error
-            with contextlib.suppress(KeyboardInterrupt):  # a second one
-                while self.working:
-                    self._collect(None)
+        self.threads = ThreadPoolExecutor(THREADS)
+        try:
+            while self._is_busy(plan):
+                self._collect(self._wait_time())
+                if self.waiting and self.error is None and self._is_full():
+                    self._sample()
+        except BaseException as error:
+            self.error = error
+        # The error may be an interrupt that came while an event was handled. Therefore all futures are looked at again.
+        self.threads.shutdown()
+        for future in [*self.working]:
+            self._handle(future)
+        self._hand_over()
         if self.error:
             raise self.error.error_to_raise if isinstance(self.error, SamplingIncomplete) else self.error
 
@@ -99,7 +101,7 @@ class Loop:
         for _ in range(4 * THREADS):
             if self.error:
                 break
-            in_play = len(self.waiting) + self.working + self.sampled
+            in_play = len(self.waiting) + len(self.working) + len(self.sampled)
             if in_play >= self.room or (pair := plan.next(speculate=in_play < self.size)) is None:
                 break
             if not self.free:
@@ -128,50 +130,52 @@ class Loop:
 
     def _collect(self, seconds: float | None) -> None:
         """Handles all events, after waiting for the first one."""
-        ended: list[Game] = []
         self.quiet = False
         try:
             while True:
-                event = self.events.get(timeout=seconds) if seconds != 0 else self.events.get_nowait()
-                self._handle(event, ended)
+                self._handle(self.events.get(timeout=seconds) if seconds != 0 else self.events.get_nowait())
                 seconds = 0.0
         except queue.Empty:
-            self.quiet = not ended and seconds == QUIET_SECONDS
-        ended.sort(key=lambda game: (game.index, game.sample))
+            self.quiet = seconds == QUIET_SECONDS
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Gives the episodes that have ended to `finished`, and their environments to others."""
+        ended, self.ended = [self.ended[place] for place in sorted(self.ended)], {}
         self.free += [game.environment for game in ended]
         if ended:
             self.finished(ended)
 
-    def _handle(self, event: Event, ended: list[Game]) -> None:
-        game, future = event
+    def _handle(self, future: "Future[Any]") -> None:
+        """Handles a future that is done."""
         error = future.exception()
-        if game is None:
-            self.working -= 1
-        else:
-            self.sampled -= 1
         if error:
             self.error = self.error or error
-        elif game is not None:
+        elif future in self.sampled:
+            game = self.sampled[future]
             game.transcript.add_turn(future.result())
             self._work(games.turn, game)
         elif future.result().verdict is None:
             self.waiting.append(future.result())
         else:
-            ended.append(future.result())
+            self.ended[future.result().index, future.result().sample] = future.result()
+        self.working.discard(future)
+        self.sampled.pop(future, None)
 
     def _work(self, work: Callable[..., Game], *arguments: Any) -> None:
-        self.working += 1
-        self.threads.submit(work, *arguments).add_done_callback(lambda future: self.events.put((None, future)))
+        future = self.threads.submit(work, *arguments)
+        self.working.add(future)
+        future.add_done_callback(self.events.put)
 
     def _sample(self) -> None:
         """Lets the policy sample the next turn of waiting episodes, in the order of their sample numbers and problems."""
         self.waiting.sort(key=lambda game: (game.sample, game.index))
         if isinstance(self.policy, SupportsSubmit):
             futures = self.policy.submit(*games.requests_of(self.waiting, self.sampling))
-            self.sampled += len(futures)
-            for game, future in zip(self.waiting, futures, strict=True):
-                future.add_done_callback(lambda future, game=game: self.events.put((game, future)))  # type: ignore[misc]
+            self.sampled |= dict(zip(futures, self.waiting, strict=True))
             self.waiting.clear()
+            for future in futures:
+                future.add_done_callback(self.events.put)
             return
         batch, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
         stopped = games.sample(batch, self.policy, self.sampling)
