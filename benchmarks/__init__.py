@@ -1,1 +1,1 @@
-"""Benchmarks of any policy: lm-eval tasks, reported as avg@k with intervals."""
+"""Benchmarks of any policy on tasks and environments, reported as avg@k with intervals."""

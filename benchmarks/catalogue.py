@@ -25,7 +25,7 @@ LM_EVALS = Path(lm_evals.__file__).parent
 LM_EVAL = "lm_eval:"
 """Prefix of the name of one of lm-eval's own tasks."""
 OWN = "own"
-"""Name of the file in `tasks/` with lm-eval's settings of a task file."""
+"""Name of the lm-eval task in `tasks/_own.yaml`, which is the base of all task files."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
@@ -133,7 +133,7 @@ def _with_samples(name: str) -> TaskRequest:
 
 
 def _parts(name: str) -> tuple[str, str, str]:
-    """Returns the name without options, the question mark and the options; only an environment has options."""
+    """Returns three parts: the name before the options, the question mark, the options. Only an environment has options."""
     return name.partition("?") if name.startswith(environment_name.PREFIX) else (name, "", "")
 
 

@@ -1,7 +1,8 @@
-"""A registered environment as a benchmark task: plays k episodes of each problem that the environment holds out from training.
+"""A registered environment as a benchmark task: plays k episodes of each held-out problem, or of each problem if the
+environment names no held-out problems.
 
-The episodes are those of `policies/rollout.py`: several turns and tools included, with the same seeds. Their file is continued
-only while the inputs of the reward are unchanged (`envs/identity.py`).
+`policies/rollout.py` plays the episodes, with the seeds of a rollout. They may have several turns and tools. A file of episodes
+is continued only if everything that determines the reward is unchanged (`envs/identity.py`).
 """
 
 import contextlib

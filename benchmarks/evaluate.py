@@ -268,7 +268,7 @@ def _judge(
     folder: str | Path | None,
     progress: Callable[..., None] | None,
 ) -> dict[str, float]:
-    """Has the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own metrics."""
+    """Lets the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own metrics."""
     from ..policies import load_policy
 
     if reason := missing(name, options):

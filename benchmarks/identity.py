@@ -1,4 +1,4 @@
-"""Digests of everything that determines a task's score, except the samples: problems, prompt, verifier or judge."""
+"""Digests of a task's problems, prompt, and verifier or judge: everything except the samples that determines the score."""
 
 from collections.abc import Mapping
 from typing import cast

@@ -119,8 +119,8 @@ class Pool:
         """Runs the function on each list of arguments, in all workers at the same time.
 
         Returns:
-            The results in the order of the arguments. In place of a failed call's result stands the exception that `call`
-            raises.
+            The results in the order of the arguments. In place of a result, a failed call has the exception that
+            `call` raises.
         """
 
         def outcome(call_arguments: Sequence[object]) -> Any:

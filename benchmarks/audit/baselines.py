@@ -23,7 +23,7 @@ def math_verify(pair: AnswerPair) -> bool:
 
 
 def math_verify_boxed(pair: AnswerPair) -> bool:
-    """True if math-verify accepts the response, with \\boxed{} around a text without one."""
+    """True if math-verify accepts the response. A text without \\boxed{} is put into one first."""
     from math_verify import parse, verify
 
     return bool(verify(parse(_boxed(pair.gold)), parse(_boxed(pair.response))))

@@ -156,7 +156,7 @@ def _shown(response: str) -> str:
 
 
 def _questions(benchmark: Benchmark, problem: Problem, shown: str) -> list[Conversation]:
-    """Returns the questions about a response, as `_shown` returns it; none for an empty one."""
+    """Returns the questions about the part of a response that the judge sees; none if that part is empty."""
     return benchmark.questions(problem, shown) if shown else []
 
 

@@ -14,7 +14,7 @@ from ..stats import intervals
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 MAX_SAMPLES = 256
-"""Maximum number of samples per problem that is tried to explain a published score. Our choice."""
+"""Largest number of samples per problem that is tested in the search for one that can give a published score. Our choice."""
 
 
 class Reported(TypedDict):

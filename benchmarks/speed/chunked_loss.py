@@ -76,7 +76,7 @@ def full(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, la
 
 
 def measure(method: str, loss: str, tokens: int, vocabulary: int, width: int) -> dict[str, float]:
-    """Returns the seconds and the peak bytes beyond the inputs of one loss with its gradients, in this process.
+    """Computes one loss and its gradients in this process. Returns the seconds, and the peak bytes of memory beyond the inputs.
 
     Args:
         method: one of `METHODS`.

@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="folder of a finished grpo stage (default: run a small stage first)")
     parser.add_argument(
-        "--instant", action="store_true", help="run the stage again, with a verifier that takes no time in every other step"
+        "--instant", action="store_true", help="run the stage again; every other step has a verifier that takes no time"
     )
     arguments = parser.parse_args()
     if arguments.instant and not arguments.run:

@@ -192,8 +192,9 @@ def difference(first: Mapping[str, Sequence[float | None]], second: Mapping[str,
 def mcnemar(first: Mapping[str, Sequence[float | None]], second: Mapping[str, Sequence[float | None]]) -> float | None:
     """Returns the two-sided p-value of McNemar's exact test for two policies with one sample per problem.
 
-    The test asks whether each policy alone solves equally many problems (McNemar, 1947). With n problems that one policy alone
-    solves, and m the smaller of the two numbers, p is twice the probability of at most m successes in Binomial(n, 1/2).
+    The test asks whether the problems that only the first policy solves are as many as those that only the second solves
+    (McNemar, 1947). With n the sum of the two numbers and m the smaller one, p is twice the probability of at most m successes
+    in Binomial(n, 1/2).
 
     Args:
         first: scores of the first policy's samples by problem id.

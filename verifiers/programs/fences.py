@@ -164,7 +164,7 @@ def _inside(line: str, opened: _Open) -> str:
 
 
 def _string_at_end(line: str, string: str) -> str:
-    """Returns the quotes of the multi-line string that is open at the end of a line. `string` is open at its start."""
+    """Returns the quotes of the multi-line string that is open at a line's end. `string` has those open at the line's start."""
     at = 0
     while True:
         if string:

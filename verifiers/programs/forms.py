@@ -18,7 +18,7 @@ from ..sandbox import Limits
 from ..sandbox.inside.wire import decode
 
 RESULT_LIST = "__tenfold_passed__"
-"""Name of the list to which instrumented assertions append their results. Python does not change such a name in a class."""
+"""Name of the list to which instrumented assertions append their results. Python does not mangle such a name in a class."""
 
 FORMS = ("calls", "test", "asserts", "stdin")
 """Forms of tests, in order of precedence."""
@@ -151,7 +151,7 @@ class InstrumentedTests:
     required: frozenset[int]
     """Numbers of the assertions that must run (see `instrumented`)."""
     has_checks: bool
-    """True if the tests can fail: code that may run asserts something, or expects or raises an exception."""
+    """True if the tests can fail: code that may run contains an assertion or a `raise`, or expects an exception."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -266,7 +266,7 @@ class _Counter(ast.NodeTransformer):
 
 
 def undefined_calls(source: str) -> list[str]:
-    """Returns the names that a program calls, or passes to a call, without those that it defines or imports and builtins.
+    """Returns the names that a program calls or passes to a call, except builtins and the names that it defines or imports.
 
     Raises:
         SyntaxError: the source is not valid Python.

@@ -5,8 +5,8 @@ time of a short run. Therefore the filter must allow what a child needs to set u
 namespaces except user namespaces. A run cannot use these calls, because it has no capability. It cannot get one either: it
 would have all capabilities in a new user namespace, but the filter denies user namespaces to every process.
 
-File locks are reported as taken, but no lock is taken. A run shares the files that it can read with other runs and with the
-machine's own programs: a real lock would block them or tell them something. A program that locks its own file sees a success.
+File locks are reported as taken, but no lock is taken. Other runs and the machine's own programs use the files that a run can
+read: a real lock would block them or tell them something. A program that locks its own file sees a success.
 """
 
 import errno

@@ -193,7 +193,7 @@ class Warm:
     def _run_child(
         self, limits: wire.JSONObject, group: cgroup.Group | None, user: int | None, control: socket.socket
     ) -> NoReturn:
-        """Runs in the child from its start to its end. A failure before the run is reported when the run starts."""
+        """Runs in the child from its start to its end. If a step before the run fails, this is reported when the run starts."""
         failure: BaseException | None = None
         try:
             jail.die_with_parent()

@@ -192,7 +192,7 @@ def _counts(body: bytes, wide: int) -> Iterator[tuple[int, int, int, int, int, i
 
 
 def _memory(commas: int, lists: int, objects: int, texts: int, letters: int, shared: int) -> int:
-    """Bytes that CPython uses: per item a pointer and a number, per list space for four items, per object for five pairs."""
+    """Bytes that CPython uses: a pointer and a number per item, space for four items per list and for five pairs per object."""
     return 40 * commas + 128 * lists + 240 * objects + 56 * texts + letters - 32 * min(shared, commas)
 
 
