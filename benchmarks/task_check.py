@@ -81,7 +81,7 @@ def _of_problems(problems: Sequence[Problem], verifier: Verifier) -> list[str]:
 def _of_examples(problems: Sequence[Problem], metadata: dict[str, Any], examples: Sequence[avg_at_k.Example]) -> list[str]:
     prompts = {avg_at_k.prompt_of(problem, metadata["template"], None)[-1]["content"] for problem in problems}
     if count := sum(example[0]["content"] in prompts for example in examples):
-        return [f"{count} few-shot examples are problems of the task; use examples that are no problems"]
+        return [f"{count} few-shot examples are problems of the task; use examples that are not in the task"]
     return []
 
 

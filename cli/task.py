@@ -50,7 +50,7 @@ def code_limits(tasks: Sequence[str], arguments: Mapping[str, object], trust: bo
     Args:
         tasks: names of tasks.
         arguments: the values of the command line; the user may name any code there.
-        trust: no limits: the task files may also name code, and modules in the working folder.
+        trust: if true, there are no limits. The task files, too, may name any code, including modules in the working folder.
     """
     from ..benchmarks import catalogue, task_file
     from ..envs import registry

@@ -1,6 +1,6 @@
 """Pages of the reference that are made from the code: stages, tasks, task files, environments, command line, extras.
 
-mkdocs loads this file as a hook. By hand it writes the pages to a folder: `python docs/generate.py FOLDER`.
+mkdocs loads this file as a hook. `python docs/generate.py FOLDER` writes the pages to a folder without mkdocs.
 """
 
 import argparse

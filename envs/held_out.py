@@ -77,7 +77,7 @@ def held_out_uri(uri: str) -> str | None:
 
 
 def _takes_problems(spec: EnvSpec) -> bool:
-    """True if the environment's class or function has an argument `problems`, or takes any argument."""
+    """True if the environment's class or function has an argument `problems`, or takes arbitrary keyword arguments."""
     parameters = inspect.signature(registry.constructor(spec)).parameters
     return "problems" in parameters or any(value.kind == value.VAR_KEYWORD for value in parameters.values())
 

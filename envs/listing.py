@@ -1,4 +1,4 @@
-"""The registered environments as rows, for `tenfold env list` and the reference. Nothing is created or imported for it."""
+"""The registered environments as rows, for `tenfold env list` and the reference. No environment is created or imported."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict

@@ -112,7 +112,7 @@ class _SharedTexts(Sequence[str]):
 
 @read_from_shared_memory.register(Text)
 def _read(space: Text, shared_memory: Any, n: int = 1) -> _SharedTexts:
-    """Returns a view, because `AsyncVectorEnv` calls this function once and expects the values to follow the memory."""
+    """Returns a view, because `AsyncVectorEnv` calls this function once and expects the values to change with the memory."""
     return _SharedTexts(np.frombuffer(shared_memory.get_obj(), dtype=np.uint32).reshape(n, space.max_length + 1))
 
 

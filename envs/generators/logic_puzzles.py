@@ -203,7 +203,7 @@ def _clues(houses: int, attributes: int) -> list[Clue]:
     where, clues = _places(houses, attributes), list[Clue]()
 
     def at(first: int, second: int, distances: Container[int]) -> Orders:
-        """Returns the orders in which the second value is one of these numbers of houses to the right of the first."""
+        """Returns the orders in which the second value's house minus the first value's house is one of the distances."""
         pairs = itertools.product(range(houses), repeat=2)
         return _union(where[first][house] & where[second][other] for house, other in pairs if other - house in distances)
 

@@ -1,6 +1,6 @@
 """Regular expressions: write a text that a pattern matches, or a pattern for a described form.
 
-A form is a sequence of pieces. A pattern must match `TEXTS` texts of the form. It must not match as many texts with a change in
+A form is a sequence of pieces. A pattern must match `TEXTS` texts of the form. It must not match `TEXTS` texts with a change in
 one place, or texts in which one piece is too short, too long, or has a character of another kind. The prompt shows `SHOWN`
 texts of the form and `SHOWN` with a change.
 """

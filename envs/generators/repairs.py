@@ -1,8 +1,8 @@
 """Functions with one mistake, to be repaired so that they pass unit tests.
 
-A function of `function_sources.py` gets a number for its `K`, and one operator or number of it is changed. At least one test
-fails for the changed function, and the prompt shows failing tests. The verifier `code` judges the repaired function. Problems
-with the same changed function differ in their tests and are in the same part.
+A function of `function_sources.py` gets a number for its `K`, and one operator, number, `min` or `max` of it is changed. At
+least one test fails for the changed function, and the prompt shows failing tests. The verifier `code` judges the repaired
+function. Problems with the same changed function differ in their tests and are in the same part.
 """
 
 import ast
@@ -104,7 +104,7 @@ def _changes(node: ast.AST) -> Iterator[dict[str, object]]:
 
 
 def _values(program: str, name: str, arguments: Sequence[object]) -> list[object]:
-    """Returns the values of a function of this module, or its errors. Every such function ends."""
+    """Returns what a function of `FUNCTIONS`, or a mutant of it, returns or raises for each argument. Every call ends."""
     namespace: dict[str, object] = {}
     exec(compile(program, "<function>", "exec"), namespace)
     function = namespace[name]

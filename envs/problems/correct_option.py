@@ -9,7 +9,7 @@
     "answer": "D) iron"                    a letter and the text of its option
 
 If several columns name the option, they must agree. An answer that is neither an option nor a letter is rejected unless another
-column names the option. Digits are rejected, too, because they may count from 0 or from 1.
+column names the option. In `answer`, a text of digits is not read as an index, because it may count from 0 or from 1.
 """
 
 from collections.abc import Mapping, Sequence

@@ -76,7 +76,8 @@ GENERATORS = (
 def load(uri: str) -> Sequence[Problem]:
     """Returns the problems of a URI. They are cached in the process until the file changes.
 
-    Those of `reasoning_gym:` are generated when they are first read, and errors about later ones are raised then.
+    Problems of `reasoning_gym:` are generated when they are first read. This function reads only the first one. An error about
+    a later one is raised when that one is read.
 
     Raises:
         UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
@@ -252,7 +253,10 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
-    """Converts rows to problems, by the options in the module's docstring. Of a `Problem`, only a repeated id changes."""
+    """Converts rows to problems, by the options in the module's docstring.
+
+    A row that is a `Problem` is not changed, except that a repeated id gets a number.
+    """
     choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")

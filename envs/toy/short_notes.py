@@ -22,7 +22,7 @@ STYLES = {"friendly": 0.3, "short": 0.4, "long": 0.15, "incorrect": 0.15}
 """The styles and their default shares: with a greeting, without one, content twice, greeting with an incorrect number."""
 
 _ITEM = re.compile(r"(?<![\w.\-−])\d++ \w++")
-"""A whole number and a word. "-3 red", "0.3 red" and "x3 red" are other items."""
+"""A whole number and a word. "-3 red", "0.3 red" and "x3 red" do not match."""
 _PROMPT = re.compile(r"Tell them: (\d+ \w+), (\d+ \w+)\.")
 
 
