@@ -338,7 +338,7 @@ def _generate(uri: str, location: str, options: Options) -> Iterator[RawDocument
 
 
 def _of_problem(problem: Problem) -> RawDocument:
-    """Returns the prompt and the worked solution as a document. Its text is None if the problem has no answer."""
+    """Returns the prompt and the worked solution (else the answer) as a document. Its text is None if both are missing."""
     solution = problem.answer if cells.is_missing(worked := problem.meta.get("solution")) else worked
     text = None if solution is None else "\n".join([*map(message_text, problem.prompt), str(solution)])
     return f"{problem.source}#{problem.id}", text, "problems"

@@ -1,4 +1,4 @@
-"""The `select` stage: combines tags and similarity into a score from 0 to 1, and the score into a grade: high, medium or low.
+"""The `select` stage: combines tags and similarity into a score from 0 to 1. The score decides the grade: high, medium or low.
 
     score = weighted mean of the tags, each divided by 9, and of the similarity's rank (the share of documents that are less
             similar to the seeds); a missing tag is left out of the mean, and a document without tags and similarity has score 0

@@ -172,13 +172,12 @@ def map_items(
 
     Args:
         items: strings by name.
-        work: takes an item and returns one. It is pickled, see `map_shards`. It reports a user's mistake as the key "error" of
-            its result.
+        work: takes an item and returns one. It is pickled, see `map_shards`. It raises a `UserError` for a user's mistake.
         context: see `map_shards`.
         workers: see `map_shards`.
 
     Raises:
-        UserError: a result has the key "error".
+        UserError: `work` raised a `UserError`.
     """
     workers = workers or len(os.sched_getaffinity(0))
     in_process = len(items) < 2 or (workers == 1 and not context.cluster.address)

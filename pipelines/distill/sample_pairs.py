@@ -102,7 +102,7 @@ class SamplePairs(Stage):
                 progress=context.progress,
                 **options,
             )
-            # The store may have more episodes than count; see `play`.
+            # The store may have further episodes that are not counted; see `play`.
             stored = _stored(folder / name)
             return {index: [row for row in stored[index] if row["sample"] < len(played[index])] for index in played}
 

@@ -52,7 +52,7 @@ def own_sigterm() -> Iterator[None]:
 
 
 def inherited() -> dict[str, str]:
-    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit this process's."""
+    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit them."""
     return {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
 
 

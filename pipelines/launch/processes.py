@@ -80,7 +80,7 @@ def launch(cluster: Cluster, folder: Path, node: int = 0, rendezvous: tuple[str,
         *("--num_machines", str(cluster.nodes), "--machine_rank", str(node)),
         *("--main_process_ip", address, "--main_process_port", str(port)),
         *("--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
-        # With this option on, every model except the trained one, such as a teacher, would have zero weights on ranks above 0.
+        # With this option on, a model that is not trained, such as a teacher, would have zero weights on ranks above 0.
         *("--fsdp_cpu_ram_efficient_loading", "false"),
         *("-m", "tenfold.pipelines.recipe.worker", str(folder)),
     ]

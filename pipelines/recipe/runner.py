@@ -175,7 +175,7 @@ def _extended(extension: Extension) -> dict[str, Any]:
 
 
 def _after_new_work(progress: Callable[..., None], write: Callable[[], None]) -> Callable[..., None]:
-    """Returns `progress` extended by one call of `write`, as soon as the stage has done more than at the first call.
+    """Returns a function that calls `progress`, and calls `write` once, when the stage has done more than at the first call.
 
     Until then the settings of the earlier work stay, because a start that is refused or killed has added nothing to it.
     """

@@ -130,8 +130,8 @@ def length_bias(judged: Sequence[JudgedPair]) -> LengthBias:
         kept = [(row.pair, m) for row, m, difference in zip(judged, found, differences, strict=True) if difference * sign > 0]
         return accuracy([pair for pair, _ in kept], [margin for _, margin in kept]) if kept else None
 
-    # Without subtracting means, because every pair counts in both directions: swapped, margin and difference change their
-    # signs.
+    # The means are not subtracted, because they are 0: every pair counts in both orders, and margin and difference have the
+    # opposite sign in the other order.
     spread = math.sqrt(fmean(m * m for m in found) * fmean(d * d for d in differences))
     covariance = fmean(m * d for m, d in zip(found, differences, strict=True))
     return LengthBias(of(1), of(-1), covariance / spread if spread else 0.0)

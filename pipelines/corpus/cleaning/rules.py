@@ -82,7 +82,10 @@ _SHORT_WORDS = frozenset("a i o am an as at be by do go he hi if in is it me my 
 
 
 def many_words(document: DocumentText) -> str | None:
-    """Removes documents of more than 100,000 words (Gopher), or of more than two million characters, without counting words."""
+    """Removes documents of more than 100,000 words (Gopher).
+
+    Documents of more than two million characters are removed too; their words are not counted.
+    """
     if len(document.text) > 2_000_000:
         return f"{len(document.text)} characters"
     return f"{len(document.tokens)} words" if len(document.tokens) > 100_000 else None

@@ -21,7 +21,8 @@ from ..cleaning import contamination, ngrams
 PLANTED = "planted:"
 """Prefix of the source of every planted document."""
 MIN_WORDS = 100
-"""Least number of words of a document to copy. In a shorter one, one or two changed words reduce the similarity below 0.8."""
+"""Least number of words of a document to copy. In a shorter document, one or two changed words reduce the similarity
+below 0.8."""
 
 DocumentsToCopy = str | Iterable[Mapping[str, object]]
 """Documents: a URI, or rows with text, source and domain."""

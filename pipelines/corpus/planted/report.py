@@ -64,11 +64,11 @@ def report(paths: Sequence[Path], removed: Path, threshold: float | None) -> Rep
     """Returns the recall by kind of planted document, and the precision by reason.
 
     A planted document does not count if another step removed it or its original, because it never reached the intended step. A
-    copy is found if it and its original have the same remaining document. If several documents have the original's source, each
-    of them counts as the original. A document that rules or contamination removed counts as incorrect if it was not planted
-    for that step. The precision of these two steps is therefore a lower bound, because a corpus has bad documents of its own. A
-    removed duplicate is correct if its exact similarity to the kept document is at least the threshold (1 for an exact
-    duplicate).
+    copy is found if a single document is kept for the copy and its original. If several documents have the original's source,
+    each of them counts as the original. If the step for rules or for contamination removed a document that was not planted for
+    that step, the removal counts as incorrect. The precision of these two steps is therefore a lower bound, because a corpus
+    has bad documents of its own. A removed duplicate is correct if its exact similarity to the kept document is at least the
+    threshold (1 for an exact duplicate).
 
     Args:
         paths: shards of the documents before the stage.

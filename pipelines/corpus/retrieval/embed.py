@@ -76,7 +76,7 @@ def check(uri: str) -> None:
 
 
 def files(uri: str) -> dict[str, str]:
-    """Returns the digests of the model's files by name; empty for `hash:`, whose URI is complete.
+    """Returns the digests of the model's files by name; empty for `hash:`, because its URI defines it completely.
 
     Raises:
         UserError: the URI names no model.

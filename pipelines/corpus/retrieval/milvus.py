@@ -92,7 +92,8 @@ def connect(database: str) -> "Iterator[MilvusClient]":
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     client, token = None, "" if local else _token(database)
     try:
-        # The thread of an embedded server cannot answer pings during a long call, and closes the connection after too many.
+        # The thread of an embedded server cannot answer pings during a long call. After too many pings the server closes
+        # the connection.
         options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": MAX_MILLISECONDS}} if local else {}
         client = pymilvus.MilvusClient(database, token=token, timeout=CONNECT_SECONDS, **options)
         yield client

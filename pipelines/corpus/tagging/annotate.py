@@ -1,6 +1,6 @@
 """Annotators: score documents on each dimension of `rubrics.yaml`, from 0 to 9.
 
-An annotator is a function from texts to labels. It yields them in parts, as they become available:
+An annotator is a function from texts to labels. It yields them in parts, as they become available. A URI names it:
 
     rules:        computed from counts (`rule_labels.py`): a substitute without a model, which does not judge the content
     POLICY URI    a policy that gets the rubric and answers with a JSON object (openai:MODEL?base_url=..., hf:..., smollm2:)

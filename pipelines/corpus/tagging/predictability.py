@@ -75,7 +75,8 @@ def report(
 
     Returns:
         "dimensions": the rows. "rank_correlation": the means over all, content and format dimensions. "binary": the means of
-        both taggers over the dimensions where both are defined, and their difference with a 95% interval over documents.
+        both taggers over the dimensions where both correlations are defined, and their difference with a 95% interval over
+        documents.
     """
     rows: list[DimensionRow] = []
     for column, dimension in enumerate(dimensions):

@@ -168,5 +168,5 @@ def _changed(value: Any, parts: Sequence[str], new: Any, name: str) -> Any:
 
 
 def _size(names: Mapping[str, object], parts: Sequence[str]) -> int:
-    """Returns how many of the first parts form a name, the longest one, because names may contain dots; 0 if none do."""
+    """Returns the number of leading parts that form the longest possible name; 0 if none do. A name may contain dots."""
     return next((size for size in range(len(parts), 0, -1) if ".".join(parts[:size]) in names), 0)

@@ -17,7 +17,8 @@ def with_environments(stages: Any) -> Any:
     """Returns a recipe's stages, as read from YAML, with the word `trained` replaced by the environments.
 
     Raises:
-        ValueError: a bench stage uses the word, but no grpo stage names an environment, or one has an option that is no JSON.
+        ValueError: a bench stage uses the word, but no grpo stage names an environment; or JSON cannot store an option of a
+            grpo stage.
     """
     if not isinstance(stages, list):
         return stages

@@ -1,6 +1,6 @@
 """Several runs of a sweep at once, each in a process of its own.
 
-On a CPU the processes run on this machine and share its processors. With GPUs or a Ray address each run is a task of Ray, which
+On a CPU the processes run on this machine and share its processors. With GPUs or a Ray address each run is a Ray task that
 needs the recipe's number of GPUs (`cluster.gpus`): Ray chooses the node, and starts the run when the GPUs are free. All nodes
 must share the sweep's folder. Runs that use several nodes each (`cluster.nodes`) start on this machine, and their stages wait
 for free nodes.

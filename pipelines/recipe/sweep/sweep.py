@@ -103,8 +103,9 @@ def _run_each(recipes: Mapping[str, Recipe], folder: Path, options: parallel.Opt
 def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dict[str, Recipe]:
     """Returns the recipes with one number of threads for all runs, because results depend on it in their last bits.
 
-    It is the user's number, else that of an earlier start, else chosen now: by a measurement, or the processors of each run if
-    several run at once. If `cluster.threads` is swept, each run has its own number. On GPUs nothing changes.
+    It is the user's number, else that of an earlier start. Otherwise it is each run's share of the processors if several
+    run at once, and a measured number if not. If `cluster.threads` is swept, each run has its own number. On GPUs nothing
+    changes.
     """
     first = next(iter(recipes.values()))
     if not first.cluster.on_cpu():
