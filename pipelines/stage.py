@@ -100,8 +100,8 @@ class Stage(BaseModel):
     may_change: ClassVar[frozenset[str]] = frozenset()
     """Settings that may change when a stage is resumed, because they do not affect its result."""
     compared_in_identity: ClassVar[frozenset[str]] = frozenset()
-    """Settings whose files affect the result only in part. The digests of these files are not compared; the method `identity`
-    returns the values that are compared instead."""
+    """Settings that name files of which only a part affects the result. The digests of these files are not compared; the method
+    `identity` returns the values that are compared instead."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the stage and of its folder")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="base seed of this stage; default: the recipe's seed")
@@ -180,7 +180,7 @@ class Stage(BaseModel):
 
         Args:
             policy: URI of the policy to start from; empty for none.
-            origin: URI of the policy with which the training of `policy` began; equal to it if no stage trained it.
+            origin: URI of the policy with which the training of `policy` began; equal to `policy` if no stage trained it.
         """
         return []
 

@@ -151,7 +151,7 @@ class WinRate:
 def win_rates(prefer: Prefer, responses: Sequence[tuple[Conversation, str]], part: Part = "measured") -> list[WinRate]:
     """Returns how often a judge prefers a perturbed response to the original, for each kind.
 
-    A response about which the judge does not answer a question (NaN) is left out; without any response, the list is empty.
+    A response is left out if the judge leaves a question about it unanswered (NaN). If no response remains, the list is empty.
 
     Args:
         prefer: the judge.

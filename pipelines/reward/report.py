@@ -37,7 +37,7 @@ class Measurement(NamedTuple):
     max_tokens: int
     """Longest question, in tokens."""
     steps: int
-    """Steps of the trained model. An extended stage trains another model at the same path, whose answers are asked for anew."""
+    """Steps of the trained model. An extended stage trains another model at the same path, and asks that model anew."""
 
 
 def measure(

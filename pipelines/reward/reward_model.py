@@ -213,7 +213,7 @@ def _split(settings: RewardModel) -> tuple[list[PreferencePair], list[Preference
 def _collate(batch: list[TokenizedExample]) -> dict[str, torch.Tensor]:
     """Returns a batch: ids, mask and positions, (examples, longest) each, and the letters.
 
-    Padding is on the left, so that each row ends where its letter follows.
+    Padding is on the left, so that the last token of each row is the one before its letter.
     """
     width = max(len(example["tokens"]) for example in batch)
     mask = torch.tensor([[0] * (width - len(e["tokens"])) + [1] * len(e["tokens"]) for e in batch])

@@ -85,7 +85,7 @@ class EnvironmentLoop(AgentLoopBase):
             max_turns: limit of the policy's turns in an episode.
             stop_ids: tokens that end a turn of the policy.
             window: context window of the policy's model, in tokens; None: no limit.
-            sampled: index file of a filter's samples with the first step's policy; see `stored_turns`.
+            sampled: index file of the samples that a filter took from the first step's policy; see `stored_turns`.
             kwargs: verl's.
         """
         super().__init__(*args, **kwargs)

@@ -86,7 +86,7 @@ class Filter(Stage):
         return band
 
     def check(self) -> None:
-        """Checks that the environment can be made, and reports its number of problems and its levels if they are needed."""
+        """Checks that the environment can be made, and that it reports its number of problems and its levels if needed."""
         self._levels()
 
     def cost(self) -> CostEstimate:
@@ -272,8 +272,8 @@ def _bounds(scores: Sequence[float | None], samples: int) -> tuple[float, float]
 
 
 def different_limit(filtered: Stage, grpo: Stage) -> str | None:
-    """Returns the first limit that differs between a filter and the GRPO stage with its problems, as text; None if all are
-    equal.
+    """Returns the first limit that differs between a filter and the GRPO stage that trains on the filter's problems, as text;
+    None if all are equal.
 
     Pass rates depend on these limits, so the filter's decisions hold only under equal limits.
     """

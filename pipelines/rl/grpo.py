@@ -82,7 +82,7 @@ class GRPO(GRPOSettings):
             "window": initial.window(start),
             "sampled": _sampled(self, context),
         }
-        # JSON is valid YAML. `_literal`, because OmegaConf would resolve ${...} in a prompt.
+        # JSON is valid YAML. `_literal` escapes dollar signs, because OmegaConf would resolve ${...} in a prompt.
         loop |= {"environment": _literal(spec), "registered": registered}
         disk.write(folder / verl_config.LOOPS, json.dumps([loop]))
         _repair(checkpoints, self.keep_checkpoints)

@@ -19,8 +19,8 @@ Decided = Callable[[Scores], bool]
 """True if sampling stops after these scores, in any order; see `filter.decided`."""
 
 STATES, LONGEST = 10_000, 300
-"""Largest numbers of prefixes (as multisets) and of samples up to which all orders are counted; above them, orders are sampled.
-Our choice. The count makes two nested calls for each sample, and Python allows 1000."""
+"""All orders are counted if there are at most `STATES` prefixes (as multisets) and `LONGEST` samples; otherwise orders are
+sampled. Our choice. The count makes two nested calls for each sample, and Python allows 1000."""
 SAMPLED, EFFORT = 400, 10_000_000
 """Limits for sampling orders: number of orders, and number of scores read. Our choice."""
 
@@ -51,7 +51,7 @@ def _until_decided(scores: Scores, decided: Decided) -> Scores:
 
 @functools.lru_cache(maxsize=10_000)
 def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) -> float:
-    """Returns the mean first score over all orders of the samples that are not decided before the last sample.
+    """Returns the mean first score over all orders of the samples in which sampling does not stop before the last sample.
 
     Args:
         samples: (score, number of samples with it).
@@ -69,7 +69,7 @@ def _counted(samples: tuple[tuple[float | None, int], ...], decided: Decided) ->
 
     @functools.cache
     def orders(state: tuple[int, ...]) -> int:
-        """Returns the number of orders of the remaining samples."""
+        """Returns the number of such orders of the remaining samples."""
         if state == counts:
             return 1
         if decided([value for value, count in zip(values, state, strict=True) for _ in range(count)]):

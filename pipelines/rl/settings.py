@@ -22,8 +22,8 @@ _SCHEDULE = re.compile(
 """verl's settings of a learning rate that depends on the number of steps."""
 
 MICRO_RATES = (1e-5, 3e-4)
-"""Range of learning rates at which GRPO improves a `micro:` after SFT. Our choice, from the table below. It has the mean reward
-of the first and the last 5 of 20 steps (128 samples each), and the KL divergence from the starting policy at the end:
+"""Range of learning rates at which GRPO improves a `micro:` after SFT. Our choice, from the table below. The table has the mean
+reward of the first and the last 5 of 20 steps (128 samples each), and the KL divergence from the starting policy at the end:
 
     rate      1e-6     1e-5     1e-4     3e-4     1e-3
     first     0.384    0.395    0.416    0.350    0.169
@@ -95,8 +95,8 @@ class GRPOSettings(Stage):
     rollout_is: Literal["auto", "none", "token", "sequence"] = Field(
         "auto",
         description="importance sampling: weights for the ratio of the trainer's to the rollout's probabilities, per token or "
-        "per sequence (verl's rollout_is); auto: token if vLLM samples, because vLLM rounds probabilities differently, else "
-        "none",
+        "per sequence (verl's rollout_is); auto: token if vLLM generates the samples, because vLLM rounds probabilities "
+        "differently, else none",
     )
     rollout_is_threshold: float = Field(2.0, gt=1, description="largest such weight; larger ratios are truncated")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
@@ -138,9 +138,9 @@ class GRPOSettings(Stage):
     def check(self) -> None:
         """Checks that the environment can be made, here and in other processes, and has enough problems for a batch.
 
-        If the environment does not report its number of problems, `problems` is required without a filter stage.
+        `problems` is required if the environment does not report its number of problems and there is no filter stage.
 
-        A filter stage (`keep`) can only lower this number. `GRPO.run` checks the number of the problems that remain.
+        A filter stage (`keep`) can only lower the number of problems. `GRPO.run` checks the number of those that remain.
         """
         environment = registry.make(self.environment, **self.options)
         registry.declaration(environment, self.environment)

@@ -243,7 +243,7 @@ def _check_sizes(config: "DictConfig") -> None:
 
 
 def _one_of(name: str, value: object, choices: Collection[str], setting: str = "") -> None:
-    """Raises an error if a value is not one of the choices. `setting` is the stage's own setting for the name."""
+    """Raises an error if a value is not one of the choices. The error names the stage's own `setting`, if given, not verl's."""
     if value not in choices:
         raise UserError(f"{setting or f'verl: {name}'}: unknown value {value!r}; use one of {', '.join(choices)}")
 

@@ -141,7 +141,7 @@ def overrides(
                 "gpu_memory_utilization": cluster.gpu_memory_utilization,
                 "agent": {"num_workers": cluster.workers, "agent_loop_config_path": str(folder / LOOPS)},
             },
-            # The reference is always `model`, even after a resume: the policy from which the stage started.
+            # The reference is always `model`, the policy from which the stage started, even after a resume.
             "ref": {"log_prob_micro_batch_size_per_gpu": micro},
         },
         "reward": {"num_workers": 1},
@@ -262,7 +262,7 @@ def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
 
 
 def check(settings: GRPOSettings, cluster: Cluster) -> "DictConfig":
-    """Returns verl's configuration after a check that verl accepts a stage's settings on a cluster, before any file exists.
+    """Checks that verl accepts a stage's settings on a cluster, and returns verl's configuration. No file need exist yet.
 
     Raises:
         UserError: see `overrides`, `checked` and `verl_checks`.
@@ -351,7 +351,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         metrics: file for verl's metrics, with a line for each step.
         cluster: cluster to train on.
     """
-    # Workers of a running Ray do not inherit this process's variables. Keys are removed, because verl prints the variables.
+    # Workers of a running Ray do not inherit this process's variables. Secrets are removed, because verl prints the variables.
     inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
     variables = {name: without_secrets(value) for name, value in inherited.items()} | {
         "VERL_FILE_LOGGER_PATH": str(metrics),

@@ -2,7 +2,7 @@
 
 A problem's worked answer is the assistant's last turn. Assistant's turns in the prompt, as in a conversation with tools, are
 also trained on, except one that begins the conversation. Tool calls have the form of the model's chat template
-(`tool_turns.py`). `meta["thinking"]` goes before the answer, in the form that the model's chat template uses for reasoning.
+(`tool_turns.py`). `meta["thinking"]` goes before the answer, in <think> tags or in the form of a thinking template.
 """
 
 import itertools

@@ -203,7 +203,7 @@ class SFT(Training):
         return {"loss": metrics["loss"]}
 
     def summary(self, metrics: Metrics) -> str:
-        """Returns the final loss, and the problems that are left out with the settings to change."""
+        """Returns the final loss, and the number of problems that are left out, with reasons and the settings to change."""
         steps = f"{metrics['steps']} step{'s' if metrics['steps'] != 1 else ''}"
         text = f"{steps} on {metrics['examples']} examples, loss {metrics['loss']:.3f}"
         if metrics["cut"]:

@@ -72,7 +72,7 @@ class Written(NamedTuple):
 def written(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str
 ) -> Written | list[Message]:
-    """Returns a conversation in a form whose calls and replies the template writes; plain messages if it has no tools.
+    """Returns a conversation in a form whose calls and replies the template writes; plain messages if it supports no tools.
 
     Templates expect arguments as objects or as JSON, and missing content as an empty text or as None. Some require ids of nine
     characters.
@@ -318,7 +318,7 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
         return min(start for _, start, match_end in matches if match_end == end), end
     if not found or not closing.strip() or "tool_calls" in turns[index]:
         return None
-    # The template changes the turn's content if other turns follow. A placeholder as its content shows its place.
+    # The template changes the turn's content if other turns follow. A placeholder as the content shows where the turn is.
     whole = render([*turns[:index], {**turns[index], "content": PLACEHOLDER}, *turns[index + 1 :]])
     position = whole.find(PLACEHOLDER)
     end = text.find(closing.strip(), max(position, 0))
@@ -339,7 +339,7 @@ def _place(render: Render, turns: list[Turn], index: int, text: str) -> int:
 def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
     """Yields the occurrences of the pieces from `begin` on that follow the end of one of the texts in `before`.
 
-    The same words may occur elsewhere. The longest equal text before an occurrence shows the opening of the turn.
+    The same words may occur elsewhere. The occurrence with most equal characters before it is the turn.
 
     Yields:
         The number of equal characters including the piece; start and end of the piece.

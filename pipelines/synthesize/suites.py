@@ -10,9 +10,9 @@
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
 3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, in at most
    `ROUNDS` rounds in all, and only the surviving mutants run on them.
-4. The private tests are a small set that kills all killed mutants. Up to `min_private_tests`, further tests are added, first
-   those with other outputs, because a policy makes larger mistakes than mutants do. Some further short tests are public. If no
-   test is left, the first private tests are public, too.
+4. The private tests are a small set that kills all killed mutants. Further tests are added until there are
+   `min_private_tests`, first those with other outputs, because a policy makes larger mistakes than mutants do. Some of the
+   remaining short tests are public. If no test is left, the first private tests are public, too.
 """
 
 import contextlib

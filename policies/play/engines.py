@@ -30,7 +30,7 @@ AHEAD = 2
 SLOW = 4.0
 """A batch that takes this many times the median duration is also given to an idle engine. Our choice."""
 ATTEMPTS = 3
-"""Number of engines that may die with a request before it fails. Our choice."""
+"""A request fails after this number of engines have died while working on it. Our choice."""
 
 
 class EngineDied(Exception):
@@ -78,7 +78,7 @@ class Request(NamedTuple):
     item: Any
     future: "Future[Any]"
     deaths: list[str]
-    """Causes of the deaths of engines with this request."""
+    """Why engines died while working on this request."""
 
 
 class _Batch(NamedTuple):

@@ -51,7 +51,7 @@ class Plan:
         """Returns (index, sample) of an episode to start; None if there is none for now.
 
         Args:
-            speculate: allow samples that may turn out not to be needed, because an earlier one is in play.
+            speculate: allow samples of problems that have an episode in play, whose result may make these samples unnecessary.
         """
         while self.queue:
             sample, _, index = heapq.heappop(self.queue)

@@ -19,7 +19,8 @@ from .parameters import LIMIT
 PERMANENT = frozenset({400, 404, 405, 413, 415, 422, 451, 501})
 """HTTP statuses that a retry of the same request gets again."""
 LOWERED = 2
-"""How often the token limit of a request is lowered. The first error may name only the window, the second the prompt."""
+"""How often the token limit of a request is lowered at most. The first error may name only the window, and the second one also
+the number of tokens in the prompt."""
 _FILTERED = (
     r"content[ _-]?(?:filter|policy|policies|management|moderation|exists risk|safety|blocked)|responsible_?ai|"
     r"policy[ _-]?violation|violat\w+ (?:of )?(?:our|the|usage|content)|usage polic|safety (?:system|filter|setting|reason)|"

@@ -1,7 +1,8 @@
 """Rules for sending API keys to servers. Only the user can allow this, not a recipe or a URI.
 
-A URI names a server (`base_url=`) and may name the environment variable with its key (`api_key_env=`). The user allows servers
-for a key in the variable TENFOLD_KEYS, or in the file `keys` of the user's settings (~/.config/tenfold/keys), one on each line:
+A URI names a server (`base_url=`) and may name the environment variable with its key (`api_key_env=`). The user lists
+the servers that may receive the key of each such variable, in TENFOLD_KEYS or in the file `keys` of the user's settings
+(~/.config/tenfold/keys, one entry on each line):
 
     export TENFOLD_KEYS="OPENAI_API_KEY=llm.lab.org LAB_KEY=judge.lab.org:8000,127.0.0.1:8000"
 
