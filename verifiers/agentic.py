@@ -7,11 +7,11 @@ By default the judge is called only if the rules (`math.verify`) are undecided. 
 extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
 in the sandbox.
 
-The judge is not called for an answer that addresses it, is too long, or is prose although the gold answer is mathematics. Such
-an answer is incorrect, unless the rules accept it. After the verdict "equivalent" the judge is called again with several
-control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of
-them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided. `answers/judge_controls.py` has
-both checks.
+Three kinds of answers are incorrect without a call of the judge, unless the rules accept them: an answer that addresses the
+judge, one that is too long, and prose if the gold answer is mathematics. After the verdict "equivalent" the judge is called
+again with several control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the
+judge accepts one of them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided.
+`answers/judge_controls.py` has both checks.
 """
 
 import json
@@ -73,7 +73,8 @@ def verifier(
         ask: The judge. An error that it raises does not count against the response: `PromptRefused` is undecided, any other
             error is a fault.
         rules: A verifier that runs first. Only its undecided verdicts go to the judge.
-        always: Call the judge also if the rules decide. A response without an answer, or with a rejected one, is not judged.
+        always: Call the judge also if the rules decide. It is not called for a response without an answer, or for an answer
+            that is incorrect as described above.
         max_programs: Programs that the judge may run in one conversation. Each control answer has its own conversation.
         check: Call the judge again with control answers after the verdict "equivalent".
         limits: Limits of all programs of one conversation together. Only the wall time is per program.

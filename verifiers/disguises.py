@@ -2,9 +2,9 @@
 
 invisible     Format and filler characters are not text: `visible` removes them. Joiners stay between letters of scripts that
               need them for spelling (Arabic, the scripts of India) and in emoji.
-look-alikes   A letter of another script, or a wide or ornamented form, counts as the letter that it looks like when words or
-              marks are searched for: `plain` does this in words of mixed scripts, `folded` everywhere, to find calls of
-              functions and answers that address a judge. Text in one script is unchanged. Look-alikes in answers are kept: a
+look-alikes   When words or marks are searched for, a letter of another script, or a wide or ornamented form, counts as the
+              letter that it looks like. `plain` replaces letters of other scripts only in disguised words. `folded` replaces
+              them everywhere, to find calls of functions and answers that address a judge. Look-alikes in answers are kept: a
               Cyrillic В may be an option.
 """
 
@@ -45,7 +45,7 @@ def visible(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Returns a text of the same length in which each character is the ASCII one that it looks like, to search for marks in."""
+    """Returns a text of the same length, with each look-alike replaced by its ASCII character. It is for searches only."""
     return text if text.isascii() else text.translate(_table())
 
 

@@ -107,8 +107,8 @@ def complete_program(code: str, answer: ProgramTests) -> str:
 def _code(text: str, answer: ProgramTests) -> str:
     """Returns the first fenced block of the language, or the first block, or the text, without code that tries it out.
 
-    The benchmark takes the first block. For Python the first block that defines a name that the tests use is taken, with the
-    blocks that it needs.
+    The benchmark takes the first block. For Python, this function takes the first block that defines a name from the tests, and
+    the blocks that it needs.
     """
     blocks, language = fenced(text), answer["language"]
     named = [block for block in blocks if block.language == language_of(language)]

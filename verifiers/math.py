@@ -8,8 +8,8 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     unevaluated   the answer is not worked out (rule: `answers/worked_out.py`): incorrect, even if it equals the gold answer
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
-    math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless they already differ
-                  with numbers in place of the variables
+    math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless their values at fixed
+                  points already differ
     parse         the answer is not mathematics: incorrect
 
 Without a comparison, the method is "gold" (the gold answer is missing or cannot be read), "extract" (also if reading the
@@ -134,7 +134,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
 
 
 def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:
-    """Yields each gold answer with its tolerance. Raises ValueError if a tolerance is not a number from 0."""
+    """Yields each gold answer with its tolerance. Raises ValueError if a tolerance is negative or not a number."""
     if isinstance(answer, list | tuple):
         for alternative in answer:
             yield from _golds(alternative)
@@ -152,7 +152,7 @@ def _tolerance(value: object) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         tolerance = Fraction(-1)
     if tolerance is not None and tolerance < 0:
-        raise ValueError(f"the tolerance is not a number from 0: {value!r:.100}")
+        raise ValueError(f"the tolerance is negative or not a number: {value!r:.100}")
     return tolerance
 
 

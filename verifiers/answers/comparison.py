@@ -171,7 +171,7 @@ def _with_gold_constant(gold: Node, answer: Node) -> Node:
 
 
 def _same_percent(gold: Node, answer: Node, tolerance: Fraction | None) -> bool:
-    """Compares a percentage with a number: 50% is 0.5, and also 50, if the number is greater than 1."""
+    """Compares a percentage with a number: 50% equals 0.5. It also equals 50, because 50 is greater than 1."""
     if same_number(gold, answer, tolerance):
         return True
     bare = [node.items[0] if node.kind == "percent" else node for node in (gold, answer)]

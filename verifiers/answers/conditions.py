@@ -1,6 +1,7 @@
 """Conditions after a formula: 2^{n-1} for n >= 1, f(x) = 2x + 1 for all real x, C e^x where C is a constant.
 
-A domain of the formula is separated from it. A condition that selects a case ("if n is odd") stays part of the answer.
+A condition that only states the formula's domain is separated from it. A condition that selects a case ("if n is odd") stays
+part of the answer.
 """
 
 import contextlib
@@ -47,9 +48,9 @@ _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}|\\forall(?![A-Za-z])|(?<![\\A-Z
 _LETTER = r"(?:[A-Za-z]|\\[a-z]+)(?:\s*_\s*(?:\w|\{\w+\}))?"
 _LETTERS = re.compile(rf"[\s,;()]*(?:{_LETTER}[\s,;()]*){{0,4}}")
 _FIRST_LETTERS = re.compile(rf"^\s*(?:{_LETTER}\s*,\s*){{1,4}}")
-"""Letters before a relation: "x, y > 0", "C is a constant, x > 0" without its words."""
+"""Letters before a relation, in a text whose words were removed: "C, x > 0", from "C is a constant, x > 0"."""
 _LAST_LETTER = re.compile(rf",\s*{_LETTER}\s*$")
-"""A letter after a relation: "n > 0, where n is an integer" without its words."""
+"""A letter after a relation, in a text whose words were removed: "n > 0, n", from "n > 0, where n is an integer"."""
 _RELATION = re.compile(r"[<>]|\\(?:ne|neq|le|ge|leq|geq)(?![A-Za-z])|!=|(?P<interval>\\in\s*[(\[\]])")
 _AND = re.compile(r"[\s,]*\band\b")
 _CLAUSE_END = re.compile(r"[,;]|\b(?:and|or)\b")
@@ -101,7 +102,7 @@ def _has_second_case(condition: str) -> bool:
 
 
 def with_condition(body: Node, condition: Node | None, for_all: bool) -> Node | None:
-    """Returns a formula with its condition. None if the formula does not depend on the condition's letters.
+    """Returns a formula with its condition. None if the formula has no letters and `for_all` is false.
 
     Args:
         body: The formula.

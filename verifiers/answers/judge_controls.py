@@ -82,8 +82,8 @@ def control_answers(gold: str, answer: str, count: int = COUNT) -> list[str]:
 def _changed(gold: str, generator: random.Random) -> str:
     """Returns the gold answer with other numbers; if it has none, with other words.
 
-    Infinity is replaced by a number. Any other answer is multiplied by a number, and another number is added or subtracted. The
-    multiplication changes even an answer whose constant of integration is arbitrary.
+    If it has neither, infinity is replaced by a number. Anything else is multiplied by a number, and another number is added or
+    subtracted. The multiplication changes even an answer whose constant of integration is arbitrary.
     """
     if _NUMBER.search(gold):
         return _NUMBER.sub(lambda digits: _another_number(digits[0], generator), gold)

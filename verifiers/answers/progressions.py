@@ -29,7 +29,7 @@ MAX_TEXT = 300
 """Maximum length of a family's text, in characters."""
 
 _TURNS = (2, 3, -5, 40)
-"""Whole numbers at which the members of a family must be spaced like those at 0 and 1."""
+"""Whole numbers at which the members of a family must lie on the progression through the members at 0 and 1."""
 _MAY_BE = re.compile(r"mathbb\s*\{?\s*Z|\\?p?mod\b|integer|\bZ\b")
 _CONGRUENCE = re.compile(
     r"(?:(?P<left>[^=]{1,40}?)\s*(?:\\equiv|≡|=)\s*)?(?P<offsets>[^=]{1,80}?)\s{0,3}[({]?\s{0,3}"
@@ -149,7 +149,7 @@ def _spaced_evenly(member: Node, name: str) -> list[Node]:
     """Returns the progression of a member, or one for even and one for odd numbers: (-1)^k pi/6 + k pi.
 
     Raises:
-        ParseError: They are not evenly spaced.
+        ParseError: The numbers of the member are not evenly spaced.
     """
     for stride in (1, 2):
         found = [_progression(member, name, start, stride) for start in range(stride)]
@@ -200,7 +200,7 @@ def _numbers(node: Node) -> list[Fraction]:
 
 
 def _ratio(number: Fraction, unit: Fraction) -> Fraction:
-    """Returns a number divided by a unit. A fraction with a small denominator if it equals one up to rounding."""
+    """Returns a number divided by a unit. A quotient near a fraction with a small denominator becomes that fraction."""
     near = (number / unit).limit_denominator(MAX_DENOMINATOR)
     return near if abs(number / unit - near) < ROUNDING else round(number / unit, PLACES)
 
@@ -217,7 +217,7 @@ def _same_residues(first: list[tuple[Fraction, Fraction]], second: list[tuple[Fr
     common = Fraction(math.lcm(*(int(ratio * denominator) for ratio in ratios)), denominator)
     if sum(common / ratio for ratio in ratios) > MAX_RESIDUES:
         if len(first) == len(second) == 1:
-            return False  # equal steps have one residue each
+            return False  # their steps differ: equal steps would give one residue each
         raise Undecided("families with too many residues")
     residue_sets = []
     for rows, sizes in ((first, ratios[: len(first)]), (second, ratios[len(first) :])):

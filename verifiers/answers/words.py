@@ -102,8 +102,8 @@ def sentence_as_words(text: str) -> Node | None:
 def same_words(gold: Node, answer: Node) -> bool:
     """Compares two answers, at least one of which is words.
 
-    Equal words are equal, and two different single words differ. A sentence that ends in "is" and the gold words is equal to
-    them. Other sentences are not interpreted.
+    Equal words are equal, and two different single words differ. A sentence equals the gold words if it ends in "is" and these
+    words. Other sentences are not interpreted.
 
     Raises:
         Undecided: The two are different sentences.

@@ -202,7 +202,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=unique_names)
 
 
 def _values(text: str, at: int) -> Iterator[tuple[Any, int]]:
-    """Yields each JSON value from a position on, and the position after it and the spaces, commas or semicolons that follow it.
+    """Yields each JSON value from a position on, and where the next one may start: after spaces, commas and semicolons.
 
     Raises ValueError, RecursionError.
     """
@@ -216,7 +216,7 @@ def _values(text: str, at: int) -> Iterator[tuple[Any, int]]:
 
 
 def _several(text: str) -> list[Any]:
-    """Parses the JSON values of a text, and the items of lists. Raises ValueError, RecursionError."""
+    """Returns the JSON values of a text, with the items of a list in place of the list. Raises ValueError, RecursionError."""
     found: list[Any] = []
     for value, _ in _values(text, 0):
         found += value if isinstance(value, list) else [value]

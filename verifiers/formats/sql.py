@@ -106,7 +106,7 @@ def gold_results(answer: Mapping[str, Any]) -> list[list[list[str]]]:
     """Returns the result of the gold query on each database, in the form in which results are compared.
 
     Args:
-        answer: the gold answer of a problem of the caller's own; no limit applies.
+        answer: the gold answer of a problem that the caller made. Time and number of rows are not limited.
 
     Raises:
         sqlite3.Error: the gold query fails.

@@ -1,8 +1,8 @@
 """Answer markers: phrases such as "the answer is", "Final answer:", "the best option is" or "答案是".
 
-A marker is a noun and a verb or colon. It denies if the noun is denied ("the wrong answer is", "the least likely option is")
-or the verb ("isn't", "cannot be"). In "if the answer is", "the sum of the digits of the answer is" and "this answer is correct"
-it states no answer, and counts as denied. The caller interprets a "not" after the verb.
+A marker is a noun and a verb or colon. It denies if the noun is denied ("the wrong answer is", "the least likely option is"),
+or if the verb is denied ("isn't", "cannot be"). In "if the answer is", "the sum of the digits of the answer is" and "this
+answer is correct" it states no answer, and counts as denied. The caller interprets a "not" after the verb.
 """
 
 import itertools

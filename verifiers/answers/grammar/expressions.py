@@ -46,7 +46,7 @@ NAMED_FUNCTIONS = frozenset([*"fghFGHPQWT", "zeta", "Gamma", "Pr"])
 _NOT_FACTORS = frozenset(
     r"div bmod cup cap setminus backslash \} rangle rfloor rceil end \\ pm mp to rightarrow lor land vee wedge".split()
 )
-"""Commands after which a product ends."""
+"""Commands that begin no factor."""
 _BOUND = {"sum": "sum", "prod": "prod", "int": "int", "lim": "lim", "iint": "int", "oint": "int"}
 _D = Node("symbol", (), "d")
 

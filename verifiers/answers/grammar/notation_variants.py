@@ -24,7 +24,7 @@ _SLANTED = re.compile(r"\^\s*\{?\s*(\d+)\s*\}?\s*/\s*_\s*\{?\s*(\d+)\s*\}?")
 
 
 def common(text: str) -> str:
-    """Rewrites such notations in a text without LaTeX spaces and sizes."""
+    """Rewrites notations of one country or field in a text without LaTeX spaces and sizes."""
     if _TURNED_AWAY.search(text):
         text = _ENDS.sub(_half_open, text)
     if text[-1:] == ")":

@@ -62,7 +62,7 @@ def parse_numeral(grammar: Grammar, text: str) -> Node:
 
 
 def parse_repeating_digits(grammar: Grammar, text: str) -> Node:
-    """Parses the repeating digits, marked by a bar, of the decimal `text`, such as "0.1"."""
+    """Parses repeating digits under a bar. `text` is the decimal before them, such as "0.1"."""
     braced = grammar.take("{")
     period = grammar.next()
     if braced:
@@ -140,7 +140,7 @@ def parse_function(grammar: Grammar, name: str) -> Node:
 
 
 def _logarithm_base(grammar: Grammar) -> Node:
-    """Parses the base of a logarithm. It is the first digit if no argument follows the number: `\\log_28` is 3."""
+    """Parses the base of a logarithm. It is the first digit if no argument follows the number: 2 in `\\log_28`."""
     following = grammar.peek(1)
     has_argument = following is not None and (following.value in ("^", "**") or grammar.begins_factor(following))
     return grammar.group() if has_argument else grammar.digit_or_group()

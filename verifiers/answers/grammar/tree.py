@@ -75,7 +75,7 @@ def is_whole(node: Node) -> bool:
 
 
 def is_mixed(whole: Node, part: Node) -> bool:
-    """True if the two nodes form a mixed number such as `1\\frac{2}{3}`: whole numbers, and the fraction is less than one."""
+    """True if two nodes form a mixed number such as `1\\frac{2}{3}`: all numbers are whole, and the fraction is below one."""
     if not is_whole(whole) or part.value != "/":
         return False
     above, below = part.items[0], part.items[1].items[0]

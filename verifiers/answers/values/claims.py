@@ -84,7 +84,7 @@ def _has_unknown_function(node: Node) -> bool:
 
 
 def has_false_link(node: Node) -> bool:
-    """True if a chain of equations contains two neighbours with the same letters that differ: f(x) = 2x = 3x."""
+    """True if a chain of equations contains two different neighbours with the same letters: f(x) = 2x = 3x."""
     if node.kind != "relation" or len(node.items) < 3 or set(node.value) != {"="}:
         return False
     name = node.items[0]

@@ -90,7 +90,7 @@ def _is_line(node: Node) -> bool:
 
 
 def _names_a_function(first: Node, second: Node, one_value: Node, other_value: Node) -> bool:
-    """True if one side names a value (y) and the other names the function of that value (f(x))."""
+    """True if one label is a letter (y) and the other is a function (f(x)) whose value the letter names."""
     for name, function, of in ((first, second, other_value), (second, first, one_value)):
         arguments = _arguments(function)
         if name.kind == "symbol" and arguments and arguments <= symbols(of) and not {name.value} & symbols(of):
@@ -125,7 +125,7 @@ def _is_identity(node: Node) -> bool:
 
 
 def _same_identity(gold: Node, answer: Node, same: Same) -> bool:
-    """Compares with a gold identity. Its last side is the answer; its first side only repeats the problem."""
+    """Compares an answer with a gold identity. Its last side is the result, and its other sides only repeat the problem."""
     repeated_sides, result = gold.items[:-1], gold.items[-1]
     if answer.kind != "relation":
         return not any(same_form(answer, side) for side in repeated_sides) and same(result, answer)

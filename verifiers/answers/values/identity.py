@@ -27,7 +27,8 @@ WHOLE_POINTS = 12
 MAX_TRIES = 16
 """Maximum number of points that are tried."""
 EXACT_ROUNDED, DECIMAL_ROUNDED = Fraction(102, 10_000), Fraction(5, 1_000)
-"""Largest relative differences between a gold decimal and an exact number, or a decimal, that rounds to it. Our choice."""
+"""Largest relative difference between a gold decimal and a number that rounds to it. The first is for an exact number, the
+second for a decimal. Our choice."""
 WHOLE_NUMBER_FUNCTIONS = frozenset(["gcd", "lcm", "double factorial"])
 """Functions that are defined for whole numbers only."""
 FLOAT_DIGITS = 15

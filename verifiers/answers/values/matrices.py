@@ -14,7 +14,7 @@ MAX_CELL = 500
 
 
 def as_matrix(node: Node) -> Node | None:
-    """Returns a matrix, or a sum, product or transpose of matrices, as one matrix. A tuple and its transpose are a tuple.
+    """Returns a matrix, or a sum, product or transpose of matrices, as one matrix. A tuple or its transpose stays a tuple.
 
     None for anything else.
     """

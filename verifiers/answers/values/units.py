@@ -19,7 +19,7 @@ class Unit(NamedTuple):
     """A unit, in the base units of its dimension."""
 
     factor: Fraction
-    """Number of base units that equal one of this unit; for a scale with an offset, one of its degrees."""
+    """Number of base units in one of this unit; for a scale with an offset, in one degree."""
     dimension: str
     offset: Fraction = Fraction(0)
     """Value in base units where this unit reads zero: 273.15 K for degrees Celsius."""
