@@ -177,7 +177,7 @@ _DATA = (
     *(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType),
     *(datetime.date, datetime.time, datetime.timedelta),
 )
-"""Types of the attributes of an object that enter its digest. Dataclasses do too."""
+"""An attribute of an object enters the object's digest if its value has one of these types or is a dataclass."""
 
 
 def _plain(value: Any, within: tuple[int, ...]) -> object:

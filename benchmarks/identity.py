@@ -1,4 +1,4 @@
-"""Digests of a task's problems, prompt, and verifier or judge: everything except the samples that determines the score."""
+"""Digests of a task's problems, prompt, and verifier or judge: everything that determines the score, except the samples."""
 
 from collections.abc import Mapping
 from typing import cast

@@ -177,8 +177,8 @@ class PolicyLM(LM):
     def _sampling(self, arguments: dict[str, Any]) -> Sampling:
         """Returns lm-eval's generation arguments as `Sampling`. The temperature is 0 unless the task samples.
 
-        As in lm-eval's own models, the token limit has several names, of which the first in this order counts. A single stop
-        text need not be in a list.
+        As in lm-eval's own models, the token limit has several names. If several are set, the first in the order of `names`
+        counts. A single stop text need not be in a list.
         """
         names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
         until = arguments.get("until") or ()

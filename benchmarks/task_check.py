@@ -109,7 +109,7 @@ def _empty(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[f
 
 
 def _swapped(problems: Sequence[Problem], verifier: Verifier) -> tuple[str, list[float], list[str]]:
-    """Judges the gold answer of the next problem with another gold answer."""
+    """Judges one response to each problem: the gold answer of the next problem whose gold answer is different."""
     verdicts = []
     for number, problem in enumerate(problems):
         others = (*problems[number + 1 :], *problems[:number])

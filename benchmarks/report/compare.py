@@ -14,7 +14,7 @@ from ..stats import intervals
 
 REPORTED = Path(__file__).parent / "reported.yaml"
 MAX_SAMPLES = 256
-"""Largest number of samples per problem that is tested in the search for one that can give a published score. Our choice."""
+"""If the stated k cannot give a published score, values of k up to this number are tried. Our choice."""
 
 
 class Reported(TypedDict):

@@ -43,7 +43,7 @@ def inputs(tokens: int, vocabulary: int, width: int) -> tuple[torch.Tensor, torc
 
 
 def chunked(loss: str, hidden: torch.Tensor, head: torch.Tensor, teacher: Dense, labels: torch.Tensor) -> torch.Tensor:
-    """Returns the loss of `chunked_loss.py`. For `dpd` it has the gradients of `full`, but another value.
+    """Returns the loss of `pipelines/trainer/chunked_loss.py`. For `dpd` it has the gradients of `full`, but another value.
 
     Args:
         loss: one of `LOSSES`.

@@ -361,7 +361,7 @@ class LocalSession:
         if report["out_of_memory"] or (error or "").startswith("MemoryError"):
             return RunStatus.MEMORY, f"more than {limits.memory >> 20} MiB of memory"
         spent = report["cpu_seconds"] - self.uncharged_cpu >= NEAR_LIMIT * limits.cpu_seconds
-        if self.exit_status:  # a shell reports that a signal ended its command as 128 plus the signal's number
+        if self.exit_status:  # if signal n ended its command, a shell's exit status is 128 + n
             number = -self.exit_status if self.exit_status < 0 else self.exit_status - 128
             if number == signal.SIGXCPU or (number == signal.SIGKILL and spent):
                 return RunStatus.TIMEOUT, f"more than {limits.cpu_seconds:g} s of processor time"
