@@ -134,7 +134,8 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
         signature.bind(**merged)
     except TypeError as error:
         raise UserError(f"{id}: {error}; the arguments are {', '.join(signature.parameters)}") from None
-    # Gymnasium rejects an entry point that returns a wrapper if the registration names another one. `TextSpaces` follows below.
+    # Gymnasium rejects an entry point that returns a wrapper if the registration names a different wrapper. Therefore
+    # `TextSpaces` is added below.
     wrappers = tuple(wrapper for wrapper in spec.additional_wrappers if wrapper != TEXT_SPACES)
     bare = dataclasses.replace(spec, additional_wrappers=wrappers)
     environment = gymnasium.make(bare, **(kwargs | {name: merged[name] for name in own}))

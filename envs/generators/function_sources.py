@@ -1,6 +1,7 @@
 """Small Python functions with a description and inputs. `repairs.py` breaks them.
 
-`K` stands for a number from 2 to 9. No function has a loop that depends on its own result, so that every mutant ends.
+`K` stands for a number from 2 to 9. The number of iterations of a loop never depends on what the loop computes, so every mutant
+ends.
 """
 
 from typing import NamedTuple

@@ -46,7 +46,7 @@ def correct_index(row: Mapping[str, object], options: Sequence[str]) -> int:
         except ValueError:
             if not isinstance(values["answer"], str) or _lone_letter(values["answer"]):
                 raise
-            candidates = [found]  # a text that is not an option contradicts no option
+            candidates = [found]  # a text that is not an option does not disagree with the other column
         if found not in candidates:
             column = next(iter(explicit))
             raise ValueError(f"{column}={values[column]!r} and answer={values['answer']!r:.80} are different options")

@@ -35,8 +35,8 @@ IN_WORKER = frozenset(
     "word_ladder".split()
 )
 """Generators that run in a worker process. `bf` runs there because it prints. The others iterate over sets or use Python's
-global random generator. The worker seeds both, because the problems would otherwise differ between processes. Found by
-comparing 30 problems in two processes (reasoning-gym 0.1.25)."""
+global random generator. The worker fixes the order of sets and seeds the generator, because the problems would otherwise differ
+between processes. Found by comparing 30 problems in two processes (reasoning-gym 0.1.25)."""
 EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Entries of the metadata that are a correct answer."""
 MAX_SECONDS = 3_600.0

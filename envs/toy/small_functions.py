@@ -5,8 +5,8 @@
                                         x*=4
                                         return x
 
-A source for `generate:`. A model of a few hundred thousand parameters can learn it. It is judged like other coding problems: by
-tests in the sandbox.
+A source for `generate:`. A model of a few hundred thousand parameters can learn it. Its problems are judged like other coding
+problems: by tests in the sandbox.
 """
 
 import random
@@ -20,7 +20,7 @@ OPERATIONS = {"add": "+", "take": "-", "times": "*"}
 NUMBERS = range(2, 10)
 """The second operands of a step."""
 MAX_REPEATS = 20
-"""Give up after this many consecutive draws per possible function without a new function. Our choice."""
+"""Give up after `MAX_REPEATS` x (number of possible functions) consecutive draws without a new function. Our choice."""
 INPUTS = (0, 1, 2, 7, -3, 10)
 """Arguments of the tests; the first is the public test."""
 

@@ -46,7 +46,8 @@ def language(text: str, words: Sequence[str], thorough: bool = True) -> str | No
     Args:
         text: the text.
         words: its words in lower case.
-        thorough: whether langdetect decides if script and words do not. False for formulas, which langdetect misclassifies.
+        thorough: if true, langdetect is used when script and words do not decide. False for formulas, which langdetect
+            misclassifies.
     """
     if latin(text):
         first = words[:MAX_READ]

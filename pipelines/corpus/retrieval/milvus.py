@@ -214,7 +214,7 @@ def insert(
     done = start
     try:
         for batch in _batches(rows):
-            # The first batch replaces rows, because a server may still apply an insert of a killed run after the count.
+            # The first batch replaces rows: a server may apply an insert of a killed run after `start` was counted.
             put = client.upsert if done == start > 0 else client.insert
             put(collection, batch, timeout=CALL_SECONDS)
             done += len(batch)
