@@ -223,8 +223,9 @@ def with_reference(
     """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and
     stored.
 
-    DPO's margin compares these log-probabilities with those of the training. It starts at exactly 0 only if both have the same
-    rounding. This needs the same precision and the same batches, because the kernel of a matrix product depends on its shape.
+    The DPO term compares these log-probabilities with those of the training. Before the first step, both give exactly the same
+    margin only if they have the same rounding. This needs the same precision and the same batches, because the kernel of a
+    matrix product depends on its shape.
 
     Args:
         reader: computes the log-probabilities.

@@ -38,7 +38,7 @@ def here(folder: Path | None = None, token: str = "") -> list[Finding]:
 
     Args:
         folder: a folder that all nodes should share.
-        token: what another machine has written into the file `token` in this folder; "": it is not checked.
+        token: what another machine has written into the file `token` in this folder; "": this file is not checked.
     """
     found = [Finding("machine", f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} processors, {_memory()}")]
     found += [_version(name) for name in PACKAGES]

@@ -16,7 +16,7 @@ from . import exits
 POLL_SECONDS = 0.5
 """Seconds between two checks of the child."""
 GRACE_SECONDS = 20.0
-"""Seconds that the child has to end after a signal. Our choice."""
+"""Time limit for the child to end after a signal, in seconds. Our choice."""
 LOST_SECONDS = 120.0
 """Seconds without progress after which a child that has lost a worker is stopped. Our choice."""
 TAIL = 200_000
@@ -44,7 +44,7 @@ _NO_SPACE = re.compile(
 _ENGINE = re.compile(r"EngineCore\b.*?\b(\w+(?:Error|Exception): .{1,300})")
 """vLLM's lines about the error that ended its engine. The errors of later requests name no cause."""
 NEARBY_LINES = 15
-"""Lines before and after a message about a lost worker that may contain its process id."""
+"""Number of lines before and after a message about a lost worker that are searched for the worker's process id."""
 
 
 class Stopped(Exception):
@@ -178,7 +178,10 @@ def engine_error(log: Path) -> str:
 
 
 def _cause_of_lost_worker(lines: list[str], before: exits.KillCounts) -> str:
-    """Returns how Ray's lost worker ended: from the fork server's exit code, else from other lines of the log."""
+    """Returns how Ray's lost worker ended.
+
+    Sources: the fork server's line about it, else other lines of the log, else the kernel's counters.
+    """
     lost = [number for number, line in enumerate(lines) if _LOST.search(line)]
     near = [line for number in lost for line in lines[max(0, number - NEARBY_LINES) : number + NEARBY_LINES]]
     named = {int(pid) for line in near for pid in _PID.findall(line)}

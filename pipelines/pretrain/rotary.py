@@ -29,7 +29,8 @@ def check_theta(model: "PreTrainedModel", theta: float | None) -> None:
     """Checks that the base of a model's rotary position embedding can be set.
 
     Raises:
-        UserError: the model has no rotary position embedding with a single base, or scales it in another way.
+        UserError: the model has no rotary position embedding with a single base, or the base would change
+            and the embedding's type is not `default`.
     """
     if theta is None:
         return

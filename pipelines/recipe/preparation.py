@@ -204,7 +204,7 @@ def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str])
 def with_policies(recipe: Recipe, folder: Path) -> Iterator[tuple[Stage, str]]:
     """Yields each stage with the URI of the policy that it starts from; empty if it starts from none.
 
-    The policy of a stage of the recipe is stage:FOLDER, or stage:FOLDER@step=N.
+    If a stage of the recipe writes this policy, the URI is stage:FOLDER or stage:FOLDER@step=N.
     """
     current = recipe.policy
     names = {stage.name for stage in recipe.stages}

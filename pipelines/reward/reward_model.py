@@ -181,7 +181,8 @@ def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: st
         turn, within = divmod(index, len(pairs))
         if not within:
             # Half of the pairs have the better response first. In the next pass it is the other half. With an odd number of
-            # pairs, the halves swap their order as well, so that the letters also alternate from pass to pass.
+            # pairs, every second pass begins with a pair whose better response is second, so that the letters also alternate
+            # from the end of a pass to the next pass.
             halves = [
                 sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair))
                 for half in (index % 2, 1 - index % 2)
