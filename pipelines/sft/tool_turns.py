@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PLACEHOLDER = "tenfoldprobe"
 """Text that is put into a conversation to find where the template writes it. No template contains it."""
 ANCHOR, SHARED = 200, 4
-"""Characters before a turn that locate it, and the minimum number of them that must be equal. Our choice."""
+"""Number of characters before a turn that are compared to locate it, and how many of them must be equal. Our choice."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Turn = dict[str, Any]
@@ -327,7 +327,7 @@ def _span(render: Render, turns: list[Turn], index: int, text: str, begin: int) 
 
 
 def _place(render: Render, turns: list[Turn], index: int, text: str) -> int:
-    """Returns a place in the whole text that lies in a turn: the first that changes with the turn; -1 if it is unknown."""
+    """Returns a position inside a turn: the first in the whole text that changes if the turn changes; -1 if it is unknown."""
     turn = {**turns[index], "content": PLACEHOLDER}
     if "tool_calls" in turn:
         turn["tool_calls"] = [{**call, "function": {**call["function"], "name": PLACEHOLDER}} for call in turn["tool_calls"]]
@@ -337,12 +337,12 @@ def _place(render: Render, turns: list[Turn], index: int, text: str) -> int:
 
 
 def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
-    """Yields the occurrences of the pieces from `begin` on that follow the end of one of the texts in `before`.
+    """Yields the occurrences of the pieces, from `begin` on, that come after characters equal to the end of a text in `before`.
 
-    The same words may occur elsewhere. The occurrence with most equal characters before it is the turn.
+    The same words may occur elsewhere. The turn is the occurrence with the largest number of equal characters.
 
     Yields:
-        The number of equal characters including the piece; start and end of the piece.
+        The number of equal characters, those of the piece included; start and end of the piece.
     """
     for piece in filter(None, pieces):
         start = text.find(piece, begin)

@@ -232,8 +232,8 @@ class _Tests:
                 for form, results in zip(fresh, alone, strict=True)
                 if _usable(results)
             ]
-        # The two runs are in different processes, so at least one process is not that of the input's first run. Inputs that a
-        # run does not reach within its limits are dropped, because they are not verified.
+        # The two runs are in different processes, so at least one of them is not in the process of the input's first run.
+        # Inputs that a run does not reach within its limits are dropped, because they are not verified.
         equal = functools.partial(self.equal, close=exactly)
         forward, reached = _failed(self.box, self.reference, self.entry_point, once, equal, SINGLE_LIMITS)
         once = once[:reached]

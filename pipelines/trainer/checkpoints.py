@@ -114,8 +114,8 @@ def keep_last(stage: Path, count: int) -> None:
 def new_policy(stage: Path) -> Iterator[Path]:
     """Yields the path of a folder, which the caller creates. After the block it becomes the stage's `policy`.
 
-    A policy with fewer steps stays until then. Its record is removed before it, so that no kill leaves the record with another
-    policy.
+    An earlier policy, with fewer steps, stays until then. Its record is removed first, so that a kill cannot leave the record
+    with another policy.
     """
     partial = stage / "policy.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -33,7 +33,7 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
     """verl's FSDP engine with the number of sequences in the loss as divisor, and with adapters in its checkpoints."""
 
     def forward_backward_batch(self, data: Any, loss_function: Callable[..., Any], forward_only: bool = False) -> Any:
-        """Runs verl's method with another `global_batch_size`, if the trainer sets one.
+        """Runs verl's method. If the trainer sets `global_batch_size`, the number of sequences in the loss replaces it.
 
         If no sequence is in the loss, the divisor is 0. The loss is then NaN, and verl skips the update.
 

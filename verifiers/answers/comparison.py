@@ -29,10 +29,11 @@ MAX_UNORDERED = 60
 def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> bool:
     """True if the answer's reading is equivalent to the gold answer's reading.
 
-    The comparison is symmetric with exceptions, mainly these. The number of digits of a gold decimal sets the precision. The
-    left side of an equation is ignored if the gold answer has none: the answer "x + y = 5" is accepted for the gold answer
-    5, but not the reverse. A unit, or the percent sign of a number above 1, may be missing on either side, because the
-    problem usually states it.
+    The comparison is symmetric, with two main exceptions. The number of digits of a gold decimal sets the precision. The left
+    side of an equation is ignored if the gold answer has none: the answer "x + y = 5" is accepted for the gold answer 5, but
+    not the reverse.
+
+    A unit, or the percent sign of a number above 1, may be missing on either side, because the problem usually states it.
 
     Args:
         gold: The gold answer's reading.

@@ -144,7 +144,8 @@ def split_list(node: Node) -> Node | None:
 def may_be_omitted(conditional: Node) -> bool:
     """True if an answer may omit the gold answer's condition.
 
-    A condition such as "for n >= 1" may be omitted. A relation after a comma may not, except x in a set and !=.
+    A condition such as "for n >= 1" may be omitted. A relation after a comma may not, unless it is != or
+    states that x is in a set.
     """
     return conditional.value != "," or len(conditional.items) == 1 or conditional.items[1].value == ("!=",)
 
