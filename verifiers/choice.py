@@ -1,8 +1,8 @@
 """Verifier of multiple-choice answers: the option that a response chooses, by its letter or by its text.
 
 `problem.answer` is {"letter": "C", "options": ["...", ...]}: the letter of the correct option, and the options in the order in
-which the prompt lists them. A box or an `<answer>` tag takes precedence over the rest of the text, unless it holds no option
-(but an intermediate formula, for example). The methods of a verdict:
+which the prompt lists them. A box or an `<answer>` tag that holds an option takes precedence over the rest of the text. One
+that holds something else, such as an intermediate formula, does not. The methods of a verdict:
 
     extract   the response has no answer, or names several letters: incorrect
     letter    the response names a letter; incorrect if it names no option, or if another option's text follows it

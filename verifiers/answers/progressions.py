@@ -29,7 +29,7 @@ MAX_TEXT = 300
 """Maximum length of a family's text, in characters."""
 
 _TURNS = (2, 3, -5, 40)
-"""Whole numbers at which the members of a family must lie on the progression through the members at 0 and 1."""
+"""Whole numbers k at which even spacing is tested: the member at k must lie on the progression through those at 0 and 1."""
 _MAY_BE = re.compile(r"mathbb\s*\{?\s*Z|\\?p?mod\b|integer|\bZ\b")
 _CONGRUENCE = re.compile(
     r"(?:(?P<left>[^=]{1,40}?)\s*(?:\\equiv|≡|=)\s*)?(?P<offsets>[^=]{1,80}?)\s{0,3}[({]?\s{0,3}"

@@ -87,7 +87,7 @@ def mentions_percent(prompt: str) -> bool:
 
 @functools.lru_cache(maxsize=1_024)
 def numbers(prompt: str) -> frozenset[Fraction]:
-    """Returns the numbers that the prompt contains in digits, at most 400 each. 1,234 is one number, and also 1 and 234."""
+    """Returns the numbers of the prompt that are written with at most 400 digits. 1,234 is one number, and also 1 and 234."""
     found = [*_DIGITS.findall(prompt), *_THOUSANDS.findall(prompt)]
     return frozenset(Fraction(digits.replace(",", "")) for digits in found)
 

@@ -47,7 +47,7 @@ _CURRENCY = re.compile(
 _COMPOUND = re.compile(r"(-?)\s*((?:\d+(?:\.\d+)?\s*[A-Za-z]{1,10}\.?(?:\s*,\s*|\s+and\s+|\s*)){2,4})")
 _AMOUNT_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10})\.?(\s*,\s*|\s+and\s+|\s*)")
 UNIT_REQUIRED = Node("text", (), "unit required")
-"""Second item of a quantity that is not compared with a number without a unit."""
+"""Second item of a quantity that never equals a number without a unit."""
 
 
 def currency(text: str) -> Node | None:

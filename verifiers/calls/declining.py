@@ -63,7 +63,7 @@ def declines(text: str, names: Sequence[str]) -> bool:
 
 
 def _calls(text: str, names: Sequence[str]) -> bool:
-    empty_list = False  # marks around an empty list of calls call nothing; the text around them may call
+    empty_list = False  # an empty list between marks calls nothing, but the text outside of the marks may
     with contextlib.suppress(Malformed):
         empty_list = formats.read_marked(text, {}) == []
     if not empty_list and (formats.MARKS.search(text) or _TAGGED.search(text)):

@@ -39,8 +39,8 @@ _CODE_AFTER_TAG = re.compile(r"(?:[A-Za-z]\w*[ \t]+)?(?P<code>(?:async[ \t]+def|
 _STRINGS = re.compile(r"\"\"\"|'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|#.*|\\.")
 _ENDS = {quotes: re.compile(rf"\\.|{quotes}") for quotes in ('"""', "'''")}
 MAX_RETRIES = 3
-"""Maximum number of blocks that are read again because a string in them never ends. The limit keeps reading linear. Our
-choice."""
+"""Maximum number of blocks that are read again because a string in them never ends. The limit keeps the time of reading linear.
+Our choice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,8 +161,8 @@ def instrumented(source: str) -> InstrumentedTests:
     If the tests handle no exceptions, the tests continue after a failed assertion. Otherwise (`try`, `with`, `assertRaises`,
     ...) they run as they are written and end with the first failure that they do not catch.
 
-    Every assertion must run, because otherwise a loop without iterations would pass without a test. Exceptions are an assertion
-    that always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
+    Every assertion must run, because otherwise a loop without iterations would pass without a test. Three kinds need not run:
+    one that always fails (`assert False`), one under a condition (`if`, `try`, ...) and one in a function that is never named.
 
     Raises:
         NoTests: the source is not valid Python.

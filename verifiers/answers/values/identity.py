@@ -32,7 +32,7 @@ second for a decimal. Our choice."""
 WHOLE_NUMBER_FUNCTIONS = frozenset(["gcd", "lcm", "double factorial"])
 """Functions that are defined for whole numbers only."""
 FLOAT_DIGITS = 15
-"""A decimal with this many significant digits is compared as a printed float of an exact number."""
+"""A decimal with at least this many significant digits is compared as a printed float of an exact number."""
 
 
 _NOISE = 1e-25
