@@ -31,7 +31,7 @@ from .verifier import MAX_REASON_CHARACTERS, as_verifier
 __all__ = ["invalid_gold", "prepare", "verify"]
 
 INSERT = "#<INSERT>"
-"""Mark in the tests that the response's code replaces."""
+"""Mark in the tests. The response's code replaces it."""
 LIMITS = Limits(cpu_seconds=30, wall_seconds=50, memory=2 << 30, processes=64)
 """Limits of one program. Source of the 50 s: the benchmark. The others are our choice."""
 _LANGUAGES = {"python": "python", "cpp": "cpp", "c": "c", "bash": "bash", "javascript": "javascript", "nodejs": "javascript"}

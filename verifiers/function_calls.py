@@ -226,7 +226,7 @@ def _readings(text: object, declared: DeclaredParameter, language: str) -> list[
 
 
 def _as_declared(literal: literals.Literal, declared: DeclaredParameter, language: str) -> object:
-    """Returns a literal's value if it has the declared type, else its text, which is an expression or has another type."""
+    """Returns a literal's value if it has the declared type. Anything else, such as an expression, stays text."""
     kind = _type(declared)
     if kind == "any":
         return literal.plain()

@@ -325,7 +325,7 @@ def _is_unrequested_percentage(gold: Node, answer: Node, prompt: str) -> bool:
 
 
 def _equal_up_to_typesetting(gold: str, answer: str) -> bool:
-    """True if two texts that do not parse are equal up to typesetting."""
+    """True if two texts, at least one of which does not parse, are equal up to typesetting."""
     return re.sub(r"\s", "", normalize(gold)) == re.sub(r"\s", "", normalize(answer))
 
 

@@ -171,7 +171,7 @@ def _restrict_parsers() -> None:
 
 
 _parsers: list[Callable[..., object]] = []
-"""sympy's own parser, after its replacement."""
+"""Contains sympy's own parser after it has been replaced; empty before."""
 
 
 def _value(text: object, *namespaces: object) -> Any:

@@ -118,8 +118,8 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
 def style(text: str) -> tuple[int, float, float, float]:
     """Returns the length in words and punctuation marks, and the rates of headers, list items and bold spans.
 
-    A rate is the number divided by the length + 1. Code blocks count for the length only, except those that contain a backtick,
-    as in the benchmark.
+    A rate is the number divided by the length + 1. Code blocks without a backtick count for the length only, as in the
+    benchmark.
     """
     length = len(re.findall(r"\w+|[^\w\s]", text))
     bare = _CODE.sub("", text)

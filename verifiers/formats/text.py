@@ -43,7 +43,8 @@ def verify(problem: Problem, response: str, case: bool = True) -> Verdict:
         answers = [marked_answer(response)]
         text = without_thinking(response)
         if not any(sign in text for sign in ("\\boxed", "</answer>")) and (stated := final_answer(text)):
-            # The whole line also counts, because the statement may be only a part of it. Another line would be a second guess.
+            # The last line also counts if it contains the statement, which may be only a part of the answer. Without the
+            # statement it would be a second guess.
             answers = [stated, *(answers if stated in answers[0] else [])]
     gold = normal(str(problem.answer), case)
     is_correct = any(normal(answer, case) == gold for answer in answers if len(answer) <= MAX_ANSWER)

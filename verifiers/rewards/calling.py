@@ -92,7 +92,8 @@ def signature(function: JudgingFunction, given: Collection[str] = ()) -> Signatu
             f"{_name(function)} cannot be a verifier: no value for its parameter {missing[0]}; a verifier takes "
             "(problem, response) or (gold, answer), and options with defaults"
         )
-    if {"gold", "answer"} & {*names} or names[:1] == ["response"] or names[1:] == ["problem"]:  # it would get another input
+    # A parameter with such a name would get another input than its name says.
+    if {"gold", "answer"} & {*names} or names[:1] == ["response"] or names[1:] == ["problem"]:
         raise UserError(
             f"{_name(function)} cannot be a verifier: it takes {' and '.join(names)}; "
             "name its parameters gold and answer, or problem and response, and use no / after them"

@@ -92,7 +92,7 @@ def _outcome(outcome: Outcome) -> JSONObject:
 
 
 def _send_heartbeats() -> None:
-    """Sends a message from time to time while runs send none, so that the client can tell that this machine is alive."""
+    """Sends a message from time to time, so that the client can tell that this machine is alive while runs send none."""
     while True:
         time.sleep(HEARTBEAT_SECONDS)
         send({"session": 0, "alive": True})

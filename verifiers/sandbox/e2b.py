@@ -266,7 +266,7 @@ class _Machine:
         from e2b_code_interpreter import Sandbox
 
         options = {name: value for name, value in self.options.items() if value is not None}
-        # Programs have no network in either case; this also disconnects the machine.
+        # `allow_internet_access` is for the machine. Programs have no network with either value.
         self.sandbox = _service(lambda: Sandbox.create(**{"timeout": LIFETIME, "allow_internet_access": False, **options}))
         _service(lambda: self.sandbox.files.write_files(_files(), user="root"))
         # `_listen` reads the output as it arrives; the SDK would keep all of it in memory.
@@ -291,7 +291,7 @@ class _Machine:
                     _service(lambda: self.sandbox.set_timeout(LIFETIME))
                 _service(lambda: command.send_stdin(json.dumps(message) + "\n"))
                 return
-            except SandboxFault as fault:  # the message may have arrived; the agent ignores a turn that it has seen
+            except SandboxFault as fault:  # the message may have arrived; the agent ignores a message whose number it has seen
                 if last_try or command is not self.command:
                     self._lose(command, str(fault))
                     raise

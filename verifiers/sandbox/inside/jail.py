@@ -125,7 +125,7 @@ def enter_root(readable: Sequence[str], packages: Sequence[str], hidden: Sequenc
         processes: show /proc. It is that of this process's namespace until a child mounts its own over it.
     """
     mount(None, "/", None, _REC | _PRIVATE)
-    new = "/sys"  # can be any folder that contains nothing readable; only this mount namespace is changed
+    new = "/sys"  # can be any folder that contains none of the paths to show; only this mount namespace is changed
     mount("tmpfs", new, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
     for path in (*SYSTEM, *readable):
         source, target = Path(path), Path(new + path)

@@ -224,7 +224,7 @@ class Warm:
             os._exit(1)
 
     def _close_descriptors(self, control: socket.socket) -> socket.socket:
-        """Closes all descriptors except /dev/null as the three streams, `control` as CHANNEL, and ALIVE."""
+        """Sets up five descriptors and closes all others: /dev/null as the three streams, `control` as CHANNEL, and ALIVE."""
         null, waiting, alive = os.open("/dev/null", os.O_RDWR), os.dup(control.detach()), os.dup(self.alive[0])
         for target, source in enumerate((null, null, null, waiting, alive)):
             os.dup2(source, target)
