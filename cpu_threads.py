@@ -14,7 +14,7 @@ from collections.abc import Callable
 THREADS, WAITING, SPINNING = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 """Environment variables of OpenMP: number of threads, what waiting threads do, and how long they spin."""
 ROUNDS = 5
-"""Timed steps for each number of threads, with one more step before each. Our choice: 0.2 seconds on two processors."""
+"""Timed steps for each number of threads. An untimed step precedes each of them. Our choice: 0.2 seconds on two processors."""
 TOKENS, WIDTH = 512, 96
 """Size of the measured step: tokens of a batch, and width of the model, about as in the recipe `quickstart`."""
 GAIN = 0.9

@@ -89,7 +89,7 @@ def main() -> None:
     print(f"engines take a batch when they are free: {seconds:.1f} s, utilisation {needed / seconds:.1%}")
     nodes.release()
     baseline = 0.0
-    with ThreadPoolExecutor(16) as threads:  # as many as judge episodes in a rollout
+    with ThreadPoolExecutor(16) as threads:  # a rollout judges episodes in 16 threads
         for begin in range(0, len(problems) * SAMPLES, given.batch * given.engines):
             size = min(given.batch * given.engines, len(problems) * SAMPLES - begin)
             started = time.monotonic()

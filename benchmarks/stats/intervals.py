@@ -31,8 +31,8 @@ the lower end is 0 up to the first number, SHIFT_ONE from the second number on, 
 samples, one more correct sample changes the end of the interval strongly. Our choice, from the simulation."""
 TAIL, TAIL_AT_BOUND = 0.025, 0.043
 """Probability beyond an end. TAIL_AT_BOUND applies to the upper end if the mean is 0 and to the lower end if it is 1, because
-the other end then cannot miss the true mean. There 2.5% gives more coverage than needed. With 5%, as in a one-sided bound, the
-coverage is too low: it is 93% for 30 problems and a true mean just below 10%. Our choice, from the simulation."""
+the other end then cannot miss the true mean. For such a mean, 2.5% gives more coverage than needed. With 5%, as in a one-sided
+bound, the coverage is too low: it is 93% for 30 problems and a true mean just below 10%. Our choice, from the simulation."""
 MIN_CONTRIBUTING, FULL_WEIGHT_CONTRIBUTING = 1.0, 7.5
 """Effective numbers of problems that contribute to the mean. At the first number the observed variance has no weight, from the
 second number on it has full weight. Our choice, from the simulation."""
@@ -90,7 +90,8 @@ def new_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
         return np.zeros_like(mean), np.ones_like(mean)
     largest = mean * (1 - mean)
     share: Array = np.divide(means.var(-1, ddof=1), largest, out=np.ones_like(mean), where=largest > 0).clip(0, 1)
-    # The mean determines the variance of scores that are all 0 or 1. The smaller the share, the more uncertain the variance.
+    # If each problem's mean is 0 or 1, the share is 1, and the mean determines the variance. The smaller the share, the more
+    # uncertain the variance.
     z = Z95 + (special.stdtrit(n - 1, 0.975) - Z95) * (1 - share)
     trials: Array = np.maximum(n / np.maximum(share, 1e-12), n) * (Z95 / z) ** 2
     if binary:
