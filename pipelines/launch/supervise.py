@@ -123,7 +123,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
 def cause(
     log: Path, start: int = 0, before: exits.KillCounts | None = None, child: subprocess.Popen[bytes] | None = None
 ) -> str:
-    """Returns why a command failed: lack of memory or disk space, else the signal that ended a process, else the last error.
+    """Returns why a command failed: lack of memory or disk space, the signal that ended a process, or an error.
 
     Args:
         log: output of the command and its processes.

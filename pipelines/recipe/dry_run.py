@@ -15,7 +15,7 @@ from .recipe import Recipe
 
 
 def costs(plan: Plan, folder: Path) -> Table:
-    """Returns a table with the policy and the largest possible cost of each stage that is to run; no row if it is finished.
+    """Returns a table with the policy and the largest possible cost of each stage that is to run. Finished stages have no row.
 
     The cost is "?" if it depends on problems that an earlier stage will write.
     """

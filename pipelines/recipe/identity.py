@@ -54,7 +54,8 @@ _SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options"
 _DATA = ("problems", "pairs", "sources", "uri", "decontaminate")
 """Names of settings that are URIs of problems, pairs or documents."""
 _FOLDERS = ("documents", "tags", "similar", "data", "pairs")
-"""Names of settings that are folders written by a stage. Stages with a folder of benchmark files compare it themselves."""
+"""Names of settings whose values are folders written by a stage. A stage whose `data` is a folder of benchmark files compares
+these files itself."""
 
 
 @dataclasses.dataclass(frozen=True)

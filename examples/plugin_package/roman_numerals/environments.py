@@ -45,7 +45,7 @@ def invalid_gold(problem: Problem) -> str | None:
 
 @as_verifier(invalid_gold=invalid_gold, options={"case_sensitive": True})
 def verify(problem: Problem, response: str, case_sensitive: bool) -> Verdict:
-    """Scores the last word after the reasoning that contains only the letters M, D, C, L, X, V, I.
+    """Scores the last word that contains only the letters M, D, C, L, X, V, I. Thinking is ignored.
 
     Args:
         problem: its answer is the gold numeral.

@@ -1,7 +1,7 @@
 """Detects the language of a text: by script or by frequent words, and by langdetect if these do not decide.
 
-Script and words take microseconds and langdetect takes milliseconds. About one English prose document in some hundreds needs
-langdetect.
+Script and words take microseconds and langdetect takes milliseconds. Of several hundred documents of English prose, about one
+needs langdetect.
 """
 
 import re

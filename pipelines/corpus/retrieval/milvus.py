@@ -280,7 +280,10 @@ def _search(
 
 
 def _ranked(hits: Iterable[dict[str, Any]]) -> Ranks:
-    """Returns the server's order, with ties by number. Scores are not compared, because Milvus Lite negates those of BM25."""
+    """Returns the documents in the server's order; documents with equal scores are ordered by number.
+
+    They are not sorted by score, because Milvus Lite negates the scores of BM25.
+    """
     ties = itertools.groupby(hits, key=operator.itemgetter("distance"))
     return [row for _, tied in ties for row in sorted(hit["row"] for hit in tied)]
 

@@ -71,7 +71,7 @@ def report(
         labels: the annotator's labels, 0 to 9.
         scores: the tagger's calibrated scores.
         raw: the tagger's scores before calibration.
-        binary: scores before calibration of a tagger trained on binary labels: 1 from `POSITIVE` on, else 0.
+        binary: scores before calibration of a tagger trained on binary labels (1 if a label is at least `POSITIVE`, else 0).
 
     Returns:
         "dimensions": the rows. "rank_correlation": the means over all, content and format dimensions. "binary": the means of
