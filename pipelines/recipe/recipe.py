@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
     _content: dict[str, Any] | None = PrivateAttr(None)
-    """The content with `trained` not replaced, because settings that change later may change what it stands for."""
+    """The content before the word `trained` is replaced, because later settings may change what the word stands for."""
 
     @property
     def content(self) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _run_stage(
         **settings,
         "versions": versions,
         "begun_with": settings["versions"],  # differs from `versions` if packages have changed before a resume
-        "machine": provenance.machine(),  # again, because torch lists its GPUs only once CUDA is initialized
+        "machine": provenance.machine(),  # again, because torch lists its GPUs only after CUDA is initialized
         "resumed": before is not None,  # if true, the times are those of the last process only
         "wall_seconds": round(time.monotonic() - wall, 2),
         "processor_seconds": round(_processor_seconds() - processor, 2),

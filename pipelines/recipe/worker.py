@@ -46,4 +46,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    torch.distributed.destroy_process_group()  # before Python shuts down, because its threads would crash then
+    torch.distributed.destroy_process_group()  # before Python shuts down, because the group's threads would crash then

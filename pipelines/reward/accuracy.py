@@ -29,7 +29,7 @@ WORDS = 2_000
 TRAIN_PAIRS = 5_000
 """Largest number of pairs that the bag of words is trained on. Our choice."""
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
-"""Ridge penalties for the summed loss. A fifth of the training problems selects one. Our choice."""
+"""Ridge penalties for the summed loss. The most accurate one on a fifth of the training problems is used. Our choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class LengthBias:
     shorter: Score | None
     """Accuracy on pairs whose chosen response is shorter; None without such pairs."""
     correlation: float
-    """Pearson correlation of the margin with the difference in characters, where each pair counts in both orders; 0 if one of
-    them is always 0."""
+    """Pearson correlation of the margin with the difference in characters, where each pair counts in both orders; 0 if the
+    margin or the difference is always 0."""
 
 
 def length_bias(judged: Sequence[JudgedPair]) -> LengthBias:

@@ -332,8 +332,8 @@ def _tracked(checkpoints: Path) -> int:
 def _repair(checkpoints: Path, keep: int) -> None:
     """Repairs verl's tracker file of the last checkpoint after a kill, and removes the checkpoints that are not to be kept.
 
-    verl writes `data.pt` last and then the tracker file, which a kill may leave empty. A restarted verl does not delete earlier
-    checkpoints.
+    `data.pt` is the last file of a checkpoint. verl then writes the tracker file, which a kill may leave empty. A restarted
+    verl does not delete earlier checkpoints.
 
     Args:
         checkpoints: the folder with verl's checkpoints.

@@ -1,6 +1,7 @@
 """`steps.jsonl`: the metrics of each GRPO step, one line for each step, written as the steps end.
 
-A stage that resumes repeats the steps after its last checkpoint. Therefore the file is first written again up to that step.
+A stage that resumes repeats the steps after its last checkpoint. Therefore the file is first written again, up to the
+checkpoint's step.
 """
 
 import json

@@ -337,7 +337,7 @@ def _place(render: Render, turns: list[Turn], index: int, text: str) -> int:
 
 
 def _matches(text: str, pieces: Sequence[str], before: Sequence[str], begin: int) -> Iterator[tuple[int, int, int]]:
-    """Yields the occurrences of the pieces, from `begin` on, that come after characters equal to the end of a text in `before`.
+    """Yields the occurrences of the pieces from `begin` on, if the characters before them equal the end of a text in `before`.
 
     The same words may occur elsewhere. The turn is the occurrence with the largest number of equal characters.
 

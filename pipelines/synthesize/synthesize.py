@@ -168,7 +168,7 @@ def _row(problem: Problem, compare: bool, options: Mapping[str, Any], box: Sandb
 
 
 def _entry_point(problem: Problem) -> str | None:
-    """Returns the function that a problem's tests call, or None without solution or without a single function."""
+    """Returns the function that a problem's tests call, or None if there is no solution or not exactly one function."""
     answer = problem.answer
     if not isinstance(answer, Mapping) or not problem.meta.get("solution"):
         return None

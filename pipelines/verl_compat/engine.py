@@ -72,7 +72,7 @@ class SequenceCountingEngine(FSDPEngineWithLMHead):
 class _Kinds(KeysView[type]):
     """The configuration classes of a mapping of transformers. A membership test does not import all of them.
 
-    verl tests membership for each model that it builds. The `keys()` of transformers import 150 modules for this test, which
+    verl tests membership for each model that it builds. transformers' own `keys()` imports 150 modules for this test, which
     takes seconds.
     """
 

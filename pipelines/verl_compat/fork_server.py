@@ -6,7 +6,7 @@ starts workers with this file as `py_executable`. The process that Ray starts se
 the server, and waits until the fork ends.
 
     python -m tenfold.pipelines.verl_compat.fork_server SETTING...      runs verl with these Hydra settings
-    python fork_server.py NAME SCRIPT ARGUMENT...              requests a fork that runs SCRIPT from the server NAME
+    python fork_server.py NAME SCRIPT ARGUMENT...              requests from the server NAME a fork that runs SCRIPT
 """
 
 # The second form runs for each worker, so the top level imports only the standard library.

@@ -83,8 +83,8 @@ def _choices(name: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[t
 def recipe_of(recipe: Recipe, run: Run) -> Recipe:
     """Returns the recipe of one run.
 
-    The swept values are the recipe's, not the user's: code that they name needs trust, as in any other setting. The same holds
-    for a setting of the user that they change.
+    The swept values are the recipe's, not the user's: code that they name needs trust, as in any other setting. A user's
+    setting that a swept value changes counts as the recipe's, too.
 
     Raises:
         UserError: a name in `sweep` is no setting, or a value is invalid.
