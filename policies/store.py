@@ -22,7 +22,7 @@ Row = TypeVar("Row", bound=Mapping[str, object])
 
 
 def sampling_settings(sampling: Sampling) -> dict[str, object]:
-    """Returns sampling settings as they are recorded with samples. Without a top_k they do not contain it."""
+    """Returns sampling settings as they are recorded with samples. `top_k` is left out if it is None."""
     return {name: value for name, value in dataclasses.asdict(sampling).items() if name != "top_k" or value is not None}
 
 

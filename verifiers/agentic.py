@@ -8,9 +8,10 @@ extracted answer, but not the response, because a response can persuade a judge.
 in the sandbox.
 
 Three kinds of answers are incorrect without a call of the judge, unless the rules accept them: an answer that addresses the
-judge, one that is too long, and prose if the gold answer is mathematics. After the verdict "equivalent" the judge is called
-again with several control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the
-judge accepts one of them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided.
+judge, one that is too long, and prose if the gold answer is mathematics. With `always`, an answer of more than `MAX_SHOWN`
+characters is incorrect even if the rules accept it. After the verdict "equivalent" the judge is called again with several
+control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of
+them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided.
 `answers/judge_controls.py` has both checks.
 """
 

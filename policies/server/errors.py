@@ -1,7 +1,7 @@
 """Classification of the errors of OpenAI-compatible servers.
 
 later      408, 409, 429, 5xx except 501, a lost connection: temporary; OpenAI's client sends the request again.
-           Any other status counts as temporary too, but the request is not sent again
+           A status that no line below covers counts as temporary too, but the request is not sent again
 parameter  the server does not accept a parameter of the request
 refused    the server will never answer this prompt: a content filter, a context that is too long
 user       a problem with the key, the account or the model's name

@@ -21,7 +21,7 @@ from .values.identity import Undecided
 COUNT = 3
 """Number of control answers that a judge must tell apart from the answer."""
 MAX_TRIES = 40
-"""Maximum number of control answers that are generated to find `COUNT` that differ from the answer."""
+"""Maximum number of candidates that are generated to find `COUNT` control answers."""
 PROSE = 4
 """Minimum number of words of a sentence. Fewer words may be a name, such as that of a substance whose formula is the gold
 answer."""

@@ -128,8 +128,8 @@ def _complemented(node: Node) -> Node | None:
 def have_same_truth_table(gold: Node, answer: Node) -> bool:
     """True if two statements, or two sets of letters, are equivalent.
 
-    Two with more than `MAX_LETTERS` letters must be equal. Two implications must have equivalent left
-    sides and equivalent right sides.
+    If the two have more than `MAX_LETTERS` letters together, their trees must be equal. Two implications must have equivalent
+    left sides and equivalent right sides.
     """
     kinds = {gold.kind, answer.kind}
     if kinds & {"implies", "iff"}:

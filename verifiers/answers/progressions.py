@@ -127,7 +127,7 @@ def _line(offset: Node, step: Node) -> _Line:
 
 
 def _unlabelled(node: Node) -> Node:
-    """Returns the values of labelled items: "x = k, y = 2k" as a tuple, a list without its labels."""
+    """Returns the values of labelled items: "x = k, y = 2k" as a tuple, any other list as a list."""
     if node.kind == "list":
         claims = [claim(item) for item in node.items]
         labels = [label for label, _ in claims if label is not None]

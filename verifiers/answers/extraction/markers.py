@@ -93,7 +93,7 @@ class Marker(NamedTuple):
     end: int
     """Position after the marker."""
     denied: bool
-    """True if the noun or the verb denies or supposes. A "not" after the verb is left to the caller."""
+    """True if the marker denies an answer or states none; see the module's docstring."""
     short: bool
     """True for "A:", which may be the letter of an option."""
 

@@ -42,7 +42,7 @@ MpContext: TypeAlias = Any
 
 
 def _context(digits: int) -> MpContext:
-    """Returns this thread's mpmath context of a precision. mpmath changes a context's precision while it computes."""
+    """Returns an mpmath context for a precision. Each thread has its own, because mpmath changes the precision temporarily."""
     cache = _contexts.__dict__
     if digits not in cache.setdefault("by_digits", {}):
         context = mpmath.MPContext()

@@ -108,7 +108,8 @@ def in_basis(node: Node, like: Node) -> Node:
     for vector in basis:
         unit_vector = {other: ONE if other == vector else ZERO for other in basis}
         components.append(substituted(node, unit_vector))
-    # For i^2 + 2j this gives the components 1 and 2, which is wrong. So the sum of multiples is compared with the node.
+    # For i^2 + 2j this gives the components 1 and 2, which is wrong. So the components times i, j and k are added, and the sum
+    # is compared with the node.
     multiples = [Node("number", (), Fraction(prime)) for prime in (2, 3, 5)[: len(basis)]]
     total = Node("add", tuple(Node("mul", pair) for pair in zip(multiples, components, strict=True)))
     try:
