@@ -107,7 +107,7 @@ def test_limits_are_named_in_a_registration() -> None:
         ({"max_calls": "8"}, "max_calls: expected an integer >= 0, got '8'"),
         ({"max_output": -1}, "max_output: expected an integer >= 1, got -1"),
         ({"limits": {"seconds": 5}}, "limits: .*seconds"),
-        ({"limits": {"cpu_seconds": 0}}, "limits: every limit must be above 0"),
+        ({"limits": {"cpu_seconds": 0}}, "limits: cpu_seconds must be a number above 0, not 0"),
     ],
 )
 def test_wrong_options_are_one_line_errors(options: dict[str, Any], message: str) -> None:

@@ -18,7 +18,7 @@ from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
 from tenfold.pipelines.cluster import Cluster
-from tenfold.pipelines.launch import nodes
+from tenfold.pipelines.launch import engines, nodes
 from tenfold.pipelines.recipe import recipe as recipes
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transformers import TransformersPolicy
@@ -118,13 +118,13 @@ def test_a_run_resumes_on_another_cluster(lab: Path) -> None:
 
 def test_checkpoints_use_vllm_if_there_are_gpus_and_vllm_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(clusters.policies, "load_policy", lambda uri, **options: loaded.append((uri, options)))
+    monkeypatch.setattr(engines.policies, "load_policy", lambda uri, **options: loaded.append((uri, options)))
     monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: object())
-    gpus = made(device="cuda", gpus=4, tensor_parallel=2)
+    gpus = made(device="cuda", gpus=2, tensor_parallel=2)
     for uri, cluster in (("hf:ORG/NAME", gpus), ("openai:model", gpus), ("hf:ORG/NAME", made(device="cpu"))):
-        clusters.load_policy(uri, cluster=cluster, batch_size=7)
+        engines.load_policy(uri, cluster=cluster, batch_size=7)
     monkeypatch.setattr(clusters.importlib.util, "find_spec", lambda name: None)
-    clusters.load_policy("hf:ORG/NAME", cluster=gpus, batch_size=7)
+    engines.load_policy("hf:ORG/NAME", cluster=gpus, batch_size=7)
     options = {"batch_size": 7, "tensor_parallel_size": 2, "gpu_memory_utilization": 0.6}
     assert loaded == [
         ("vllm+hf:ORG/NAME", options),
@@ -134,10 +134,16 @@ def test_checkpoints_use_vllm_if_there_are_gpus_and_vllm_is_installed(monkeypatc
     ]
 
 
+def test_as_many_copies_as_the_gpus_can_run() -> None:
+    assert made(device="cuda", gpus=8, nodes=2, tensor_parallel=2, ray_address="auto").copies == 8
+    assert made(device="cuda", gpus=8, engines=3).copies == 3
+    assert (made(device="cpu").copies, made(device="cpu", engines=2).copies) == (1, 2)
+
+
 def test_checkpoints_use_transformers_on_a_cpu() -> None:
-    policy = clusters.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
+    policy = engines.load_policy(TINY, cluster=made(device="cpu"), batch_size=4)
     assert isinstance(policy, TransformersPolicy)
-    assert isinstance(clusters.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)
+    assert isinstance(engines.load_policy("scripted:4", cluster=made(device="cpu"), batch_size=4), ScriptedPolicy)
 
 
 def test_a_local_ray_starts_a_python_with_a_space_in_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
