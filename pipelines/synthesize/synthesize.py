@@ -45,6 +45,10 @@ class Row(TypedDict):
     """The reason why the problem has no tests."""
 
 
+PACKAGES = ("hypothesis", "cosmic_ray")
+"""Modules of the extra `synthesis`, which other stages do not need."""
+
+
 class Synthesize(Stage):
     """Settings of a `synthesize` stage."""
 
@@ -64,7 +68,8 @@ class Synthesize(Stage):
     )
 
     def check(self) -> None:
-        """Checks that the problems can be loaded."""
+        """Checks that the packages are installed and that the problems can be loaded."""
+        extras.require(f"the stage {self.name}", *PACKAGES)
         problem_sources.load(self.problems)
 
     def run(self, context: Context) -> Metrics:
@@ -118,7 +123,7 @@ def synthesize(
         UserError: no problem has tests and a solution, the file has other settings, a package of the extra is missing, or the
             sandbox failed.
     """
-    extras.require("a test suite", "hypothesis", "cosmic_ray")
+    extras.require("a test suite", *PACKAGES)
     from . import suites  # here, because recipes without this stage do not need hypothesis
 
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
