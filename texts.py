@@ -1,6 +1,8 @@
-"""Texts as they enter and leave the package: without lone surrogates, and without secrets."""
+"""Texts as they enter and leave the package: without lone surrogates, decoded if they are JSON, and without secrets."""
 
+import json
 import re
+from typing import Any
 
 
 def without_surrogates(text: str) -> str:
@@ -14,6 +16,14 @@ def without_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def json_or_text(text: str) -> Any:
+    """Returns the value of a text that is JSON, such as 3, 0.5, true or [1, 2], else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # the first also for a number of more than 4,300 digits
+        return text
 
 
 _USERINFO = re.compile(r"(://)(?:[^\s@/?#]*:[^\s@]*|[^\s@/?#]*)(?=@)|(%3a%2f%2f)[^\s@/?#]*?(?=%40|@)", re.IGNORECASE)

@@ -1,11 +1,12 @@
 """Names of benchmark tasks that are environments: env:ID, with keyword arguments as in env:ID?NAME=VALUE."""
 
-import contextlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode
+
+from ..texts import json_or_text
 
 PREFIX = "env:"
 _REFERENCE = re.compile(r"%7Bstage%3A\w[\w.-]*%7D")
@@ -25,15 +26,9 @@ def with_options(name: str, options: Mapping[str, object]) -> str:
 def parse(name: str) -> tuple[str, dict[str, Any]]:
     """Returns the environment id and the keyword arguments. A value that is JSON is decoded."""
     id, _, query = name.removeprefix(PREFIX).partition("?")
-    return id, {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
-
-
-def _value(text: str) -> Any:
-    with contextlib.suppress(ValueError, RecursionError):  # also for a number of more than 4,300 digits
-        return json.loads(text)
-    return text
+    return id, {key: json_or_text(text) for key, text in parse_qsl(query, keep_blank_values=True)}
 
 
 def _is_plain(value: object) -> bool:
     """True for a text that is read back as the same text."""
-    return isinstance(value, str) and _value(value) == value
+    return isinstance(value, str) and json_or_text(value) == value

@@ -1,9 +1,9 @@
 """Options that several commands share."""
 
 import argparse
-import contextlib
-import json
 from typing import TYPE_CHECKING
+
+from ..texts import json_or_text
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -32,10 +32,7 @@ class _Option(argparse.Action):
         name, sign, text = str(values).partition("=")
         if not sign:
             parser.error(f"--set: expected NAME=VALUE, got {values!r}")
-        value: object = text
-        with contextlib.suppress(ValueError, RecursionError):  # also for a number of more than 4,300 digits
-            value = json.loads(text)
-        namespace.options = {**namespace.options, name: value}
+        namespace.options = {**namespace.options, name: json_or_text(text)}
 
 
 def not_negative(text: str) -> int:

@@ -1,10 +1,10 @@
 """`tenfold verify`: judges one response, or audits verifiers on labelled pairs."""
 
 import argparse
-import contextlib
 import json
 
 from ..core import UserError
+from ..texts import json_or_text
 from . import options
 from .options import Commands
 
@@ -39,7 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("missing options: give --gold and --response, or --audit FILE")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):  # text that starts with a brace
-            gold = json.loads(gold)
+        gold = json_or_text(gold)
     verdict = verify(gold, arguments.response, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core import Function, Message, ToolCall, UserError
+from ...texts import json_or_text
 
 ROLES = {
     "human": "user",
@@ -55,12 +56,7 @@ def messages(prompt: object, where: str = "", sparse: bool = False) -> tuple[Mes
 
 def parse_if_json(text: str) -> Any:
     """Decodes a conversation that is JSON text; returns any other text unchanged."""
-    if text.lstrip().startswith(("[{", "[ {", "[\n")):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-    return text
+    return json_or_text(text) if text.lstrip().startswith(("[{", "[ {", "[\n")) else text
 
 
 def tools(declared: object, where: str, sparse: bool = False) -> list[dict[str, Any]]:

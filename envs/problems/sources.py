@@ -44,6 +44,7 @@ from urllib.parse import parse_qsl
 from ... import extras, named_code
 from ...core import Problem, UserError
 from ...policies.server import hub
+from ...texts import json_or_text
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
 
@@ -207,7 +208,7 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         reason = named_code.import_failure(error)
         raise UserError(f"{uri}: cannot import {location!r} ({reason}); write generate:package.module:function") from None
-    arguments = {name: _value(options.pop(name)) for name in list(options) if name in signature.parameters}
+    arguments = {name: json_or_text(options.pop(name)) for name in list(options) if name in signature.parameters}
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -221,7 +222,7 @@ def generator_rows(uri: str, location: str, options: dict[str, str]) -> Iterable
 def _reasoning_gym(uri: str, location: str, options: dict[str, str]) -> Sequence[Problem]:
     """Returns problems of a reasoning-gym generator. The options that are not named here are the generator's own."""
     size, seed, level = (integer_option(uri, options, name) for name in ("size", "seed", "level"))
-    own = {name: _value(text) for name, text in options.items() if name not in ("size", "seed", "level", "part")}
+    own = {name: json_or_text(text) for name, text in options.items() if name not in ("size", "seed", "level", "part")}
     size = 500 if size is None else size
     return reasoning_gym.problems(uri, location, size, seed or 0, options.get("part", "all"), level, own)
 
@@ -318,11 +319,3 @@ def integer_option(uri: str, options: Mapping[str, str], name: str) -> int | Non
     if text is not None and not (text.isascii() and text.isdigit() and len(text) < 100):  # Python limits the digits of an int
         raise UserError(f"{uri}: {name}: expected an integer of at least 0, got {text!r:.100}")
     return None if text is None else int(text)
-
-
-def _value(text: str) -> Any:
-    """Returns an option's value: decoded if it is JSON (3, 0.5, true, [1, 2]), else the text."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # also for a number of more than 4,300 digits
-        return text
