@@ -6,6 +6,7 @@ import os
 from ...core import UserError
 from .local import LocalSandbox
 from .protocol import Sandbox
+from .spawn import may_lack
 
 
 def shared() -> Sandbox:
@@ -30,4 +31,4 @@ def _of_process(process: int) -> Sandbox:
             return E2BSandbox()
         case other:
             raise UserError(f"TENFOLD_SANDBOX: expected local or e2b, got {other!r}")
-    return LocalSandbox(without=[part.strip() for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",")])
+    return LocalSandbox(without=may_lack())

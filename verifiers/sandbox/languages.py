@@ -19,7 +19,7 @@ from ...core import UserError
 from .local import MAX_IDLE_CHILDREN
 from .protocol import CallResult, Limits, Outcome, ProgramEnded, SandboxFault
 from .session import LocalSession
-from .spawn import COMMANDS_NEED, WarmProcess
+from .spawn import COMMANDS_NEED, WarmProcess, may_lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
 def _process() -> WarmProcess:
     with _lock:
         if os.getpid() not in _warm:
-            without = {part.strip() for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(",")}
-            _warm[os.getpid()] = WarmProcess((), without - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4, commands=True)
+            _warm[os.getpid()] = WarmProcess((), may_lack() - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4, commands=True)
         return _warm[os.getpid()]
 
 

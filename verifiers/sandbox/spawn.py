@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 import select
 import socket
 import subprocess
@@ -42,6 +43,11 @@ _BOOTSTRAP = (
     "import sys, types; folder, site = sys.argv[1:]; package = types.ModuleType('sandbox'); package.__path__ = [folder]; "
     "sys.modules['sandbox'] = package; sys.path.append(site); from sandbox import warm; warm.main()"
 )
+
+
+def may_lack() -> frozenset[str]:
+    """Returns the protections that may be missing: the names in $TENFOLD_SANDBOX_WITHOUT, separated by commas."""
+    return frozenset(part.strip() for part in os.environ.get("TENFOLD_SANDBOX_WITHOUT", "").split(","))
 
 
 class WarmProcess:
