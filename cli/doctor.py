@@ -23,12 +23,18 @@ def add(commands: Commands) -> None:
 
 def doctor(arguments: argparse.Namespace) -> None:
     """Prints the findings of each node."""
+    import pydantic
+
     from ..pipelines import cluster as clusters
     from ..pipelines.launch import doctor
+    from ..pipelines.recipe import recipe
 
     folder = doctor.check_folder(arguments.folder)
     settings = clusters.named(arguments.cluster) if arguments.cluster else {}
-    cluster = clusters.Cluster.model_validate(settings)
+    try:
+        cluster = clusters.Cluster.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{arguments.cluster}: {recipe.first_error(error, clusters.Cluster)}") from None
     found = doctor.on_nodes(cluster, folder) if cluster.address else {"this machine": doctor.here(folder)}
     differing = doctor.differences(found)
     broken = [f"{each.name} on {node}" for node, findings in found.items() for each in findings if not each.works]

@@ -124,7 +124,7 @@ def on_nodes(cluster: Cluster, folder: Path | None) -> Findings:
     import ray
 
     def look(folder: str | None, token: str) -> list[tuple[str, str, bool]]:
-        """Runs on a node. A local function, because Ray then sends its code and the node need not have this module."""
+        """Runs on a node; see `nodes.on_each`."""
         import importlib
         import pathlib
 
@@ -140,21 +140,12 @@ def on_nodes(cluster: Cluster, folder: Path | None) -> Findings:
     try:
         if shared:
             (shared / "token").write_text(token)
-        pin = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        task = ray.remote(num_cpus=0)(look)
-        waiting = {}
-        for node in ray.nodes():
-            if node["Alive"]:
-                address = node["NodeManagerAddress"]
-                name = f"{address} ({node['NodeID'][:8]})" if address in waiting else address  # two nodes on one machine
-                on_node = task.options(scheduling_strategy=pin(node["NodeID"], soft=False))
-                waiting[name] = on_node.remote(str(shared) if shared else None, token)
         found: Findings = {}
-        for address, reply in waiting.items():
-            try:
-                found[address] = [Finding(*each) for each in ray.get(reply, timeout=nodes.LOOK_SECONDS)]
-            except ray.exceptions.RayError as error:
-                found[address] = [Finding("node", f"does not respond ({type(error).__name__})", works=False)]
+        for address, reply in nodes.on_each(look, str(shared) if shared else None, token):
+            name = address if address not in found else f"{address} ({len(found) + 1})"  # several nodes on one machine
+            failed = isinstance(reply, ray.exceptions.RayError)
+            no_reply = Finding("node", f"does not respond ({type(reply).__name__})", works=False)
+            found[name] = [no_reply] if failed else [Finding(*each) for each in reply]
         return found
     finally:
         ray.shutdown()

@@ -8,7 +8,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,32 @@ def connect(address: str, **options: Any) -> None:
         ) from None
 
 
+def on_each(look: Callable[..., Any], *arguments: object) -> Iterator[tuple[str, Any]]:
+    """Runs a function on each living node of the Ray cluster to which this process is connected.
+
+    Args:
+        look: a local function, because Ray then sends its code and the node need not have its module.
+        arguments: its arguments.
+
+    Yields:
+        The address of each node, and the function's result, or the RayError if it has none within `LOOK_SECONDS`.
+    """
+    import ray
+
+    pin = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    task = ray.remote(num_cpus=0)(look)
+    replies = [
+        (node["NodeManagerAddress"], task.options(scheduling_strategy=pin(node["NodeID"], soft=False)).remote(*arguments))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    for address, reply in replies:
+        try:
+            yield address, ray.get(reply, timeout=LOOK_SECONDS)
+        except ray.exceptions.RayError as error:
+            yield address, error
+
+
 def check_installed() -> None:
     """Checks that verl's packages for GPUs are installed.
 
@@ -106,7 +132,7 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
     import ray
 
     def look(path: str) -> str:
-        """Runs on a node. A local function, because Ray then sends its code and the node need not have this module."""
+        """Runs on a node; see `on_each`."""
         import importlib
         import os
 
@@ -125,17 +151,9 @@ def check_nodes(cluster: Cluster, folder: Path, variables: dict[str, str]) -> No
                 f"cluster: expected {cluster.nodes} nodes with {cluster.gpus} GPUs or more, but Ray at {cluster.address!r} has "
                 f"{able}: see `ray status`"
             )
-        pin = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        task = ray.remote(num_cpus=0)(look)
-        checks = {
-            task.options(scheduling_strategy=pin(node["NodeID"], soft=False)).remote(str(folder)): node["NodeManagerAddress"]
-            for node in nodes
-        }
-        for check, node in checks.items():
-            try:
-                problem = ray.get(check, timeout=LOOK_SECONDS)
-            except ray.exceptions.RayError as error:
-                problem = f"does not respond ({type(error).__name__})"
+        for node, problem in on_each(look, str(folder)):
+            if isinstance(problem, ray.exceptions.RayError):
+                problem = f"does not respond ({type(problem).__name__})"
             if problem:
                 raise UserError(f"cluster: node {node} {problem}")
     finally:

@@ -164,7 +164,7 @@ def checked(content: object, path: Path, user_settings: Mapping[str, Any]) -> Re
     except RecursionError:
         raise UserError(f"{path} is not YAML: it contains itself") from None
     except pydantic.ValidationError as error:
-        raise UserError(f"{path}: {_first_error(error)}") from None
+        raise UserError(f"{path}: {first_error(error, Recipe)}") from None
     _check_links(read, path)
     read._changes = dict(user_settings)
     read._content = content if isinstance(content, dict) else None
@@ -182,8 +182,8 @@ def _file_of(recipe: str | Path) -> Path:
     return path
 
 
-def _first_error(error: pydantic.ValidationError) -> str:
-    """Returns the first error as one line: the setting's name, what is wrong, and the valid choices."""
+def first_error(error: pydantic.ValidationError, model: type[BaseModel]) -> str:
+    """Returns the first error of a model's settings as one line: the setting's name, what is wrong, and the valid choices."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"]]
     name = ".".join(parts)
@@ -192,15 +192,14 @@ def _first_error(error: pydantic.ValidationError) -> str:
     if first["type"] == "union_tag_invalid":
         return f"{name}.kind: unknown kind of stage {first['ctx']['tag']!r}; use one of {first['ctx']['expected_tags']}"
     if first["type"] == "extra_forbidden":
-        return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(_model_at(parts[:-1]).model_fields)}"
+        return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(_model_at(model, parts[:-1]).model_fields)}"
     has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
     value = f", got {first['input']!r:.200}" if has_value else ""
     return f"{name}{': ' if name else ''}{first['msg'].removeprefix('Value error, ')}{value}"
 
 
-def _model_at(parts: Sequence[str]) -> type[BaseModel]:
-    """Returns the model of the settings at a place in a recipe, such as stages.0.pretrain.phases.1."""
-    model: type[BaseModel] = Recipe
+def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:
+    """Returns the model of the settings at a place in a recipe or another model, such as stages.0.pretrain.phases.1."""
     for part in parts:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         inner = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type) and issubclass(each, BaseModel)]

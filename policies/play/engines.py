@@ -237,7 +237,12 @@ class EnginePool:
         return None
 
     def _run(self, number: int, requests: list[Request], is_copy: bool) -> None:
-        engine = self.engines[number] = self.engines[number] or self.start(number)
+        try:
+            engine = self.engines[number] = self.engines[number] or self.start(number)
+        except Exception as error:  # else the requests would wait forever
+            for request in requests:
+                request.future.set_exception(error)
+            return
         batch = _Batch(number, engine, requests, time.monotonic(), is_copy)
         self.running.append(batch)
         future = engine.start(requests[0].job, [request.item for request in requests])

@@ -53,7 +53,8 @@ class Loop:
         self.create, self.environments, self.free = create, environments, [*environments]
         self.transcript, self.policy, self.sampling, self.finished = transcript, policy, sampling, finished
         self.size = batch_size(policy)
-        self.room = (3 if isinstance(policy, SupportsSubmit) else 2) * self.size
+        self.pool = policy if isinstance(policy, SupportsSubmit) else None
+        self.room = (3 if self.pool else 2) * self.size
         """Largest number of episodes in play: one batch that is sampled, and one that waits. With several engines there is a
         third, because each engine already has its next batch."""
         self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
@@ -116,7 +117,7 @@ class Loop:
 
     def _is_full(self) -> bool:
         """True if the waiting episodes are to be sampled now."""
-        if isinstance(self.policy, SupportsSubmit) or len(self.waiting) >= self.size:
+        if self.pool or len(self.waiting) >= self.size:
             return True
         return not self.starting and (not self.working or self.quiet)
 
@@ -170,8 +171,8 @@ class Loop:
     def _sample(self) -> None:
         """Lets the policy sample the next turn of waiting episodes, in the order of their sample numbers and problems."""
         self.waiting.sort(key=lambda game: (game.sample, game.index))
-        if isinstance(self.policy, SupportsSubmit):
-            futures = self.policy.submit(*games.requests_of(self.waiting, self.sampling))
+        if self.pool:
+            futures = self.pool.submit(*games.requests_of(self.waiting, self.sampling))
             self.sampled |= dict(zip(futures, self.waiting, strict=True))
             self.waiting.clear()
             for future in futures:

@@ -49,6 +49,9 @@ def test_a_cluster_without_ray_is_an_error(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "c.yaml").write_text("ray_address: 127.0.0.1:1\n")
     assert cli.main(["doctor", "--cluster", str(tmp_path / "c.yaml")]) == 2
     assert "no Ray at '127.0.0.1:1'" in capsys.readouterr().err
+    (tmp_path / "c.yaml").write_text("gpuss: 2\n")
+    assert cli.main(["doctor", "--cluster", str(tmp_path / "c.yaml")]) == 2
+    assert "c.yaml: gpuss: unknown setting 'gpuss'; use one of device, " in capsys.readouterr().err
 
 
 @pytest.mark.slow
