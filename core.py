@@ -245,7 +245,8 @@ class Episode:
     tokens: int
     """Number of tokens that the policy sampled."""
     finish_reason: str
-    """Finish reason of the policy's last turn."""
+    """Why the episode ended: the finish reason of the policy's last turn, or "length" if a reply left no tokens for another
+    turn. `policies/transcript.py` has the rules."""
 
 
 @runtime_checkable

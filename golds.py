@@ -9,7 +9,7 @@
     function_calls  `FunctionCalls`
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
-    judge           the form of its rules (`math` by default)
+    judge           the form that the verifier of its option `rules` accepts (`math` by default)
     text            a text or an integer
     json_schema     a schema and a value, see `verifiers/formats/json_schema.py`
     regex           a pattern, or texts to match and to reject, see `verifiers/formats/regex.py`

@@ -96,7 +96,10 @@ class _ByIndex(gymnasium.Wrapper[str, str, str, str]):
 
 
 class _CompleteTurn(Completion):
-    """The last turn of an episode that was truncated by the reply after it."""
+    """A complete last turn. Its finish reason is "length" only because the reply to it left no tokens for another turn.
+
+    The whole text is judged, as it was when the episode was played.
+    """
 
     @property
     def scorable_text(self) -> str:

@@ -1,8 +1,8 @@
 """A policy as a language model of lm-eval.
 
-lm-eval passes every request k times. The k samples of a prompt are seeded by prompt and sample number, and stored as soon as
-they are generated. Therefore a killed benchmark resumes where it stopped, and its scores do not depend on batch sizes. Problems
-with equal prompts share their samples.
+lm-eval passes every request k times. The seed of a sample is a hash of the prompt, the sampling settings and the number of
+the sample. Samples are stored as soon as they are generated. Therefore a killed benchmark resumes where it stopped, and its
+scores do not depend on batch sizes. Problems with equal prompts share their samples.
 """
 
 import contextlib

@@ -167,10 +167,10 @@ def sampling_cost(task: str, options: Options) -> tuple[int, int]:
 
 
 def not_runnable(requests: Sequence[TaskRequest], options: Options) -> dict[str, str]:
-    """Returns the tasks that cannot run, with the reason: the judge, the baseline or the data are missing.
+    """Returns the tasks that cannot run, with the reason, for example that the judge or the data are missing.
 
     Raises:
-        UserError: there is only one task, and its data are missing.
+        UserError: there is only one task, and `check` raises an error.
     """
     reasons = {}
     for request in requests:

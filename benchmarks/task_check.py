@@ -1,4 +1,7 @@
-"""Checks of a task file: its problems, its first prompt, and the verdicts on gold, empty and swapped answers."""
+"""Checks of a task file: its problems, its first prompt, and the verdicts on gold answers, empty answers and swapped answers.
+
+The swapped answer of a problem is the gold answer of another problem.
+"""
 
 import dataclasses
 from collections import Counter

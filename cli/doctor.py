@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
         "the protections of the sandbox, a shared folder. Exit status 2 if something does not work.",
     )
     command.add_argument("--cluster", metavar="CLUSTER", help="YAML file or name of a cluster, as for `tenfold run`")
-    command.add_argument("--folder", metavar="FOLDER", help="folder that all nodes should share, such as that of --out")
+    command.add_argument("--folder", metavar="FOLDER", help="folder that all nodes should share, such as the folder of a run")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(call=doctor, command="doctor")
 

@@ -14,7 +14,8 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("task", help="check a benchmark task of your own")
     actions = command.add_subparsers(required=True, metavar="ACTION")
     action = actions.add_parser(
-        "check", help="read a task file, print its first prompt, and judge gold, empty and swapped answers"
+        "check",
+        help="read a task file, print its first prompt, and judge gold answers, empty answers and gold answers of other problems",
     )
     action.add_argument("file", metavar="FILE", help="YAML file of a task of your own")
     action.add_argument("--trust", action="store_true", help="allow the file to name code outside tenfold, such as a verifier")

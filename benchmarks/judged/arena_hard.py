@@ -118,8 +118,8 @@ def summary(rows: Sequence[Judged]) -> dict[str, float]:
 def style(text: str) -> tuple[int, float, float, float]:
     """Returns the length in words and punctuation marks, and the rates of headers, list items and bold spans.
 
-    A rate is the number divided by the length + 1. Code blocks without a backtick count for the length only, as in the
-    benchmark.
+    A rate is the number divided by the length + 1. Code blocks count for the length only; a block whose content contains a
+    backtick also counts for the rates. The benchmark does the same.
     """
     length = len(re.findall(r"\w+|[^\w\s]", text))
     bare = _CODE.sub("", text)
@@ -142,7 +142,7 @@ def controlled(outcomes: Array, features: Array) -> float:
     Fits a logistic regression of the outcomes on an intercept (the policy's strength) and the style differences, which is the
     benchmark's method: a Bradley-Terry model with covariates. Only this policy and the baseline are fitted, so the differences
     are not centred: 0 means equal style. If a style difference is the same in all verdicts, its effect cannot be estimated, and
-    the share of wins stays as it is.
+    this style does not change the result.
 
     Args:
         outcomes: (verdicts,): 1 for a win, 0 for a loss, 0.5 for a tie.

@@ -2,10 +2,10 @@
 
     python -m tenfold.benchmarks.speed.verl_step [--run runs/quickstart/grpo [--instant]]
 
-Without `--run`, it first runs a small stage of its own (about two minutes). The share is the time of environment and verifier
-alone. They delay a step by less, because samples are judged while others are generated. `--instant` measures this delay: it
-runs the stage again, and every other step has a verifier that takes no time. The difference is the median over pairs of steps,
-with its 95% interval.
+Without `--run`, it first runs a small stage of its own (about two minutes). The share is the time that environment and
+verifier take when they run by themselves, divided by the time of a step. In training they delay a step by less, because samples
+are judged while others are generated. `--instant` measures this delay: it runs the stage again, and every other step has a
+verifier that takes no time. The delay is the median over pairs of steps, as a share of a step, with its 95% interval.
 """
 
 import argparse
@@ -122,7 +122,7 @@ class InTurn(gymnasium.Env[str, str]):
 
 
 def against_instant(folder: Path) -> dict[str, float]:
-    """Returns the seconds of a step with the stage's own verifier and with an instant one, and their difference as a share."""
+    """Returns the seconds of a step with the stage's own verifier and with an instant one, and the delay as a share."""
     stage = json.loads((folder / "stage.json").read_text())
     loop, settings = _loop(folder), stage["stage"]
     samples = settings["batch_size"] * settings["samples"]
@@ -146,7 +146,7 @@ def against_instant(folder: Path) -> dict[str, float]:
     return {
         "step, own verifier": statistics.median(own),
         "step, instant verifier": statistics.median(without),
-        "share of the difference": statistics.median(shares),
+        "delay, share of a step": statistics.median(shares),
         "share, low": shares[outside],
         "share, high": shares[-1 - outside],
     }

@@ -70,9 +70,7 @@ def avg_at_k(scores: Rows) -> Score:
     """
     rows = [scored for row in scores if (scored := _scored(row))]
     if not rows:
-        raise UserError(
-            f"none of {sum(map(len, scores))} samples has a score: all verdicts are faults, or no gold answer can be read"
-        )
+        raise UserError(f"none of {sum(map(len, scores))} samples has a score: each verdict is a fault or undecided")
     statistics = intervals.statistics(rows)
     low, high = intervals.new_problems(statistics)
     same_problems_low, same_problems_high = intervals.same_problems(statistics)

@@ -58,7 +58,7 @@ def reward_function(id: str, name: str) -> Reward:
 
 
 def train(policy: str, steps: int) -> None:
-    """Trains on the CPU, and prints the mean rewards after every ten steps, over these steps."""
+    """Trains on the CPU, then prints the mean rewards of each ten steps."""
     from trl import GRPOConfig, GRPOTrainer
 
     from tenfold.policies.checkpoints import checkpoint
