@@ -245,8 +245,7 @@ class Episode:
     tokens: int
     """Number of tokens that the policy sampled."""
     finish_reason: str
-    """Why the episode ended: the finish reason of the policy's last turn, or "length" if a reply left no tokens for another
-    turn. `policies/transcript.py` has the rules."""
+    """Finish reason of the last turn, or "length" if a reply left no tokens for another turn (`policies/transcript.py`)."""
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     actions = command.add_subparsers(required=True, metavar="ACTION")
     action = actions.add_parser(
         "check",
-        help="read a task file, print its first prompt, and judge gold answers, empty answers and gold answers of other problems",
+        help="read a task file, print its first prompt, and judge gold answers, empty ones and those of other problems",
     )
     action.add_argument("file", metavar="FILE", help="YAML file of a task of your own")
     action.add_argument("--trust", action="store_true", help="allow the file to name code outside tenfold, such as a verifier")
