@@ -71,9 +71,10 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the recipe, and print its cost and verl's settings, without running; imports the recipe's modules only "
-        "with --trust",
+        help="check the recipe, and print its cost, without running: tokens, hours on GPUs, memory, disk space; imports the "
+        "recipe's modules only with --trust",
     )
+    command.add_argument("--show-verl", action="store_true", help="with --dry-run: print all settings of verl, too")
     command.set_defaults(call=run, command="run")
 
 
@@ -89,7 +90,9 @@ def run(arguments: argparse.Namespace) -> None:
     only = [name.strip() for names in arguments.only for name in names.split(",")]
     selection = plan.Selection(only, arguments.from_, arguments.until)
     if arguments.dry_run:
-        return _dry_run(read, arguments.out, arguments.trust, selection, arguments.inexact)
+        return _dry_run(read, arguments, selection)
+    if arguments.show_verl:
+        raise UserError("--show-verl: expected with --dry-run; add it")
     trusted = arguments.trust or trust.ask(read)
     if arguments.trust:
         trust.remember(read)
@@ -102,14 +105,14 @@ def run(arguments: argparse.Namespace) -> None:
         runner.run(read, arguments.out, **others)
 
 
-def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "Selection", inexact: bool) -> None:
-    """Prints what a recipe would do. Imports its modules only if `trusted`; remembered trust does not count."""
+def _dry_run(unprepared: "Recipe", arguments: argparse.Namespace, selection: "Selection") -> None:
+    """Prints what a recipe would do. Imports its modules only with --trust; remembered trust does not count."""
     from ..pipelines.pretrain import supply
-    from ..pipelines.recipe import dry_run, preparation, runner, trust
+    from ..pipelines.recipe import cost, dry_run, preparation, runner, trust
     from ..pipelines.recipe.report import Display
     from ..pipelines.recipe.sweep.runs import recipe_of, runs_of
 
-    folder = runner.folder_of(unprepared, out)
+    folder, trusted = runner.folder_of(unprepared, arguments.out), arguments.trust
     if unprepared.is_sweep:
         runs = runs_of(unprepared)
         prepared = [recipe_of(unprepared, each) for each in runs]
@@ -117,16 +120,21 @@ def _dry_run(unprepared: "Recipe", out: str | None, trusted: bool, selection: "S
         folder, unprepared = folder / runs[0].name, prepared[0]
     not_seen: list[str] = []
     with trust.limited(unprepared, folder, trusted=trusted, dry=True):
-        plan = preparation.prepare(unprepared, folder, not_seen, selection=selection, inexact=inexact)
+        plan = preparation.prepare(unprepared, folder, not_seen, selection=selection, inexact=arguments.inexact)
         read, display = plan.recipe, Display()
         display.plan(read.name, read.description, folder, plan.rows(folder))
         display.lines([*preparation.cautions(read, plan.selected, folder), *plan.stale_lines(folder)])
-        display.console.print(dry_run.costs(plan, folder))
+        costs = cost.stage_costs(plan, folder)
+        if costs:
+            display.console.print(dry_run.tokens(costs, read.name))
+            display.console.print(dry_run.hours(costs, read.cluster))
+        for line in dry_run.notes(costs, read.cluster):
+            print(line)
         for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())
-        for line in dry_run.estimates(plan, unprepared, folder):
+        for line in dry_run.check(costs, read.cluster, folder):
             print(line)
-        for line in dry_run.verl_settings(plan, folder):
+        for line in (dry_run.verl_settings if arguments.show_verl else dry_run.verl_hint)(plan, folder):
             print(line)
     needs_trust = "runs code" if trusted else "would run code if trusted"
     for line in [*(f"{needs_trust}: {reason}" for reason in trust.trust_reasons(unprepared)), *not_seen]:

@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .. import disk
 from ..core import UserError
 from ..policies import checkpoints
+from .gpus import ASSUMED, GPUS
 
 CLUSTERS = Path(__file__).parent / "recipes" / "clusters"
 
@@ -32,6 +33,11 @@ class Cluster(BaseModel):
     )
     nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
     gpus: int = Field(1, ge=1, description="GPUs per node")
+    gpu: str | None = Field(
+        None,
+        description=f"type of the GPUs, for the estimate of hours in a dry run: {', '.join(GPUS)}; default: the one of this "
+        f"machine, else {ASSUMED}",
+    )
     engines: int | None = Field(
         None,
         ge=1,
@@ -59,6 +65,13 @@ class Cluster(BaseModel):
         None,
         description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, else a new local Ray',
     )
+
+    @field_validator("gpu")
+    @classmethod
+    def _is_listed(cls, gpu: str | None) -> str | None:
+        if gpu is not None and gpu not in GPUS:
+            raise ValueError(f"expected one of {', '.join(GPUS)}, got {gpu!r}; use the one with the most similar data sheet")
+        return gpu
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Cluster":

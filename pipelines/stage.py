@@ -54,8 +54,21 @@ class Extension(NamedTuple):
     """Why the result differs from that of a new run; empty if it does not."""
 
 
+class OtherPolicy(NamedTuple):
+    """Upper bounds of what a stage does with a policy that it does not start from, such as a teacher or a judge."""
+
+    policy: str
+    """URI of the policy."""
+    samples: int = 0
+    """Responses sampled from it. They are part of `CostEstimate.samples`."""
+    generated_tokens: int = 0
+    """Tokens of these responses, part of `CostEstimate.generated_tokens`."""
+    forward_tokens: int = 0
+    """Tokens of sequences that pass through it once, as those of a teacher whose distributions are learned."""
+
+
 class CostEstimate(NamedTuple):
-    """Upper bounds of what a stage will sample and train on."""
+    """Upper bounds of what a stage will sample and train on. A stage of another package may give the first three only."""
 
     samples: int = 0
     """Responses sampled from a policy."""
@@ -63,6 +76,25 @@ class CostEstimate(NamedTuple):
     """Tokens of these responses."""
     trained_tokens: int = 0
     """Tokens of the training sequences, prompts included."""
+    training_length: float = 0.0
+    """Tokens of a training sequence; the mean over the tokens if the lengths differ."""
+    forward_tokens: int = 0
+    """Tokens of training sequences that also pass through a model of the policy's size without training, once for each pass."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt of a sample; 0: unknown."""
+    samples_per_step: int = 0
+    """Samples that all copies of the policy together sample at the same time; 0: no limit."""
+    samples_per_copy: int = 0
+    """Samples that each copy samples at the same time; 0: no limit."""
+    others: tuple[OtherPolicy, ...] = ()
+    """What the stage does with other policies."""
+    written_bytes: float | None = 0.0
+    """Bytes of files other than the policy, the checkpoints and the samples' texts; None: unknown. With `copies_of`: how many times
+    the bytes of that stage."""
+    copies_of: str = ""
+    """Folder of the earlier stage of which `written_bytes` is a multiple."""
+    unknown: str = ""
+    """What the estimate leaves out because it is not known before the run; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
     try:
         return hub.fetch("data set", location, read, "a file with jsonl: or parquet:")
     except UserError as error:
-        raise UserError(f"{uri}: {error}") from None
+        raise type(error)(f"{uri}: {error}") from None
 
 
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:

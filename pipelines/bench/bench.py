@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ...policies import identity as policies
+from ...policies.server.hub import Unreachable
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import scoreboard
@@ -72,12 +73,24 @@ class Bench(Stage):
         return {name: value for task in self.tasks for name, value in identity.of_task(task, options).items()}
 
     def cost(self) -> CostEstimate:
-        """Returns the cost if each sample has the largest length. It leaves out lm-eval's tasks, whose sizes are unknown."""
+        """Returns the cost if each sample has the largest length. The sizes of lm-eval's own tasks are unknown."""
         from ...benchmarks import catalogue
         from ...benchmarks.task import sampling_cost
 
-        sizes = [sampling_cost(task.name, self.options(0)) for task in catalogue.expand(self.tasks)]
-        return CostEstimate(sum(samples for samples, _ in sizes), sum(samples * tokens for samples, tokens in sizes))
+        sizes, unknown = [], []
+        for task in catalogue.expand(self.tasks):
+            try:
+                sizes.append(sampling_cost(task.name, self.options(0)))
+            except Unreachable as error:
+                unknown.append(str(error))
+            if task.is_lm_eval:
+                unknown.append(f"the number of problems of {task.name}, which lm-eval loads")
+        return CostEstimate(
+            sum(samples for samples, _ in sizes),
+            sum(samples * tokens for samples, tokens in sizes),
+            samples_per_copy=self.batch_size,
+            unknown="; ".join(unknown),
+        )
 
     def options(self, seed: int) -> "Options":
         """Returns the options with which the tasks are run."""

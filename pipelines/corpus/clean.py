@@ -28,7 +28,7 @@ from pydantic import Field
 from ...core import UserError
 from ...envs.problems import sources as problem_sources
 from .. import figures
-from ..stage import Context, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
 from .cleaning import contamination, duplicates, rules
 from .cleaning.contamination import Index
@@ -93,6 +93,10 @@ class Clean(Stage):
             raise UserError(f"languages: unknown code {unknown[0]!r}; use {', '.join(sorted(codes))}")
         contamination.build_index(self.decontaminate, self.ngram_words, self.data)
         shards.list_shards(self.documents)
+
+    def cost(self) -> CostEstimate:
+        """Returns the bytes to write: no more than those of the documents."""
+        return CostEstimate(written_bytes=1, copies_of=self.documents)
 
     def run(self, context: Context) -> Metrics:
         """Writes `documents` and `removed`, and returns how many documents each reason removed, with examples."""

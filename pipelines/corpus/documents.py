@@ -40,9 +40,10 @@ from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
 from ...texts import without_surrogates
 from .. import figures
-from ..stage import Context, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
 from .shards import Document
+from .source_size import characters, file_uris
 
 RawDocument = tuple[str, str | bytes | None, str]
 """Source, text and domain of a document. The text is bytes before decoding, and None if the row has none."""
@@ -84,6 +85,12 @@ class Documents(Stage):
         for uri in self.sources:
             if all(next(read(part), None) is None for part in file_uris(uri)):
                 raise UserError(f"{uri} contains no document")
+
+    def cost(self) -> CostEstimate:
+        """Returns the bytes to write: a byte for each character, if the sizes of all sources are known."""
+        sizes = [characters(uri) for uri in self.sources]
+        known = [size for size in sizes if size is not None]
+        return CostEstimate(written_bytes=sum(known) if len(known) == len(sizes) else None)
 
     def run(self, context: Context) -> Metrics:
         """Writes the documents of all sources into shards. A source that was read completely is not read again."""
@@ -192,25 +199,6 @@ def _sum(parts: Sequence[SourceCounts]) -> SourceCounts:
         "domains": dict(sum((Counter(part["domains"]) for part in parts), Counter())),
         "skipped": dict(sum((Counter(part["skipped"]) for part in parts), Counter())),
     }
-
-
-def file_uris(uri: str) -> list[str]:
-    """Returns one URI per file if the source is a pattern of jsonl or parquet files, and otherwise the URI itself.
-
-    Raises:
-        UserError: no file matches the pattern, or the URI has an option that applies to one file only.
-    """
-    address, sign, query = uri.partition("?")
-    scheme, _, pattern = address.partition(":")
-    path = Path(pattern).expanduser()
-    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or path.is_file():
-        return [uri]
-    paths = [match for match in map(Path, sorted(glob.glob(str(path), recursive=True))) if match.is_file()]
-    if not paths:
-        raise UserError(f"{uri}: no file matches this pattern")
-    if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
-        raise UserError(f"{uri}: option {min(unknown)} applies to a single file; name one file or remove the option")
-    return [f"{scheme}:{match.resolve()}{sign}{query}" for match in paths]
 
 
 def _decode(text: str | bytes | None, limit: int) -> tuple[str, str]:

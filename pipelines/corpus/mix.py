@@ -25,7 +25,7 @@ from ...core import UserError
 from ...envs.problems import pairs
 from ...policies import checkpoints
 from .. import figures
-from ..stage import Context, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards, tokens
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Mix(Stage):
         """Returns how many of a source's tokens the setting `max_tokens` allows."""
         limit = next((limit for pattern, limit in self.max_tokens.items() if fnmatch.fnmatchcase(source, pattern)), math.inf)
         return min(token_count, limit)
+
+    def cost(self) -> CostEstimate:
+        """Returns the bytes to write: at most four for a token, which has at least two characters."""
+        return CostEstimate(written_bytes=2, copies_of=self.documents)
 
     def run(self, context: Context) -> Metrics:
         """Writes a token file per source into `tokens` and `held_out`, and the index `sources.json`."""

@@ -26,12 +26,13 @@ from pydantic import Field
 from ... import digests, disk
 from ...core import UserError
 from ...policies.store import Store
-from ..stage import Context, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import documents as document_sources
 from . import shards
 from .retrieval import embed, milvus
 from .retrieval import seeds as seed_lists
 from .retrieval.seeds import Seed, Seeds
+from .source_size import file_uris
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -76,12 +77,16 @@ class Retrieve(Stage):
         """Returns the digests of the embedding model's files."""
         return {f"embedder {name}": digest for name, digest in embed.files(self.embedder).items()}
 
+    def cost(self) -> CostEstimate:
+        """Returns what is unknown: vectors and disk space depend on the number of documents."""
+        return CostEstimate(written_bytes=None, unknown=embed.unknown(self.embedder))
+
     def check(self) -> None:
         """Checks that the documents, the seeds and the embedding model exist, and that a named cluster can be reached."""
         shards.list_shards(self.documents)
         embed.check(self.embedder)
         for seeds in self.seeds:
-            parts = document_sources.file_uris(seeds.uri) if seeds.uri else ()
+            parts = file_uris(seeds.uri) if seeds.uri else ()
             if seeds.uri and all(next(document_sources.read(part), None) is None for part in parts):
                 raise UserError(f"seeds: {seeds.uri} contains no document; use a source of documents")
         if self.database:

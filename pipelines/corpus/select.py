@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from ...core import UserError
 from .. import figures
-from ..stage import Context, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
 from .retrieve import SIMILAR
 from .tagging.dimensions import dimensions
@@ -88,6 +88,10 @@ class Select(Stage):
         for path in (path for row in rows for path in row if path and not path.is_file()):
             raise UserError(f"no file {path}: {path.parent.parent.name} must use the same documents as this stage")
         return [(tags, similar) for tags, similar in rows]
+
+    def cost(self) -> CostEstimate:
+        """Returns the bytes to write: those of the documents."""
+        return CostEstimate(written_bytes=1, copies_of=self.documents)
 
     def run(self, context: Context) -> Metrics:
         """Writes the documents with two more columns: grade (high, medium or low) and score."""

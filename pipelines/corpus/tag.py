@@ -27,7 +27,7 @@ from ...core import UserError, sample_seed
 from ...policies import SAMPLERS
 from ...policies import identity as policy_identity
 from ...policies.store import Store
-from ..stage import Context, CostEstimate, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import shards
 from .retrieval import embed
 from .tagging import annotate, predictability, tagger
@@ -76,7 +76,16 @@ class Tag(Stage):
     def cost(self) -> CostEstimate:
         """Returns the cost if every document needs all attempts and every answer has the maximum length."""
         samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
-        return CostEstimate(samples, samples * self.max_tokens)
+        tokens = samples * self.max_tokens
+        others = (OtherPolicy(self.annotator, samples, tokens),) if samples else ()
+        return CostEstimate(
+            samples,
+            tokens,
+            samples_per_copy=self.annotator_batch_size,
+            others=others,
+            written_bytes=None,  # depends on the number of documents
+            unknown=embed.unknown(self.embedder),
+        )
 
     def run(self, context: Context) -> Metrics:
         """Labels, trains, measures and scores. A killed stage resumes from its files."""

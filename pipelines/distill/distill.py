@@ -41,7 +41,7 @@ from ...policies import checkpoints
 from .. import figures
 from ..launch import processes
 from ..launch.nodes import release
-from ..stage import Context, CostEstimate, Metrics
+from ..stage import Context, CostEstimate, Metrics, OtherPolicy
 from ..trainer import chunked_loss, lora, trainer
 from ..trainer.settings import Training
 from . import responses
@@ -101,8 +101,16 @@ class Distill(Training):
         return self
 
     def cost(self) -> CostEstimate:
-        """Returns an upper limit: every response has `max_tokens`."""
-        return CostEstimate(trained_tokens=2 * self.steps * self.batch_size * self.max_tokens)
+        """Returns an upper limit: every response has `max_tokens`. The reference and the teacher see each response once."""
+        tokens = 2 * self.steps * self.batch_size * self.max_tokens
+        teacher = OtherPolicy(self.teacher, forward_tokens=tokens)
+        return CostEstimate(
+            trained_tokens=tokens,
+            training_length=self.max_tokens,
+            forward_tokens=tokens,
+            others=(teacher,) if self.kd_positive or self.kd_negative else (),
+            written_bytes=tokens * (self.top_k or 0) * responses.STORED_BYTES if self.cache_teacher else 0,
+        )
 
     def run(self, context: Context) -> Metrics:
         """Trains the student with one process per GPU, writes it to `policy` and measures it on the held-out pairs."""

@@ -24,6 +24,8 @@ from .stored_arrays import Progress, computed_once
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+STORED_BYTES = 8
+"""Bytes of one of the teacher's stored tokens: its id and its log-probability."""
 ROWS = 16
 """Rows per forward pass outside of training, where rounding need not equal that of a training. Our choice."""
 SURE, UNLIKELY = 0.5, 0.1

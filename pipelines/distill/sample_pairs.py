@@ -28,7 +28,7 @@ from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
 from ..launch.engines import load_policy
 from ..rl.filter import problem_count
-from ..stage import Context, CostEstimate, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -77,8 +77,14 @@ class SamplePairs(Stage):
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: all samples of both policies at full length."""
-        responses = problem_count(self.environment, self.options, self.problems) * (self.samples + self.teacher_samples)
-        return CostEstimate(responses, responses * self.max_tokens)
+        problems = problem_count(self.environment, self.options, self.problems)
+        responses, teachers = problems * (self.samples + self.teacher_samples), problems * self.teacher_samples
+        return CostEstimate(
+            responses,
+            responses * self.max_tokens,
+            samples_per_copy=self.batch_size,
+            others=(OtherPolicy(self.teacher, teachers, teachers * self.max_tokens),),
+        )
 
     def run(self, context: Context) -> Metrics:
         """Samples with student and teacher, and writes `pairs.jsonl`."""

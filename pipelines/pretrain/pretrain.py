@@ -192,7 +192,9 @@ class Pretrain(Stage):
 
     def cost(self) -> CostEstimate:
         """Returns the number of training tokens of all phases."""
-        return CostEstimate(trained_tokens=self.steps * self.batch_tokens)
+        trained = self.steps * self.batch_tokens
+        attended = sum(part.steps * self.batch_tokens * phase.context for part, phase in zip(self.segments, self.phases, strict=True))
+        return CostEstimate(trained_tokens=trained, training_length=attended / trained)
 
     def run(self, context: Context) -> Metrics:
         """Trains, in one process per GPU if there are several, evaluates, and writes the checkpoint to `policy`."""

@@ -5,19 +5,15 @@ limits it (`characters=N`). Cleaning and the tokenizer are not taken into accoun
 sources that are certainly too small, but a source that passes may still be too small.
 """
 
-import contextlib
-import glob
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from ...core import UserError
-from ..corpus import documents
 from ..corpus.documents import Documents
 from ..corpus.mix import Mix
 from ..corpus.select import Select
+from ..corpus.source_size import characters, domain_of
 from ..corpus.tokenizer import Tokenizer
 from ..corpus.tokens import Sources
 from ..stage import Stage
@@ -92,19 +88,19 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
                 return Supply(stage.name, {}, {}, [f"{previous.name}, which grades by score"])
             select = previous
         current = previous
-    characters: dict[str, float] = {}
-    unknown = [uri for uri in current.sources if _domain(uri) is None or _characters(uri) is None]
-    if any(_domain(uri) is None for uri in unknown):  # rows of a URI without a domain may belong to any source
+    found: dict[str, float] = {}
+    unknown = [uri for uri in current.sources if domain_of(uri) is None or characters(uri) is None]
+    if any(domain_of(uri) is None for uri in unknown):  # rows of a URI without a domain may belong to any source
         return Supply(stage.name, {}, {}, unknown)
     for uri in current.sources:
-        domain, size = _domain(uri) or "", _characters(uri)
-        characters[domain] = characters.get(domain, 0) + (UNKNOWN_SIZE if size is None else size)
+        domain, size = domain_of(uri) or "", characters(uri)
+        found[domain] = found.get(domain, 0) + (UNKNOWN_SIZE if size is None else size)
     grades = {"": 1.0}
     if select:  # rounded, because 1 - 0.7 - 0.3 is not 0
         grades = {"high/": select.high, "medium/": select.medium, "low/": round(1 - select.high - select.medium, 9)}
     bounds = {
         f"{grade}{domain}": int(mix.within(f"{grade}{domain}", share * size * (1 - mix.held_out) / per_token))
-        for domain, size in characters.items()
+        for domain, size in found.items()
         for grade, share in grades.items()
         if share
     }
@@ -118,51 +114,3 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
         for part in parts:
             needed[part.source] += part.sequences * phase.context
     return Supply(stage.name, sources.tokens, needed, unknown)
-
-
-def _options(uri: str) -> dict[str, str]:
-    return dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
-
-
-def _domain(uri: str) -> str | None:
-    """Returns the domain of a source's documents, or None if each row may have its own."""
-    own = {"text": "text", "problems": "problems", "python:code": "code", "python:documentation": "text"}
-    address = uri.partition("?")[0]
-    return _options(uri).get("domain") or own.get(address) or own.get(address.partition(":")[0])
-
-
-def _characters(uri: str) -> float | None:
-    """Returns an upper bound of a source's characters, or None if it is unknown.
-
-    It is also unknown if a file is missing or empty, or an option is invalid. The `documents` stage reports this.
-    """
-    options = _options(uri)
-    with contextlib.suppress(ValueError):
-        declared = [float(options[name]) for name in ("holds", "characters") if name in options]
-        size = _bytes(uri)
-        known = [*declared, *([] if size is None else [size])]
-        return min(known) if known and all(number > 0 for number in known) else None
-    return None
-
-
-def _bytes(uri: str) -> float | None:
-    """Returns the bytes of local files (parquet: uncompressed), an upper bound of their characters; else None."""
-    scheme = uri.partition(":")[0]
-    if scheme not in ("text", "jsonl", "parquet"):
-        return None
-    return math.fsum(size for part in documents.file_uris(uri) for size in _sizes(scheme, part))
-
-
-def _sizes(scheme: str, uri: str) -> Iterator[float]:
-    """Yields the sizes in bytes of the files that exist."""
-    pattern = str(Path(uri.partition("?")[0].partition(":")[2]).expanduser())
-    for path in map(Path, glob.glob(pattern, recursive=True) if scheme == "text" else [pattern]):
-        if scheme == "parquet":
-            import pyarrow.parquet
-
-            with contextlib.suppress(OSError, ValueError):  # the stage itself reports errors of the file
-                groups = pyarrow.parquet.read_metadata(path)
-                yield from (groups.row_group(number).total_byte_size for number in range(groups.num_row_groups))
-        else:
-            with contextlib.suppress(OSError):
-                yield path.stat().st_size if path.is_file() else 0

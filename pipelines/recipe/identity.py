@@ -35,7 +35,7 @@ from ...envs.problems import pairs
 from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from ...policies import identity as policies
-from ..corpus import documents
+from ..corpus import source_size
 from ..stage import Extension, Stage, finished_record, read_record, work_record
 from .content import changes, references
 
@@ -137,7 +137,7 @@ class IdentityReader:
                 files = policies.files(text) if ":" in text and text != "rules:" else {}
                 found |= {f"{key} {part}": item for part, item in files.items()}
             elif last in _DATA and rows.startswith(("jsonl:", "parquet:")):
-                inputs[rows] = _of_files(Path(part.partition(":")[2].partition("?")[0]) for part in documents.file_uris(rows))
+                inputs[rows] = _of_files(Path(part.partition(":")[2].partition("?")[0]) for part in source_size.file_uris(rows))
             elif last in _DATA and ":" in text:
                 if (digest := _of_data(last, text)) is not None:
                     found[f"{key} {text} content"] = digest

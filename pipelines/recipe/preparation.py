@@ -6,6 +6,7 @@ from pathlib import Path
 from ... import disk, named_code
 from ...core import UserError
 from ...policies import check_uri, checkpoints
+from ...policies.server.hub import Unreachable
 from ..pretrain import supply
 from ..stage import RECORD, Stage, rerun_advice, work_record
 from . import identity
@@ -60,7 +61,7 @@ def prepare(
         identity.check_same([each for each in used if each[0].name not in selected], folder, may_extend=False)
         identity.check_same([each for each in used if each[0].name in selected], folder, inexact=inexact)
         stale = _stale([each for each in begun if each[0].name not in needed], folder, reader)
-    _check_inputs(recipe, folder, selected, waiting, skipped)
+    _check_inputs(recipe, folder, selected, waiting, skipped, may_be_unreachable=not_checked is not None)
     return Plan(recipe, frozenset(selected), stale)
 
 
@@ -134,7 +135,15 @@ def _begun(stage: Stage, folder: Path) -> bool:
     return record is not None
 
 
-def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set[str], skipped: list[str]) -> None:
+def _check_inputs(
+    recipe: Recipe,
+    folder: Path,
+    selected: set[str],
+    waiting: set[str],
+    skipped: list[str],
+    *,
+    may_be_unreachable: bool,
+) -> None:
     """Checks the inputs of all stages that are not finished, so that a wrong name fails at once and not after hours.
 
     Args:
@@ -142,10 +151,11 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
         folder: folder of the run.
         selected: names of the stages to run.
         waiting: names of the stages that read from an unfinished stage; their files are not checked.
-        skipped: receives a line for each stage whose code is not imported.
+        skipped: receives a line for each stage whose code is not imported, or whose data cannot be reached.
+        may_be_unreachable: check what can be checked without a connection to the hub.
     """
     recipe.cluster.check()
-    starts = starting_checkpoints(recipe, folder, waiting)
+    starts = starting_checkpoints(recipe, folder, waiting, skipped if may_be_unreachable else None)
     for stage, _ in with_policies(recipe, folder):
         if stage.name not in selected or is_finished(stage, folder / stage.name):
             continue
@@ -160,11 +170,17 @@ def _check_inputs(recipe: Recipe, folder: Path, selected: set[str], waiting: set
                 stage.check_policy(start, recipe.cluster)
         except named_code.NotImported as reason:
             skipped.append(f"{stage.name} is not checked: {reason}; add --trust to check it")
+        except Unreachable as reason:
+            if not may_be_unreachable:
+                raise UserError(f"{stage.name}: {reason}") from None
+            skipped.append(f"{stage.name} is not checked: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 
 
-def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str]) -> dict[str, Path]:
+def starting_checkpoints(
+    recipe: Recipe, folder: Path, waiting: Collection[str], skipped: list[str] | None = None
+) -> dict[str, Path]:
     """Returns the folder with the model and the tokenizer that each stage starts from, by stage, if it exists already.
 
     For a stage that starts from the result of an unfinished stage, it is the folder that the unfinished stage starts from.
@@ -174,6 +190,7 @@ def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str])
         recipe: with references replaced.
         folder: folder of the run.
         waiting: names of the stages that read from an unfinished stage.
+        skipped: receives a line for each policy that cannot be reached; None: it is an error.
 
     Raises:
         UserError: a checkpoint is missing.
@@ -195,8 +212,11 @@ def starting_checkpoints(recipe: Recipe, folder: Path, waiting: Collection[str])
                 continue
             try:
                 starts[stage.name] = checkpoints.checkpoint(policy)
-            except UserError:
-                if stage.name not in waiting:
+            except UserError as error:
+                if isinstance(error, Unreachable) and skipped is not None:
+                    line = f"the policy {policy} is not checked: {error}"
+                    skipped += [line] if line not in skipped else []
+                elif stage.name not in waiting:
                     raise
     return starts
 

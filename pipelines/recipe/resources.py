@@ -8,7 +8,7 @@ The logits are counted three times: values, log-probabilities and gradients.
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from ..rl.grpo import GRPO
 from ..trainer import lora
 from ..trainer.empty_model import config_of, parameters
 from ..trainer.settings import Training
-from .recipe import Recipe
 
 GIB = 2**30
 STATE_BYTES = 16
@@ -40,62 +39,76 @@ class Memory(NamedTuple):
     state: float
     """Weights, gradients and moments, and copies of the weights for sampling and for the KL term."""
     activations: float
-
-    def line(self, stage: str, on: str) -> str:
-        """Returns a line for the dry run.
-
-        Args:
-            stage: name of the stage.
-            on: where the memory is, and its size if known.
-        """
-        return (
-            f"{stage}: estimated memory: {_gib(self.state)} for weights and optimizer, and up to {_gib(self.activations)} for "
-            f"activations, if all texts have the largest length ({on})"
-        )
+    """All that depends on the batch, if all texts have the largest length."""
 
 
-def lines(recipe: Recipe, folder: Path, starts: Mapping[str, Path], names: Collection[str]) -> Iterator[str]:
-    """Yields lines on the memory of each stage that is to train, and on the disk space that these stages need.
+class Disk(NamedTuple):
+    """Disk space of a stage's policy and its checkpoints, in bytes."""
+
+    kept: float = 0.0
+    """What stays."""
+    temporary: float = 0.0
+    """Further checkpoints while the stage trains."""
+
+
+def disk_of(stage: Training | Pretrain | GRPO, checkpoint: Path) -> Disk:
+    """Returns an estimate of the disk space of a stage's policy and its checkpoints.
 
     Args:
-        recipe: with references replaced.
-        folder: folder of the run.
-        starts: folders with the models from which the stages start, by stage.
-        names: names of the stages that are to run.
+        stage: a stage that trains.
+        checkpoint: folder with the model.
+    """
+    size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * _trained(stage, checkpoint)
+    written = -(-stage.steps // stage.save_steps)
+    staying = min(stage.keep_checkpoints, written)
+    return Disk(
+        WEIGHT_BYTES * parameters(checkpoint) + staying * size,
+        size * (min(max(MIN_CHECKPOINTS, stage.keep_checkpoints) + 1, written) - staying),
+    )
+
+
+def main_memory() -> float:
+    """Returns the size of this machine's main memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_memory(stage: str, needed: Memory) -> None:
+    """Checks that a model with its optimizer fits into this machine's memory.
+
+    Args:
+        stage: name of the stage.
+        needed: its memory.
 
     Raises:
-        UserError: the disk has too little space, or a model with its optimizer does not fit into this machine's memory.
+        UserError: it does not.
     """
-    cpu, kept, largest = recipe.cluster.on_cpu(), 0.0, 0.0
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for stage in recipe.stages:
-        if not isinstance(stage, Training | Pretrain | GRPO) or stage.name not in starts:
-            continue
-        if stage.name not in names:
-            continue
-        start = starts[stage.name]
-        needed = memory_of(stage, start, recipe.cluster)
-        yield needed.line(stage.name, f"main memory: {_gib(memory)}" if cpu else "on each GPU")
-        if cpu and needed.state > memory:
-            raise UserError(
-                f"{stage.name}: weights and optimizer need {_gib(needed.state)} of main memory, but this machine has "
-                f"{_gib(memory)}; use a smaller policy or GPUs"
-            )
-        size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * _trained(stage, start)
-        written = -(-stage.steps // stage.save_steps)
-        staying = min(stage.keep_checkpoints, written)
-        kept += WEIGHT_BYTES * parameters(start) + staying * size
-        largest = max(largest, size * (min(max(MIN_CHECKPOINTS, stage.keep_checkpoints) + 1, written) - staying))
-    if kept:
-        at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
-        free = shutil.disk_usage(at).free
-        text = (
-            f"estimated disk space: {_gib(kept + largest)} ({_gib(kept)} for policies and the checkpoints that stay, "
-            f"{_gib(largest)} for further checkpoints while a stage trains)"
+    if needed.state > main_memory():
+        raise UserError(
+            f"{stage}: weights and optimizer need {in_units(needed.state)} of main memory, but this machine has "
+            f"{in_units(main_memory())}; use a smaller policy or GPUs"
         )
-        if kept + largest > free:
-            raise UserError(f"{at}: {text}, but {_gib(free)} are free; choose another --out, or delete files")
-        yield f"{text}; {_gib(free)} are free in {at}"
+
+
+def disk_line(stages: Sequence[Disk], folder: Path) -> str:
+    """Returns a line on the disk space of all stages together.
+
+    Args:
+        stages: what each stage needs.
+        folder: folder of the run.
+
+    Raises:
+        UserError: the disk has too little space.
+    """
+    kept, largest = sum(each.kept for each in stages), max(each.temporary for each in stages)
+    at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(at).free
+    text = (
+        f"estimated disk space: {in_units(kept + largest)} ({in_units(kept)} for policies and the checkpoints that stay, "
+        f"{in_units(largest)} for further checkpoints while a stage trains)"
+    )
+    if kept + largest > free:
+        raise UserError(f"{at}: {text}, but {in_units(free)} are free; choose another --out, or delete files")
+    return f"{text}; {in_units(free)} are free in {at}"
 
 
 def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Cluster) -> Memory:
@@ -123,7 +136,8 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
     precision = 2 if cluster.on_cpu() else 1  # the equation is for 16 bits; float32 has twice the bytes
     per_token = (RECOMPUTED if recompute else ACTIVATIONS) * config.num_hidden_layers * config.hidden_size * precision
-    return Memory(state, tokens * (per_token + 3 * WEIGHT_BYTES * config.vocab_size))
+    with_logits = min(tokens, getattr(stage, "chunk_tokens", tokens))  # `distill` computes logits in chunks
+    return Memory(state, tokens * per_token + with_logits * 3 * WEIGHT_BYTES * config.vocab_size)
 
 
 def _trained(stage: Training | Pretrain | GRPO, checkpoint: Path) -> int:
@@ -132,5 +146,6 @@ def _trained(stage: Training | Pretrain | GRPO, checkpoint: Path) -> int:
     return lora.check(settings, checkpoint) if settings else parameters(checkpoint)
 
 
-def _gib(size: float) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.1f} MiB"
+def in_units(size: float) -> str:
+    """Returns a number of bytes as text."""
+    return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:.1f} MiB"

@@ -29,7 +29,7 @@ from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
 from ...responses import without_thinking
 from ..launch.engines import load_policy
-from ..stage import Context, CostEstimate, Metrics, Stage
+from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import chains, prompts
 from .answer_cache import AnswerCache
 
@@ -81,16 +81,28 @@ class Refine(Stage):
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: all rounds of all problems, and two attempts for all scores."""
-        count = len(problem_sources.load(self.problems)[: self.limit])
-        written = self.candidates * max(1, len(self.writers))
-        each = (
-            1
-            + written
-            + 2 * (written + self.max_rounds)
-            + 2 * self.max_rounds
-            + (1 + self.max_chains if self.chain_writer else 0)
+        try:
+            count = len(problem_sources.load(self.problems)[: self.limit])
+        except UserError:  # the problems cannot be read yet
+            if self.limit is None:
+                raise
+            count = self.limit
+        writers = self.writers or [""]  # the stage's policy
+        written = self.candidates * len(writers)
+        answers = Counter(dict.fromkeys(writers, 0))
+        for writer in writers:
+            answers[writer] += self.candidates
+        answers[self.judge or ""] += 1 + 2 * (written + self.max_rounds) + self.max_rounds  # checklist, scores, critiques
+        answers[self.reviser or writers[0]] += self.max_rounds
+        if self.chain_writer:
+            answers[self.chain_writer] += 1 + self.max_chains
+        samples = count * answers.total()
+        others = [
+            OtherPolicy(uri, count * each, count * each * self.max_tokens) for uri, each in answers.items() if uri
+        ]
+        return CostEstimate(
+            samples, samples * self.max_tokens, samples_per_copy=self.batch_size, others=tuple(others)
         )
-        return CostEstimate(count * each, count * each * self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Refines all problems together, step by step."""

@@ -72,7 +72,7 @@ class RewardModel(Training):
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: every prompt has `max_tokens`."""
-        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens, training_length=self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains the model, writes it to `policy` and its measurement to `report.json`, `report.md` and `calibration.svg`."""

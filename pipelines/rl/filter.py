@@ -92,7 +92,7 @@ class Filter(Stage):
     def cost(self) -> CostEstimate:
         """Returns the cost of all samples of all problems, without early stopping."""
         responses = self.samples * problem_count(self.environment, self.options, self.problems)
-        return CostEstimate(responses, responses * self.max_tokens)
+        return CostEstimate(responses, responses * self.max_tokens, samples_per_copy=self.batch_size)
 
     def run(self, context: Context) -> Metrics:
         """Samples the problems, decides which to keep, and writes `problems.parquet`."""
@@ -223,12 +223,19 @@ class Filter(Stage):
 def problem_count(environment: str, options: dict[str, Any], problems: int | None) -> int:
     """Returns the number of problems that a stage plays: all of an environment, up to a limit; 0 if unknown.
 
+    It is the limit if the environment's problems cannot be read yet.
+
     Args:
         environment: id of the environment.
         options: its keyword arguments.
         problems: the limit; None: no limit.
     """
-    made = registry.make(environment, **options)
+    try:
+        made = registry.make(environment, **options)
+    except UserError:
+        if problems is None:
+            raise
+        return problems
     count = count_problems(made, problems)
     made.close()
     return (problems if count is None else count) or 0

@@ -180,8 +180,16 @@ class GRPOSettings(Stage):
     def cost(self) -> CostEstimate:
         """Returns the cost if each prompt and response has the largest length, without samples of replaced problems."""
         responses = self.steps * self.batch_size * self.samples
+        longest = self.max_prompt_tokens + self.max_response_tokens
+        passes = 1 + (self.track_kl or self.kl > 0)  # of the policy before the update, and of the starting policy
         return CostEstimate(
-            responses, responses * self.max_response_tokens, responses * (self.max_prompt_tokens + self.max_response_tokens)
+            responses,
+            responses * self.max_response_tokens,
+            responses * longest,
+            training_length=longest,
+            forward_tokens=passes * responses * longest,
+            prompt_tokens=self.max_prompt_tokens,
+            samples_per_step=self.batch_size * self.samples,
         )
 
     def check_links(self, earlier: Mapping[str, Stage]) -> None:

@@ -139,7 +139,7 @@ class SFT(Training):
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: every example has `max_tokens`."""
-        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens)
+        return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens, training_length=self.max_tokens)
 
     def run(self, context: Context) -> Metrics:
         """Trains the policy and writes the checkpoint to `policy`, with one process per GPU."""

@@ -1,13 +1,28 @@
-"""A checkpoint's model without weights: its modules and the number of its parameters. It takes no memory."""
+"""A checkpoint's model without weights: its modules and its sizes. It takes no memory."""
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...policies import checkpoints
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
+
+
+class Sizes(NamedTuple):
+    """Sizes of a transformer."""
+
+    parameters: int
+    """All parameters; shared ones count once."""
+    active: int
+    """Parameters with which a token is multiplied: without the embeddings that are only looked up, and of a mixture of experts
+    only as many experts as a token uses."""
+    layers: int
+    attention: int
+    """Number of attention heads times their width."""
+    keys: int
+    """Number of heads of the keys times their width; the values have the same."""
 
 
 def config_of(folder: Path) -> "PretrainedConfig":
@@ -28,10 +43,32 @@ def empty_model(folder: Path) -> "PreTrainedModel":
 
 def parameters(folder: Path) -> int:
     """Returns the number of parameters of a checkpoint's model; shared ones count once."""
-    return _parameters(folder, (folder / "config.json").read_bytes())
+    return sizes(folder).parameters
+
+
+def sizes(folder: Path) -> Sizes:
+    """Returns the sizes of a checkpoint's model. A folder with config.json is enough."""
+    return _sizes(folder, (folder / "config.json").read_bytes())
 
 
 @functools.lru_cache(maxsize=8)
-def _parameters(folder: Path, config: bytes) -> int:
+def _sizes(folder: Path, configuration: bytes) -> Sizes:
     """Returns the same. The configuration is part of the cache's key, because a run may replace the model in a folder."""
-    return sum(parameter.numel() for parameter in empty_model(folder).parameters())
+    model, config = empty_model(folder), config_of(folder)
+    count = {name: weights.numel() for name, weights in model.named_parameters()}
+    embeddings, output = model.get_input_embeddings().weight, model.get_output_embeddings()
+    active = sum(count.values())
+    if output is None or output.weight is not embeddings:
+        active -= embeddings.numel()
+    experts = next((number for name in _EXPERTS if (number := getattr(config, name, None))), None)
+    if experts:
+        share = 1 - getattr(config, "num_experts_per_tok", experts) / experts
+        active -= round(share * sum(size for name, size in count.items() if ".experts." in name))
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    return Sizes(sum(count.values()), active, config.num_hidden_layers, heads * width, key_heads * width)
+
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Names of the number of experts in the configurations of mixtures of experts."""

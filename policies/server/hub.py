@@ -18,6 +18,12 @@ from urllib.request import getproxies, proxy_bypass
 from ...core import UserError
 
 T = TypeVar("T")
+
+
+class Unreachable(UserError):
+    """There is no connection to the hub, and the cache lacks what is needed."""
+
+
 CONNECT_SECONDS = 4.0
 """Time limit of the check of the connection, in seconds. Our choice: a slow network needs less than one."""
 MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -44,6 +50,18 @@ def download_model(name: str, revision: str | None = None) -> Path:
     return fetch("model", name, load, "path:FOLDER")
 
 
+def download_configuration(name: str, revision: str | None = None) -> Path:
+    """Returns a folder with a model's config.json. See `download_model`.
+
+    Args:
+        name: ORG/NAME.
+        revision: branch, tag or commit; None: the main branch.
+    """
+    from huggingface_hub import hf_hub_download
+
+    return fetch("model", name, lambda: Path(hf_hub_download(name, "config.json", revision=revision)).parent, "path:FOLDER")
+
+
 def fetch(kind: str, name: str, load: Callable[[], T], instead: str) -> T:
     """Returns the result of a download. Without a connection it comes from the cache.
 
@@ -54,7 +72,8 @@ def fetch(kind: str, name: str, load: Callable[[], T], instead: str) -> T:
         instead: URI of a local copy, for messages.
 
     Raises:
-        UserError: no connection and not in the cache, no such name, or no access to it.
+        Unreachable: no connection and not in the cache.
+        UserError: no such name, or no access to it.
     """
     reason = unreachable()
     try:
@@ -62,7 +81,7 @@ def fetch(kind: str, name: str, load: Callable[[], T], instead: str) -> T:
             return load()
     except Exception as error:  # the hub's clients raise many types, all about the name or the connection
         message = explain(kind, name, error, reason, instead)
-    raise UserError(message)
+    raise Unreachable(message) if reason else UserError(message)
 
 
 def explain(kind: str, name: str, error: BaseException, offline: str | None, instead: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ....core import UserError
 from .. import documents, shards
+from ..source_size import file_uris
 from . import milvus
 
 SAMPLE = 20_000
@@ -71,7 +72,7 @@ def load(lists: Sequence[Seeds], paths: Sequence[Path]) -> list[Seed]:
 
 
 def _from_uri(uri: str) -> Iterator[tuple[str, str]]:
-    for source, text, _ in itertools.chain.from_iterable(map(documents.read, documents.file_uris(uri))):
+    for source, text, _ in itertools.chain.from_iterable(map(documents.read, file_uris(uri))):
         yield source, (text.decode("utf-8", "replace") if isinstance(text, bytes) else text or "")[: milvus.MAX_TEXT_BYTES]
 
 
