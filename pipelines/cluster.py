@@ -33,7 +33,7 @@ class Cluster(BaseModel):
     )
     nodes: int = Field(1, ge=1, description="number of machines; more than 1 needs a Ray cluster and a shared file system")
     gpus: int = Field(1, ge=1, description="GPUs per node")
-    gpu: str | None = Field(
+    gpu_type: str | None = Field(
         None,
         description=f"type of the GPUs, for the estimate of hours in a dry run: {', '.join(GPUS)}; default: the one of this "
         f"machine, else {ASSUMED}",
@@ -66,12 +66,14 @@ class Cluster(BaseModel):
         description='Ray cluster to join: "auto", HOST:PORT or ray://HOST:PORT; default: $RAY_ADDRESS, else a new local Ray',
     )
 
-    @field_validator("gpu")
+    @field_validator("gpu_type")
     @classmethod
-    def _is_listed(cls, gpu: str | None) -> str | None:
-        if gpu is not None and gpu not in GPUS:
-            raise ValueError(f"expected one of {', '.join(GPUS)}, got {gpu!r}; use the one with the most similar data sheet")
-        return gpu
+    def _is_listed(cls, gpu_type: str | None) -> str | None:
+        if gpu_type is not None and gpu_type not in GPUS:
+            raise ValueError(
+                f"expected one of {', '.join(GPUS)}, got {gpu_type!r}; use the one with the most similar data sheet"
+            )
+        return gpu_type
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Cluster":
@@ -108,6 +110,12 @@ class Cluster(BaseModel):
         import torch  # imported here because it is slow, and the worker processes of corpus stages do not need it
 
         return self.device == "cpu" or (self.device == "auto" and not torch.cuda.is_available())
+
+    def is_here(self) -> bool:
+        """True if models run on this machine, as far as torch finds its GPUs."""
+        import torch
+
+        return self.on_cpu() or torch.cuda.is_available()
 
     def uses_vllm(self) -> bool:
         """True if filters and benchmarks sample a checkpoint with vLLM, and not with transformers."""

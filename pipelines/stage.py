@@ -89,10 +89,10 @@ class CostEstimate(NamedTuple):
     others: tuple[OtherPolicy, ...] = ()
     """What the stage does with other policies."""
     written_bytes: float | None = 0.0
-    """Bytes of files other than the policy, the checkpoints and the samples' texts; None: unknown. With `copies_of`: how many times
-    the bytes of that stage."""
+    """Bytes of files other than the policy, the checkpoints and the samples' texts; None: unknown. With `copies_of` it is
+    a factor of that stage's bytes."""
     copies_of: str = ""
-    """Folder of the earlier stage of which `written_bytes` is a multiple."""
+    """Folder of the earlier stage whose bytes `written_bytes` multiplies; empty for none."""
     unknown: str = ""
     """What the estimate leaves out because it is not known before the run; empty if nothing."""
 

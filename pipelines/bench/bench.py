@@ -77,19 +77,23 @@ class Bench(Stage):
         from ...benchmarks import catalogue
         from ...benchmarks.task import sampling_cost
 
-        sizes, unknown = [], []
+        sizes: list[tuple[int, int]] = []
+        unknown: list[str] = []
+        reason = "lm-eval loads them"
         for task in catalogue.expand(self.tasks):
+            if task.is_lm_eval:
+                unknown.append(task.name)
+                continue
             try:
                 sizes.append(sampling_cost(task.name, self.options(0)))
-            except Unreachable as error:
-                unknown.append(str(error))
-            if task.is_lm_eval:
-                unknown.append(f"the number of problems of {task.name}, which lm-eval loads")
+            except Unreachable:
+                unknown.append(task.name)
+                reason = "the hub cannot be reached"
         return CostEstimate(
             sum(samples for samples, _ in sizes),
             sum(samples * tokens for samples, tokens in sizes),
             samples_per_copy=self.batch_size,
-            unknown="; ".join(unknown),
+            unknown=f"the problems of {', '.join(unknown)} ({reason})" if unknown else "",
         )
 
     def options(self, seed: int) -> "Options":

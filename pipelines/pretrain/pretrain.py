@@ -193,7 +193,9 @@ class Pretrain(Stage):
     def cost(self) -> CostEstimate:
         """Returns the number of training tokens of all phases."""
         trained = self.steps * self.batch_tokens
-        attended = sum(part.steps * self.batch_tokens * phase.context for part, phase in zip(self.segments, self.phases, strict=True))
+        attended = sum(
+            part.steps * self.batch_tokens * phase.context for part, phase in zip(self.segments, self.phases, strict=True)
+        )
         return CostEstimate(trained_tokens=trained, training_length=attended / trained)
 
     def run(self, context: Context) -> Metrics:

@@ -25,7 +25,11 @@ def starts_of(recipe: Recipe, folder: Path) -> dict[str, str]:
         recipe: with references replaced.
         folder: folder of the run.
     """
-    return {f"stage:{folder / stage.name}": policy for stage, policy in with_policies(recipe, folder)}
+    found: dict[str, str] = {}
+    for stage, policy in with_policies(recipe, folder):
+        # `with_policies` joins names to the folder as it was given; references in settings have the absolute path.
+        found |= dict.fromkeys((f"stage:{folder / stage.name}", f"stage:{(folder / stage.name).resolve()}"), policy)
+    return found
 
 
 def configuration(uri: str, starts: Mapping[str, str]) -> Path | None:

@@ -57,15 +57,25 @@ class StageCost(NamedTuple):
     notes: tuple[str, ...] = ()
     """What is unknown or assumed, and why."""
 
+    @property
+    def kept(self) -> float | None:
+        """Bytes that stay on the disk; None: unknown."""
+        return None if self.written is None else self.disk.kept + self.written
+
+    @property
+    def is_partly_unknown(self) -> bool:
+        """True if a part of the estimate, or all of it, is unknown."""
+        return self.estimate is None or bool(self.estimate.unknown)
+
 
 def hardware(cluster: Cluster) -> Hardware | None:
     """Returns the GPUs of a cluster; None for a CPU."""
     if cluster.on_cpu():
         return None
-    if cluster.gpu:
-        return Hardware(cluster, cluster.gpu, "set by cluster.gpu")
+    if cluster.gpu_type:
+        return Hardware(cluster, cluster.gpu_type, "set by cluster.gpu_type")
     here = gpus.here()
-    return Hardware(cluster, here or gpus.ASSUMED, "found here" if here else "assumed; cluster.gpu names another")
+    return Hardware(cluster, here or gpus.ASSUMED, "found here" if here else "assumed; cluster.gpu_type names another")
 
 
 def stage_costs(plan: Plan, folder: Path) -> list[StageCost]:
@@ -84,12 +94,12 @@ def stage_costs(plan: Plan, folder: Path) -> list[StageCost]:
         try:
             estimate = stage.cost()
         except UserError as error:
-            found[stage.name] = StageCost(stage, policy, notes=(f"unknown: {error}",))
+            found[stage.name] = StageCost(stage, policy, notes=(f"unknown before the run: {error}",))
             continue
         start = configuration(policy, starts) if policy else None
         seconds, notes = _seconds(stage, policy, estimate, start, starts, machines) if machines else (0.0, [])
         if estimate.unknown:
-            notes.insert(0, f"unknown: {estimate.unknown}")
+            notes.insert(0, f"unknown before the run: {estimate.unknown}")
         found[stage.name] = StageCost(
             stage,
             policy,
@@ -97,7 +107,7 @@ def stage_costs(plan: Plan, folder: Path) -> list[StageCost]:
             seconds,
             _memory(stage, start, estimate, recipe.cluster, machines) if start else None,
             resources.disk_of(stage, start) if start and isinstance(stage, Training | Pretrain | GRPO) else resources.Disk(),
-            _written(estimate, {str(folder / name): cost.written for name, cost in found.items()}),
+            _written(estimate, {(folder / name).resolve(): cost.written for name, cost in found.items()}),
             tuple(notes),
         )
     return [*found.values()]
@@ -115,7 +125,7 @@ def _memory(
     return resources.Memory(weights, cluster.gpu_memory_utilization * machines.gpu.memory - weights)
 
 
-def _written(estimate: CostEstimate, earlier: Mapping[str, float | None]) -> float | None:
+def _written(estimate: CostEstimate, earlier: Mapping[Path, float | None]) -> float | None:
     """Returns the bytes that a stage writes besides its policy and checkpoints.
 
     Args:
@@ -127,10 +137,14 @@ def _written(estimate: CostEstimate, earlier: Mapping[str, float | None]) -> flo
         return None
     if not estimate.copies_of:
         return own + estimate.written_bytes
-    copied = earlier.get(estimate.copies_of, 0.0)
-    if estimate.copies_of not in earlier:  # a finished stage
-        copied = float(sum(path.stat().st_size for path in Path(estimate.copies_of).rglob("*") if path.is_file()))
+    source = Path(estimate.copies_of).resolve()
+    copied = earlier[source] if source in earlier else _bytes_in(source)
     return None if copied is None else own + estimate.written_bytes * copied
+
+
+def _bytes_in(folder: Path) -> float:
+    """Returns the size of the files of a finished stage."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _seconds(

@@ -1,6 +1,6 @@
 """What a dry run prints: the cost plan and the settings of verl."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -8,15 +8,17 @@ from rich.table import Table
 from ..cluster import Cluster
 from ..rl import verl_config
 from ..rl.grpo import GRPO
+from ..stage import CostEstimate
 from . import resources
 from .cost import Hardware, StageCost, hardware
 from .plan import Plan
 from .preparation import with_policies
 
 SCOPE = (
-    "hours: all GPUs of the cluster are counted while a stage runs, with all samples of the largest length; work of CPUs (verifiers, "
-    "corpus), servers, loading and saving are left out; see docs/plan.md"
+    "hours: from a model of throughput (docs/plan.md), with all samples of the largest length, and all GPUs counted while a "
+    "stage runs; work of CPUs (verifiers, corpus) and servers, loading and saving are left out"
 )
+"""What the hours contain."""
 
 
 def tokens(costs: Sequence[StageCost], name: str) -> Table:
@@ -26,16 +28,17 @@ def tokens(costs: Sequence[StageCost], name: str) -> Table:
         costs: the stages.
         name: name of the recipe.
     """
-    table = _table(f"{name}: largest possible cost", 3, "stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on")
-    for cost in costs:
-        numbers = cost.estimate[:3] if cost.estimate else (None,) * 3
-        partly = bool(cost.estimate and cost.estimate.unknown)
-        table.add_row(cost.stage.name, cost.stage.kind, cost.policy, *(_cell(number, _count, partly) for number in numbers))
+    table = _table(
+        f"{name}: largest possible cost", 3, "stage", "kind", "starts from", "samples", "tokens sampled", "tokens trained on"
+    )
+    rows = [_counts(cost.estimate) if cost.estimate else (None, None, None) for cost in costs]
+    for cost, numbers in zip(costs, rows, strict=True):
+        cells = (_cell(number, _count, cost.is_partly_unknown) for number in numbers)
+        table.add_row(cost.stage.name, cost.stage.kind, cost.policy, *cells)
     if len(costs) > 1:
-        partly = any(cost.estimate is None or cost.estimate.unknown for cost in costs)
-        sums = (sum(cost.estimate[column] for cost in costs if cost.estimate) for column in range(3))
+        partly = any(cost.is_partly_unknown for cost in costs)
         table.add_section()
-        table.add_row("total", "", "", *(_cell(number, _count, partly) for number in sums))
+        table.add_row("total", "", "", *(_total(column, _count, partly) for column in zip(*rows, strict=True)))
     return table
 
 
@@ -48,37 +51,26 @@ def hours(costs: Sequence[StageCost], cluster: Cluster) -> Table:
     """
     machines = hardware(cluster)
     timed = ("GPU hours", "hours") if machines else ()
-    table = _table(_title(cluster, machines), 1, "stage", *timed, "weights, optimizer", "activations, cache", "disk", "disk, temporary")
-    world = cluster.world
+    spaces = ("weights, optimizer", "activations, cache", "disk, kept", "disk, temporary")
+    table = _table(_title(cluster, machines), 1, "stage", *timed, *spaces)
+    many = (cluster.world, 1)[: len(timed)]
     for cost in costs:
-        partly = bool(cost.estimate and cost.estimate.unknown)
-        times = [] if not timed else [_cell(cost.seconds and cost.seconds * many / 3600, _hours, partly) for many in (world, 1)]
-        unknown_memory = cost.estimate is None or (cost.memory is None and cost.seconds is None)
+        partly = cost.is_partly_unknown
+        unknown_memory = cost.memory is None and (cost.seconds is None or partly)
         memory = cost.memory or ((None, None) if unknown_memory else (0, 0))
-        kept = None if cost.written is None else cost.disk.kept + cost.written
         table.add_row(
             cost.stage.name,
-            *times,
+            *(_cell(cost.seconds and cost.seconds * gpus / 3600, _hours, partly) for gpus in many),
             *(_cell(size, resources.in_units) for size in memory),
-            _cell(kept, resources.in_units),
+            _cell(cost.kept, resources.in_units, partly),
             _cell(cost.disk.temporary, resources.in_units),
         )
     if len(costs) > 1:
-        seconds = sum(cost.seconds or 0 for cost in costs)
-        partly = any(cost.seconds is None or cost.estimate is None or cost.estimate.unknown for cost in costs)
+        partly = any(cost.is_partly_unknown for cost in costs)
+        seconds, kept = [cost.seconds for cost in costs], [cost.kept for cost in costs]
+        times = (_total([each and each * gpus / 3600 for each in seconds], _hours, partly) for gpus in many)
         table.add_section()
-        table.add_row(
-            "total",
-            *([_cell(seconds * many / 3600, _hours, partly) for many in (world, 1)] if timed else []),
-            "",
-            "",
-            _cell(
-                sum(cost.disk.kept + (cost.written or 0) for cost in costs),
-                resources.in_units,
-                any(cost.written is None for cost in costs),
-            ),
-            "",
-        )
+        table.add_row("total", *times, "", "", _total(kept, resources.in_units, partly), "")
     return table
 
 
@@ -121,7 +113,8 @@ def check(costs: Sequence[StageCost], cluster: Cluster, folder: Path) -> Iterato
         if cluster.on_cpu() and cost.memory:
             resources.check_memory(cost.stage.name, cost.memory)
     if any(cost.disk.kept for cost in costs):
-        yield resources.disk_line([cost.disk for cost in costs], folder)
+        # Without GPUs here, the run is planned for other machines, and perhaps for another disk.
+        yield resources.disk_line([cost.disk for cost in costs], folder, must_fit=cluster.is_here())
 
 
 def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:
@@ -151,7 +144,7 @@ def _with_verl(plan: Plan, folder: Path) -> Iterator[tuple[GRPO, str]]:
 def _title(cluster: Cluster, machines: Hardware | None) -> str:
     if machines is None:
         return f"main memory (this machine has {resources.in_units(resources.main_memory())}) and disk space"
-    return f"on {cluster.nodes} x {cluster.gpus} GPUs {machines.name} ({machines.source}); memory of each GPU"
+    return f"on {cluster.nodes} x {cluster.gpus} GPUs ({machines.name}, {machines.source}); memory of each GPU"
 
 
 def _table(title: str, left: int, *columns: str) -> Table:
@@ -168,6 +161,16 @@ def _cell(number: float | None, as_text: Callable[[float], str], partly: bool = 
     if not number:
         return "?" if partly else "-"
     return as_text(number) + (" + ?" if partly else "")
+
+
+def _total(numbers: Sequence[float | None], as_text: Callable[[float], str], partly: bool) -> str:
+    """Returns the sum of the numbers that are known as text."""
+    known = [number for number in numbers if number is not None]
+    return _cell(sum(known), as_text, partly or len(known) < len(numbers))
+
+
+def _counts(estimate: CostEstimate) -> tuple[int, int, int]:
+    return estimate.samples, estimate.generated_tokens, estimate.trained_tokens
 
 
 def _count(number: float) -> str:

@@ -162,7 +162,13 @@ def _check_inputs(
         waits = stage.name in waiting
         try:
             if not waits:
-                stage.check()
+                try:
+                    stage.check()
+                except Unreachable as reason:
+                    if not may_be_unreachable:
+                        raise
+                    skipped.append(f"{stage.name} is not checked: {reason}")
+                    waits = True
             stage.check_cluster(recipe.cluster)
             if not waits and (start := starts.get(stage.name)):
                 checkpoints.check_files(start)
@@ -170,10 +176,6 @@ def _check_inputs(
                 stage.check_policy(start, recipe.cluster)
         except named_code.NotImported as reason:
             skipped.append(f"{stage.name} is not checked: {reason}; add --trust to check it")
-        except Unreachable as reason:
-            if not may_be_unreachable:
-                raise UserError(f"{stage.name}: {reason}") from None
-            skipped.append(f"{stage.name} is not checked: {reason}")
         except UserError as error:
             raise UserError(f"{stage.name}: {error}") from None
 

@@ -89,12 +89,13 @@ def check_memory(stage: str, needed: Memory) -> None:
         )
 
 
-def disk_line(stages: Sequence[Disk], folder: Path) -> str:
+def disk_line(stages: Sequence[Disk], folder: Path, *, must_fit: bool) -> str:
     """Returns a line on the disk space of all stages together.
 
     Args:
         stages: what each stage needs.
         folder: folder of the run.
+        must_fit: too little space is an error, and not a caution.
 
     Raises:
         UserError: the disk has too little space.
@@ -107,7 +108,10 @@ def disk_line(stages: Sequence[Disk], folder: Path) -> str:
         f"{in_units(largest)} for further checkpoints while a stage trains)"
     )
     if kept + largest > free:
-        raise UserError(f"{at}: {text}, but {in_units(free)} are free; choose another --out, or delete files")
+        text = f"{at}: {text}, but {in_units(free)} are free; choose another --out, or delete files"
+        if must_fit:
+            raise UserError(text)
+        return f"caution: {text}"
     return f"{text}; {in_units(free)} are free in {at}"
 
 

@@ -97,12 +97,8 @@ class Refine(Stage):
         if self.chain_writer:
             answers[self.chain_writer] += 1 + self.max_chains
         samples = count * answers.total()
-        others = [
-            OtherPolicy(uri, count * each, count * each * self.max_tokens) for uri, each in answers.items() if uri
-        ]
-        return CostEstimate(
-            samples, samples * self.max_tokens, samples_per_copy=self.batch_size, others=tuple(others)
-        )
+        others = [OtherPolicy(uri, count * each, count * each * self.max_tokens) for uri, each in answers.items() if uri]
+        return CostEstimate(samples, samples * self.max_tokens, samples_per_copy=self.batch_size, others=tuple(others))
 
     def run(self, context: Context) -> Metrics:
         """Refines all problems together, step by step."""

@@ -52,7 +52,7 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     recipe: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
-    assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
+    assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out", "--show-verl"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {cells[0]: cells[1:] for line in lines if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 6}
     assert rows["sft"][2:] == ["-", "-", "800"]
@@ -61,7 +61,7 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     assert "grpo: caution: learning_rate=1e-06 is too low for micro:, which learns from 1e-05 to 0.0003" in lines
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
     assert "grpo: verl on the CPU, with" in lines
-    assert re.search("^grpo: estimated memory: .* for weights .*main memory: ", "\n".join(lines), re.MULTILINE)
+    assert rows["total"][2:] == ["292", "1,724", "1,424"]
     assert re.search("^estimated disk space: .* are free in ", "\n".join(lines), re.MULTILINE)
     assert "  data.train_batch_size=2" in lines
     assert not (lab / "out").exists()
@@ -79,7 +79,7 @@ def test_a_dry_run_accepts_another_cluster(recipe: Path, capsys: pytest.CaptureF
     written["stages"][0] |= {"batch_size": 16}
     written["stages"][2] |= {"batch_size": 4}
     recipe.write_text(yaml.safe_dump(written))
-    assert cli.main(["run", "r.yaml", "--dry-run", "--cluster", cluster]) == 0
+    assert cli.main(["run", "r.yaml", "--dry-run", "--show-verl", "--cluster", cluster]) == 0
     assert f"grpo: verl on {words}, with" in capsys.readouterr().out
 
 

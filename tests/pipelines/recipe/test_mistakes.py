@@ -51,7 +51,7 @@ def no_wandb_key(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_recipe_without_a_mistake_passes(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert dry_run(lab, SFT, GRPO | {"loggers": ["tensorboard"]}) == 0
-    assert "estimated memory" in capsys.readouterr().out
+    assert "weights" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_only_the_selected_stages_need_memory(
     monkeypatch.setattr(resources, "STATE_BYTES", 1 << 60)
     first = {"kind": "filter", "name": "filter", "environment": "lab/Rows-v0", "max_tokens": 6}
     assert dry_run(lab, first, SFT, arguments=("--only", "filter")) == 0
-    assert "estimated memory" not in capsys.readouterr().out
+    assert "estimated disk space" not in capsys.readouterr().out
 
 
 def test_a_function_as_verifier_is_refused_before_a_grpo_stage(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
