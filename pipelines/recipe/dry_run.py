@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from .preparation import with_policies
 
 SCOPE = (
     "hours: from a model of throughput (docs/plan.md), with all samples of the largest length, and all GPUs counted while a "
-    "stage runs; work of CPUs (verifiers, corpus) and servers, loading and saving are left out"
+    "stage runs; work of CPUs (verifiers, corpus) and servers, loading and saving are left out. Memory is that of each GPU"
 )
 """What the hours contain."""
 
@@ -51,7 +52,7 @@ def hours(costs: Sequence[StageCost], cluster: Cluster) -> Table:
     """
     machines = hardware(cluster)
     timed = ("GPU hours", "hours") if machines else ()
-    spaces = ("weights, optimizer", "activations, cache", "disk, kept", "disk, temporary")
+    spaces = ("weights, optimizer", "activations, cache", "disk", "disk, for a time")
     table = _table(_title(cluster, machines), 1, "stage", *timed, *spaces)
     many = (cluster.world, 1)[: len(timed)]
     for cost in costs:
@@ -143,14 +144,15 @@ def _with_verl(plan: Plan, folder: Path) -> Iterator[tuple[GRPO, str]]:
 
 def _title(cluster: Cluster, machines: Hardware | None) -> str:
     if machines is None:
-        return f"main memory (this machine has {resources.in_units(resources.main_memory())}) and disk space"
-    return f"on {cluster.nodes} x {cluster.gpus} GPUs ({machines.name}, {machines.source}); memory of each GPU"
+        return f"on the CPU, with {resources.in_units(resources.main_memory())} of memory"
+    return f"on {cluster.nodes} x {cluster.gpus} GPUs ({machines.name}, {machines.source})"
 
 
 def _table(title: str, left: int, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < left else "right")
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if 0 < number < left else "fold"  # names and numbers stay whole
+        table.add_column(column, justify="left" if number < left else "right", overflow=overflow)
     return table
 
 
@@ -174,7 +176,7 @@ def _counts(estimate: CostEstimate) -> tuple[int, int, int]:
 
 
 def _count(number: float) -> str:
-    return f"{number:,.0f}"
+    return f"{number:,.0f}" if number < 1e7 else f"{number / 1e6:,.0f} M"
 
 
 def _hours(number: float) -> str:

@@ -228,7 +228,7 @@ def test_the_plan_of_a_stage_is_printed_with_totals(
     (files / "r.yaml").write_text(yaml.safe_dump(recipe(SFT | {"steps": 10**9}, FILTER, cluster=cluster)))
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
     output = capsys.readouterr().out
-    assert "on 1 x 8 GPUs (h200, set by cluster.gpu_type); memory of each GPU" in output
+    assert "on 1 x 8 GPUs (h200, set by cluster.gpu_type)" in output
     table = rows(output)
     assert [*table] == ["sft", "filter", "total"]
     sft, total = table["sft"], table["total"]
@@ -316,7 +316,7 @@ def test_a_cpu_has_no_gpu_hours(files: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
     output = capsys.readouterr().out
     assert "GPU" not in output
-    assert "main memory (this machine has" in output
+    assert "on the CPU, with " in output
     assert [found.seconds for found in planned(SFT, FILTER, cluster={"device": "cpu"})] == [0, 0]
 
 
