@@ -43,7 +43,7 @@ def configuration(uri: str, starts: Mapping[str, str]) -> Path | None:
     while (start := starts.get(checkpoints.stage_and_step(uri)[0])) is not None:
         uri = start
     try:
-        return _configuration(uri)
+        return _configuration(uri.removeprefix("vllm+"))
     except UserError:  # the stages that need the policy itself report the error
         return None
 

@@ -214,5 +214,5 @@ def _seconds(
 
 
 def _sizes(policy: str, starts: Mapping[str, str]) -> Sizes | None:
-    folder = configuration(policy.removeprefix("vllm+"), starts)
+    folder = configuration(policy, starts)
     return sizes(folder) if folder else None

@@ -10,7 +10,7 @@ import yaml
 from tenfold import cli
 from tenfold.pipelines import gpus
 from tenfold.pipelines.cluster import Cluster
-from tenfold.pipelines.recipe import cost, preparation, throughput, trust
+from tenfold.pipelines.recipe import architectures, cost, preparation, throughput, trust
 from tenfold.pipelines.recipe.recipe import Recipe
 from tenfold.pipelines.trainer.empty_model import sizes
 
@@ -158,7 +158,11 @@ def test_sampling_reads_the_weights_and_the_cache_once_per_token_of_a_batch(tmp_
     assert time(1, 10) == pytest.approx(10 * alone, rel=1e-3), "one short sample: bound by the weights"
     assert time(100, 10) < 2 * time(1, 10), "samples of a batch share the weights"
     assert time(100, 10, together=1) == pytest.approx(100 * time(1, 10))
-    assert time(1000, 20_000) > 2.5 * time(1000, 10_000), "fewer long samples fit beside the weights"
+    less = Cluster(device="cuda", gpu_memory_utilization=0.3)
+    in_less = throughput.sampling_seconds(model, gpu, less, 1000, 1000 * 20_000, prompt=0, together=256)
+    # Beside 16 GB of weights, 0.6 of 80 GB has room for 32 GB of keys and values, and 0.3 of it for 8 GB.
+    steps = [throughput.STEP_SECONDS + (16 + room) * 1e9 / (throughput.BANDWIDTH_USE * gpu.bandwidth) for room in (8, 32)]
+    assert in_less / time(1000, 20_000) == pytest.approx(32 / 8 * steps[0] / steps[1], rel=0.05)
     assert time(1000, 100, prompt=2000) > time(1000, 100)
     assert throughput.sampling_seconds(
         model, gpu, Cluster(device="cuda", gpu_memory_utilization=0.1), 1, 10, prompt=0, together=1
@@ -214,6 +218,9 @@ def test_each_policy_of_refine_has_its_samples(files: Path) -> None:
         "openai:j": 10 * (1 + 2 * (4 + 3) + 3),  # checklist, two attempts of each score, critiques
     }
     assert sum(other.samples for other in found.estimate.others) == found.estimate.samples
+    servers = dict.fromkeys(("judge", "reviser", "chain_writer"), "openai:j") | {"writers": ["openai:w"]}
+    assert found.seconds
+    assert [each.seconds for each in planned(stage | servers)] == [0], "servers are not of the cluster"
     assert "180 samples are of openai:j, whose hours are not counted" in found.notes
     (alone,) = planned(stage)
     assert alone.estimate
@@ -290,6 +297,21 @@ def test_the_recipes_of_the_report_have_a_plan_without_a_connection(
     # A run needs what a plan does not.
     assert cli.main(["run", name, "--cluster", "several_nodes", "--out", "out", "--quiet", "--trust"]) == 2
     assert not (lab / "out").exists() or not [*(lab / "out").rglob("stage.json")]
+
+
+def test_the_configuration_alone_is_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "models--lab--model"
+    (folder / "snapshots/1234").mkdir(parents=True)
+    (folder / "snapshots/1234/config.json").write_text(json.dumps(MODELS["tinyllama"]))
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("1234")
+    starts = {"stage:out/sft": "vllm+hf:lab/model"}
+    for uri in ("hf:lab/model", "vllm+hf:lab/model", "stage:out/sft", "stage:out/sft@step=3"):
+        found = architectures.configuration(uri, starts)
+        assert found
+        assert sizes(found).parameters == 1_100_048_384
+    assert architectures.configuration("hf:lab/other", starts) is None
+    assert architectures.configuration("openai:model", starts) is None
 
 
 def test_an_unknown_teacher_counts_like_the_policy(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
