@@ -1,14 +1,28 @@
-"""One-line messages for errors of the machine: no disk space, no memory, no permission, a wrong kind of file."""
+"""One-line messages for exceptions that are no `UserError`.
+
+`explain` describes errors of the machine: no disk space, no memory, no permission, a wrong kind of file. `described` describes
+any exception of the user's code, such as an environment, a verifier or a function that yields problems:
+
+    KeyError: 'units' (lab/environments.py:31, in reset)
+
+The place is the last line of the traceback that is in the user's code. An exception that a library raises is described by the
+line of the user's code that called the library.
+"""
 
 import contextlib
 import errno
+import functools
+import importlib.metadata
 import os
 import re
 import resource
 import shutil
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
+from . import digests
 from .core import UserError
 
 RETRY = "and run the same command again"
@@ -42,6 +56,16 @@ _MEMORY = re.compile(
 )
 SMALL_SPACE = 64_000_000
 """Bytes of free space below which a failed write counts as a full disk. Our choice."""
+
+MAX_CHARACTERS = 300
+"""Characters of an exception's message that are shown. Our choice."""
+_HOSTS = frozenset({"tenfold", "gymnasium"})
+"""Packages that call the user's code."""
+_GROUPS = ("gymnasium.envs", "tenfold.stages")
+"""Groups of entry points by which an installed package adds environments or kinds of stages. Its code counts as the user's."""
+
+Place = tuple[str, int, str]
+"""File, number of the line, and name of the function; the name is empty for an error of syntax."""
 
 
 def explain(error: BaseException, folder: str | Path | None = None) -> str | None:
@@ -138,3 +162,72 @@ def as_user_errors(folder: str | Path) -> Iterator[None]:
         if message := explain(error, folder):
             raise UserError(message) from error
         raise
+
+
+def place(error: BaseException, *, or_library: bool = False) -> Place | None:
+    """Returns the last place in the user's code that an exception was raised in; None if it passed no such code.
+
+    Args:
+        error: the exception, after it was raised.
+        or_library: without the user's code, return the last place outside this package and Gymnasium.
+    """
+    if isinstance(error, SyntaxError) and error.filename and digests.is_users(Path(error.filename)):
+        return error.filename, error.lineno or 0, ""
+    outside = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if _package(frame) not in _HOSTS]
+    users = [(frame, line) for frame, line in outside if _is_users(frame)]
+    found = users or (outside if or_library else [])
+    if not found:
+        return None
+    frame, line = found[-1]
+    return frame.f_code.co_filename, line, frame.f_code.co_name
+
+
+def described(error: BaseException, *, or_library: bool = False) -> str:
+    """Returns an exception as one line: its type, its message, and the place in the user's code if there is one.
+
+    Args:
+        error: the exception, after it was raised.
+        or_library: see `place`.
+    """
+    return message(error) + shown(place(error, or_library=or_library))
+
+
+def message(error: BaseException) -> str:
+    """Returns an exception's type and message in one line."""
+    try:
+        text = str(error.msg if isinstance(error, SyntaxError) else error)
+    except Exception:  # the exception's own `__str__` raises
+        text = "(its text cannot be read)"
+    words = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    return words if len(words) <= MAX_CHARACTERS else f"{words[:MAX_CHARACTERS]}…"
+
+
+def shown(at: Place | None) -> str:
+    """Returns a place in brackets, after a space: " (FILE:LINE, in FUNCTION)"; empty for None."""
+    if at is None:
+        return ""
+    name, line, function = at
+    path = Path(name)
+    if path.is_relative_to(here := os.getcwd()):
+        path = path.relative_to(here)
+    return f" ({path}:{line}" + (f", in {function})" if function and function != "<module>" else ")")
+
+
+def _is_users(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return _package(frame) in _plugins() or (not name.startswith("<") and digests.is_users(Path(name)))
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+@functools.cache
+def _plugins() -> frozenset[str]:
+    """Returns the packages that are installed as plug-ins."""
+
+    def packages() -> Iterator[str]:
+        for group in _GROUPS:
+            yield from (point.module.partition(".")[0] for point in importlib.metadata.entry_points(group=group))
+
+    return frozenset(packages()) - _HOSTS

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
 
-from . import digests
+from . import digests, faults
 from .core import UserError
 
 VARIABLE = "TENFOLD_CODE"
@@ -157,7 +157,7 @@ def import_failure(error: Exception) -> str:
         error: raised by `resolve` or `import_module`.
     """
     if not isinstance(error, ModuleNotFoundError):
-        return str(error)
+        return f"{error}{faults.shown(faults.place(error))}"
     folders = [finder.folder for finder in sys.meta_path if isinstance(finder, _Finder) and finder.folder]
     places = f"in the current folder ({folders[-1]})" if folders else "on Python's path (sys.path)"
     return f"{error}; modules are looked up {places} and among installed packages"

@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pydantic
 
 from .. import disk
-from ..core import Message, UserError
+from ..core import Message, Status, UserError
 from ..policies.store import PartRow, VerdictRow, part_means
 from .stats import scores
 
@@ -211,7 +211,7 @@ def score_of(samples: Sequence[Sequence[VerdictRow | ScoredSample]]) -> scores.S
         return scores.avg_at_k([[sample["score"] for sample in row] for row in samples])
     except UserError as error:
         first = next((sample["reason"] for row in samples for sample in row), "")
-        raise UserError(f"{error}; first reason: {' '.join(first.split())[:200]}") from None
+        raise UserError(f"{error}; first reason: {' '.join(first.split())[:400]}") from None
 
 
 def result_of(
@@ -240,6 +240,12 @@ def result_of(
     """
     sampled = [sample for row in rows for sample in row["samples"]]
     parts = part_means(sample.get("parts", ()) for sample in sampled)
+    faults = [sample["reason"] for sample in sampled if sample["status"] == Status.FAULT]
+    if faults:
+        cautions = [
+            *cautions,
+            f"{len(faults)} of {len(sampled)} samples have no score because of faults; the first: {faults[0]}",
+        ]
     return Result(
         task=task,
         score=score_of([row["samples"] for row in rows]),

@@ -80,12 +80,18 @@ def _run(parsed: argparse.Namespace) -> int:
             raise
         return 128 + signals.PIPE  # the reader of the output closed the pipe
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else faults.explain(error)
+        message = str(error) if isinstance(error, UserError) else _explained(error)
         if message is None:
             raise
         _print_error(f"error: {message}")
         return 2
     return 0
+
+
+def _explained(error: Exception) -> str | None:
+    """Returns a line on an error of the machine or of the user's code; None for any other error."""
+    at, machine = faults.place(error), faults.explain(error)
+    return machine if at is None else f"{machine or faults.message(error)}{faults.shown(at)}"
 
 
 def _print_error(line: str) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ..core import Sampling, Status
+from ..core import Sampling, Status, UserError
 from . import options
 from .options import Commands
 
@@ -65,7 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     mean = pass_rate(episodes)
     refused = sum(episode.verdict.method == "refused" for episode in episodes)
     undecided = sum(episode.verdict.status == Status.UNDECIDED for episode in episodes) - refused
-    faults = sum(episode.verdict.status == Status.FAULT for episode in episodes)
+    faults = [episode.verdict.reason for episode in episodes if episode.verdict.status == Status.FAULT]
+    if len(faults) == len(episodes):
+        raise UserError(f"none of {len(episodes)} episodes has a score, because of faults; the first: {faults[0]}")
     truncated = sum(episode.finish_reason == "length" for episode in episodes) / len(episodes)
     score = "none" if mean is None else f"{mean:.3f}"
     problems = len(episodes) // arguments.samples
@@ -75,4 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     if undecided:
         print(f"{undecided} episodes have no score: their verdicts are undecided", file=sys.stderr)
     if faults:
-        print(f"{faults} episodes have no score because of a fault: run the same command to play them again", file=sys.stderr)
+        again = "run the same command to play them again"
+        first = f" (the first: {faults[0]})" if faults[0] else ""
+        print(f"{len(faults)} episodes have no score because of a fault{first}: {again}", file=sys.stderr)

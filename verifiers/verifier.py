@@ -14,12 +14,10 @@ verify.with_options(tolerance=0.1)                 # the same verifier, with ano
 import dataclasses
 import operator
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePath
 from typing import overload
 
-from .. import extras
+from .. import extras, faults
 from ..core import Problem, Status, SupportsInvalidGold, SupportsPrepare, UserError, Verdict, Verifier
 from .budget import OutOfTime
 from .rewards import calling
@@ -156,7 +154,7 @@ class FunctionVerifier:
         except UserError:
             raise
         except Exception as error:
-            return f"the gold answer cannot be checked: {_described(error)}"[:MAX_REASON_CHARACTERS]
+            return f"the gold answer cannot be checked: {faults.described(error)}"[:MAX_REASON_CHARACTERS]
 
     def _description(self) -> str:
         function = self.function
@@ -215,16 +213,6 @@ def _with_options(verifier: FunctionVerifier, options: Mapping[str, object]) -> 
 
 def _fault(name: str, error: BaseException) -> Verdict:
     """Returns the verdict if the function raised an error. Its reason names the error, its cause and the line of code."""
-    cause = f", caused by {_described(error.__cause__)}" if error.__cause__ else ""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({PurePath(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return Verdict(Status.FAULT, None, name, f"{_described(error)}{cause}"[: MAX_REASON_CHARACTERS - 80] + place)
-
-
-def _described(error: BaseException) -> str:
-    """Returns an error's class and text in one line."""
-    try:
-        text = str(error)
-    except Exception:  # the error's own `__str__` raises
-        text = "(its text cannot be read)"
-    return " ".join(f"{type(error).__name__}: {text}".split())
+    cause = f", caused by {faults.message(error.__cause__)}" if error.__cause__ else ""
+    place = faults.shown(faults.place(error, or_library=True))
+    return Verdict(Status.FAULT, None, name, f"{faults.message(error)}{cause}"[: MAX_REASON_CHARACTERS - 80] + place)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pandas
 from pydantic import Field, field_validator
 
-from ...core import Episode, Sampling, UserError
+from ...core import Episode, Sampling, Status, UserError
 from ...envs import registry
 from ...policies.play.games import count_problems
 from ...policies.rollout import MAX_TURNS, play
@@ -124,13 +124,14 @@ class Filter(Stage):
                 break
         table = pandas.DataFrame(rows).sort_values("index", ignore_index=True)
         table.to_parquet(context.folder / TABLE)
+        verdicts = [episode.verdict for episodes in played.values() for episode in episodes]
+        fault = next((verdict.reason for verdict in verdicts if verdict.status == Status.FAULT), "")
         samples, missing, refused = (int(table[column].sum()) for column in ("samples", "without_score", "refused"))
         if missing - refused > self.max_without_score * samples:
-            verdicts = (episode.verdict for episodes in played.values() for episode in episodes)
             reason = next(verdict.reason for verdict in verdicts if verdict.score is None and verdict.method != "refused")
             raise UserError(
                 f"{self.name}: {missing - refused} of {samples} samples have no score, more than the share max_without_score="
-                f"{self.max_without_score:g} (the first: {reason[:200]}); run the same command to "
+                f"{self.max_without_score:g} (the first: {reason[:400]}); run the same command to "
                 "repeat the samples that failed; undecided ones stay without a score"
             )
         count = int(table["kept"].sum())
@@ -154,6 +155,7 @@ class Filter(Stage):
             "samples_skipped": 1 - samples / (self.samples * len(table)),
             "without_score": missing,
             "refused": refused,
+            **({"fault": fault} if fault else {}),
             **({"levels": level_rates} if level_rates else {}),
         }
 
@@ -206,7 +208,9 @@ class Filter(Stage):
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
         rates = [f"level {level} {rate:.3f}" for level, rate in metrics.get("levels", {}).items() if rate is not None]
         levels = f" ({', '.join(rates)})" if rates else ""
-        return f"{kept}{levels}{skipped}{refused}"
+        lost = f", {metrics['without_score']} samples without a score" if "fault" in metrics else ""
+        fault = f" (the first fault: {metrics['fault']})" if lost else ""
+        return f"{kept}{levels}{skipped}{refused}{lost}{fault}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns the histogram of pass rates, with the band shaded."""

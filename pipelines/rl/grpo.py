@@ -160,6 +160,7 @@ class GRPO(GRPOSettings):
         """Returns the mean rewards of the first and the last tenth of the steps."""
         missing = f", {metrics['without_score']} samples without a score" if metrics["without_score"] else ""
         missing += f" ({metrics['refused']} refused)" if metrics.get("refused") else ""
+        missing += f" (the first fault: {metrics['fault']})" if metrics.get("fault") else ""
         first, last, tenth = metrics["reward_first"], metrics["reward_last"], _tenth(metrics["steps"])
         return f"{metrics['steps']} steps, mean reward {first:.3f} (first {tenth}) to {last:.3f} (last {tenth}){missing}"
 
@@ -254,12 +255,14 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path, start: str)
     step_file.write(folder, steps)
     tenth = _tenth(len(steps))
     parts = {name: None for step in steps for name in step.get("parts", {})}
+    fault = next((step["fault"] for step in steps if "fault" in step), "")
     return {
         "steps": len(steps),
         "reward_first": mean(steps[:tenth], "reward"),
         "reward_last": mean(steps[-tenth:], "reward"),
         "without_score": sum(step["without_score"] for step in steps),
         "refused": sum(step["refused"] for step in steps),
+        **({"fault": fault} if fault else {}),
         "samples_reused": sum(step["reused"] for step in steps),
         "curves": {name: [step[name] for step in steps] for name in CURVES}
         | {f"part {name}": [step.get("parts", {}).get(name) for step in steps] for name in parts},

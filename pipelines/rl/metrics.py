@@ -89,6 +89,7 @@ def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row
     groups: dict[tuple[int, int], list[float]] = {}
     for row, score in scores:
         groups.setdefault(group(row), []).append(score)
+    fault = next((row["verdict"]["reason"] for row in episodes if row["verdict"]["status"] == "fault"), "")
     values = {name: report.get(key) for name, key in FROM_VERL.items()}
     if not report and scores:
         values["reward"] = sum(score for _, score in scores) / len(scores)
@@ -103,6 +104,7 @@ def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row
         "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": sum(row["environment_seconds"] for row in episodes),
+        **({"fault": fault} if fault else {}),
         **({"parts": parts} if (parts := part_means(row["verdict"].get("parts", ()) for row in scored)) else {}),
     }
 

@@ -78,7 +78,7 @@ class Watch:
             return None
         return (
             f"{missing} of the {samples} samples of step {last['step']} have no score, more than the share max_without_score="
-            f"{self.settings.max_without_score:g}; the last: {last['verdict']['reason'][:200]}"
+            f"{self.settings.max_without_score:g}; the last: {last['verdict']['reason'][:400]}"
         )
 
     def _new(self) -> list[metrics.StepEpisode]:

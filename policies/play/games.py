@@ -7,6 +7,7 @@ from typing import cast
 
 import gymnasium
 
+from ... import faults
 from ...core import (
     Completion,
     Episode,
@@ -185,7 +186,7 @@ def verdict_of(info: Info, reward: float) -> Verdict:
 
 def environment_error(error: Exception) -> Verdict:
     """Returns the verdict of an episode whose environment raised: a fault, not a score of 0."""
-    return Verdict(Status.FAULT, None, "environment", f"{type(error).__name__}: {error}"[:500])
+    return Verdict(Status.FAULT, None, "environment", faults.described(error))
 
 
 def episode(game: Game) -> Episode:
