@@ -70,6 +70,8 @@ class Plan:
     """Names of the stages to run. Those that are finished are not run again."""
     stale: dict[str, str]
     """Stages that are not selected and whose work has another identity now: name to difference."""
+    settings_only: frozenset[str] = frozenset()
+    """Stages that have begun and were compared only by their settings."""
 
     def rows(self, folder: Path) -> list[tuple[str, str, str]]:
         """Returns name, kind and state of each stage.
@@ -104,8 +106,9 @@ class Plan:
 
     def _state(self, stage: Stage, folder: Path) -> str:
         done = (folder / RECORD).is_file()
+        partly = " if code and data are unchanged (not compared)" if stage.name in self.settings_only else ""
         if stage.name not in self.selected:
-            return "stale" if stage.name in self.stale else "done" if done else "not selected"
+            return "stale" if stage.name in self.stale else f"done{partly}" if done else "not selected"
         if extension := identity.extension_of(stage, folder):
-            return f"continues after step {extension.step}"
-        return "done" if done else "resumes" if work_record(stage, folder) else "to do"
+            return f"continues after step {extension.step}{partly}"
+        return f"done{partly}" if done else f"resumes{partly}" if work_record(stage, folder) else "to do"

@@ -51,18 +51,18 @@ def prepare(
     supply.check([stage for stage in recipe.stages if stage.name in needed], recipe.policy, folder)
     skipped: list[str] = [] if not_checked is None else not_checked
     begun = [(stage, policy) for stage, policy in with_policies(recipe, folder) if _begun(stage, folder / stage.name)]
-    stale: dict[str, str] = {}
-    if begun and named_code.not_imported():
+    settings_only = frozenset(stage.name for stage, _ in begun) if named_code.not_imported() else frozenset[str]()
+    if settings_only:
         skipped.append(
-            f"the stages in {folder} are not compared: a dry run does not import their code; add --trust to compare them"
+            f"the stages in {folder} are compared only by their settings, because a dry run does not import the recipe's "
+            "modules; add --trust to compare code and data too"
         )
-    else:
-        used = [(stage, identity_of(stage, policy, reader)) for stage, policy in begun if stage.name in needed]
-        identity.check_same([each for each in used if each[0].name not in selected], folder, may_extend=False)
-        identity.check_same([each for each in used if each[0].name in selected], folder, inexact=inexact)
-        stale = _stale([each for each in begun if each[0].name not in needed], folder, reader)
+    used = [(stage, identity_of(stage, policy, reader)) for stage, policy in begun if stage.name in needed]
+    identity.check_same([each for each in used if each[0].name not in selected], folder, may_extend=False)
+    identity.check_same([each for each in used if each[0].name in selected], folder, inexact=inexact)
+    stale = _stale([each for each in begun if each[0].name not in needed], folder, reader)
     _check_inputs(recipe, folder, selected, waiting, skipped, may_be_unreachable=not_checked is not None)
-    return Plan(recipe, frozenset(selected), stale)
+    return Plan(recipe, frozenset(selected), stale, settings_only)
 
 
 def _stale(stages: Sequence[tuple[Stage, str]], folder: Path, reader: identity.IdentityReader) -> dict[str, str]:
@@ -70,7 +70,7 @@ def _stale(stages: Sequence[tuple[Stage, str]], folder: Path, reader: identity.I
     found = {}
     for stage, policy in stages:
         try:
-            text = identity.difference(stage, reader.identity_of(stage, policy), folder / stage.name, may_extend=False)
+            text = identity.difference(stage, _identity_of(stage, policy, reader), folder / stage.name, may_extend=False)
         except UserError as error:
             text = f"cannot be compared ({error})"
         if text:
@@ -100,9 +100,18 @@ def reader_of(recipe: Recipe, folder: Path) -> identity.IdentityReader:
 def identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> identity.StageIdentity:
     """Returns a stage's identity; an error names the stage."""
     try:
-        return reader.identity_of(stage, policy)
+        return _identity_of(stage, policy, reader)
     except UserError as error:
         raise UserError(f"{stage.name}: {error}") from None
+
+
+def _identity_of(stage: Stage, policy: str, reader: identity.IdentityReader) -> identity.StageIdentity:
+    """Returns a stage's identity; in a dry run that does not import the recipe's modules, only its part from the settings."""
+    if not named_code.not_imported():
+        return reader.identity_of(stage, policy)
+    earlier = {f"stage {name}": reader.settings_digest(name) for name in sorted(reader.reads(stage.name))}
+    settings = {"stage": stage.model_dump(mode="json"), "seed": reader.seeds[stage.name], "policy": policy}
+    return identity.StageIdentity({**settings, "inputs": {}, "identity": earlier}, complete=False)
 
 
 def waiting_stages(recipe: Recipe, folder: Path) -> set[str]:

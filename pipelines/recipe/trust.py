@@ -15,6 +15,9 @@ A recipe with one of these settings runs only if the user trusts it: with `tenfo
 terminal, or with `trust=True` in Python. The first two are remembered in the user's settings, by a digest of the modules'
 source text and of all texts in the recipe except its description. A changed module, name or address needs trust again, and a
 changed number does not.
+
+A dry run writes nothing and remembers nothing. It imports the modules only with `--trust`, also if the recipe was trusted
+before.
 """
 
 import contextlib

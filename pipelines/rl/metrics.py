@@ -27,7 +27,7 @@ FROM_VERL = {
 """Names of metrics in this package, with verl's names. verl's length of a response covers all tokens after the prompt: in an
 episode of several turns, those of all turns and of the environment's replies."""
 
-CURVES = ("reward", "pass_rate", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
+CURVES = ("reward", "correct", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
 """Metrics that the report plots over the steps."""
 
 
@@ -38,7 +38,10 @@ class StepEpisode(EpisodeRow):
     attempt: NotRequired[int]
     """Number of earlier attempts at the problem in the step; see `order.py`."""
     generate_seconds: float
+    """Time in which the episode waited for the policy."""
     environment_seconds: float
+    """The rest of the episode's time: in the environment and the verifier, and waiting for a free thread or for the other
+    samples of a group that is judged together."""
     reused: bool
     """True if a filter made the sample."""
 
@@ -79,6 +82,9 @@ def group(episode: StepEpisode) -> tuple[int, int]:
 def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
     """Returns the metrics of a step.
 
+    The episodes of a step run at the same time. Therefore `environment_seconds`, the sum over them, may exceed the duration of
+    the step. `environment_share` is this sum as a share of the sum of all times of the episodes.
+
     Args:
         step: number of the step.
         report: verl's metrics; empty if verl did not report the step.
@@ -90,26 +96,29 @@ def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row
     for row, score in scores:
         groups.setdefault(group(row), []).append(score)
     fault = next((row["verdict"]["reason"] for row in episodes if row["verdict"]["status"] == "fault"), "")
+    environment = sum(row["environment_seconds"] for row in episodes)
+    whole = environment + sum(row.get("generate_seconds", 0.0) for row in episodes)
     values = {name: report.get(key) for name, key in FROM_VERL.items()}
     if not report and scores:
         values["reward"] = sum(score for _, score in scores) / len(scores)
     return {
         "step": step,
         **values,
-        "pass_rate": sum(_passed(row["verdict"]) for row in scored) / len(scored) if scored else None,
+        "correct": sum(_is_correct(row["verdict"]) for row in scored) / len(scored) if scored else None,
         "zero_variance": sum(map(has_zero_variance, groups.values())) / len(groups) if groups else None,
         "truncated": sum(row["finish_reason"] == "length" for row in scored) / len(scored) if scored else None,
         "timeouts": sum(row["verdict"]["status"] == "timeout" for row in episodes),
         "without_score": len(episodes) - len(scored),
         "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
-        "environment_seconds": sum(row["environment_seconds"] for row in episodes),
+        "environment_seconds": environment,
+        "environment_share": environment / whole if whole else None,
         **({"fault": fault} if fault else {}),
         **({"parts": parts} if (parts := part_means(row["verdict"].get("parts", ()) for row in scored)) else {}),
     }
 
 
-def _passed(verdict: VerdictRow) -> bool:
+def _is_correct(verdict: VerdictRow) -> bool:
     """True if a scored sample is correct or, if samples are compared in pairs, is better more often than not."""
     score = verdict["score"] or 0.0
     return score > 0.5 if verdict["method"] == "pairwise" else score >= 1

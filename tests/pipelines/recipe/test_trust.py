@@ -275,6 +275,9 @@ def test_a_dry_run_imports_no_modules_and_lists_skipped_checks(folder: Path, cap
     assert "not checked" not in output
     assert "\nruns code: modules: evil" in output
     assert "evil" in sys.modules
+    assert not trust.is_remembered(recipes.load(path)), "a dry run writes nothing"
+    with pytest.raises(UserError, match="If you trust it, run it with --trust"):
+        tenfold.run(path, "out")
 
 
 def test_only_listed_modules_are_imported_from_the_folder(folder: Path) -> None:

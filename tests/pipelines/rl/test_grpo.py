@@ -89,7 +89,7 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert metrics["steps"] == 3
     for step in steps:
-        assert {"reward", "pass_rate", "response_length", "entropy", "truncated", "without_score"} <= step.keys()
+        assert {"reward", "correct", "response_length", "entropy", "truncated", "without_score"} <= step.keys()
     assert any(step["entropy"] for step in steps)
     episodes = [json.loads(line) for path in (lab / out / "grpo/episodes").iterdir() for line in path.read_text().splitlines()]
     broken = [row for row in episodes if row["verdict"]["status"] == "fault"]

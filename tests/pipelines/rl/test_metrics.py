@@ -36,9 +36,34 @@ def test_a_step_has_figures_from_verl_and_from_episodes(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     write(tmp_path / "episodes/9.jsonl", [episode(1, 0, 1.0), episode(1, 1, 0.0, "length"), episode(1, 2, None)])
     (row,) = figures.gather(tmp_path, 1)
-    assert (row["step"], row["reward"], row["pass_rate"], row["truncated"]) == (1, 0.5, 0.5, 0.5)
+    assert (row["step"], row["reward"], row["correct"], row["truncated"]) == (1, 0.5, 0.5, 0.5)
     assert (row["without_score"], row["timeouts"], row["environment_seconds"]) == (1, 0, 1.5)
     assert {"entropy", "response_length", "seconds", "kl"} <= row.keys()
+
+
+def test_correct_is_the_share_of_samples_with_score_1_and_the_reward_is_the_mean_score(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    write(tmp_path / "episodes/9.jsonl", [episode(1, sample, score) for sample, score in enumerate((1.0, 0.5, 0.5, 0.0))])
+    (row,) = figures.gather(tmp_path, 1)
+    assert (row["reward"], row["correct"]) == (0.5, 0.25)
+    assert "pass_rate" not in row, "in the filter and the glossary, this is a mean score"
+
+
+def test_the_environments_share_of_a_step_is_one_of_the_episodes_time(tmp_path: Path) -> None:
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    rows = [episode(1, sample, 1.0) | {"generate_seconds": 1.5} for sample in range(4)]
+    write(tmp_path / "episodes/9.jsonl", rows)
+    (row,) = figures.gather(tmp_path, 1)
+    assert (row["environment_seconds"], row["environment_share"]) == (2.0, 0.25)
+
+
+def test_a_step_names_its_first_fault(tmp_path: Path) -> None:
+    rows = [episode(1, sample, None if sample else 1.0) for sample in range(3)]
+    for row in rows[1:]:
+        row["verdict"] |= {"status": "fault", "reason": f"KeyError: {row['sample']} (lab.py:3, in reset)"}
+    write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
+    write(tmp_path / "episodes/9.jsonl", rows)
+    assert figures.gather(tmp_path, 1)[0]["fault"] == "KeyError: 1 (lab.py:3, in reset)"
 
 
 def test_a_step_has_the_mean_score_of_each_part_of_the_reward(tmp_path: Path) -> None:
@@ -51,8 +76,9 @@ def test_a_step_has_the_mean_score_of_each_part_of_the_reward(tmp_path: Path) ->
 
 
 def test_every_entry_of_a_step_is_documented(tmp_path: Path) -> None:
-    rows = [episode(1, 0, 1.0)]
+    rows = [episode(1, 0, 1.0), episode(1, 1, None)]
     rows[0]["verdict"]["parts"] = [{"name": "format", "score": 1.0, "weight": 1.0}]
+    rows[1]["verdict"]["reason"] = "KeyError: 'x'"
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     write(tmp_path / "episodes/9.jsonl", rows)
     page = (Path(__file__).parents[3] / "docs/start/output.md").read_text(encoding="utf-8")
@@ -80,7 +106,7 @@ def test_a_step_played_again_after_a_kill_counts_once(tmp_path: Path) -> None:
     write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0)])
     rows = figures.gather(tmp_path, 4)
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert (rows[2]["reward"], rows[2]["pass_rate"]) == (0.33, 1.0)
+    assert (rows[2]["reward"], rows[2]["correct"]) == (0.33, 1.0)
     assert figures.last_step(tmp_path)["step"] == 4
 
 
@@ -91,4 +117,4 @@ def test_a_step_without_a_report_by_verl_has_figures_from_its_episodes(tmp_path:
     write(tmp_path / "episodes/9.jsonl", [episode(3, 0, 1.0), episode(4, 0, 1.0)])  # step 4 has not ended
     rows = figures.gather(tmp_path, 3)
     assert [row["step"] for row in rows] == [1, 2, 3]
-    assert (rows[1]["reward"], rows[1]["pass_rate"], rows[1]["without_score"], rows[1]["kl"]) == (0.5, 0.5, 1, None)
+    assert (rows[1]["reward"], rows[1]["correct"], rows[1]["without_score"], rows[1]["kl"]) == (0.5, 0.5, 1, None)

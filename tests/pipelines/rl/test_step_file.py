@@ -47,7 +47,7 @@ def test_a_line_is_added_as_each_step_ends(folder: Path) -> None:
     append(folder / "metrics/000.jsonl", report(1, 0.5), partial='{"step": 2, "da')
     steps.add_ended_steps()
     (first,) = lines(folder)
-    assert (first["step"], first["reward"], first["pass_rate"], first["without_score"]) == (1, 0.5, 0.5, 0)
+    assert (first["step"], first["reward"], first["correct"], first["without_score"]) == (1, 0.5, 0.5, 0)
     steps.add_ended_steps()
     assert lines(folder) == [first]
     append(folder / "metrics/000.jsonl", partial='ta": {}}\n')  # a line without the metrics
