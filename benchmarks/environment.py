@@ -225,13 +225,7 @@ def scored(
         "options": task.options,
         "max_turns": task.max_turns,
         "samples": task.samples,
-        "sampling": {
-            "do_sample": task.sampling.temperature > 0,
-            "temperature": task.sampling.temperature,
-            "top_p": task.sampling.top_p,
-            "max_gen_toks": task.sampling.max_tokens,
-            **({"top_k": task.sampling.top_k} if task.sampling.top_k else {}),
-        },
+        "sampling": sampling_settings(task.sampling),
         "stop": [],
         "seed": task.sampling.seed,
         "judge": None,
@@ -259,6 +253,17 @@ def scored(
     if folder:
         save(Path(folder), result, rows)
     return result
+
+
+def sampling_settings(sampling: Sampling) -> dict[str, Any]:
+    """Returns settings of sampling under lm-eval's names, as a result stores them."""
+    return {
+        "do_sample": sampling.temperature > 0,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_gen_toks": sampling.max_tokens,
+        **({"top_k": sampling.top_k} if sampling.top_k else {}),
+    }
 
 
 def _row(environment: games.Environment, index: int, episodes: Sequence[Episode]) -> ScoredProblem:

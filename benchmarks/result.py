@@ -260,6 +260,18 @@ def result_of(
     )
 
 
+def sampling_text(sampling: Mapping[str, Any]) -> str:
+    """Returns the `sampling` of a result's settings as text, such as "temperature 0.6, top_p 0.95, max_tokens 32".
+
+    Only settings that have an effect are named: temperature 0 is greedy decoding.
+    """
+    greedy = sampling.get("temperature") == 0 or sampling.get("do_sample") is False
+    names = () if greedy else ("temperature", "top_p", "top_k")
+    texts = ["greedy decoding"] * greedy + [f"{name} {sampling[name]:g}" for name in names if sampling.get(name) is not None]
+    limit = sampling.get("max_gen_toks")
+    return ", ".join([*texts, *([f"max_tokens {limit}"] if limit else [])])
+
+
 CHOSEN = (
     "own number problems_hash samples sampling stop seed limit n_shot verifier template system fewshot examples_hash judge "
     "baseline_hash max_turns options text thinking"

@@ -150,6 +150,17 @@ def token_limit(request: TaskRequest, options: Options) -> int:
     return int(resolve(request, options).generation["max_gen_toks"])
 
 
+def sampling_of(request: TaskRequest, options: Options) -> tuple[int, dict[str, Any]] | None:
+    """Returns a task's number of samples and its settings of sampling, as in a result; None for lm-eval's own tasks."""
+    if request.is_lm_eval:
+        return None
+    if request.is_environment:
+        found = environment.find(request, options)
+        return found.samples, environment.sampling_settings(found.sampling)
+    resolved = resolve(request, options)
+    return resolved.samples, {name: value for name, value in resolved.generation.items() if name != "until"}
+
+
 def sampling_cost(task: str, options: Options) -> tuple[int, int]:
     """Returns a task's number of samples and its limit of tokens per sample. Both are 0 for lm-eval's own tasks, because their
     number of problems is unknown until they are loaded."""

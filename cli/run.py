@@ -132,6 +132,8 @@ def _dry_run(unprepared: "Recipe", arguments: argparse.Namespace, selection: "Se
             print(line)
         for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())
+        for line in dry_run.bench_settings(plan, folder):
+            print(line)
         for line in dry_run.check(costs, read.cluster, folder):
             print(line)
         for line in (dry_run.verl_settings if arguments.show_verl else dry_run.verl_hint)(plan, folder):

@@ -12,7 +12,9 @@ If no page has these lines, the tables are printed.
 """
 
 import argparse
+import contextlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,10 +23,12 @@ from typing import Any
 
 import yaml
 
-from tenfold.benchmarks.result import Result, results
+from tenfold.benchmarks import catalogue, task
+from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import UserError
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.recipe import provenance
+from tenfold.pipelines.recipe import recipe as recipes
 from tenfold.pipelines.stage import finished_record
 from tenfold.pipelines.stages import KINDS
 
@@ -133,6 +137,62 @@ def commit_of(folder: Path) -> str:
     return head + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
+def _recipe(content: dict[str, Any], folder: Path) -> str:
+    """The recipe of a run as the command names it: a recipe of the package by its name, any other by the run's copy of it."""
+    name = str(content["name"])
+    try:
+        same = recipes.load(name).model_dump(mode="json") == content
+    except UserError:
+        same = False
+    return name if same else str(folder / "recipe.yaml")
+
+
+def _bench_commands(found: list[Result], folder: Path) -> list[str]:
+    """The commands that give these results, one for each set of options."""
+    by_options: dict[str, list[Result]] = {}
+    for result in found:
+        by_options.setdefault(_options(result), []).append(result)
+    return [
+        f"tenfold bench {' '.join(_task(result) for result in group)} --policy {group[0].settings.get('policy', 'URI')} "
+        f"--limit {max(_number(result) for result in group)}{options} --out {folder}"
+        for options, group in by_options.items()
+    ]
+
+
+def _number(result: Result) -> int:
+    return int(result.settings.get("number") or result.settings.get("limit") or result.score.problems)
+
+
+def _task(result: Result) -> str:
+    """The name of a task with its number of samples, as `tenfold bench` takes it."""
+    name = str(result.settings["task"])
+    return name if name.startswith(catalogue.LM_EVAL) else f"{name}_avg{result.score.samples}"
+
+
+def _options(result: Result) -> str:
+    """The options of a result that differ from its task's own settings, as text of a command."""
+    settings = result.settings
+    name = str(settings["task"])
+    values: dict[str, object] = {}
+    if not name.startswith(catalogue.LM_EVAL) and settings.get("own") != "file":
+        (request,) = catalogue.expand([name])
+        with contextlib.suppress(UserError):  # an environment that is not registered here
+            _, own = task.sampling_of(request, Options()) or (0, {})
+            used = settings.get("sampling") or {}
+            flags = {"temperature": "temperature", "top_p": "top-p", "top_k": "top-k", "max_gen_toks": "max-tokens"}
+            values |= {flag: used[key] for key, flag in flags.items() if key in used and used[key] != own.get(key)}
+        own_prompt = {} if request.is_environment else catalogue.settings(request.task)["metadata"]
+        for key in ("system", "fewshot"):
+            if settings.get(key) and settings[key] != own_prompt.get(key):
+                values[key] = settings[key]
+        if settings.get("own") == "problems":
+            values["problems"] = settings["problems"]
+    values |= {key: settings[key] for key in ("thinking",) if settings.get(key)}
+    values |= {"seed": settings["seed"]} if settings.get("seed") else {}
+    text = "".join(f" --{flag} {shlex.quote(str(value))}" for flag, value in values.items())
+    return text + (" --text" if settings.get("text") else "")
+
+
 def written(folder: Path, commit: str | None = None) -> str:
     """The tables of a folder in Markdown.
 
@@ -148,7 +208,7 @@ def written(folder: Path, commit: str | None = None) -> str:
     if (folder / "recipe.yaml").is_file():
         lines = [*of_run(folder)]
         content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-        command = f"tenfold run {content['name']} --out {folder}"
+        command = f"tenfold run {_recipe(content, folder)} --out {folder}"
         records = [finished_record(folder / stage["name"]) for stage in content["stages"]]
         versions = records[0]["versions"]
         commits = unique(record["commit"] for record in records if "commit" in record)
@@ -156,8 +216,7 @@ def written(folder: Path, commit: str | None = None) -> str:
     else:
         found = results(folder)
         lines = [*of_benchmarks(found)]
-        tasks = " ".join(result.task for result in found)
-        command = f"tenfold bench {tasks} --policy {found[0].settings.get('policy', 'URI')} --out {folder}"
+        command = "` and `".join(_bench_commands(found, folder))
         versions = found[0].settings.get("versions", {})
     packages = ", ".join(f"{name} {versions[name]}" for name in ("tenfold", "torch", "verl", "lm-eval") if name in versions)
     machines = machines or machine_text(provenance.machine())

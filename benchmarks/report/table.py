@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from .. import catalogue, environment
-from ..result import Result
+from ..result import Result, sampling_text
 from .compare import Comparison
 from .leaderboard import Leaderboard, mean_text
 from .paired import TaskComparison
@@ -31,8 +31,7 @@ def line(result: Result) -> str:
     score = result.score
     detectable = f"; detectable difference {100 * score.detectable:.1f}" if score.detectable else ""
     refused = f"; {result.refused} refused" if result.refused else ""
-    used = result.settings.get("sampling") or {}
-    sampling = "".join(f"; {name} {used[name]:g}" for name in ("temperature", "top_p", "top_k") if name in used)
+    sampling = f"; {text}" if (text := sampling_text(result.settings.get("sampling") or {})) else ""
     return (
         f"{result.task}: avg@{score.samples} {score} (95% over new problems) on {score.problems} problems, "
         f"pass@{score.samples} {100 * score.pass_at_k:.1f}"

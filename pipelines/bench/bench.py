@@ -96,6 +96,22 @@ class Bench(Stage):
             unknown=f"the problems of {', '.join(unknown)} ({reason})" if unknown else "",
         )
 
+    def sampling_lines(self) -> list[str]:
+        """Returns how each task is sampled, as lines, without the tasks of lm-eval, whose settings are read when they run."""
+        from ...benchmarks import catalogue
+        from ...benchmarks.result import sampling_text
+        from ...benchmarks.task import sampling_of
+
+        lines = []
+        for request in catalogue.expand(self.tasks):
+            if (found := sampling_of(request, self.options(0))) is not None:
+                samples, sampling = found
+                if self.sampling == "model":  # where the recipe sets none
+                    sampling = {"max_gen_toks": sampling["max_gen_toks"]}
+                own = ", other settings of the checkpoint's generation_config.json" if self.sampling == "model" else ""
+                lines.append(f"{request.task}: avg@{samples}, {sampling_text(sampling)}{own}")
+        return lines
+
     def options(self, seed: int) -> "Options":
         """Returns the options with which the tasks are run."""
         from ...benchmarks.result import Options
@@ -122,7 +138,8 @@ class Bench(Stage):
                 folder=context.folder,
                 progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
             )
-            scores[result.task] = dataclasses.asdict(result.score) | {"hash": result.hash, "cautions": result.cautions}
+            others = {"hash": result.hash, "cautions": result.cautions, "sampling": result.settings.get("sampling") or {}}
+            scores[result.task] = dataclasses.asdict(result.score) | others
         page.write(context.folder)
         return {"scores": scores}
 
@@ -131,8 +148,11 @@ class Bench(Stage):
         return {task: score["mean"] for task, score in metrics["scores"].items()}
 
     def summary(self, metrics: Metrics) -> str:
-        """Returns the score of each task."""
+        """Returns the score of each task, and how its samples were sampled."""
+        sampled = scoreboard.sampled(metrics["scores"])
         return "; ".join(
-            f"{task}: {scoreboard.scored(score)}" + "".join(f" (caution: {caution})" for caution in score.get("cautions", ()))
+            f"{task}: {scoreboard.scored(score)}"
+            + "".join(f" (caution: {caution})" for caution in score.get("cautions", ()))
+            + sampled.get(task, "")
             for task, score in metrics["scores"].items()
         )

@@ -4,12 +4,14 @@ The change is a paired difference on the same problems. Its interval covers new 
 (`benchmarks/stats/scores.py`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.table import Table
 
 from ...benchmarks.report import paired
+from ...benchmarks.result import sampling_text
 from ...benchmarks.stats.scores import Difference
 from ...core import UserError
 from ...disk import Row
@@ -81,3 +83,19 @@ def table(rows: Board) -> Table:
 def scored(score: Row) -> str:
     """Returns a score as text, such as "63.2 [60.1, 66.3] avg@8 on 200 problems"."""
     return f"{interval(score)} avg@{score['samples']} on {score['problems']} problems"
+
+
+def sampled(scores: Mapping[str, Row]) -> dict[str, str]:
+    """Returns how the samples of each task were sampled, as text to follow its score.
+
+    If all tasks have the same settings, only the last one has a text. Results of earlier versions have none.
+
+    Args:
+        scores: scores by task, as the bench stage stores them.
+    """
+    texts = {
+        task: f", sampled with {sampling_text(score['sampling'])}" for task, score in scores.items() if "sampling" in score
+    }
+    if len({*texts.values()}) == 1 and len(texts) == len(scores):
+        return {task: text for task, text in texts.items() if task == [*texts][-1]}
+    return texts

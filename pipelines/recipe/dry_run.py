@@ -1,11 +1,14 @@
 """What a dry run prints: the cost plan and the settings of verl."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rich.table import Table
 
+from ...core import UserError
+from ..bench.bench import Bench
 from ..cluster import Cluster
 from ..rl import verl_config
 from ..rl.grpo import GRPO
@@ -116,6 +119,15 @@ def check(costs: Sequence[StageCost], cluster: Cluster, folder: Path) -> Iterato
     if any(cost.disk.kept for cost in costs):
         # Without GPUs here, the run is planned for other machines, and perhaps for another disk.
         yield resources.disk_line([cost.disk for cost in costs], folder, must_fit=cluster.is_here())
+
+
+def bench_settings(plan: Plan, folder: Path) -> Iterator[str]:
+    """Yields a line on the sampling of each task of the bench stages that are to run."""
+    names = plan.names_to_run(folder)
+    for stage in plan.selected_stages():
+        if isinstance(stage, Bench) and stage.name in names:
+            with contextlib.suppress(UserError):  # it names an environment that is not known here, or an earlier stage's file
+                yield from (f"{stage.name}: {line}" for line in stage.sampling_lines())
 
 
 def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:

@@ -135,7 +135,7 @@ def test_the_models_own_sampling_settings_are_printed_and_recorded(model: Path, 
     assert (sampling["temperature"], sampling["top_p"], sampling["top_k"]) == (0.7, 0.8, 20)
     printed = capsys.readouterr().out
     assert "sampling: temperature 0.7, top_p 0.8, top_k 20 (generation_config.json of path:model)" in printed
-    assert "; temperature 0.7; top_p 0.8; top_k 20; settings" in printed
+    assert "; temperature 0.7, top_p 0.8, top_k 20, max_tokens " in printed
     assert measure("own", "--sampling", "model", "--top-k", "5").settings["sampling"]["top_k"] == 5
     (model / "generation_config.json").write_text(json.dumps(config | {"top_k": 0}))  # all tokens
     assert "top_k" not in measure("all", "--sampling", "model").settings["sampling"]

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from tenfold import cli
 from tenfold.core import UserError
 from tenfold.pipelines.recipe import runner
 
@@ -51,7 +52,9 @@ def test_a_runs_tables_say_what_its_records_say(program: ModuleType, run: Path) 
     record = json.loads((run / "after" / "stage.json").read_text())
     score = record["metrics"]["scores"]["chain_sum_avg2"]
     interval = f"{100 * score['mean']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
-    assert f"| after | bench | {record['wall_seconds']:.0f} | chain_sum_avg2: {interval} avg@2 on 8 problems |" in text
+    assert f"| after | bench | {record['wall_seconds']:.0f} | chain_sum_avg2: {interval} avg@2 on 8 problems, " in text
+    assert "avg@2 on 8 problems, sampled with temperature 0.6, top_p 0.95, max_tokens 4 |" in text
+    assert f"`tenfold run {run}/recipe.yaml --out {run}`" in text  # no recipe of the package
     assert "| sft | sft | " in text
     assert re.search(r"^\| after \| .*\+0\.0 \[", text, re.MULTILINE)  # the same policy on the same problems
     assert "commit abc1234" in text
@@ -75,6 +78,20 @@ def test_a_folder_of_results_is_a_table_of_tasks(program: ModuleType, run: Path)
     result = json.loads((run / "after" / "chain_sum_avg2.result.json").read_text())
     assert f"| chain_sum_avg2 | {100 * result['score']['mean']:.1f} |" in text
     assert f"| 8 x 2 | {result['truncated']:.0%} | 0 | `{result['hash']}` |" in text
+    policy = result["settings"]["policy"]
+    command = f"tenfold bench chain_sum_avg2 --policy {policy} --limit 8 --max-tokens 4 --seed 1 --out {run / 'after'}"
+    assert f"`{command}`" in text
+
+
+def test_results_of_several_commands_name_each_command(program: ModuleType, tmp_path: Path) -> None:
+    common = ["--policy", "scripted:7", "--out", str(tmp_path / "out")]
+    assert cli.main(["bench", "chain_sum", *common, "--limit", "3", "--max-tokens", "4", "--samples", "2"]) == 0
+    assert cli.main(["bench", "chain_sum", *common, "--limit", "2", "--greedy", "--seed", "5", "--system", "Be brief."]) == 0
+    text = program.written(tmp_path / "out", "abc1234")
+    out = tmp_path / "out"
+    assert f"`tenfold bench chain_sum_avg2 --policy scripted:7 --limit 3 --max-tokens 4 --out {out}`" in text
+    options = "--limit 2 --temperature 0.0 --system 'Be brief.' --seed 5"
+    assert f"`tenfold bench chain_sum_avg1 --policy scripted:7 {options} --out {out}`" in text
 
 
 def test_the_page_of_a_run_is_written_anew_between_its_marks(program: ModuleType, tmp_path: Path) -> None:

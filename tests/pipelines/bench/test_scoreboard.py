@@ -56,3 +56,22 @@ def test_a_single_bench_stage_gives_no_scoreboard(tmp_path: Path) -> None:
     assert scoreboard.board(tmp_path, {"start": bench(tmp_path, "start", "sums", [1] * 10)}) == {}
     two = {"start": bench(tmp_path, "start", "sums", [1] * 10), "after": bench(tmp_path, "after", "other", [1] * 10)}
     assert scoreboard.board(tmp_path, two) == {}
+
+
+def test_the_summary_says_how_the_samples_were_sampled(tmp_path: Path) -> None:
+    hot = {"do_sample": True, "temperature": 1.0, "top_p": 0.95, "top_k": 20, "max_gen_toks": 64}
+    greedy = {"do_sample": False, "temperature": 0.0, "top_p": 0.95, "max_gen_toks": 64}
+    record = bench(tmp_path, "start", "sums", [1] * 10)
+    (score,) = record["metrics"]["scores"].values()
+    stage = Bench(kind="bench", name="start", tasks=["sums"])
+    plain = "50.0 [40.0, 60.0] avg@2 on 10 problems"
+    sampled = "sampled with temperature 1, top_p 0.95, top_k 20, max_tokens 64"
+    assert stage.summary({"scores": {"a": score}}) == f"a: {plain}", "a result of an earlier version"
+    assert stage.summary({"scores": {"a": score | {"sampling": hot}}}) == f"a: {plain}, {sampled}"
+    same = {name: score | {"sampling": hot} for name in ("a", "b")}
+    assert stage.summary({"scores": same}) == f"a: {plain}; b: {plain}, {sampled}", "once, if all tasks have the same"
+    different = {"a": score | {"sampling": hot}, "b": score | {"sampling": greedy}}
+    assert (
+        stage.summary({"scores": different})
+        == f"a: {plain}, {sampled}; b: {plain}, sampled with greedy decoding, max_tokens 64"
+    )

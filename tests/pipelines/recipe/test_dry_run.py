@@ -60,6 +60,7 @@ def test_a_dry_run_prints_costs_and_verls_settings(
     assert rows["grpo"][1:] == ["stage:out/sft", "24", "144", "624"]
     assert "grpo: caution: learning_rate=1e-06 is too low for micro:, which learns from 1e-05 to 0.0003" in lines
     assert rows["bench"][1:] == ["stage:out/grpo", "28", "140", "-"]
+    assert "bench: gsm8k: avg@4, temperature 0.6, top_p 0.95, max_tokens 5" in lines, "training samples with top_p 1"
     assert "grpo: verl on the CPU, with" in lines
     assert rows["total"][2:] == ["292", "1,724", "1,424"]
     assert re.search("^estimated disk space: .* are free in ", "\n".join(lines), re.MULTILINE)
