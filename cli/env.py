@@ -26,7 +26,10 @@ def add(commands: Commands) -> None:
         if name == "show":
             action.add_argument("--problem", type=options.not_negative, help="index of the first problem to print (default: 0)")
             action.add_argument("--limit", type=options.positive, help=f"number of problems (default: {env_play.SHOWN})")
-            action.add_argument("--policy", help="checkpoint whose chat template the prompts are printed in")
+            action.add_argument(
+                "--policy",
+                help="checkpoint: prints the prompts in its chat template, and the tokens of prompts and gold answers",
+            )
         if name == "play":
             action.add_argument("--problem", type=options.not_negative, help="index of the problem (default: a random problem)")
             action.add_argument("--seed", type=options.not_negative, help="seed of the random problem")

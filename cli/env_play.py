@@ -88,11 +88,19 @@ def show(arguments: argparse.Namespace) -> None:
             print(tokenizer.decode(tokens))
             print(f"({len(tokens)} tokens)")
         if isinstance(problems, Sequence) and isinstance(problem := problems[index], Problem):
-            print(
-                f"gold answer: {problem.answer if isinstance(problem.answer, str) else json.dumps(problem.answer, default=str)}"
-            )
+            gold = problem.answer if isinstance(problem.answer, str) else json.dumps(problem.answer, default=str)
+            print(f"gold answer: {gold}{_counted(tokenizer, gold)}")
+            if tokenizer is not None and (solution := problem.meta.get("solution")):
+                print(f"solution:{_counted(tokenizer, str(solution))}")
             if "invalid_gold" in problem.meta:
                 print(f"cannot be used: {problem.meta['invalid_gold']}")
+
+
+def _counted(tokenizer: "PreTrainedTokenizerBase | None", text: str) -> str:
+    """Returns the number of tokens of a text without special tokens, as text; empty without a tokenizer."""
+    if tokenizer is None:
+        return ""
+    return f" ({len(tokenizer.encode(text, add_special_tokens=False))} tokens)"
 
 
 def shown(messages: Sequence[Message]) -> str:

@@ -124,7 +124,11 @@ def test_env_show_prints_problems_as_the_policy_sees_them(lab: Path, capsys: pyt
     printed = capsys.readouterr().out
     assert "--- problem 4 of 1,000" in printed
     assert "<|user|>" in printed
-    assert "tokens)" in printed
+    assert re.search(r"^\(\d+ tokens\)\ngold answer: -?\d+ \(\d tokens\)$", printed, re.MULTILINE)
+    (lab / "rows.jsonl").write_text('{"question": "1 + 1?", "answer": "2", "solution": "1 and 1 is 2"}\n')
+    tenfold.register("lab/Solved-v0", problems="jsonl:rows.jsonl?solution=solution")
+    assert run("env", "show", "lab/Solved-v0", "--policy", "micro:") == 0
+    assert re.search(r"^gold answer: 2 \(1 tokens\)\nsolution: \(\d+ tokens\)$", capsys.readouterr().out, re.MULTILINE)
     assert run("env", "show", "tenfold/Nim-v0", "--problem", "0") == 0
     assert 'gold answer: {"piles": [7, 4, 1, 3]' in capsys.readouterr().out
     assert run("env", "show", "tenfold/ChainSum-v0", "--problem", "1000") == 2
