@@ -84,9 +84,10 @@ def evaluate(
         thinking: "on" or "off": the value of `enable_thinking` in the policy's chat template. For `openai:` it is a field of
             the requests.
         folder: folder for samples, verdicts and the result. A stopped evaluation resumes from there. Use a folder for each
-            policy, or name the policy in `store_settings`: otherwise stored samples of another policy are used.
-        store_settings: further facts that must equal those of the stored samples, such as {"policy": URI}. They become
-            settings of the result.
+            policy: a folder with samples of another one is refused.
+        store_settings: further facts that must equal those of the stored samples. They become settings of the result. The
+            default names the policy: its URI and the digests of its files. For a policy of your own class it names only the
+            class; name the policy then: {"policy": "mine, step 300"}.
         progress: called as progress(samples done, all samples). For tasks that a model judges, it is then called once as
             progress(0, judged samples, judging=TEXT), where TEXT is the estimated cost, and after that as
             progress(questions answered, all questions).
@@ -95,7 +96,8 @@ def evaluate(
         The result: avg@k with its intervals, and in `settings` everything that it depends on.
 
     Raises:
-        UserError: there is no such task, it is a suite, its problems cannot be loaded, or a setting is out of range.
+        UserError: there is no such task, it is a suite, its problems cannot be loaded, a setting is out of range, or the folder
+            has samples of another policy.
         SamplingIncomplete: the policy failed; the samples so far are in the folder.
     """
     options = Options(
@@ -104,7 +106,8 @@ def evaluate(
         thinking=thinking,
         top_k=top_k,
     )
-    return run_task(task, policy, options, folder=folder, store_settings=store_settings, progress=progress)
+    settings = policies.with_policy(store_settings, policy) if folder else store_settings
+    return run_task(task, policy, options, folder=folder, store_settings=settings, progress=progress)
 
 
 def run_task(

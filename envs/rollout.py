@@ -36,7 +36,8 @@ def rollout(
         sampling: temperature, base seed, and token limit of an episode.
         max_turns: limit of the policy's turns in an episode.
         store: JSONL file for the episodes. Episodes that it contains are not played again.
-        store_settings: further settings that must be equal to continue a store, such as the policy's URI.
+        store_settings: further settings that must be equal to continue a store. The default names the policy: its URI and the
+            digests of its files. Name a policy of your own class here: {"policy": "mine, step 300"}.
         progress: called with the number of finished episodes and the total.
 
     Returns:

@@ -48,9 +48,15 @@ def load_policy(uri: str, **options: Any) -> Policy:
     Raises:
         UserError: the URI is invalid, needs a package that is not installed, or batch_size is below 1.
     """
+    from . import identity
+
     if options.get("batch_size", 1) < 1:
         raise UserError(f"{uri}: batch_size must be at least 1, got {options['batch_size']}")
     check_uri(uri)
+    return identity.loaded(_loaded(uri, options), uri)
+
+
+def _loaded(uri: str, options: dict[str, Any]) -> Policy:
     scheme, _, rest = uri.partition(":")
     if scheme == "scripted":
         from .scripted import ScriptedPolicy

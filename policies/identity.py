@@ -1,9 +1,17 @@
 """The identity of a policy: digests of the files of a checkpoint, or of the source text of a function's module."""
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from .. import digests, extras
+from ..core import Policy
+from .scripted import ScriptedPolicy
 from .server import keys
+
+_URIS: WeakKeyDictionary[Policy, str] = WeakKeyDictionary()
+"""The policies that `load_policy` has returned, with their URIs."""
 
 
 def files(uri: str) -> dict[str, str]:
@@ -50,3 +58,32 @@ def checkpoint_of(uri: str) -> Path:
 def policy_identity(uri: str) -> dict[str, object]:
     """Returns the settings that stored samples must have: the policy's URI and the digests of its files."""
     return {"policy": uri, "weights": files(uri)}
+
+
+def loaded(policy: Policy, uri: str) -> Policy:
+    """Returns a policy, and notes the URI that it was loaded from, for `identity_of`."""
+    _URIS[policy] = uri
+    return policy
+
+
+def identity_of(policy: Policy) -> dict[str, object]:
+    """Returns the settings that stored samples of a policy must have.
+
+    For a policy of `load_policy` they are those of its URI. For an object of the user's own class they are the names of the
+    class and its module, so two objects of one class are not distinguished.
+    """
+    with contextlib.suppress(TypeError):  # an object without a hash or without weak references
+        if (uri := _URIS.get(policy)) is not None:
+            return policy_identity(uri)
+    if not isinstance(policy, ScriptedPolicy):
+        return {"policy": f"{type(policy).__module__}:{type(policy).__qualname__}"}
+    if isinstance(policy.answer, str):
+        return policy_identity(f"scripted:{policy.answer}")
+    function = policy.answer
+    return {"policy": f"call:{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"}
+
+
+def with_policy(settings: Mapping[str, object] | None, policy: Policy) -> dict[str, object]:
+    """Returns settings of a store that name the policy: `identity_of` is added to settings without `policy` and `weights`."""
+    given = dict(settings or {})
+    return given if {"policy", "weights"} & given.keys() else {**identity_of(policy), **given}

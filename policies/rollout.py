@@ -18,6 +18,7 @@ import gymnasium
 
 from .. import disk
 from ..core import Episode, Policy, Sampling, Status, UserError
+from . import identity
 from .play import games
 from .play.games import Environment, count_problems
 from .play.loop import Loop
@@ -51,7 +52,8 @@ def rollout(
         sampling: temperature, base seed, and token limit of an episode: all turns of the policy and the replies between them.
         max_turns: limit of the policy's turns in an episode; see `transcript.py`.
         store: JSONL file for the episodes. Episodes that it contains are not played again, except those with a fault.
-        store_settings: further settings that must be equal to continue the store, such as the policy's URI.
+        store_settings: further settings that must be equal to continue the store. The default names the policy: its URI and the
+            digests of its files. Name a policy of your own class here: {"policy": "mine, step 300"}.
         progress: called with the number of finished episodes and the total.
 
     Returns:
@@ -106,7 +108,7 @@ def play(
         indices = _indices(first, problems)
         settings = {
             "environment": environment if isinstance(environment, str) else str(first),
-            **(store_settings or {}),
+            **(identity.with_policy(store_settings, policy) if store else {}),
             **sampling_settings(sampling),
             "max_turns": max_turns,
         }

@@ -10,6 +10,7 @@ from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.lm import PolicyLM
 from tenfold.benchmarks.report import paired
 from tenfold.benchmarks.result import Result, results, settings_hash
+from tenfold.core import UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
 
@@ -26,6 +27,19 @@ def test_the_first_result_has_the_plain_name_and_other_settings_add_a_digest(lab
     assert run("b") == first
     assert run("b", temperature=1.0) == second
     assert results("b") == sorted([first, second, third], key=lambda result: f"{result.task}.result.json")
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "env:tenfold/ChainSum-v0"])
+def test_a_folder_with_samples_of_another_policy_is_refused(lab: Path, task: str) -> None:
+    first = evaluate.evaluate(task, ScriptedPolicy("7"), folder="b", limit=2, samples=1)
+    with pytest.raises(UserError, match=r"samples\.jsonl was made with policy='scripted:7', not 'scripted:8'"):
+        evaluate.evaluate(task, ScriptedPolicy("8"), folder="b", limit=2, samples=1)
+    assert first.settings["policy"] == "scripted:7"
+    named = {"policy": "mine, step 300"}
+    assert (
+        evaluate.evaluate(task, ScriptedPolicy("8"), folder="c", limit=2, samples=1, store_settings=named).settings["policy"]
+        == "mine, step 300"
+    )
 
 
 @pytest.mark.parametrize("task", ["chain_sum", "env:tenfold/ChainSum-v0"])

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import gymnasium
 import pytest
 
 import tenfold
-from tenfold.core import Episode, Problem, Sampling, Status, UserError
+from tenfold.core import Completion, Episode, Policy, Problem, Sampling, Status, UserError
 from tenfold.envs.text import Text, TextEnv
+from tenfold.policies import load_policy
 from tenfold.policies.rollout import pass_rate, play, rollout
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -164,6 +166,7 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
         ScriptedPolicy(coin, batch_size=5),
         samples=6,
         store=tmp_path / "e.jsonl",
+        store_settings={"policy": "coin"},
         is_decided=lambda episodes: len(episodes) >= 2 and 0 in scores(episodes),
         progress=lambda done, total: results.append((done, total)),
     )
@@ -174,9 +177,43 @@ def test_a_decided_problem_is_not_played_further(tmp_path: Path) -> None:
     assert results == sorted(results)
     assert results[-1] == (30, 30)
     again = play(
-        sums, ScriptedPolicy("nobody"), samples=6, store=tmp_path / "e.jsonl", is_decided=lambda episodes: len(episodes) >= 2
+        sums,
+        ScriptedPolicy("nobody"),
+        samples=6,
+        store=tmp_path / "e.jsonl",
+        store_settings={"policy": "coin"},
+        is_decided=lambda episodes: len(episodes) >= 2,
     )
     assert again == {index: episodes[:2] for index, episodes in some.items()}
+
+
+class Fixed:
+    """A policy of the user's own class."""
+
+    def generate(
+        self, conversations: Sequence[Any], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        return [[Completion("5", "stop")] * samples for _ in conversations]
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda: ScriptedPolicy("6"),
+        lambda: ScriptedPolicy(count_up),
+        lambda: load_policy("micro:?hidden=16&layers=1&heads=1"),
+        Fixed,
+    ],
+)
+def test_a_store_of_another_policy_is_not_continued(create: Callable[[], Policy], tmp_path: Path) -> None:
+    other = create()
+    store = tmp_path / "e.jsonl"
+    first = rollout(sums, load_policy("scripted:5"), samples=1, problems=2, store=store)
+    assert rollout(sums, ScriptedPolicy("5"), samples=1, problems=2, store=store) == first
+    content = store.read_bytes()
+    with pytest.raises(UserError, match=r"e\.jsonl was made with policy='scripted:5', not "):
+        rollout(sums, other, samples=1, problems=2, store=store)
+    assert store.read_bytes() == content
 
 
 def test_an_unplayable_environment_gives_a_one_line_error() -> None:

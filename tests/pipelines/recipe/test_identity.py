@@ -395,19 +395,3 @@ def test_a_dry_run_compares_identities_like_a_run(files: Path, capsys: pytest.Ca
     printed = " ".join(capsys.readouterr().out.split())
     assert "filter (filter): done if code and data are unchanged (not compared)" in printed
     assert "compared only by their settings, because a dry run does not import the recipe's modules; add --trust" in printed
-
-
-def test_a_dry_run_without_trust_compares_settings(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tenfold.cli import main
-
-    recipe = filtered()
-    run(recipe)
-    command = ["run", "recipe.yaml", "--out", "out", "--dry-run"]
-    assert main([*command, "--set", "filter.samples=6"]) == 2
-    untrusted = capsys.readouterr().err
-    assert "out/filter was started with samples=" in untrusted
-    assert "which is now 6" in untrusted
-    assert main([*command, "--set", "filter.samples=6", "--trust"]) == 2
-    assert capsys.readouterr().err == untrusted
-    assert main([*command, "--set", "seed=7"]) == 2
-    assert "was started with seed=" in capsys.readouterr().err

@@ -280,6 +280,20 @@ def test_a_dry_run_imports_no_modules_and_lists_skipped_checks(folder: Path, cap
         tenfold.run(path, "out")
 
 
+def test_a_dry_run_without_trust_compares_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alien = FILTER | {"environment": "lab/Alien-v0", "band": [0, 1]}
+    path = write(alien, policy="call:evil:says", modules=["evil"], **own(problems="jsonl:rows.jsonl", verifier="evil:judge"))
+    tenfold.run(path, "out", trust=True, quiet=True)
+    sys.modules.pop("evil")
+    command = ["run", path, "--out", "out", "--dry-run"]
+    assert cli.main(command) == 0
+    assert "filter (filter): done if code and data are unchanged (not compared)" in " ".join(capsys.readouterr().out.split())
+    for change, words in (("filter.samples=3", "samples=2, which is now 3"), ("seed=7", "seed=0, which is now 7")):
+        assert cli.main([*command, "--set", change]) == 2
+        assert f"out/filter was started with {words}" in capsys.readouterr().err
+    assert "evil" not in sys.modules
+
+
 def test_only_listed_modules_are_imported_from_the_folder(folder: Path) -> None:
     """Other files of the folder are not imported: not by this process, not by its children, not as a plug-in."""
     for name in ("resource", "colorsys", "other"):
