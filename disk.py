@@ -41,6 +41,19 @@ _FORM_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticEr
 """Errors of code that reads data in an unexpected form. Errors about broken JSON, text and parquet are ValueErrors."""
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns a path with the home folder in place of a leading ~ or ~NAME.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise UserError(f"{path}: this machine has no home folder {user}; write ./{user} for a file of that name") from None
+
+
 def write(path: str | Path, text: str) -> None:
     """Writes a text file atomically. Lone surrogates become U+FFFD.
 

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from .disk import expanded
+
 
 def path(name: str) -> Path:
     """Returns the path of a file in that folder: $TENFOLD_CONFIG, else `tenfold` in $XDG_CONFIG_HOME or ~/.config."""
     own, shared = os.environ.get("TENFOLD_CONFIG"), os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(own or f"{shared}/tenfold").expanduser() / name
+    return expanded(own or f"{shared}/tenfold") / name

@@ -72,9 +72,17 @@ class EnvironmentTask:
         try:
             return registry.make(self.id, **self.arguments)
         except UserError as error:
-            if not self.is_held_out or "problems" in self.options:
+            if not self.is_held_out or "problems" in self.options or self._fails_with_training_problems(str(error)):
                 raise
             raise UserError(f"{error} (held-out problems of {self.id}; register it with held_out=URI to name others)") from None
+
+    def _fails_with_training_problems(self, message: str) -> bool:
+        """True if the environment cannot be made with its own problems either, for the same reason."""
+        try:
+            registry.make(self.id, **self.options).close()
+        except UserError as error:
+            return str(error) == message
+        return False
 
     def problem_count(self) -> int:
         """Returns the number of problems that are played.

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .. import disk
 from ..core import UserError
+from ..envs.text import template_defect
 
 SUFFIXES = (".yaml", ".yml")
 """Ends of the names of task files."""
@@ -70,8 +71,8 @@ class TaskFile(BaseModel):
     @field_validator("template")
     @classmethod
     def _has_prompt(cls, template: str) -> str:
-        if "{prompt}" not in template:
-            raise ValueError("the text lacks {prompt}, which stands for the problem; add it")
+        if wrong := template_defect(template):
+            raise ValueError(wrong)
         return template
 
     def lm_eval_settings(self) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the recipe, and print its cost, without running: tokens, hours on GPUs, memory, disk space; writes nothing, "
-        "and imports the recipe's modules only with --trust",
+        help="check the recipe, and print its cost, without running: tokens, hours on GPUs, memory, disk space; writes "
+        "nothing, and imports the recipe's modules only with --trust",
     )
     command.add_argument("--show-verl", action="store_true", help="with --dry-run: print all settings of verl, too")
     command.set_defaults(call=run, command="run")

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
-from .. import named_code
+from .. import faults, named_code
 from ..core import Problem, UserError
 from ..verifiers import VerifierLike
 from ..verifiers import find as find_verifier
@@ -138,7 +138,14 @@ def _made(id: str, spec: EnvSpec, kwargs: dict[str, Any]) -> "gymnasium.Env[str,
     # `TextSpaces` is added below.
     wrappers = tuple(wrapper for wrapper in spec.additional_wrappers if wrapper != TEXT_SPACES)
     bare = dataclasses.replace(spec, additional_wrappers=wrappers)
-    environment = gymnasium.make(bare, **(kwargs | {name: merged[name] for name in own}))
+    try:
+        environment = gymnasium.make(bare, **(kwargs | {name: merged[name] for name in own}))
+    except TypeError as error:
+        cause = error.__cause__ if isinstance(error.__cause__, TypeError) else error  # without the text that Gymnasium adds
+        if own and spec.entry_point in ENTRY_POINTS and faults.place(cause) is None:
+            given = ", ".join(f"{name}={value!r:.80}" for name, value in own.items())
+            raise UserError(f"{id}: it cannot be made with {given}: {cause}") from None
+        raise cause from None
     if wrappers != spec.additional_wrappers:
         return spaces.TextSpaces(environment)
     spaces.widen(environment)

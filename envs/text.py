@@ -9,7 +9,7 @@ info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reaso
 import math
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import gymnasium
@@ -39,6 +39,23 @@ def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | 
     if candidates := [turn for turn in texts if turn["role"] == "user"] or texts:
         candidates[-1]["content"] = template.replace("{prompt}", candidates[-1]["content"])
     return with_system(system, turns) if system else tuple(turns)
+
+
+def template_defect(template: object, placeholder: str = "{prompt}") -> str | None:
+    """Returns what is wrong with a template, in one line; None if it is a text with the placeholder."""
+    if not isinstance(template, str):
+        return f"expected a template, which is a text with {placeholder}, got {template!r:.80}"
+    return None if placeholder in template else f"the template {template!r} does not contain {placeholder}: add it"
+
+
+def check_system(system: object) -> None:
+    """Checks the text of a system turn, which may be None.
+
+    Raises:
+        UserError: it is no text.
+    """
+    if system is not None and not isinstance(system, str):
+        raise UserError(f"system: expected a text, got {system!r:.80}")
 
 
 def with_system(system: str, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -100,6 +117,8 @@ def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Pro
     Raises:
         UserError: a row has no known format. The message names the row.
     """
+    if not isinstance(given, Iterable):
+        raise UserError(f"problems: expected a URI or a list of problems, got {given!r:.80}")
     given = given if isinstance(given, Sequence) else list(given)  # an iterator, or a data set of another library
     if all(isinstance(each, Problem) for each in given):
         return cast(Sequence[Problem], given)
@@ -158,8 +177,9 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         if invalid_gold not in ("warn", "drop", "error"):
             raise UserError(f"invalid_gold: expected warn, drop or error, got {invalid_gold!r}")
-        if "{prompt}" not in template:
-            raise UserError(f"the template {template!r} does not contain {{prompt}}: add it")
+        if wrong := template_defect(template):
+            raise UserError(wrong)
+        check_system(system)
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.verifier = verifiers.load(verifier)
         checked = [] if invalid_gold == "warn" and isinstance(self.problems, GeneratedProblems) else self.problems

@@ -281,7 +281,7 @@ def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    path = Path(location).expanduser()
+    path = disk.expanded(location)
     if not path.is_file():
         path = CONFIGS / f"{location}.json"
     if not path.is_file():
@@ -344,7 +344,7 @@ def _hub(location: str, revision: str | None = None) -> Path:
 
 
 def _path(location: str) -> Path:
-    folder = Path(location).expanduser()
+    folder = disk.expanded(location)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     return folder

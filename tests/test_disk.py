@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenfold import disk
+from tenfold import disk, settings_folder
 from tenfold.core import UserError
+from tenfold.pipelines.corpus import documents, source_size
+from tenfold.policies import checkpoints
+from tenfold.policies.models.cached import cached
 
 
 def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +128,24 @@ def test_without_kernel_locks_a_warning_is_logged(
     with disk.locked(tmp_path):
         disk.write(tmp_path / "a", json.dumps(1))
     assert "cannot be locked (No locks available)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: checkpoints.checkpoint(f"path:{path}"),
+        lambda path: checkpoints.checkpoint(f"config:{path}?tokenizer={path}"),
+        lambda path: source_size.file_uris(f"jsonl:{path}/*.jsonl"),
+        lambda path: [*documents.read(f"text:{path}/*.txt")],
+        lambda path: cached("x", lambda folder: None),
+        lambda path: settings_folder.path("trusted"),
+    ],
+)
+def test_the_home_folder_of_an_unknown_user_gives_a_one_line_error(
+    read: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "~no-such-user/data"
+    monkeypatch.setenv("TENFOLD_CACHE", path)
+    monkeypatch.setenv("TENFOLD_CONFIG", path)
+    with pytest.raises(UserError, match=r"~no-such-user/data.*: this machine has no home folder ~no-such-user"):
+        read(path)

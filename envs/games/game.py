@@ -19,7 +19,7 @@ import gymnasium
 from ...core import Info, Problem, Status, UserError, Verdict
 from ...verifiers.formats.marked import marked_answer
 from ..problems import sources
-from ..text import Text, as_problems, problem_index, prompt_messages
+from ..text import Text, as_problems, check_system, problem_index, prompt_messages
 
 MAX_MOVE = 200
 """Maximum length of a move, in characters. A longer text is not a legal move. Our choice."""
@@ -51,6 +51,7 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
             problems: a problem URI (see `envs/problems/sources.py`), or a list of `Problem`s or rows.
             system: text of a system turn to put first.
         """
+        check_system(system)
         self.problems = sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.system = system
         self.observation_space = self.action_space = Text()

@@ -255,7 +255,7 @@ def _check_options(uri: str, options: Mapping[str, str], *allowed: str) -> None:
 
 def _text(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     _check_options(uri, options)
-    files = sorted(path for path in glob.glob(str(Path(location).expanduser()), recursive=True) if Path(path).is_file())
+    files = sorted(path for path in glob.glob(str(disk.expanded(location)), recursive=True) if Path(path).is_file())
     if not files:
         raise UserError(f"{uri}: no file matches this pattern")
     return ((f"text:{path}", Path(path).read_bytes(), "text") for path in files)

@@ -284,7 +284,7 @@ def search(
     """
     if limit < 1:
         raise UserError(f"limit: expected at least 1, got {limit}")
-    if milvus.is_embedded(database) and not Path(database).expanduser().is_dir():
+    if milvus.is_embedded(database) and not disk.expanded(database).is_dir():
         raise UserError(f"no database {database}: run a retrieve stage first")
     with milvus.connect(database) as client:
         if not client.has_collection(collection, timeout=milvus.CALL_SECONDS):

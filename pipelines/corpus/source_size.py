@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from ... import disk
 from ...core import UserError
 
 
@@ -18,7 +19,7 @@ def file_uris(uri: str) -> list[str]:
     """
     address, sign, query = uri.partition("?")
     scheme, _, pattern = address.partition(":")
-    path = Path(pattern).expanduser()
+    path = disk.expanded(pattern)
     if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or path.is_file():
         return [uri]
     paths = [match for match in map(Path, sorted(glob.glob(str(path), recursive=True))) if match.is_file()]
@@ -64,7 +65,7 @@ def _bytes(uri: str) -> float | None:
 
 def _sizes(scheme: str, uri: str) -> Iterator[float]:
     """Yields the sizes in bytes of the files that exist."""
-    pattern = str(Path(uri.partition("?")[0].partition(":")[2]).expanduser())
+    pattern = str(disk.expanded(uri.partition("?")[0].partition(":")[2]))
     for path in map(Path, glob.glob(pattern, recursive=True) if scheme == "text" else [pattern]):
         if scheme == "parquet":
             import pyarrow.parquet

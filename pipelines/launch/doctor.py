@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ... import disk
 from ...core import UserError
 from ..cluster import Cluster
 from . import nodes
@@ -177,7 +178,7 @@ def check_folder(folder: str | None) -> Path | None:
     """
     if folder is None:
         return None
-    path = Path(folder).expanduser().resolve()
+    path = disk.expanded(folder).resolve()
     if not path.is_dir():
         raise UserError(f"there is no folder {path}: create it first")
     return path

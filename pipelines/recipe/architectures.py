@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from ... import disk
 from ...core import UserError
 from ...policies import checkpoints
 from ...policies.models.cached import cached
@@ -57,7 +58,7 @@ def _configuration(uri: str) -> Path:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme == "config":
-        file = Path(location).expanduser()
+        file = disk.expanded(location)
         return _alone(file if file.is_file() else checkpoints.CONFIGS / f"{location}.json")
     if scheme == "hf":
         try:

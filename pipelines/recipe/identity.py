@@ -377,7 +377,7 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _of_files(paths: Iterable[Path]) -> str:
     """Returns the digest of a single file's content; for several files, the digest of their names and sizes."""
-    files = [path.expanduser() for path in paths]
+    files = [disk.expanded(path) for path in paths]
     if len(files) == 1:
         return digests.of_file(files[0])
     return digests.of([[str(path), path.stat().st_size] for path in files])
@@ -389,7 +389,7 @@ def _of_data(kind: str, uri: str) -> str | None:
     if kind == "pairs":
         return digests.of_all(pairs.load(uri)) if scheme in pairs.SOURCES else None
     if scheme == "text":
-        return _of_files(Path(path) for path in sorted(glob.glob(str(Path(location).expanduser()), recursive=True)))
+        return _of_files(Path(path) for path in sorted(glob.glob(str(disk.expanded(location)), recursive=True)))
     if scheme == "generate" and kind in ("sources", "uri"):
         return digests.of_source(location.partition(":")[0])
     if scheme == "hf" and kind in ("sources", "uri"):

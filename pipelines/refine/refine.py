@@ -27,6 +27,7 @@ from pydantic import Field
 from ... import disk, verifiers
 from ...core import Conversation, Problem, UserError, Verifier
 from ...envs.problems import sources as problem_sources
+from ...envs.text import template_defect
 from ...responses import without_thinking
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
@@ -73,8 +74,8 @@ class Refine(Stage):
 
     def check(self) -> None:
         """Checks the template, and that the problems and the verifier can be loaded."""
-        if "{prompt}" not in self.template:
-            raise UserError(f"the template {self.template!r} does not contain {{prompt}}: add it")
+        if wrong := template_defect(self.template):
+            raise UserError(wrong)
         problem_sources.load(self.problems)
         if self.verifier:
             verifiers.load(self.verifier)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from ... import disk
 from ...core import UserError
 from ..verl_compat import names
 
@@ -172,13 +173,13 @@ def _has_wandb_key() -> bool:
     variables = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun") or any(map(os.environ.get, variables)):
         return True
-    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    folder = disk.expanded(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb")
     if any(file.is_file() for file in (folder / "settings", Path("wandb/settings"))):  # it may contain a mode, key or address
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
     for file in filter(None, (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")):
         with contextlib.suppress(OSError, netrc.NetrcParseError):
-            if netrc.netrc(str(Path(file).expanduser())).authenticators(host):
+            if netrc.netrc(str(disk.expanded(file))).authenticators(host):
                 return True
     return False
 

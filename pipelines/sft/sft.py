@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ... import disk, verifiers
 from ...core import UserError, Verifier
 from ...envs.problems import sources as problem_sources
+from ...envs.text import template_defect
 from ...policies import checkpoints
 from .. import figures
 from ..bench.bench import Bench
@@ -89,7 +90,10 @@ class SFT(Training):
         return self
 
     def check(self) -> None:
-        """Checks that problems, verifier and benchmarks can be loaded."""
+        """Checks the templates, and that problems, verifier and benchmarks can be loaded."""
+        for name, placeholder in (("template", "{prompt}"), ("target_template", "{answer}")):
+            if wrong := template_defect(getattr(self, name), placeholder):
+                raise UserError(f"{name}: {wrong}")
         for uri in self.sources:
             problem_sources.load(uri)
         if self.verifier:

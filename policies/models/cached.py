@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ... import disk
+
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Returns the cached folder with that name. A new one is created under a temporary name, so that it appears atomically."""
-    cache = Path(os.environ.get("TENFOLD_CACHE") or "~/.cache/tenfold").expanduser()
+    cache = disk.expanded(os.environ.get("TENFOLD_CACHE") or "~/.cache/tenfold")
     folder = cache / name
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

@@ -192,7 +192,7 @@ def test_task_check_judges_the_gold_answer_by_the_parts_that_read_it(units: Path
     [
         ({"problem": "x"}, r"units\.yaml: problem: unknown setting; use one of name, version, problems"),
         ({"problems": None}, "problems: Field required"),
-        ({"template": "Answer."}, r"template: the text lacks \{prompt\}"),
+        ({"template": "Answer."}, r"template: .*does not contain \{prompt\}: add it"),
         ({"examples": [{"prompt": "?", "answer": "1"}]}, r"units\.yaml: examples\.0\.response: Field required"),
         (
             {"examples": [{"prompt": "?", "response": "1", "answer": "1"}]},

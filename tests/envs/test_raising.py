@@ -207,3 +207,21 @@ def test_an_exception_without_the_users_code_stays_a_traceback(monkeypatch: pyte
     monkeypatch.setattr(listing, "short", json.loads)  # which does not take rows
     with pytest.raises(TypeError):
         cli.main(["env", "list"])
+
+
+@pytest.mark.parametrize(
+    ("id", "option", "words"),
+    [
+        ("ChainSum", "problems=5", "problems: expected a URI or a list of problems, got 5"),
+        ("ChainSum", "problems=null", "problems: expected a URI or a list of problems, got None"),
+        ("ChainSum", "template=5", "expected a template, which is a text with {prompt}, got 5"),
+        ("ChainSum", "system=5", "system: expected a text, got 5"),
+        ("GuessNumber", "system=5", "system: expected a text, got 5"),
+        ("GuessNumber", "problems=[1]", "problems[0]: expected {'question': ..., 'answer': ...} or a Problem, got 1"),
+    ],
+)
+def test_an_option_of_another_type_is_an_error_of_one_line(
+    id: str, option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["bench", f"env:tenfold/{id}-v0?{option}", "--policy", "scripted:1", "--limit", "1", "--out", "unused"]
+    assert printed_by(capsys, *command)[::2] == (2, f"error: {words}\n")

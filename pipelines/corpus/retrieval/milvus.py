@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .... import disk
 from ....core import UserError
 from ....policies.server import keys
 
@@ -81,7 +82,7 @@ def connect(database: str) -> "Iterator[MilvusClient]":
     """
     local = is_embedded(database)
     if local:
-        database = str(Path(database).expanduser())
+        database = str(disk.expanded(database))
         Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
         for name in ("MEMTABLE_MEMORY", "WAL_SIZE"):  # the library reads them when it is imported
             os.environ.setdefault(f"MILVUS_LITE_{name}_LIMIT_BYTES", str(EMBEDDED_BYTES))
@@ -134,7 +135,7 @@ def is_embedded(database: str) -> bool:
     keys.reject_keys_in(database)
     if database.startswith(("http://", "https://")) and 0 < keys.server_of(database).port < 1 << 16:
         return False
-    if not is_path or Path(database).expanduser().is_file():
+    if not is_path or disk.expanded(database).is_file():
         raise UserError(
             f"database: expected a folder NAME.db of this version of Milvus Lite or http(s)://HOST:PORT, got {database!r}"
         )

@@ -150,3 +150,17 @@ def test_a_learning_rate_that_cannot_train_random_weights_is_named(lab: Path, ca
         assert not any(line.startswith("next: caution") for line in output), "it starts from trained weights"
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "other", "--set", "low.learning_rate=1"]) == 0
     assert "low: caution: learning_rate=1 is too high for micro:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("setting", "placeholder"), [("template", "{prompt}"), ("target_template", "{answer}")], ids=["template", "target_template"]
+)
+def test_a_template_without_its_placeholder_is_refused(
+    setting: str, placeholder: str, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lab / "rows.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    stage = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 1, setting: "Solve it."}
+    (lab / "r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:?hidden=16&layers=1&heads=1", "stages": [stage]}))
+    assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
+    line = f"error: sft: {setting}: the template 'Solve it.' does not contain {placeholder}: add it\n"
+    assert capsys.readouterr().err.endswith(line)
