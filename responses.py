@@ -52,6 +52,16 @@ def complete_part(truncated: str) -> str:
     return truncated[: ends[-1]]
 
 
+def complete_lines(truncated: str) -> str:
+    """Returns a truncated text without its last line, which may be incomplete."""
+    return truncated[: truncated.rfind("\n") + 1]
+
+
+def complete_words(truncated: str) -> str:
+    """Returns a truncated text without its last word or number, which may be incomplete: a score of 1 may be a part of 10."""
+    return re.sub(r"\w+\Z", "", truncated)
+
+
 _TURN_ENDS = (
     *(f"<|{name}|>" for name in "eot_id eom_id im_end end call return endoftext end_of_text".split()),
     *("</s>", "<end_of_turn>", "<｜end▁of▁sentence｜>"),

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from .. import verifiers
 from ..core import Conversation, Policy, Problem, PromptRefused, Sampling, UserError, Verdict, Verifier
+from ..responses import complete_lines
 from ..verifiers import agentic
 from . import load_policy
 
@@ -83,7 +84,10 @@ verify = JudgeVerifier()
 
 
 def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
-    """Returns the function that `agentic.verifier` calls to ask a policy. The default temperature is 0."""
+    """Returns the function that `agentic.verifier` calls to ask a policy. The default temperature is 0.
+
+    The last line of a truncated turn is left out: "VERDICT: EQUIVALENT" may have continued.
+    """
     settings = sampling or Sampling(temperature=0.0, max_tokens=2_048)
 
     def ask(conversation: Conversation) -> str:
@@ -92,7 +96,7 @@ def asking(policy: Policy, sampling: Sampling | None = None) -> agentic.Ask:
             raise PromptRefused(completion.error)
         if completion.finish_reason == "fault":
             raise ConnectionError(completion.error)
-        return completion.text
+        return complete_lines(completion.text) if completion.finish_reason == "length" else completion.text
 
     return ask
 

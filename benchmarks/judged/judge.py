@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict
 from ... import disk
 from ...core import Completion, Conversation, Policy, Problem, Sampling, SamplingIncomplete, batch_size
 from ...policies.store import Store
-from ...responses import without_thinking
+from ...responses import complete_words, without_thinking
 
 ATTEMPTS = 3
 """Maximum number of times that a question is asked. If no answer can be read, it counts as unjudged. Our choice."""
@@ -198,11 +198,15 @@ def _answers(
             completions = {
                 name: completion for name, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
             }
-            for name, completion in completions.items():
-                answers[name], attempts[name] = completion.text, attempt + 1
+            texts = {
+                name: complete_words(completion.text) if completion.finish_reason == "length" else completion.text
+                for name, completion in completions.items()
+            }
+            for name, text in texts.items():
+                answers[name], attempts[name] = text, attempt + 1
             if store:  # without the server's faults, so that a later run asks again
                 store.append(
-                    {"question": name, "attempt": attempt, "text": completion.text}
+                    {"question": name, "attempt": attempt, "text": texts[name]}
                     for name, completion in completions.items()
                     if completion.finish_reason != "fault"
                 )

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from tenfold.benchmarks import evaluate, judged, rescore
 from tenfold.benchmarks.judged import arena_hard, multi_challenge, writing_bench
 from tenfold.benchmarks.result import Options, Result
-from tenfold.core import Conversation, Message, Problem, UserError
+from tenfold.core import Completion, Conversation, Message, Problem, Sampling, UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
 CRITERIA = [{"name": f"criterion {n}", "criteria_description": "", "9-10": "best"} for n in range(5)]
@@ -114,6 +115,33 @@ def test_an_unreadable_answer_is_asked_for_again_and_then_counts_as_unjudged() -
     assert (result.score, len(seeds), len(set(seeds))) == (0.5, 4, 4)
     [result] = judged.judge(arena_hard, [(PROBLEM, "answer")], ScriptedPolicy("no idea"), {})
     assert result.score is None
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "text", "finish_reason", "value"),
+    [
+        (writing_bench, '{"parts": {}, "score": 1', "length", None),
+        (writing_bench, '{"parts": {}, "score": 1', "stop", 1),
+        (writing_bench, '{"parts": {}, "score": 9, "reason": "It is', "length", 9),
+        (multi_challenge, "VERDICT: NO", "length", None),
+        (multi_challenge, "VERDICT: NO", "stop", "NO"),
+    ],
+)
+def test_the_last_word_of_a_truncated_answer_does_not_count(
+    benchmark: Any, text: str, finish_reason: str, value: object
+) -> None:
+    """A score of 1 may be a part of 10."""
+
+    class Judge:
+        def generate(
+            self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+        ) -> list[list[Completion]]:
+            return [[Completion(text, finish_reason)] for _ in conversations]
+
+    gold = CRITERIA if benchmark is writing_bench else {"question": "Short?", "passing_answer": "NO"}
+    problem = Problem("q", (Message(role="user", content="Why?"),), gold, "")
+    [result] = judged.judge(benchmark, [(problem, "answer")], Judge(), {})
+    assert {*result.values} == {value}
 
 
 def test_killed_judging_resumes_without_repeating_questions(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Conversation, Message, Problem, Status, UserError
+from tenfold.core import Conversation, Message, Problem, Sampling, Status, UserError
 from tenfold.policies.judge import asking
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.verifiers import agentic, load
@@ -215,3 +215,19 @@ def test_policy_as_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TENFOLD_JUDGE")
     with pytest.raises(UserError, match="TENFOLD_JUDGE"):
         load("tenfold.policies.judge:verify")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "score"),
+    [
+        ("No.\nVERDICT: DIFFERENT in words only, so it is the same", Status.UNDECIDED, None),
+        ("VERDICT: DIFFERENT\nBecause a square has four sides", Status.SCORED, 0.0),
+    ],
+)
+def test_a_truncated_turn_of_the_judge_has_a_verdict_only_in_a_complete_line(
+    text: str, status: Status, score: float | None
+) -> None:
+    """The judge's limit is three words here."""
+    judge = agentic.verifier(asking(ScriptedPolicy(text), Sampling(temperature=0.0, max_tokens=3)))
+    verdict = judge(PROBLEM, r"\boxed{\text{a square it is}}")
+    assert (verdict.status, verdict.score) == (status, score)
