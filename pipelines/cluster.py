@@ -44,6 +44,11 @@ class Cluster(BaseModel):
         description="number of copies of the policy that sample in parallel in filters, benchmarks and other stages that "
         "sample; several copies are Ray actors; default: as many as the GPUs of all nodes can run, 1 on a CPU",
     )
+    rollout_gpus: int = Field(
+        0,
+        ge=0,
+        description="GPUs per node that only sample, in GRPO stages with max_staleness; the other GPUs of the node train",
+    )
     tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the model for sampling")
     sequence_parallel: int = Field(1, ge=1, description="GPUs that share each sequence in training (Ulysses)")
     offload: Literal["none", "optimizer", "all"] = Field(
@@ -79,6 +84,11 @@ class Cluster(BaseModel):
     def _is_consistent(self) -> "Cluster":
         if self.gpus % self.tensor_parallel:
             raise ValueError(f"tensor_parallel={self.tensor_parallel} does not divide gpus={self.gpus}")
+        if self.rollout_gpus >= self.gpus or self.rollout_gpus % self.tensor_parallel:
+            raise ValueError(
+                f"rollout_gpus={self.rollout_gpus}: expected less than gpus={self.gpus} and a multiple of "
+                f"tensor_parallel={self.tensor_parallel}"
+            )
         if self.world % self.sequence_parallel:
             raise ValueError(f"sequence_parallel={self.sequence_parallel} does not divide nodes x gpus = {self.world}")
         if self.device == "cpu" and self.world > 1:
@@ -89,6 +99,11 @@ class Cluster(BaseModel):
     def world(self) -> int:
         """Number of GPUs on all nodes together."""
         return self.nodes * self.gpus
+
+    @property
+    def training_gpus(self) -> int:
+        """Number of GPUs on all nodes together that train if the others only sample."""
+        return self.nodes * (self.gpus - self.rollout_gpus)
 
     @property
     def copies(self) -> int:

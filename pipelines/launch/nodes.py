@@ -106,8 +106,11 @@ def on_each(look: Callable[..., Any], *arguments: object) -> Iterator[tuple[str,
             yield address, error
 
 
-def check_installed() -> None:
+def check_installed(*, asynchronous: bool) -> None:
     """Checks that verl's packages for GPUs are installed.
+
+    Args:
+        asynchronous: verl sends weights between processes, for which it needs CuPy.
 
     Raises:
         UserError: one is missing; the message says how to install it.
@@ -115,6 +118,8 @@ def check_installed() -> None:
     extras.require("GRPO on GPUs", "vllm")
     if not importlib.util.find_spec("flash_attn"):
         raise UserError("GRPO on GPUs needs FlashAttention: pip install flash-attn==2.8.3 --no-build-isolation")
+    if asynchronous and not importlib.util.find_spec("cupy"):
+        raise UserError("max_staleness on GPUs needs CuPy: pip install cupy-cuda12x")
 
 
 @own_sigterm()

@@ -166,6 +166,10 @@ def _seconds(
         machines: the GPUs.
     """
     cluster, gpu, others = machines.cluster, machines.gpu, estimate.others
+    # With asynchronous rollouts, some GPUs sample while the others train.
+    at_once = isinstance(stage, GRPO) and stage.max_staleness > 0
+    samplers = cluster.model_copy(update={"gpus": cluster.rollout_gpus}) if at_once else cluster
+    trainers = cluster.model_copy(update={"gpus": cluster.gpus - cluster.rollout_gpus}) if at_once else cluster
     own = OtherPolicy(
         policy,
         estimate.samples - sum(other.samples for other in others),
@@ -194,11 +198,11 @@ def _seconds(
         if (model := other or mine) is None:
             return None, [*notes, f"unknown: the architecture of {part.policy}"]
         flops += throughput.forward_flops(model, part.forward_tokens, estimate.training_length)
-        together = estimate.samples_per_step / cluster.copies or estimate.samples_per_copy or throughput.MAX_SEQUENCES
+        together = estimate.samples_per_step / samplers.copies or estimate.samples_per_copy or throughput.MAX_SEQUENCES
         seconds += throughput.sampling_seconds(
             model,
             gpu,
-            cluster,
+            samplers,
             part.samples,
             part.generated_tokens,
             prompt=estimate.prompt_tokens or PROMPT_TOKENS,
@@ -210,7 +214,8 @@ def _seconds(
                 f"unknown: {part.policy} and one sample do not fit into cluster.gpu_memory_utilization="
                 f"{cluster.gpu_memory_utilization:g} of {cluster.tensor_parallel} GPUs; raise it, or cluster.tensor_parallel",
             ]
-    return seconds + throughput.training_seconds(flops, gpu, cluster), notes
+    training = throughput.training_seconds(flops, gpu, trainers)
+    return max(seconds, training) if at_once else seconds + training, notes
 
 
 def _sizes(policy: str, starts: Mapping[str, str]) -> Sizes | None:

@@ -136,7 +136,7 @@ def verl_settings(plan: Plan, folder: Path) -> Iterator[str]:
         at, cluster = folder / stage.name, plan.recipe.cluster
         gpus = f"{cluster.nodes} x {cluster.gpus} GPUs"
         yield f"{stage.name}: verl on {'the CPU' if cluster.on_cpu() else gpus}, with"
-        variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster)
+        variables = verl_config.environment(at / "metrics" / "000.jsonl", cluster, stage.max_staleness)
         for line in verl_config.overrides(stage, plan.recipe.seed_of(stage), Path(policy), at, cluster, variables):
             yield f"  {line}"
 

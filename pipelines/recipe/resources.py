@@ -124,6 +124,8 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         cluster: hardware to train on.
     """
     count, world, config = parameters(checkpoint), cluster.world, config_of(checkpoint)
+    if isinstance(stage, GRPO) and stage.max_staleness:
+        world = cluster.training_gpus
     trained = _trained(stage, checkpoint)
     state = (STATE_BYTES * trained + (WEIGHT_BYTES * count if trained < count else 0)) / world
     recompute = bool(getattr(stage, "gradient_checkpointing", False))

@@ -72,6 +72,7 @@ class EnvironmentLoop(AgentLoopBase):
         stop_ids: list[int],
         window: int | None = None,
         sampled: str | None = None,
+        seeded: bool = True,
         **kwargs: Any,
     ):
         """Takes verl's arguments and those of the loop's configuration file.
@@ -86,12 +87,13 @@ class EnvironmentLoop(AgentLoopBase):
             stop_ids: tokens that end a turn of the policy.
             window: context window of the policy's model, in tokens; None: no limit.
             sampled: index file of the samples that a filter took from the first step's policy; see `stored_turns`.
+            seeded: false if vLLM may continue a sample with new weights, because it would begin the seed's numbers again.
             kwargs: verl's.
         """
         super().__init__(*args, **kwargs)
         for spec in map(_spec, registered):
             gymnasium.registry.setdefault(spec.id, spec)
-        self.environment, self.seed, self.sampled = environment, seed, sampled
+        self.environment, self.seed, self.sampled, self.seeded = environment, seed, sampled, seeded
         self.limits = Limits(int(self.rollout_config.response_length), max_turns, window)
         self.stop_ids = frozenset(stop_ids)
         self.log = Path(episodes) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
@@ -102,7 +104,7 @@ class EnvironmentLoop(AgentLoopBase):
         place = SampleId(
             problem=int(row["extra_info"]["index"]),
             sample=int(row["session_id"]),
-            step=int(row["global_steps"]),
+            step=int(row["extra_info"].get("step", row["global_steps"])),
             attempt=int(row["extra_info"].get("attempt", 0)),
         )
         score_group = await in_thread(_score_group, self.environment)
@@ -140,19 +142,22 @@ class EnvironmentLoop(AgentLoopBase):
                 else:
                     stored = []  # later stored turns belong to an episode that went differently
                     requested = time.monotonic()
+                    seed = sample_seed(self.seed, f"{place.seed_key(problem_id)}/{turn}", place.sample)
                     sampled = await self.server_manager.generate(
                         request_id=f"{place.seed_key(problem_id)}/{place.sample}",
                         prompt_ids=transcript.tokens,
                         sampling_params={
                             **sampling_params,
                             "max_tokens": transcript.tokens_left,
-                            "seed": sample_seed(self.seed, f"{place.seed_key(problem_id)}/{turn}", place.sample),
+                            **({"seed": seed} if self.seeded else {}),
                         },
                     )
                     waited += time.monotonic() - requested
                     if sampled.stop_reason in ("aborted", "abort"):
                         raise ConnectionAbortedError("the server aborted the sample")
-                    message, extra = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ()), sampled.extra_fields
+                    message = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ())
+                    oldest = min(extra["min_global_steps"], sampled.extra_fields.get("min_global_steps", place.step - 1))
+                    extra = sampled.extra_fields | {"min_global_steps": oldest}
                 text, reward, terminated, truncated, info = await in_thread(environment.step, message.scorable_text)
                 rewards += float(reward)
                 ended = terminated or truncated

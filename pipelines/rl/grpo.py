@@ -81,6 +81,7 @@ class GRPO(GRPOSettings):
             "stop_ids": sorted(initial.stop_ids(start, initial.tokenizer_of(start))),
             "window": initial.window(start),
             "sampled": _sampled(self, context),
+            "seeded": self.max_staleness <= 1 or context.cluster.on_cpu(),
         }
         # JSON is valid YAML. `_literal` escapes dollar signs, because OmegaConf would resolve ${...} in a prompt.
         loop |= {"environment": _literal(spec), "registered": registered}
@@ -93,7 +94,7 @@ class GRPO(GRPOSettings):
             )
 
         metrics = folder / "metrics" / f"{len(list((folder / 'metrics').iterdir())):03d}.jsonl"
-        variables = verl_config.environment(metrics.resolve(), context.cluster)
+        variables = verl_config.environment(metrics.resolve(), context.cluster, self.max_staleness)
         overrides = verl_config.overrides(self, context.seed, start.resolve(), folder.resolve(), context.cluster, variables)
         own_ray = context.cluster.on_cpu() and not context.cluster.address  # only then can the fork server start the workers
         command = [
@@ -127,9 +128,9 @@ class GRPO(GRPOSettings):
 
         (folder / "verl.log").touch()
         if _tracked(checkpoints) < self.steps:
-            check_checkpoints(folder, context.cluster)
+            check_checkpoints(folder, verl_config.training_gpus(self, context.cluster))
             if not context.cluster.on_cpu():
-                nodes.check_installed()
+                nodes.check_installed(asynchronous=self.max_staleness > 0)
             if context.cluster.address:
                 nodes.check_nodes(context.cluster, folder.resolve(), variables)
             try:
@@ -161,6 +162,7 @@ class GRPO(GRPOSettings):
         missing = f", {metrics['without_score']} samples without a score" if metrics["without_score"] else ""
         missing += f" ({metrics['refused']} refused)" if metrics.get("refused") else ""
         missing += f" (the first fault: {metrics['fault']})" if metrics.get("fault") else ""
+        missing += f", staleness at most {metrics['staleness_max']:g}" if metrics.get("staleness_max") else ""
         first, last, tenth = metrics["reward_first"], metrics["reward_last"], _tenth(metrics["steps"])
         return f"{metrics['steps']} steps, mean reward {first:.3f} (first {tenth}) to {last:.3f} (last {tenth}){missing}"
 
@@ -169,20 +171,20 @@ class GRPO(GRPOSettings):
         return figures.line_plots(metrics["curves"])
 
 
-def check_checkpoints(folder: Path, cluster: Cluster) -> None:
-    """Checks that verl's checkpoints have as many parts as the cluster has GPUs, because each GPU reads the part that it wrote.
+def check_checkpoints(folder: Path, gpus: int) -> None:
+    """Checks that verl's checkpoints have as many parts as GPUs train, because each GPU reads the part that it wrote.
 
     Args:
         folder: folder of the stage to resume.
-        cluster: cluster to resume on.
+        gpus: number of GPUs that train, on all nodes together.
 
     Raises:
         UserError: the numbers differ.
     """
     for path in (folder / verl_config.CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
-        if (wrote := int(path.name.split("_")[3])) != cluster.world:
+        if (wrote := int(path.name.split("_")[3])) != gpus:
             raise UserError(
-                f"{path.parent} was written by {wrote} GPUs, but nodes x gpus = {cluster.world}: resume with {wrote} GPUs, or "
+                f"{path.parent} was written by {wrote} GPUs, but {gpus} train: resume with {wrote} GPUs, or "
                 f"remove {folder / verl_config.CHECKPOINTS} to start the stage again"
             )
 
@@ -254,6 +256,7 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path, start: str)
     steps = gather(folder, last)
     step_file.write(folder, steps)
     tenth = _tenth(len(steps))
+    curves = (*CURVES, "staleness", "rollout_ratio_max") if settings.max_staleness else CURVES
     parts = {name: None for step in steps for name in step.get("parts", {})}
     fault = next((step["fault"] for step in steps if "fault" in step), "")
     return {
@@ -264,7 +267,8 @@ def _finish(settings: GRPOSettings, folder: Path, checkpoints: Path, start: str)
         "refused": sum(step["refused"] for step in steps),
         **({"fault": fault} if fault else {}),
         "samples_reused": sum(step["reused"] for step in steps),
-        "curves": {name: [step[name] for step in steps] for name in CURVES}
+        "staleness_max": max(step["staleness_max"] or 0 for step in steps),
+        "curves": {name: [step[name] for step in steps] for name in curves}
         | {f"part {name}": [step.get("parts", {}).get(name) for step in steps] for name in parts},
     }
 

@@ -20,12 +20,15 @@ FROM_VERL = {
     "rollout_ratio_max": "rollout_corr/rollout_is_max",
     "rollout_ratio_min": "rollout_corr/rollout_is_min",
     "rollout_clipped": "rollout_corr/rollout_is_ratio_fraction_high",
+    "staleness": "training/off_policy/trajectory_staleness_worst/mean",
+    "staleness_max": "training/off_policy/trajectory_staleness_worst/max",
     "seconds": "timing_s/step",
     "generate_seconds": "timing_s/gen",
     "update_seconds": "timing_s/update_actor",
 }
 """Names of metrics in this package, with verl's names. verl's length of a response covers all tokens after the prompt: in an
-episode of several turns, those of all turns and of the environment's replies."""
+episode of several turns, those of all turns and of the environment's replies. Its "worst" staleness is that of the oldest
+policy that sampled a token of an episode."""
 
 CURVES = ("reward", "correct", "zero_variance", "response_length", "entropy", "kl", "truncated", "without_score")
 """Metrics that the report plots over the steps."""

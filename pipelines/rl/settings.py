@@ -92,11 +92,18 @@ class GRPOSettings(Stage):
     loss_agg_mode: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = Field(
         "token-mean", description="aggregation of the loss over tokens and sequences"
     )
+    max_staleness: int = Field(
+        0,
+        ge=0,
+        description="optimizer steps by which the policy that samples may be older than the policy that is trained; 0: verl "
+        "samples, then trains; 1: it samples the next batch while it trains (one step off); more: it samples as many batches "
+        "ahead, and continues unfinished samples with new weights (fully asynchronous)",
+    )
     rollout_is: Literal["auto", "none", "token", "sequence"] = Field(
         "auto",
         description="importance sampling: weights for the ratio of the trainer's to the rollout's probabilities, per token or "
         "per sequence (verl's rollout_is); auto: token if vLLM generates the samples, because vLLM rounds probabilities "
-        "differently, else none",
+        "differently, or with max_staleness, else none",
     )
     rollout_is_threshold: float = Field(2.0, gt=1, description="largest such weight; larger ratios are truncated")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of the samples")
@@ -179,15 +186,16 @@ class GRPOSettings(Stage):
 
     def cost(self) -> CostEstimate:
         """Returns the cost if each prompt and response has the largest length, without samples of replaced problems."""
-        responses = self.steps * self.batch_size * self.samples
+        trained = self.steps * self.batch_size * self.samples
+        sampled = trained + self.max_staleness * self.batch_size * self.samples  # the last batches ahead are not trained on
         longest = self.max_prompt_tokens + self.max_response_tokens
         passes = 1 + (self.track_kl or self.kl > 0)  # of the policy before the update, and of the starting policy
         return CostEstimate(
-            responses,
-            responses * self.max_response_tokens,
-            responses * longest,
+            sampled,
+            sampled * self.max_response_tokens,
+            trained * longest,
             training_length=longest,
-            forward_tokens=passes * responses * longest,
+            forward_tokens=passes * trained * longest,
             prompt_tokens=self.max_prompt_tokens,
             samples_per_step=self.batch_size * self.samples,
         )

@@ -43,15 +43,13 @@ class StepFile:
         self.played: dict[int, dict[tuple[int, int, int], metrics.StepEpisode]] = {}
         """The episodes of the steps that have not ended, by step; then by problem, attempt and sample."""
 
-        for earlier in (self.reports, self.episodes):
-            earlier.read()
+        self.reports.read()
+        self._add_episodes(checkpoint)  # the checkpoint may have samples of the next step
 
     def add_ended_steps(self) -> None:
         """Adds the steps that verl has reported since the last call."""
         reports = self.reports.read()  # before the episodes, which are all written when verl reports their step
-        for row in self.episodes.read():
-            episode = cast(metrics.StepEpisode, row)
-            self.played.setdefault(episode["step"], {})[*metrics.group(episode), episode["sample"]] = episode
+        self._add_episodes(0)
         steps = []
         for report in reports:
             played = self.played.pop(report["step"], {})
@@ -59,6 +57,13 @@ class StepFile:
         if steps:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(_lines(steps))
+
+    def _add_episodes(self, after: int) -> None:
+        """Reads the new episodes of the steps after a step."""
+        for row in self.episodes.read():
+            episode = cast(metrics.StepEpisode, row)
+            if episode["step"] > after:
+                self.played.setdefault(episode["step"], {})[*metrics.group(episode), episode["sample"]] = episode
 
 
 def _lines(steps: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ import io
 import math
 import netrc
 import os
+import re
 import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ... import disk
 from ...core import UserError
+from ..cluster import Cluster
 from ..verl_compat import names
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ ROLLOUTS = ("vllm", "sglang", "trtllm", names.ROLLOUT)
 """verl's rollouts, and this package's own for a CPU."""
 VLLM_TYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
 """vLLM's types of weights."""
+_ASYNCHRONOUS = re.compile(
+    r"\+*(trainer\.v1\.(trainer_mode|separate_async)|actor_rollout_ref\.(hybrid_engine|rollout\.(nnodes|checkpoint_engine)))"
+)
+"""Settings of verl's asynchronous trainer."""
 RESUME_MODES = ("auto", "disable", "resume_path")
 
 
@@ -75,6 +81,39 @@ def check(config: "DictConfig", own_libraries: Collection[str], *, joins_ray: bo
     _check_sizes(config)
 
 
+def check_asynchronous(cluster: Cluster, own: Collection[str], *, lora: bool) -> None:
+    """Checks what cannot be combined with asynchronous rollouts.
+
+    Args:
+        cluster: cluster to train on.
+        own: dotted names of the user's own settings of verl.
+        lora: the stage trains an adapter.
+
+    Raises:
+        UserError: the stage cannot sample while it trains.
+    """
+    if name := next(filter(_ASYNCHRONOUS.match, own), None):
+        raise UserError(f"verl: {name}: max_staleness sets it; remove one of them")
+    if lora:
+        raise UserError("max_staleness cannot be combined with lora: verl's asynchronous trainer does not send adapters")
+    if cluster.on_cpu():
+        if cluster.rollout == "vllm":
+            raise UserError("max_staleness on a CPU samples with transformers; set cluster.rollout to auto")
+        if cluster.address:
+            raise UserError("max_staleness on a CPU needs the stage's own Ray; remove cluster.ray_address and $RAY_ADDRESS")
+    elif not cluster.rollout_gpus:
+        raise UserError(
+            f"max_staleness needs GPUs that only sample: set cluster.rollout_gpus to a number below gpus={cluster.gpus}"
+            if cluster.gpus > 1
+            else "max_staleness needs GPUs that only sample, and each node has gpus=1; use nodes with more GPUs"
+        )
+    elif cluster.training_gpus % cluster.sequence_parallel:
+        raise UserError(
+            f"cluster: sequence_parallel={cluster.sequence_parallel} does not divide the {cluster.training_gpus} GPUs "
+            "that train"
+        )
+
+
 def _check_libraries(libraries: Collection[str]) -> None:
     for library in libraries:
         if importlib.util.find_spec(library.partition(".")[0]) is None:  # find_spec of a dotted name would import this part
@@ -116,7 +155,7 @@ def _check_names(config: "DictConfig") -> None:
             core_algos.kl_penalty(nothing, nothing, penalty)
         with _named("algorithm.kl_ctrl.type", f"unknown value {config.algorithm.kl_ctrl.type!r}; use fixed or adaptive"):
             core_algos.get_kl_controller(config.algorithm.kl_ctrl)
-    if config.trainer.v1.trainer_mode != "sync":
+    if config.trainer.v1.trainer_mode not in ("sync", names.TRAINER):
         from verl.trainer.ppo.v1 import get_trainer_cls  # takes seconds
 
         with _named("trainer.v1.trainer_mode"):
@@ -210,11 +249,12 @@ def _check_sizes(config: "DictConfig") -> None:
             if not isinstance(size := settings.get(name, 1), int) or size < 1:
                 raise UserError(f"verl: {part}.{name}: expected a whole number of at least 1, got {size!r}")
     gpus = trainer.n_gpus_per_node * trainer.nnodes
+    sampling = rollout.n_gpus_per_node * rollout.nnodes if rollout.nnodes else gpus
     copies = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
-    if gpus % copies:
+    if sampling % copies:
         raise UserError(
             f"verl: {ROLLOUT}: tensor_model_parallel_size x data_parallel_size x pipeline_model_parallel_size = {copies} does "
-            f"not divide nodes x gpus = {gpus}"
+            f"not divide the {sampling} GPUs that sample"
         )
     if actor.strategy not in ("fsdp", "fsdp2") or gpus % actor.ulysses_sequence_parallel_size:
         return

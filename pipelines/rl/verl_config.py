@@ -21,6 +21,7 @@ from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
 from ..verl_compat import names, vllm_name
+from ..verl_compat.asynchronous import config as asynchronous
 from . import verl_checks
 from .settings import GRPOSettings, dotted
 
@@ -31,8 +32,9 @@ LIBRARIES = "actor_rollout_ref.model.external_lib"
 """verl's setting of modules to import. The user's modules are added after this package's."""
 DATA, LOOPS, CHECKPOINTS = "problems.parquet", "agent_loops.yaml", "checkpoints"
 """Names in a stage's folder: verl's data set, the agent loop's configuration, verl's checkpoints."""
-CPU_RAY = {"num_cpus": 16, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
-"""Settings of Ray on a CPU. verl requests a GPU, and more CPUs than a laptop has. For Ray both are only counters."""
+CPU_RAY = {"num_cpus": 16, "num_gpus": 2, "include_dashboard": False, "object_store_memory": 400_000_000}
+"""Settings of Ray on a CPU. verl requests a GPU, with asynchronous rollouts two, and more CPUs than a laptop has. For Ray both
+are only counters."""
 
 _LORA = re.compile(r"\+*actor_rollout_ref\.model\.(lora|target_modules$)")
 """verl's settings of LoRA, which the stage sets."""
@@ -60,6 +62,8 @@ def overrides(
         UserError: the stage's sizes do not fit the cluster, verl does not have the cluster's rollout on GPUs, or the user's
             modules are not texts.
     """
+    if settings.max_staleness:
+        verl_checks.check_asynchronous(cluster, dotted(settings.verl), lora=settings.lora is not None)
     _check_sizes(settings, cluster)
     cpu = cluster.on_cpu()
     if not cpu and cluster.rollout == "transformers":
@@ -67,7 +71,8 @@ def overrides(
     samples = settings.batch_size * settings.samples
     micro = settings.micro_batch_size or samples
     vllm = not cpu or cluster.rollout == "vllm"
-    weights = ("token" if vllm else "none") if settings.rollout_is == "auto" else settings.rollout_is
+    off_policy = vllm or settings.max_staleness > 0
+    weights = ("token" if off_policy else "none") if settings.rollout_is == "auto" else settings.rollout_is
     precision = "fp32" if cpu else "bf16"
     config: Config = {
         "algorithm": {
@@ -135,7 +140,7 @@ def overrides(
                 "seed": seed,
                 "dtype": "float32" if cpu else "bfloat16",
                 "log_prob_micro_batch_size_per_gpu": micro,
-                "calculate_log_probs": vllm or weights != "none",  # to compare them with the trainer's
+                "calculate_log_probs": off_policy or weights != "none",  # to compare them with the trainer's
                 "max_model_len": settings.max_prompt_tokens + settings.max_response_tokens,
                 "tensor_model_parallel_size": cluster.tensor_parallel,
                 "gpu_memory_utilization": cluster.gpu_memory_utilization,
@@ -188,8 +193,9 @@ def overrides(
             }
         # Each unit is a process of 280 MB, and one is enough for small batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
-    lines = [f"{key}={in_grammar(value)}" for key, value in dotted(config).items()]
-    sampler = {"batch_size": settings.batch_size, "drop_zero_variance": settings.drop_zero_variance}
+    values = dotted(config) | (asynchronous.settings(settings.max_staleness, cluster) if settings.max_staleness else {})
+    lines = [f"{key}={in_grammar(value)}" for key, value in values.items()]
+    sampler = {name: getattr(settings, name) for name in ("batch_size", "drop_zero_variance", "max_staleness")}
     lines += [f"+trainer.v1.sampler.sampler_kwargs.{name}={in_grammar(value)}" for name, value in sampler.items()]
     # "local", because without an address Ray would join any Ray that runs on this machine.
     ray = {"address": cluster.address or "local"} | (CPU_RAY if cpu and not cluster.address else {})
@@ -239,19 +245,23 @@ def _libraries(own: Mapping[str, object]) -> list[str]:
     return libraries
 
 
+def training_gpus(settings: GRPOSettings, cluster: Cluster) -> int:
+    """Returns the number of GPUs that train."""
+    return cluster.training_gpus if settings.max_staleness else cluster.world
+
+
 def _check_sizes(settings: GRPOSettings, cluster: Cluster) -> None:
     """Checks sizes that verl itself would only reject after minutes."""
     samples, longest = settings.batch_size * settings.samples, settings.max_prompt_tokens + settings.max_response_tokens
     product = f"batch_size x samples = {settings.batch_size} x {settings.samples} = {samples}"
-    if samples % cluster.world:
-        raise UserError(
-            f"{product} samples per step cannot be split evenly over {cluster.world} GPUs; change one of these numbers"
-        )
-    share = samples * cluster.sequence_parallel // cluster.world
+    world = training_gpus(settings, cluster)
+    if samples % world:
+        raise UserError(f"{product} samples per step cannot be split evenly over {world} GPUs; change one of these numbers")
+    share = samples * cluster.sequence_parallel // world
     if settings.micro_batch_size and share % settings.micro_batch_size:
         raise UserError(
             f"micro_batch_size={settings.micro_batch_size} does not divide the {share} samples per GPU and step "
-            f"({product}, nodes x gpus = {cluster.world}, sequence_parallel={cluster.sequence_parallel})"
+            f"({product}, GPUs that train: {world}, sequence_parallel={cluster.sequence_parallel})"
         )
     room = cluster.tokens_per_gpu * cluster.sequence_parallel
     if not cluster.on_cpu() and not settings.micro_batch_size and longest > room:
@@ -344,13 +354,15 @@ def _check_setting(config: "DictConfig", name: str, value: object) -> None:
         raise UserError(f"verl: {name}: expected a value like the default {at!r}, got {value!r}")
 
 
-def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
+def environment(metrics: Path, cluster: Cluster, max_staleness: int = 0) -> dict[str, str]:
     """Returns the environment variables of the process that runs verl, and of its Ray workers.
 
     Args:
         metrics: file for verl's metrics, with a line for each step.
         cluster: cluster to train on.
+        max_staleness: the stage's setting.
     """
+    plugins = [names.CPU] * cluster.on_cpu() + [names.TRAINER_PLUGIN] * (max_staleness > 0)
     # Workers of a running Ray do not inherit this process's variables. Secrets are removed, because verl prints the variables.
     inherited = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name == "OPENAI_BASE_URL"}
     variables = {name: without_secrets(value) for name, value in inherited.items()} | {
@@ -360,6 +372,7 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         "RAY_DEDUP_LOGS": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "VERL_ENGINE_VENDOR": names.ENGINE_VENDOR,
+        **({"VERL_USE_EXTERNAL_MODULES": ",".join(plugins)} if plugins else {}),
         "PYTHONSAFEPATH": "1",
         **checkpoints.VARIABLES,
     }
@@ -368,7 +381,6 @@ def environment(metrics: Path, cluster: Cluster) -> dict[str, str]:
         variables["PYTHONPATH"] = path
     if cluster.on_cpu():
         variables |= {
-            "VERL_USE_EXTERNAL_MODULES": names.CPU,
             "VERL_PLATFORM": "cpu",
             "VERL_ENGINE_DEVICE": "cuda",  # verl's registry has its FSDP engine under this name
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -16,7 +16,8 @@ class Watch:
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
         """Reads the rows of earlier processes.
 
-        Their steps up to the checkpoint count. Their later steps do not count, because these are repeated.
+        Their steps up to the checkpoint count. Their later steps do not count, because these are repeated. With asynchronous
+        rollouts, the scores of the next step count, because the checkpoint may have its samples.
 
         Args:
             folder: the stage's folder.
@@ -33,7 +34,8 @@ class Watch:
         for row in self._new():
             self._add(row)
         self._count_zero_variance(checkpoint)
-        self.scores.clear()
+        ahead = checkpoint + settings.max_staleness
+        self.scores = {step: scores for step, scores in self.scores.items() if step <= ahead}
 
     def reason_to_stop(self, done: int) -> str | None:
         """Returns why the run should be stopped, in one line; None if it may continue.

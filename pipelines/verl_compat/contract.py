@@ -38,6 +38,8 @@ _ENGINE_REMEDY = (
     "if verl divides seq-mean losses by the sequences in the loss, remove SequenceCountingEngine; else override the divisor"
 )
 
+_ASYNCHRONOUS_REMEDY = "look for it in verl's asynchronous trainer; stages without max_staleness need none of this"
+
 NAMES = (
     *(
         PrivateName("verl 0.9.1", _BUFFER, name, "replay", _BUFFER_REMEDY)
@@ -66,6 +68,21 @@ NAMES = (
     PrivateName(
         *("verl 0.9.1", "verl.trainer.ppo.v1.trainer_base", "compute_rollout_correction_and_add_to_batch"),
         *("rollout_correction", "remove rollout_correction.py if verl accepts a step without tokens in the loss"),
+    ),
+    *(
+        PrivateName("verl 0.9.1", module, name, f"asynchronous/{used_by}", _ASYNCHRONOUS_REMEDY)
+        for module, name, used_by in (
+            ("verl.trainer.ppo.v1.trainer_base", "register_trainer", "trainer"),
+            ("verl.trainer.ppo.v1.trainer_separate_async", "PPOTrainerSeparateAsync._setup", "trainer"),
+            ("verl.trainer.ppo.v1.trainer_separate_async", "PPOTrainerSeparateAsync._save_checkpoint", "trainer"),
+            ("verl.trainer.ppo.v1.trainer_separate_async", "PPOTrainerSeparateAsync.on_train_begin", "trainer"),
+            ("verl.trainer.ppo.v1.trainer_separate_async", "PPOTrainerSeparateAsync.on_step_end", "trainer"),
+            ("verl.trainer.ppo.v1.trainer_separate_async", "logger", "trainer"),
+            ("verl.checkpoint_engine.base", "CheckpointEngineRegistry.register", "weights"),
+            ("verl.utils.tensordict_utils", "list_of_dict_to_tensordict", "in_flight"),
+            ("transfer_queue", "save_checkpoint", "in_flight"),
+            ("transfer_queue", "load_checkpoint", "in_flight"),
+        )
     ),
     PrivateName("verl 0.9.1", "verl.workers.engine", "EngineRegistry.register", "engine", _ENGINE_REMEDY),
     PrivateName("verl 0.9.1", "verl.workers.engine", "FSDPEngineWithLMHead.forward_backward_batch", "engine", _ENGINE_REMEDY),

@@ -6,11 +6,7 @@ rollout of `cpu_rollout.py`. Comments mark the places for which verl 0.9.1 has n
 verl imports this module during its own import. Therefore the top level may use nothing of verl except the platform registry.
 """
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +16,7 @@ import torch.distributed
 import torch.distributed.fsdp
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
+from ..after_import import after_import
 from . import vllm_name
 from .names import ROLLOUT
 
@@ -113,29 +110,7 @@ def _register_rollout(replica: ModuleType) -> None:
     base._ROLLOUT_REGISTRY[ROLLOUT, "async"] = f"{__package__}.cpu_rollout.Adapter"
 
 
-class _AfterReplicaImport(importlib.abc.MetaPathFinder):
-    """Registers the rollout after verl has imported its registry of rollouts. verl has no hook for this."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "verl.workers.rollout.replica":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        assert spec is not None
-        assert spec.loader is not None
-        run = spec.loader.exec_module
-
-        def run_and_register(module: ModuleType) -> None:
-            run(module)
-            _register_rollout(module)
-
-        spec.loader.exec_module = run_and_register  # type: ignore[method-assign]
-        return spec
-
-
-sys.meta_path.insert(0, _AfterReplicaImport())
+after_import("verl.workers.rollout.replica", _register_rollout)
 vllm_name.use_build_for_cpus()
 
 _init_process_group = torch.distributed.init_process_group

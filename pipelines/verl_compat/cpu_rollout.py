@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 from verl.workers.rollout.utils import ensure_async_iterator
 
-from ...core import Sampling
+from ...core import Sampling, sample_seed
 from ...policies import checkpoints
 from ...policies.transformers import Sample, sample
 from .names import ROLLOUT
@@ -50,7 +51,12 @@ class Server:
         self.samples_per_step = int(rollout_config.max_num_seqs)
         self.step: int | None = None
         self.waiting: list[_Request] = []
-        self.wakened = asyncio.Event()
+        self.wakened, self.resumed, self.idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.aborting = threading.Event()
+        self.aborted: dict[tuple[int, tuple[int, ...]], int] = {}
+        """Number of tokens that an aborted request got, by its seed and by the prompt with which it will be continued."""
+        self.resumed.set()
+        self.idle.set()
         self.task: asyncio.Task[None] | None = None
 
     async def generate(
@@ -68,15 +74,22 @@ class Server:
             self.task = asyncio.create_task(self._serve())
         limit = max(1, min(sampling_params.get("max_tokens") or self.budget, self.budget))
         distribution = (float(sampling_params.get("temperature", 1.0)), float(sampling_params.get("top_p", 1.0)))
+        await self.resumed.wait()
         future: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
-        self.waiting.append(_Request(distribution, list(prompt_ids), int(sampling_params.get("seed", 0)), limit, future))
+        seed, step = int(sampling_params.get("seed", 0)), self.step
+        before = self.aborted.pop((seed, tuple(prompt_ids)), 0)
+        # A continued request gets other random numbers than those that its first tokens got.
+        own_seed = sample_seed(seed, f"after {before} tokens", 0) if before else seed
+        self.waiting.append(_Request(distribution, list(prompt_ids), own_seed, limit, future))
         self.wakened.set()
         sampled = await future
+        reason = "completed" if sampled.finish_reason == "stop" else "length"
+        if len(sampled.tokens) < limit and not (sampled.tokens and sampled.tokens[-1] in self.stop_ids):
+            reason = "aborted"
+            if count := before + len(sampled.tokens):
+                self.aborted[seed, (*prompt_ids, *sampled.tokens)] = count
         return TokenOutput(
-            token_ids=sampled.tokens,
-            log_probs=sampled.logprobs,
-            stop_reason="completed" if sampled.finish_reason == "stop" else "length",
-            extra_fields={"global_steps": self.step},
+            token_ids=sampled.tokens, log_probs=sampled.logprobs, stop_reason=reason, extra_fields={"global_steps": step}
         )
 
     async def _serve(self) -> None:
@@ -90,11 +103,13 @@ class Server:
                 await asyncio.sleep(QUIET_SECONDS)
             requests, self.waiting = self.waiting, []
             self.wakened.clear()
+            self.idle.clear()
             requests.sort(key=lambda request: (request.distribution, len(request.prompt), request.prompt, request.seed))
             for _, group in itertools.groupby(requests, key=lambda request: request.distribution):
                 same = list(group)
                 for start in range(0, len(same), ROWS):
                     await self._answer(same[start : start + ROWS])
+            self.idle.set()
 
     async def _answer(self, batch: list[_Request]) -> None:
         loop = asyncio.get_running_loop()
@@ -115,6 +130,7 @@ class Server:
             [request.seed for request in batch],
             Sampling(temperature=temperature, top_p=top_p),
             self.stop_ids,
+            stops=lambda tokens: self.aborting.is_set(),
             max_tokens=[request.limit for request in batch],
             ready=ready,
         )
@@ -151,14 +167,24 @@ class Server:
         """Sets the optimizer step of the weights."""
         self.step = step
 
-    async def abort_all_requests(self, *args: object, **kwargs: object) -> dict[str, object]:
-        """Aborts nothing, because steps are synchronous."""
-        return {"aborted_count": 0, "request_ids": []}
+    async def abort_all_requests(self, *args: object, **kwargs: object) -> None:
+        """Returns to each waiting request the tokens that it has. New requests wait until generation is resumed."""
+        self.resumed.clear()
+        self.aborting.set()
+        requests, self.waiting = self.waiting, []
+        for request in requests:
+            request.future.set_result(Sample([], [], "stop"))
+        await self.idle.wait()
+
+    async def resume_generation(self, *args: object, **kwargs: object) -> None:
+        """Accepts requests again."""
+        self.aborting.clear()
+        self.resumed.set()
 
     async def _pass(self, *args: object, **kwargs: object) -> None:
         """Does nothing, because a CPU has no second memory for weights and caches."""
 
-    wake_up = sleep = resume_generation = clear_kv_cache = release_kv_cache = resume_kv_cache = _pass
+    wake_up = sleep = clear_kv_cache = release_kv_cache = resume_kv_cache = _pass
     start_profile = stop_profile = wait_for_requests_to_drain = _pass
 
 

@@ -3,8 +3,12 @@
 verl requests one row after another and does not pass the step. A step takes more rows if groups are replaced. Therefore the
 data set reads the step from the trainer: when the step changes, the rows of the next step begin. verl's own position in the
 data has no effect, and a run that is resumed from a checkpoint plays the same problems as an uninterrupted run.
+
+With asynchronous rollouts, verl requests the rows of a later step during the current step. Then the data set counts the rows:
+each batch is for the step after that of the batch before. Only replacements are for the current step.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -14,20 +18,47 @@ from . import order
 
 
 class StepDataset(RLHFDataset):
-    """See the module. A row's `extra_info` also has the attempt."""
+    """See the module. A row's `extra_info` also has the step that trains on it, and the attempt."""
 
     trainer: ClassVar[Any] = None
     """verl's trainer. The replay buffer sets it (`replay.py`), because verl does not pass the trainer to its data set."""
+    asynchronous: ClassVar[bool] = False
+    """True if rows are requested before their step."""
+    replacing: ClassVar[bool] = False
+    """True while rows are requested that replace others of the current step."""
+    restored: ClassVar[int] = 0
+    """Number of rows of later steps that a checkpoint had (`asynchronous/in_flight.py`)."""
 
-    step: int | None = None
-    remaining: Iterator[order.Attempt]
+    requested: int | None = None
+    """Number of rows of all steps that have been requested, without replacements; None before the first."""
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """Returns the next row of the trainer's step. `item`, verl's own position in the data, is ignored."""
-        if self.step != self.trainer.global_steps:
-            self.step = int(self.trainer.global_steps)
-            self.remaining = order.attempts(len(self), int(self.config.train_batch_size), int(self.config.seed), self.step)
-        chosen = next(self.remaining)
+        """Returns the next row. `item`, verl's own position in the data, is ignored."""
+        step = self._step()
+        chosen = next(self._attempts(step))
         row: dict[str, Any] = super().__getitem__(chosen.problem)
-        row["extra_info"] = {**row["extra_info"], "attempt": chosen.number}
+        row["extra_info"] = {**row["extra_info"], "step": step, "attempt": chosen.number}
         return row
+
+    def _step(self) -> int:
+        """Returns the step that will train on the next row."""
+        current = int(self.trainer.global_steps)
+        if not self.asynchronous or self.replacing:
+            return current
+        if self.requested is None:
+            self.requested = (current - 1) * int(self.config.train_batch_size) + self.restored
+        self.requested += 1
+        return (self.requested - 1) // int(self.config.train_batch_size) + 1
+
+    def _attempts(self, step: int) -> Iterator[order.Attempt]:
+        """Returns the attempts of a step that have not been requested."""
+        steps = self.__dict__.setdefault("steps", {})
+        if step not in steps:
+            size = int(self.config.train_batch_size)
+            attempts = order.attempts(len(self), size, int(self.config.seed), step)
+            # The first replacement of a step whose batch came from a checkpoint: the batch itself was requested before.
+            steps[step] = itertools.islice(attempts, size if self.replacing else 0, None)
+            for earlier in [number for number in steps if number < int(self.trainer.global_steps)]:
+                del steps[earlier]
+        found: Iterator[order.Attempt] = steps[step]
+        return found

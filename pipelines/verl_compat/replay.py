@@ -7,8 +7,12 @@ the run.
 
 verl gives its prompts random ids and lists samples in the order of arrival. On a CPU, samples are passed on in a fixed order,
 and replacements are chosen when all samples have arrived, so that a repeated run samples the same problems.
+
+With asynchronous rollouts, the buffer also has groups of later steps. They are hidden until their step, so that a step trains
+on the same groups as a synchronous one, and verl's own buffer for asynchronous trainers is not needed.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +23,13 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
 from . import rollout_correction  # noqa: F401 - replaces a function of verl in this process
+from .asynchronous import in_flight  # noqa: F401 - replaces functions of TransferQueue in this process
 from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
 """Seconds between two polls of the queue, on a CPU."""
+WAIT_SECONDS = 0.5
+"""Seconds between two polls of the samples in flight, on GPUs. Our choice."""
 MAX_REPLACEMENTS = 20
 """Limit of replacements in a step, as a multiple of its number of problems. Our choice. If there are few problems, the same
 ones are then sampled several times (`order.py`)."""
@@ -31,19 +38,26 @@ ones are then sampled several times (`order.py`)."""
 class ReplacingReplayBuffer(ReplayBuffer):
     """See the module. verl does not pass its filter settings to a custom sampler, so they come in `sampler_kwargs`."""
 
-    def __init__(self, *args: Any, sampler_kwargs: DictConfig, refill_fn: Callable[[int], int], **kwargs: Any):
+    def __init__(
+        self, *args: Any, trainer_mode: str, sampler_kwargs: DictConfig, refill_fn: Callable[[int], int], **kwargs: Any
+    ):
         """Takes verl's arguments.
 
         Args:
             args: verl's.
-            sampler_kwargs: batch_size and drop_zero_variance.
+            trainer_mode: name of verl's trainer; each one but `sync` is asynchronous.
+            sampler_kwargs: batch_size, drop_zero_variance and max_staleness.
             refill_fn: the trainer's method that requests further problems.
             kwargs: verl's.
         """
         self.refill, self.replaced = refill_fn, 0
         StepDataset.trainer = getattr(refill_fn, "__self__", None)  # the trainer, because `refill_fn` is its method
+        StepDataset.asynchronous = trainer_mode != "sync"
+        self.planned: dict[str, int] = {}
+        """The step of each group, if rollouts are asynchronous."""
         super().__init__(
             *args,
+            trainer_mode=trainer_mode,
             refill_fn=self._replace,
             sampler_kwargs=sampler_kwargs,
             filter_groups_metric=FILTER_GROUPS_REWARD_METRIC if sampler_kwargs.drop_zero_variance else None,
@@ -60,7 +74,34 @@ class ReplacingReplayBuffer(ReplayBuffer):
                 f"{self.replaced - problems} replacement problems in one step, and too few had samples with different scores: "
                 "choose problems that the policy sometimes solves, with a filter stage"
             )
+        StepDataset.replacing = True
         self.refill(problems)
+        StepDataset.replacing = False
+
+    def wait_for_samples(self) -> None:
+        """Waits until no sample is in flight."""
+        while any(
+            tag.get("is_prompt") and tag["status"] in ("pending", "running")
+            for tag in (transfer_queue.kv_list("train") or {}).get("train", {}).values()
+        ):
+            time.sleep(min(self.poll_interval, WAIT_SECONDS))
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        super()._sync_metadata_from_transfer_queue()
+        if StepDataset.asynchronous:
+            self._hide_later_steps()
+
+    def _hide_later_steps(self) -> None:
+        """Hides the groups of the steps after the trainer's."""
+        for partition, groups in self.prompt_global_steps.items():
+            if new := [group for group in groups if group not in self.planned]:
+                rows = transfer_queue.kv_batch_get(keys=new, partition_id=partition, select_fields=["extra_info"])
+                infos = [getattr(info, "data", info) for info in rows["extra_info"]]
+                self.planned |= {group: int(info["step"]) for group, info in zip(new, infos, strict=True)}
+            for group in [group for group in groups if self.planned[group] > StepDataset.trainer.global_steps]:
+                del groups[group]
+                for keys in (self.pending_keys, self.running_keys, self.finished_keys, self.failure_keys):
+                    keys[partition].discard(group)
 
     def _terminal_eviction_reasons(self, global_steps: int, partition_id: str) -> tuple[set[str], set[str], set[str], Counter]:
         if partition_id == "val":
@@ -77,6 +118,8 @@ class ReplacingReplayBuffer(ReplayBuffer):
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
     ) -> KVBatchMeta:
         self.replaced = 0  # all samples of the step are there
+        for group in selected_prompt_uids:
+            self.planned.pop(group, None)
         return super()._materialize_batch(partition_id, selected_prompt_uids, partition_snapshot)
 
 
@@ -85,6 +128,11 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, poll_interval=POLL_SECONDS, **kwargs)
+
+    def _replace(self, problems: int) -> None:
+        if self.sampler_kwargs.get("max_staleness", 0) == 1:
+            self.wait_for_samples()  # of the next step: they must not share forward passes with the replacements
+        super()._replace(problems)
 
     def _sync_metadata_from_transfer_queue(self) -> None:
         super()._sync_metadata_from_transfer_queue()

@@ -14,7 +14,7 @@ LAYERS_OF_PIPELINES = (
     "recipe",
     "stages",
     *("synthesize", "sft", "refine", "reward", "bench", "distill", "rl", "pretrain", "corpus"),
-    *("launch", "verl_compat", "trainer", "stage", "figures", "cluster", "gpus"),
+    *("launch", "verl_compat", "trainer", "stage", "figures", "cluster", "gpus", "after_import"),
 )
 """The same within pipelines. A family may import from those after it in this list."""
 INTERFACE = ""

@@ -79,6 +79,13 @@ def rows(output: str) -> dict[str, dict[str, str]]:
     return {name: dict(zip(names, values, strict=True)) for name, *values in cells}
 
 
+def test_gpus_that_sample_and_gpus_that_train_work_at_once(files: Path) -> None:
+    steps = GRPO | {"steps": 100}
+    in_turn = seconds(steps, ONE | {"gpus": 4})
+    at_once = seconds(steps | {"max_staleness": 1}, ONE | {"gpus": 8, "rollout_gpus": 4})
+    assert in_turn / 2 <= at_once <= 1.01 * in_turn  # 101 batches are sampled
+
+
 @pytest.mark.parametrize(
     ("model", "parameters", "tokens", "context", "gpu", "hours"),
     [

@@ -80,7 +80,7 @@ def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, s
     loop.environment, loop.seed, loop.limits = spec, 7, Limits(tokens=budget, turns=4)
     loop.stop_ids = frozenset([tokenizer.eos_token_id])
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
-    loop.sampled = sampled
+    loop.sampled, loop.seeded = sampled, True
     loop.log = lab / "episodes" / "1.jsonl"
     return loop
 

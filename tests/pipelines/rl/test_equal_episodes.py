@@ -64,6 +64,7 @@ def loop_of(checkpoint: Path, limits: Limits, sampled: Path | None, log: Path) -
     loop.stop_ids = checkpoints.stop_ids(checkpoint, loop.tokenizer)
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Talk-v0", entry_point=f"{__name__}:Talk").to_json()
     loop.seed, loop.limits, loop.sampled, loop.log = SEED, limits, str(sampled) if sampled else None, log
+    loop.seeded = True
     loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
     loop.server_manager = Server(SimpleNamespace(response_length=limits.tokens, max_num_seqs=8), str(checkpoint))
     return loop

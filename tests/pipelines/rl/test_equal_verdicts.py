@@ -103,6 +103,7 @@ def by_agent_loop(policy: TransformersPolicy, environment: str = "Alone") -> flo
 
     loop = EnvironmentLoop.__new__(EnvironmentLoop)
     loop.tokenizer, loop.server_manager, loop.stop_ids, loop.sampled = policy.tokenizer, Server(), policy.stop_ids, None
+    loop.seeded = True
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Here-v0", entry_point=f"{__name__}:{environment}").to_json()
     loop.seed, loop.limits, loop.samples, loop.log = 0, Limits(LIMIT, 4), 1, Path("episodes.jsonl").resolve()
     loop.rollout_config = SimpleNamespace(calculate_log_probs=False)

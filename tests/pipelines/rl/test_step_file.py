@@ -81,3 +81,13 @@ def test_a_step_whose_report_a_kill_has_prevented_has_the_metrics_of_its_episode
     StepFile(folder, checkpoint=1)
     (row,) = lines(folder)
     assert (row["step"], row["reward"], row["kl"]) == (1, 0.5, None)
+
+
+def test_the_checkpoint_of_an_asynchronous_stage_has_the_samples_of_the_next_step(folder: Path) -> None:
+    for step in (1, 2):
+        append(folder / "episodes/7.jsonl", episode(step, 0, 1.0), episode(step, 1, 0.0))
+    append(folder / "metrics/000.jsonl", report(1, 0.5))
+    resumed = StepFile(folder, checkpoint=1)
+    append(folder / "metrics/001.jsonl", report(2, 0.5))
+    resumed.add_ended_steps()
+    assert [row["correct"] for row in lines(folder)] == [0.5, 0.5]

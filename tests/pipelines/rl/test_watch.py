@@ -51,6 +51,13 @@ def test_consecutive_zero_variance_steps_stop_a_run(folder: Path) -> None:
     assert reason.startswith("in each of the last 3 steps, all samples of each problem had the same score")
 
 
+def test_the_samples_in_flight_of_a_checkpoint_count(folder: Path) -> None:
+    for step in (1, 2):
+        play(folder, step, 1.0, 1.0)
+    resumed = watch(folder, checkpoint=1, max_staleness=1, max_zero_variance_steps=2)
+    assert resumed.reason_to_stop(2), "step 2 is not sampled again"
+
+
 def test_zero_variance_steps_before_a_resume_count(folder: Path) -> None:
     for step in (1, 2, 3):
         play(folder, step, 1.0, 1.0)

@@ -27,7 +27,7 @@ def test_missing_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_private_name_in_the_folder_is_listed() -> None:
     """These are attributes with an underscore of objects other than `self`, and overridden methods with one."""
     listed = {part for private in contract.NAMES for part in [*private.module.split("."), *private.name.split(".")]}
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
         calls = {
@@ -38,7 +38,7 @@ def test_every_private_name_in_the_folder_is_listed() -> None:
         }
         assert calls - own - listed - {"_py_driver_sys_path", "_exit"} == set(), path.name
     imported = {private.used_by for private in contract.NAMES}
-    assert imported <= {path.stem for path in FOLDER.glob("*.py")}
+    assert imported <= {str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.py")}
 
 
 @pytest.mark.parametrize("version", ["2.49.1", "2.61.0", "3.0.0"])

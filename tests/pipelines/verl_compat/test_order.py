@@ -50,12 +50,14 @@ class Queue:
         self.tags: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self.rows: dict[str, dict[str, Any]] = {}
 
-    def kv_list(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
         return {partition: dict(tags) for partition, tags in self.tags.items()}
 
-    def kv_batch_put(self, keys: list[str], partition_id: str, tags: list[dict[str, Any]]) -> None:
-        for key, tag in zip(keys, tags, strict=True):
+    def kv_batch_put(self, keys: list[str], partition_id: str, tags: list[dict[str, Any]], fields: Any = None) -> None:
+        for row, (key, tag) in enumerate(zip(keys, tags, strict=True)):
             self.tags[partition_id].setdefault(key, {}).update(tag)
+            if fields is not None:
+                self.rows[key] = {"extra_info": fields["extra_info"][row]}
 
     def kv_clear(self, partition_id: str, keys: list[str]) -> None:
         for key in keys:
@@ -75,7 +77,7 @@ class Plays:
     def generate_sequences(self, batch: Any) -> None:
         for uid, info in zip(batch["uid"], batch["extra_info"], strict=True):
             info = getattr(info, "data", info)
-            place = SampleId(int(info["index"]), 0, int(batch["global_steps"]), int(info["attempt"]))
+            place = SampleId(int(info["index"]), 0, int(info["step"]), int(info["attempt"]))
             self.groups.append(place)
             flat = sample_seed(0, repr(place), 0) / 2**53 < self.flat
             for sample in range(self.samples):
@@ -86,7 +88,7 @@ class Plays:
             self.queue.kv_batch_put([str(uid)], "train", [{"status": "finished"}])
 
 
-def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: pytest.MonkeyPatch) -> Any:
+def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: pytest.MonkeyPatch, mode: str = "sync") -> Any:
     """Returns verl's trainer with the parts that select problems and replace groups: data loader, replay buffer, refills."""
     from omegaconf import OmegaConf
     from torch.utils.data import SequentialSampler
@@ -106,7 +108,8 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     data = {"train_batch_size": batch, "gen_batch_size": 1, "seed": 3, "max_prompt_length": 64, "cache_dir": str(folder)}
     made = PPOTrainerSync.__new__(PPOTrainerSync)
     made.config = OmegaConf.create({"data": data | {"filter_overlong_prompts": False, "prompt_key": "prompt"}})
-    made.trainer_mode, made.global_steps, made.train_dataloader_it = "sync", 0, None
+    made.trainer_mode, made.global_steps, made.train_dataloader_it = mode, 0, None
+    monkeypatch.setattr(StepDataset, "restored", 0)
     made.train_dataset = StepDataset(str(folder / "problems.parquet"), None, made.config.data, None)
     made.train_dataloader = StatefulDataLoader(
         made.train_dataset, 1, drop_last=True, collate_fn=collate_fn, sampler=SequentialSampler(made.train_dataset)
@@ -117,27 +120,33 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     monkeypatch.setattr(replay, "transfer_queue", queue)
     made.agent_loop_manager = Plays(queue, flat, samples=2)
     made.replay_buffer = replay.OrderedReplayBuffer(
-        trainer_mode="sync",
+        trainer_mode=mode,
         trainer_config=OmegaConf.create({}),
         max_off_policy_threshold=None,
         max_off_policy_strategy="drop",
-        sampler_kwargs=OmegaConf.create({"batch_size": batch, "drop_zero_variance": True}),
+        sampler_kwargs=OmegaConf.create(
+            {"batch_size": batch, "drop_zero_variance": True, "max_staleness": int(mode != "sync")}
+        ),
         refill_fn=made._add_prompts_to_generate,
     )
     return made
 
 
 def run(made: Any, steps: Sequence[int]) -> dict[int, list[SampleId]]:
-    """Returns the groups that are sampled in each step. Checks that verl gets a complete batch."""
-    sampled = {}
+    """Returns the groups that are sampled for each step. Checks that verl gets a complete batch, all of it for the step."""
+    sampled: dict[int, list[SampleId]] = defaultdict(list)
+    size, queue = made.config.data.train_batch_size, made.agent_loop_manager.queue
     for step in steps:
         made.global_steps, made.agent_loop_manager.groups = step, []
+        if step == steps[0] and made.trainer_mode != "sync" and not made.train_dataset.restored:
+            made._add_prompts_to_generate(size)  # as verl's asynchronous trainers begin
         made.prepare_step()
-        size = made.config.data.train_batch_size
         batch, _ = made.replay_buffer.sample(global_steps=step, partition_id="train", batch_size=size)
         assert len(batch.keys) == 2 * size
-        made.agent_loop_manager.queue.kv_clear("train", batch.keys)
-        sampled[step] = made.agent_loop_manager.groups
+        assert {queue.rows[key]["extra_info"]["step"] for key in batch.keys} == {step}
+        queue.kv_clear("train", batch.keys)
+        for group in made.agent_loop_manager.groups:
+            sampled[group.step].append(group)
     return sampled
 
 
@@ -168,6 +177,28 @@ def test_a_resumed_run_plays_the_same_problems(tmp_path: Path, monkeypatch: pyte
     resumed = trainer(tmp_path, 20, 8, 0.4, monkeypatch)
     resumed.train_dataloader.load_state_dict(saved)
     assert run(resumed, range(3, 7)) == {step: whole[step] for step in range(3, 7)}
+
+
+def test_a_step_has_the_same_problems_if_they_are_sampled_a_step_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(trainer(tmp_path, 20, 8, 0.4, monkeypatch), range(1, 6))
+    ahead = run(trainer(tmp_path, 20, 8, 0.4, monkeypatch, "one step off"), range(1, 6))
+    assert ahead.pop(6) == [SampleId(problem, 0, 6, 0) for problem in order.batch(20, 8, 3, 6)]
+    assert ahead == whole
+    assert any(len(groups) > 8 for groups in whole.values())  # some were replaced
+
+    # A checkpoint of step 2 has the batch of step 3; its replacements are chosen later.
+    from tenfold.pipelines.verl_compat.dataset import StepDataset
+
+    killed = trainer(tmp_path, 20, 8, 0.4, monkeypatch, "one step off")
+    run(killed, range(1, 3))
+    resumed = trainer(tmp_path, 20, 8, 0.4, monkeypatch, "one step off")
+    stored = killed.agent_loop_manager.queue
+    resumed.agent_loop_manager.queue.tags.update(stored.tags)
+    resumed.agent_loop_manager.queue.rows.update(stored.rows)
+    monkeypatch.setattr(StepDataset, "restored", 8)
+    found = run(resumed, range(3, 6))
+    assert found[3] == whole[3][8:]
+    assert {step: found[step] for step in (4, 5)} == {step: whole[step] for step in (4, 5)}
 
 
 def test_the_seed_key_of_a_first_attempt_has_only_problem_and_step() -> None:
