@@ -181,16 +181,29 @@ def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Conversati
     Without a chat template (a base model), turns are joined by newlines as plain text. A single turn of the role "text" is used
     as plain text with any model. Lone surrogates, which tokenizers reject, become U+FFFD.
     """
+    turns = _turns(tokenizer, conversation)
+    if isinstance(turns, str):
+        return tokenizer(turns)["input_ids"]
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+
+def prompt_text(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[str, bool]:
+    """Returns the text whose tokens `prompt_tokens` returns, and whether the tokenizer adds its special tokens to it."""
+    turns = _turns(tokenizer, conversation)
+    if isinstance(turns, str):
+        return turns, True
+    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False), False
+
+
+def _turns(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[dict[str, Any]] | str:
+    """Returns the turns that a chat template writes, or the text if it writes none."""
     conversation = storable(list(conversation))
     if [message["role"] for message in conversation] == [TEXT]:
-        return tokenizer(conversation[0]["content"])["input_ids"]
-    if tokenizer.chat_template:
-        if "tool_calls" not in str(tokenizer.chat_template):  # the template would drop the calls
-            conversation = [{**message, "content": message_text(message)} for message in conversation]
-        return tokenizer.apply_chat_template(
-            [dict(message) for message in conversation], add_generation_prompt=True, tokenize=True, return_dict=False
-        )
-    return tokenizer("\n".join(map(message_text, conversation)) + "\n")["input_ids"]
+        return conversation[0]["content"]
+    if not tokenizer.chat_template:
+        return "\n".join(map(message_text, conversation)) + "\n"
+    has_calls = "tool_calls" in str(tokenizer.chat_template)  # else the template would drop the calls
+    return [dict(turn) if has_calls else {**turn, "content": message_text(turn)} for turn in conversation]
 
 
 def choice_tokens(tokenizer: "PreTrainedTokenizerBase", options: Sequence[str]) -> tuple[list[int], list[int]]:

@@ -8,25 +8,118 @@ also trained on, except one that begins the conversation. Tool calls have the fo
 import itertools
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ...core import Message, Problem, UserError
+import numpy
+
+from ...core import Message, Problem, UserError, Verifier
 from ...envs.problems import cells
 from ...envs.text import prompt_messages
 from ...policies import checkpoints
-from ...policies.chat_tokens import conversation_tokens
+from ...policies.chat_tokens import conversation_tokens, prompts_tokens, texts_tokens
 from ...texts import without_surrogates
-from ..trainer.trainer import IGNORED
 from . import tool_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+IGNORED = -100
+"""Label of tokens that are not in the loss, as in `trainer.py`, which loads torch."""
+BATCH = 128
+"""Problems whose texts are tokenized together. The rate does not depend on it between 32 and 1,024."""
+TOO_LONG, NO_TARGET, INCORRECT = "too long", "no target within max_tokens", "incorrect"
+"""Reasons why a problem is left out."""
+CUT = "cut"
+"""Reason of an example that is truncated at max_tokens."""
+
 Example = dict[str, list[int]]
 """Token ids (input_ids) and labels, (tokens,) each."""
+Tokens = tuple[list[int], list[int]]
+"""Token ids, and a mask that is 1 for the tokens in the loss, (tokens,) each."""
 THINKING = "<think>\n{thinking}\n</think>\n\n{answer}"
 """Default form of thinking and answer, for models with reasoning tags."""
+
+
+class Form(NamedTuple):
+    """The settings of a stage that decide which example a problem becomes; see `SFT`."""
+
+    template: str
+    system: str | None
+    target_template: str
+    thinking_template: str | None
+    max_tokens: int
+    truncate: bool
+
+
+class Turns(NamedTuple):
+    """A conversation without tools, whose turns are tokenized one by one."""
+
+    messages: list[Message]
+    first: int
+    """Index of the first turn in the loss. The turns before it are the prompt."""
+
+    @property
+    def prompt(self) -> list[Message]:
+        """The turns before the first one in the loss."""
+        return self.messages[: self.first]
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts in the loss."""
+        return [turn["content"] for turn in self.messages[self.first :] if turn["role"] == "assistant"]
+
+
+def each(
+    problems: Iterable[Problem],
+    tokenizer: "PreTrainedTokenizerBase",
+    form: Form,
+    verify: Verifier | None = None,
+    batch: int = BATCH,
+) -> Iterator[tuple[Tokens | None, str]]:
+    """Yields the example of each problem, or None, with the reason why it is left out or truncated ("" for neither).
+
+    Args:
+        problems: the problems.
+        tokenizer: the policy's tokenizer.
+        form: the form of the examples.
+        verify: verifier of the worked answers; None: all are correct.
+        batch: problems that are tokenized together.
+
+    Raises:
+        UserError: see `example`.
+    """
+    waiting = iter(problems)
+    while group := list(itertools.islice(waiting, batch)):
+        reasons = [_unusable(problem, form, verify) for problem in group]
+        usable = [problem for problem, reason in zip(group, reasons, strict=True) if not reason]
+        tokens = iter(_tokens([_conversation(problem, tokenizer, form) for problem in usable], tokenizer))
+        for reason in reasons:
+            yield (None, reason) if reason else _within(next(tokens), form)
+
+
+def _unusable(problem: Problem, form: Form, verify: Verifier | None) -> str:
+    """Returns why a problem makes no example; empty if it makes one."""
+    if not is_trainable(problem):
+        return "without an answer"
+    if verify:
+        verdict = verify(problem, worked(problem, form.target_template))
+        if verdict.score is None:
+            return f"without a score ({verdict.status.value})"
+        if verdict.score < 1:
+            return INCORRECT
+    return ""
+
+
+def _within(tokens: Tokens, form: Form) -> tuple[Tokens | None, str]:
+    """Returns an example of at most `max_tokens`, or None, with the reason."""
+    ids, mask = tokens
+    if len(ids) <= form.max_tokens:
+        return tokens, ""
+    mask = mask[: form.max_tokens]
+    reason = TOO_LONG if not form.truncate else CUT if 1 in mask else NO_TARGET
+    return ((ids[: form.max_tokens], mask) if reason == CUT else None), reason
 
 
 def worked(problem: Problem, answer: str = "{answer}") -> str:
@@ -43,7 +136,7 @@ def example(
     answer: str,
     thinking_template: str | None,
 ) -> Example:
-    """Returns the training example of a problem with its worked answer.
+    """Returns the training example of a problem with its worked answer, of any length.
 
     Args:
         problem: the problem; see the module for the meta data that it may have.
@@ -59,20 +152,27 @@ def example(
         UserError: the problem has thinking, thinking_template is None and the model has no reasoning tags; or the model's chat
             template cannot write the tool calls.
     """
+    form = Form(template, system, answer, thinking_template, 0, False)
+    ((ids, mask),) = _tokens([_conversation(problem, tokenizer, form)], tokenizer)
+    return {"input_ids": ids, "labels": [token if by_policy else IGNORED for token, by_policy in zip(ids, mask, strict=True)]}
+
+
+def _conversation(problem: Problem, tokenizer: "PreTrainedTokenizerBase", form: Form) -> Turns | Tokens:
+    """Returns a problem's conversation; its tokens if the model's chat template writes its tools."""
     final = cast(Message | None, problem.meta.get("final_turn"))
-    target = answer.replace("{answer}", final["content"]) if final else worked(problem, answer)
+    target = form.target_template.replace("{answer}", final["content"]) if final else worked(problem, form.target_template)
     if not cells.is_missing(thinking := problem.meta.get("thinking")):
-        if thinking_template is None and not has_reasoning_tags(tokenizer):
+        if form.thinking_template is None and not has_reasoning_tags(tokenizer):
             raise UserError(
                 f"{problem.id} has thinking, but the model has no <think> tags; "
                 f"set thinking_template, for example to {THINKING!r}, or leave it out with thinking_template: ''"
             )
-        form = THINKING if thinking_template is None else thinking_template or "{answer}"
+        template = THINKING if form.thinking_template is None else form.thinking_template or "{answer}"
         values = {"{thinking}": str(thinking), "{answer}": target}
         # All at once, because the thinking may contain "{answer}".
-        target = re.sub(r"\{(?:thinking|answer)\}", lambda found: values[found[0]], form)
+        target = re.sub(r"\{(?:thinking|answer)\}", lambda found: values[found[0]], template)
     messages: list[Message] = [
-        *prompt_messages(problem, template, system),
+        *prompt_messages(problem, form.template, form.system),
         Message(role="assistant", content=without_surrogates(target)),
     ]
     if final and "tool_calls" in final:
@@ -81,15 +181,27 @@ def example(
     if tool_turns.has_tools(messages, tools):
         written = tool_turns.written(tokenizer, messages, tools, problem.id)
         if isinstance(written, tool_turns.Written):
-            return _labelled(*tool_turns.tokens(tokenizer, written, problem.id))
+            return tool_turns.tokens(tokenizer, written, problem.id)
         messages = written
-    places = [place for place, turn in enumerate(messages) if turn["role"] == "assistant" and place]  # the first has no prompt
-    texts = [messages[place]["content"] for place in places]
-    turns = [_turn_tokens(tokenizer, text) for text in texts]
-    opened = checkpoints.opened_reasoning(tokenizer, checkpoints.prompt_tokens(tokenizer, messages[: places[0]]))
-    if opened:  # the prompt already contains the opening tag of each turn's reasoning
-        turns = [_turn_tokens(tokenizer, text.removeprefix(opened)) for text in texts]
-    return _labelled(*conversation_tokens(tokenizer, messages, turns))
+    # A first turn has no prompt.
+    return Turns(messages, next(place for place, turn in enumerate(messages) if turn["role"] == "assistant" and place))
+
+
+def _tokens(conversations: Sequence[Turns | Tokens], tokenizer: "PreTrainedTokenizerBase") -> Iterator[Tokens]:
+    """Yields the tokens of each conversation. The texts of all of them are tokenized together."""
+    turns = [each for each in conversations if isinstance(each, Turns)]
+    prompts = prompts_tokens(tokenizer, [each.prompt for each in turns])
+    # The prompt may already contain the opening tag of each turn's reasoning.
+    opened = [checkpoints.opened_reasoning(tokenizer, prompt) for prompt in prompts]
+    texts = [[text.removeprefix(opening) for text in each.texts] for each, opening in zip(turns, opened, strict=True)]
+    answers = iter(texts_tokens(tokenizer, list(itertools.chain(*texts))))
+    given = iter(prompts)
+    for conversation in conversations:
+        if isinstance(conversation, Turns):
+            ends = [[*next(answers), tokenizer.eos_token_id] for _ in conversation.texts]
+            yield conversation_tokens(tokenizer, conversation.messages, ends, next(given))
+        else:
+            yield conversation
 
 
 def is_trainable(problem: Problem) -> bool:
@@ -98,20 +210,14 @@ def is_trainable(problem: Problem) -> bool:
     return has_prompt and not (problem.answer is None and cells.is_missing(problem.meta.get("solution")))
 
 
-def _labelled(ids: list[int], mask: list[int]) -> Example:
-    return {"input_ids": ids, "labels": [token if by_policy else IGNORED for token, by_policy in zip(ids, mask, strict=True)]}
-
-
 def has_reasoning_tags(tokenizer: "PreTrainedTokenizerBase") -> bool:
     """True if the model's chat template or vocabulary contains <think>."""
     return "<think>" in (tokenizer.chat_template or "") or "<think>" in tokenizer.get_vocab()
 
 
-def _turn_tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-
-
-def in_shares(lengths: Sequence[Sequence[int]], shares: Sequence[float], count: int, seed: int) -> list[tuple[int, int]]:
+def in_shares(
+    lengths: Sequence[Sequence[int] | numpy.ndarray], shares: Sequence[float], count: int, seed: int
+) -> numpy.ndarray:
     """Returns an order of examples in which each source has its share of the tokens at every point.
 
     The next example comes from the source with the fewest tokens relative to its share. Each source passes through its examples
@@ -124,19 +230,28 @@ def in_shares(lengths: Sequence[Sequence[int]], shares: Sequence[float], count: 
         seed: seed of the orders.
 
     Returns:
-        `count` pairs of (source, example).
+        Source and example, (count, 2).
     """
     totals = [0] * len(shares)
     orders = [_passes(len(of_source), f"{seed}/{source}") for source, of_source in enumerate(lengths)]
-    chosen = []
-    for _ in range(count):
+    chosen = numpy.empty((count, 2), numpy.int64)
+    for place in range(count):
         source = min(range(len(shares)), key=lambda source: totals[source] / shares[source])
         number = next(orders[source])
-        totals[source] += lengths[source][number]
-        chosen.append((source, number))
+        totals[source] += int(lengths[source][number])
+        chosen[place] = source, number
     return chosen
 
 
 def _passes(size: int, seed: str) -> Iterator[int]:
+    """Yields the numbers below `size` in a random order, then in another one, and so on.
+
+    The orders are those of `Random.sample(range(size), size)`. This function holds 8 bytes for each number, and `sample` 48.
+    """
     for number in itertools.count():
-        yield from random.Random(f"{seed}/{number}").sample(range(size), size)
+        random_number = random.Random(f"{seed}/{number}").randrange
+        left = array("q", range(size))
+        for count in range(size, 0, -1):
+            place = random_number(count)
+            yield left[place]
+            left[place] = left[count - 1]

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 
 from ... import disk, verifiers
-from ...core import UserError, Verifier
+from ...core import UserError
 from ...envs.problems import sources as problem_sources
 from ...envs.text import template_defect
 from ...policies import checkpoints
@@ -22,20 +21,19 @@ from ..bench.bench import Bench
 from ..cluster import Cluster
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import lora, trainer
+from ..trainer import lora, shuffled, trainer
 from ..trainer.settings import Training, rate_cautions
-from .examples import Example, example, in_shares, is_trainable, worked
+from . import examples, prepare
+from .examples import CUT, INCORRECT, NO_TARGET, TOO_LONG, Example, Form
+from .tokenized import Chosen, Examples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from transformers import PreTrainedTokenizerBase
 
 ROW_TOKENS = 128
 """Smallest length of a packed row, in tokens. Our choice."""
 BENCH_FOLDER, SCORES = "bench-", "scores.json"
 """Prefix of the folder with a checkpoint's benchmarks (the step number follows), and name of the last file written there."""
-TOO_LONG, NO_TARGET, INCORRECT = "too long", "no target within max_tokens", "incorrect"
-"""Reasons why a problem is left out."""
 MICRO_RATES = (1e-4, 1e-2)
 """Range of learning rates at which `micro:` learns well from random weights. Our choice, from the table below. It has the loss
 per token after 200 steps of 64 examples of the recipe quickstart, with 20 steps of warm-up (5.99 with random weights):
@@ -117,7 +115,7 @@ class SFT(Training):
         lost: dict[str, Counter[str]] = {}
         for uri in self.sources:
             reasons: Counter[str] = Counter()
-            for new, reason in _each(uri, self, tokenizer):
+            for new, reason in examples.each(problem_sources.load(uri), tokenizer, self.form, batch=1):
                 if new:
                     break
                 reasons[reason] += 1
@@ -141,6 +139,11 @@ class SFT(Training):
         """The URIs of all problems."""
         return [self.problems] if isinstance(self.problems, str) else self.problems
 
+    @property
+    def form(self) -> Form:
+        """The form of the examples."""
+        return Form(self.template, self.system, self.target_template, self.thinking_template, self.max_tokens, self.truncate)
+
     def cost(self) -> CostEstimate:
         """Returns an upper limit: every example has `max_tokens`."""
         return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens, training_length=self.max_tokens)
@@ -151,36 +154,35 @@ class SFT(Training):
 
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
-        model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
+        start = checkpoints.checkpoint(context.policy)
+        model, tokenizer = checkpoints.load(start, torch.float32)
         model = lora.with_adapter(model, self.lora, context.seed)
         if self.packed and not trainer.supports_packing(model):
             raise UserError(
                 f"{self.name}: {type(model).__name__} does not separate the examples of a packed row; set packed: false"
             )
-        sources, left_out = zip(*(_examples(uri, self, tokenizer) for uri in self.sources), strict=True)
-        for uri, examples, lost in zip(self.sources, sources, left_out, strict=True):
-            if not examples and (self.shares or not any(sources)):
-                raise UserError(f"{self.name}: {_no_example(uri, lost, self)}")
+        shards = trainer.by_main_process(context.cluster, lambda: [_shards(uri, self, start, context) for uri in self.sources])
+        sources = [Examples(of_source) for of_source in shards]
+        for uri, found in zip(self.sources, sources, strict=True):
+            if not found and (self.shares or not any(sources)):
+                raise UserError(f"{self.name}: {_no_example(uri, found.reasons, self)}")
 
         # The seed depends on the stage's name, so that two stages of a recipe have different orders of examples.
         seed = int(hashlib.sha256(f"{context.seed}/{self.name}".encode()).hexdigest()[:8], 16) >> 1
-        dataset = [example for examples in sources for example in examples]
-        extra: Metrics = {}
+        order, extra = None, Metrics()
         if self.shares:
-            lengths = [[len(example["input_ids"]) for example in examples] for examples in sources]
-            chosen = in_shares(lengths, self.shares, self.steps * self.batch_size, seed)
-            dataset = [sources[source][number] for source, number in chosen]
-            tokens = [
-                sum(lengths[source][number] for source, number in chosen if source == index) for index in range(len(sources))
-            ]
+            lengths = [found.lengths() for found in sources]
+            order = examples.in_shares(lengths, self.shares, self.steps * self.batch_size, seed)
+            tokens = [int(of_source[order[order[:, 0] == index, 1]].sum()) for index, of_source in enumerate(lengths)]
             extra = {"shares": {uri: count / sum(tokens) for uri, count in zip(self.sources, tokens, strict=True)}}
         metrics = trainer.fit(
             model,
             tokenizer,
             context,
-            dataset,
+            Chosen(sources, order),
             functools.partial(in_rows if self.packed else padded, pad=tokenizer.pad_token_id),
             **trainer.fit_arguments(self),
+            trainer=None if self.shares else shuffled.trainer_class(seed),
             train_sampling_strategy="sequential" if self.shares else "random",
             gradient_checkpointing=self.gradient_checkpointing,
             saved=functools.partial(_measure, self, context) if self.bench else None,
@@ -188,13 +190,15 @@ class SFT(Training):
             data_seed=seed,
         )
         if self.bench:
-            found = {
+            measured = {
                 int(path.parent.name.removeprefix(BENCH_FOLDER)): path
                 for path in context.folder.glob(f"{BENCH_FOLDER}*/{SCORES}")
             }
-            extra["benchmarks"] = {step: disk.read_object(found[step], "remove it, and run again") for step in sorted(found)}
-        all_lost: Counter[str] = sum(left_out, Counter())
-        cut = all_lost.pop("cut", 0)
+            extra["benchmarks"] = {
+                step: disk.read_object(measured[step], "remove it, and run again") for step in sorted(measured)
+            }
+        all_lost: Counter[str] = sum((found.reasons for found in sources), Counter())
+        cut = all_lost.pop(CUT, 0)
         counts = {"cut": cut, "left_out": all_lost.total(), "why_left_out": dict(all_lost)}
         return metrics | extra | {"examples": sum(map(len, sources)), **counts}
 
@@ -239,41 +243,14 @@ def _no_example(uri: str, lost: Counter[str], settings: SFT) -> str:
     return f"{uri} has no usable example ({reasons}; max_tokens={settings.max_tokens}); change the problems or the settings"
 
 
-def _examples(uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase") -> tuple[list[Example], Counter[str]]:
-    """Returns the examples of a source, and the numbers of problems that are left out or truncated, by reason."""
-    examples: list[Example] = []
-    lost: Counter[str] = Counter()
-    for new, reason in _each(uri, settings, tokenizer, verifiers.load(settings.verifier) if settings.verifier else None):
-        if reason:
-            lost[reason] += 1
-        if new:
-            examples.append(new)
-    return examples, lost
+def _shards(uri: str, settings: SFT, checkpoint: Path, context: Context) -> list[Path]:
+    """Returns the shards of a source, which are tokenized if they are missing; see `prepare.prepare`."""
 
+    def progress(done: int, total: int) -> None:
+        context.progress(0, settings.steps, tokenized=f"{done:,} of {total:,} problems")
 
-def _each(
-    uri: str, settings: SFT, tokenizer: "PreTrainedTokenizerBase", verify: Verifier | None = None
-) -> Iterator[tuple[Example | None, str]]:
-    """Yields the example of each problem, or None, with the reason why it is left out or truncated ("" for neither)."""
-    for problem in problem_sources.load(uri):
-        if not is_trainable(problem):
-            yield None, "without an answer"
-            continue
-        if verify:
-            verdict = verify(problem, worked(problem, settings.target_template))
-            if verdict.score is None or verdict.score < 1:
-                yield None, INCORRECT if verdict.score is not None else f"without a score ({verdict.status.value})"
-                continue
-        new = example(
-            problem, tokenizer, settings.template, settings.system, settings.target_template, settings.thinking_template
-        )
-        if len(new["input_ids"]) > settings.max_tokens:
-            new = {name: row[: settings.max_tokens] for name, row in new.items()}
-            has_target = any(label != trainer.IGNORED for label in new["labels"])
-            reason = TOO_LONG if not settings.truncate else "cut" if has_target else NO_TARGET
-            yield (new if reason == "cut" else None), reason
-        else:
-            yield new, ""
+    source = prepare.Source(uri, settings.form, settings.verifier, str(checkpoint))
+    return prepare.prepare(source, context.folder.resolve().parent, progress)
 
 
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
@@ -302,11 +279,11 @@ def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
             room.append(width)
         rows[row].append(next_longest)
         room[row] -= length
-    for examples, left in zip(rows, room, strict=True):
+    for row_examples, left in zip(rows, room, strict=True):
         if left:
-            examples.append({"input_ids": [pad] * left, "labels": [trainer.IGNORED] * left})
+            row_examples.append({"input_ids": [pad] * left, "labels": [trainer.IGNORED] * left})
     flatten = DataCollatorWithFlattening(separator_id=trainer.IGNORED)
-    flat = [flatten(examples) for examples in rows]
+    flat = [flatten(row_examples) for row_examples in rows]
     return {name: torch.cat([row[name] for row in flat]) for name in ("input_ids", "position_ids", "labels")}
 
 

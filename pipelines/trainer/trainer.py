@@ -5,7 +5,7 @@ import datetime
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TrainingArguments,
     )
 
+T = TypeVar("T")
 _LOG = logging.getLogger("tenfold")
 IGNORED = -100
 """Label of tokens that are not in the loss."""
@@ -169,6 +170,20 @@ def processes(cluster: Cluster) -> "PartialState":
 
     # A long timeout, because the parent process detects stalls (`launch/processes.py`).
     return PartialState(cpu=device_of(cluster) == "cpu", timeout=datetime.timedelta(days=1))
+
+
+def by_main_process(cluster: Cluster, compute: Callable[[], T]) -> T:
+    """Returns the result of a function that only the first process calls. The others wait for it.
+
+    Args:
+        cluster: the cluster.
+        compute: the function. Its result is sent to the other processes.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    found = [compute() if processes(cluster).is_main_process else None]
+    broadcast_object_list(found)
+    return cast(T, found[0])
 
 
 def device_of(cluster: Cluster) -> str:
