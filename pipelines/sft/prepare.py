@@ -13,10 +13,10 @@ import functools
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ... import digests, faults, verifiers
 from ...core import UserError
@@ -34,6 +34,8 @@ PART = 8192
 """Problems of a shard. A killed preparation loses at most this many for each process. Our choice."""
 PARALLEL = 4
 """Number of parts from which on several processes tokenize them. A process takes seconds to start. Our choice."""
+CPU_SECONDS, MEMORY = 36_000.0, 1 << 40
+"""Limits of a part, in seconds and bytes. They are far above what a part with a slow verifier takes. Our choice."""
 PACKAGES = ("transformers", "tokenizers")
 """Packages whose versions may change the tokens."""
 
@@ -87,37 +89,43 @@ def prepare(source: Source, run: Path, progress: Progress) -> list[Path]:
     folder = run / FOLDER / source.key
     folder.mkdir(parents=True, exist_ok=True)
     count = len(problem_sources.load(source.uri))
-    shards = {start: folder / f"{start:012}.safetensors" for start in range(0, count, PART)}
-    waiting = [start for start, shard in shards.items() if not tokenized.is_whole(shard)]
-    work = [(*source, start, str(shards[start])) for start in waiting]
-    done = count - sum(min(PART, count - start) for start in waiting)
-    for start in _map(work):
-        done += min(PART, count - start)
+    parts = [Part(start, min(start + PART, count), str(folder / f"{start:012}.safetensors")) for start in range(0, count, PART)]
+    waiting = [part for part in parts if not tokenized.is_whole(Path(part.shard))]
+    done = count - sum(part.stop - part.start for part in waiting)
+    for part in _map(source, waiting):
+        done += part.stop - part.start
         progress(done, count)
-    return [*shards.values()]
+    return [Path(part.shard) for part in parts]
 
 
-Work = tuple[str, Form, str | None, str, int, str]
-"""The fields of `Source`, the number of the first problem, and the path of the shard."""
+class Part(NamedTuple):
+    """A part of a source."""
+
+    start: int
+    """Number of its first problem."""
+    stop: int
+    """Number after that of its last problem."""
+    shard: str
+    """Path of the file."""
 
 
-def _map(work: Sequence[Work]):  # type: ignore[no-untyped-def]
-    """Tokenizes parts, in several processes if there are many; yields the first problem of each finished part."""
-    workers = min(len(os.sched_getaffinity(0)), len(work))
-    if len(work) < PARALLEL or workers == 1:
-        for each in work:
-            _tokenize(*each)
-            yield each[4]
+def _map(source: Source, parts: Sequence[Part]) -> Iterator[Part]:
+    """Tokenizes parts, in several processes if there are many; yields each finished one."""
+    workers = min(len(os.sched_getaffinity(0)), len(parts))
+    if len(parts) < PARALLEL or workers == 1:
+        for part in parts:
+            _tokenize(source, part)
+            yield part
         return
-    pool = Pool(f"{__name__}:tokenize", workers, cpu_seconds=86_400.0, memory=1 << 40)
+    pool = Pool(f"{__name__}:tokenize", workers, CPU_SECONDS, MEMORY)
     threads = ThreadPoolExecutor(workers)
     try:
-        futures = {threads.submit(pool.call, *each): each[4] for each in work}
+        futures = {threads.submit(pool.call, source, part): part for part in parts}
         for future in as_completed(futures):
             try:
                 error = future.result()
             except WorkerFault as fault:
-                error = f"{work[0][0]}: a process that tokenizes it has ended ({fault}); run again"
+                error = f"{source.uri}: a process that tokenizes it has ended ({fault}); run again"
             if error:
                 raise UserError(error)
             yield futures[future]
@@ -126,34 +134,32 @@ def _map(work: Sequence[Work]):  # type: ignore[no-untyped-def]
         pool.close()
 
 
-def tokenize(uri: str, form: list[object], verifier: str | None, checkpoint: str, start: int, shard: str) -> str:
-    """Tokenizes a part in a process of its own.
+def tokenize(source: Sequence[Any], part: Sequence[Any]) -> str:
+    """Writes the shard of a part, in a process of its own.
 
     Args:
-        uri: URI of the problems.
-        form: the fields of `Form`.
-        verifier: name of the verifier, or None.
-        checkpoint: folder with the tokenizer.
-        start: number of the first problem.
-        shard: path of the shard.
+        source: the fields of `Source`.
+        part: the fields of `Part`.
 
     Returns:
         The message of a `UserError`, else an empty text.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # because all processors have such a process
+    uri, form, verifier, checkpoint = source
     try:
         with faults.as_user_errors(uri):
-            _tokenize(uri, Form(*form), verifier, checkpoint, start, shard)  # type: ignore[arg-type]
+            _tokenize(Source(uri, Form(*form), verifier, checkpoint), Part(*part))
     except UserError as error:
         return str(error)
     return ""
 
 
-def _tokenize(uri: str, form: Form, verifier: str | None, checkpoint: str, start: int, shard: str) -> None:
-    """Writes the shard of the problems from `start` on; see `tokenize`."""
-    problems = problem_sources.load(uri)
-    part = (problems[number] for number in range(start, min(start + PART, len(problems))))
-    tokenized.write(Path(shard), examples.each(part, _tokenizer(checkpoint), form, _verifier(verifier)))
+def _tokenize(source: Source, part: Part) -> None:
+    """Writes the shard of a part."""
+    problems = problem_sources.load(source.uri)
+    own = (problems[number] for number in range(part.start, part.stop))
+    found = examples.each(own, _tokenizer(source.checkpoint), source.form, _verifier(source.verifier))
+    tokenized.write(Path(part.shard), found)
 
 
 _tokenizer = functools.lru_cache(1)(checkpoints.tokenizer_of)

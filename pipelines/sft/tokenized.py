@@ -50,14 +50,16 @@ def write(shard: Path, found: Iterable[tuple[Tokens | None, str]]) -> None:
             ids.extend(tokens[0])
             mask.extend(tokens[1])
             offsets.append(len(ids))
+    all_ids = numpy.array(ids, numpy.uint32)
     arrays = {
-        "ids": numpy.array(ids, numpy.uint16 if max(ids, default=0) < 2**16 else numpy.uint32),
+        "ids": all_ids.astype(numpy.uint16) if all_ids.max(initial=0) < 2**16 else all_ids,
         "mask": numpy.frombuffer(bytes(mask), numpy.uint8),
         "offsets": numpy.array(offsets, numpy.int64),
     }
     partial = shard.with_suffix(".partial")
     with disk.name_in_errors(partial):
-        save_file(arrays, partial, {"reasons": json.dumps(reasons), "checksum": _checksum(arrays)})
+        # One text, because safetensors writes several in any order.
+        save_file(arrays, partial, {"shard": json.dumps({"reasons": reasons, "checksum": _checksum(arrays)})})
     partial.replace(shard)
 
 
@@ -68,9 +70,13 @@ def is_whole(shard: Path) -> bool:
     try:
         with safe_open(shard, "np") as file:
             arrays = {name: file.get_tensor(name) for name in ("ids", "mask", "offsets")}
-            return bool(file.metadata()["checksum"] == _checksum(arrays))
+            return bool(_metadata(file)["checksum"] == _checksum(arrays))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return False
+
+
+def _metadata(file: safe_open) -> dict[str, Any]:
+    return dict(json.loads(file.metadata()["shard"]))
 
 
 def _checksum(arrays: Mapping[str, numpy.ndarray]) -> str:
@@ -91,7 +97,7 @@ class _Shard(NamedTuple):
 def _opened(shard: Path) -> _Shard:
     try:
         file = safe_open(shard, "np")
-        offsets, reasons = file.get_tensor("offsets"), json.loads(file.metadata()["reasons"])
+        offsets, reasons = file.get_tensor("offsets"), _metadata(file)["reasons"]
         return _Shard(file.get_slice("ids"), file.get_slice("mask"), offsets, reasons)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{shard} cannot be read ({error}); run again, then it is written again") from None
