@@ -60,6 +60,15 @@ def load(uri: str) -> Sequence[PreferencePair]:
 
 @functools.lru_cache(maxsize=4)
 def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[PreferencePair]:
+    return list(each(uri))
+
+
+def each(uri: str) -> Iterator[PreferencePair]:
+    """Yields the pairs of a URI one by one, for files that do not fit in memory.
+
+    Raises:
+        UserError: see `load`.
+    """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or not location:
@@ -67,11 +76,13 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[PreferencePa
             f"cannot read pairs from {uri!r}: a URI of pairs starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
         )
     options = dict(parse_qsl(query, keep_blank_values=True))
+    count = 0
     with extras.required_by(address):
-        pairs = _pairs(uri, SOURCES[scheme](uri, location, options), options)
-    if not pairs:
+        for pair in _pairs(uri, SOURCES[scheme](uri, location, options), options):
+            count += 1
+            yield pair
+    if not count:
         raise UserError(f"{uri}: there are no pairs")
-    return pairs
 
 
 def in_held_out(prompt_text: str, share: float) -> bool:
@@ -88,24 +99,27 @@ def split_held_out(pairs: Sequence[PreferencePair], share: float) -> tuple[list[
     )
 
 
-def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> list[PreferencePair]:
+def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> Iterator[PreferencePair]:
     if unknown := set(options) - set(OPTIONS):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(OPTIONS)}")
     per_prompt, skip, limit = (sources.integer_option(uri, options, name) for name in ("per_question", "skip", "limit"))
     sparse = uri.startswith(("parquet:", "hf:"))
-    found: list[PreferencePair] = []
+    found = 0
     counts: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         if number <= (skip or 0):
             continue
         for pair in _of_row(row, options, f"{uri}, row {number}", sparse):
-            if limit is not None and len(found) >= limit:
-                return found
-            count = counts.get(pair.prompt_text, 0)
-            if pair.chosen.strip() != pair.rejected.strip() and (per_prompt is None or count < per_prompt):
-                counts[pair.prompt_text] = count + 1
-                found.append(pair)
-    return found
+            if limit is not None and found >= limit:
+                return
+            if pair.chosen.strip() == pair.rejected.strip():
+                continue
+            if per_prompt is not None:
+                counts[pair.prompt_text] = counts.get(pair.prompt_text, 0) + 1
+                if counts[pair.prompt_text] > per_prompt:
+                    continue
+            found += 1
+            yield pair
 
 
 def _of_row(given: object, options: Mapping[str, str], where: str, sparse: bool) -> Iterator[PreferencePair]:

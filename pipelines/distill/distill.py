@@ -32,7 +32,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy
 import torch
 from pydantic import Field, model_validator
 
@@ -44,6 +43,7 @@ from ..launch.nodes import release
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy
 from ..trainer import chunked_loss, lora, trainer
 from ..trainer.settings import Training
+from . import pairs as stored_pairs
 from . import responses
 from .fixed_batches import FixedBatches
 from .sample_pairs import PAIRS, check_same_vocabulary
@@ -126,13 +126,15 @@ class Distill(Training):
         model = lora.with_adapter(model, self.lora, context.seed)
         model.to(device)
         teacher.to(device).requires_grad_(False).eval()
-        pairs, held_out, left_out = _pairs(self)
+        pairs, held_out, left_out = stored_pairs.opened(
+            trainer.by_main_process(context.cluster, lambda: _shards(self, context))
+        )
         if not pairs:
             raise UserError(
                 f"{self.name}: {self.pairs} has no pair for training within max_tokens={self.max_tokens}; raise max_tokens or "
                 "sample more pairs"
             )
-        pairs = [pairs[number] for number in numpy.random.default_rng(context.seed).permutation(len(pairs))]
+        pairs = pairs.shuffled(context.seed)
         reader = _reader(self, model, teacher)
         for each in (model, teacher):
             reader.check(each)
@@ -140,7 +142,7 @@ class Distill(Training):
             raise UserError(
                 f"{self.name}: top_k={self.top_k} is more than the vocabulary's {reader.vocabulary} tokens; lower it"
             )
-        if any(max(side["ids"]) >= reader.vocabulary for pair in pairs + held_out for side in responses.sides(pair)):
+        if max(pairs.largest(), held_out.largest()) >= reader.vocabulary:
             raise UserError(
                 f"{self.name}: {self.pairs} has tokens that the student's vocabulary does not have; sample the pairs with this "
                 "student and teacher"
@@ -211,9 +213,10 @@ class Distill(Training):
         return figures.line_plots(values, [step for step, _ in metrics["losses"]])
 
 
-def _pairs(settings: Distill) -> tuple[list[responses.Pair], list[responses.Pair], int]:
-    """See `responses.load`."""
-    return responses.load(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out)
+def _shards(settings: Distill, context: Context) -> Path:
+    """See `pairs.prepare`."""
+    run = context.folder.resolve().parent
+    return stored_pairs.prepare(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out, run)
 
 
 def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
@@ -223,7 +226,7 @@ def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelRea
 
 def _measured(settings: Distill, context: Context) -> Metrics:
     """Returns the metrics on the held-out pairs; empty without such pairs."""
-    _, held_out, _ = _pairs(settings)
+    _, held_out, _ = stored_pairs.opened(_shards(settings, context))
     if not held_out:
         return {}
     release()  # the memory of the training
@@ -242,9 +245,9 @@ def _with_reference(
     context: Context,
     reader: responses.ModelReader,
     model: "PreTrainedModel",
-    pairs: list[responses.Pair],
+    pairs: stored_pairs.Pairs,
     progress: Progress,
-) -> list[responses.Pair]:
+) -> stored_pairs.WithReference:
     """See `responses.with_reference`. Uses the precision of the training."""
     state, precision = trainer.processes(context.cluster), trainer.precision(context.cluster)
     if precision != torch.float32 and state.num_processes > 1:
@@ -273,7 +276,7 @@ def _trainer(
         terms: ClassVar[list[dict[str, float]]] = []
         """Terms of the loss since the last log."""
 
-        def get_train_dataloader(self) -> torch.utils.data.DataLoader[responses.Pair]:
+        def get_train_dataloader(self) -> torch.utils.data.DataLoader[stored_pairs.Pair]:
             loader = super().get_train_dataloader()
             # If several processes resume within a pass, accelerate calls `set_epoch` only for a sampler that was set like this.
             loader.set_sampler(FixedBatches(len(self.train_dataset), settings.batch_size, seed))

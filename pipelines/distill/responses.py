@@ -5,20 +5,17 @@ a batch come first.
 """
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
 import torch
 
-from ... import disk
 from ...core import UserError
-from ...disk import storable
 from ..trainer import chunked_loss
 from ..trainer.chunked_loss import Dense, Head, TopK
+from .pairs import Pair, WithReference, offsets, sides
 from .stored_arrays import Progress, computed_once
 
 if TYPE_CHECKING:
@@ -33,59 +30,7 @@ SURE, UNLIKELY = 0.5, 0.1
 below UNLIKELY. Our choice."""
 
 
-class ResponseTokens(TypedDict):
-    """A prompt with a response as tokens."""
-
-    ids: list[int]
-    mask: list[int]
-    """1 for each token that the policy wrote, else 0."""
-
-
-class Pair(TypedDict):
-    """A pair of `pairs.jsonl`, as far as training needs it."""
-
-    id: str
-    """Problem id."""
-    chosen_tokens: ResponseTokens
-    rejected_tokens: ResponseTokens
-    reference: NotRequired[list[float]]
-    """Log-probabilities of the chosen and of the rejected response under the initial policy."""
-    offsets: NotRequired[list[int]]
-    """Offset of each response's first token among the tokens of all responses."""
-
-
 Inputs = dict[str, torch.Tensor]
-
-
-def sides(pair: Pair) -> tuple[ResponseTokens, ResponseTokens]:
-    """Returns the tokens of the chosen and of the rejected response."""
-    return pair["chosen_tokens"], pair["rejected_tokens"]
-
-
-def load(path: Path, max_tokens: int, held_out: float) -> tuple[list[Pair], list[Pair], int]:
-    """Returns the pairs for training, the pairs for measurement, and the number of pairs that are too long.
-
-    Args:
-        path: file of pairs of a `sample_pairs` stage.
-        max_tokens: longest response with its prompt, in tokens.
-        held_out: share of the problems whose pairs are for measurement.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
-    with disk.reading(path, "run its sample_pairs stage again"):
-        pairs: list[Pair] = [storable(json.loads(line)) for line in content.splitlines()]
-        for pair in pairs:
-            for tokens in sides(pair):
-                disk.check_types(dict(tokens), ids=list, mask=list)
-        kept = [pair for pair in pairs if all(len(tokens["ids"]) <= max_tokens for tokens in sides(pair))]
-        measured = [int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8 for pair in kept]
-    train = [pair for pair, out in zip(kept, measured, strict=True) if not out]
-    return train, [pair for pair, out in zip(kept, measured, strict=True) if out], len(pairs) - len(kept)
 
 
 def collate(pairs: Sequence[Pair]) -> Inputs:
@@ -221,7 +166,7 @@ def with_reference(
     progress: Progress,
     micro_batch: int = ROWS // 2,
     precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
-) -> list[Pair]:
+) -> WithReference:
     """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and
     stored.
 
@@ -249,17 +194,8 @@ def with_reference(
         yield response_log_probs(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
     arrays = {"reference": (2, numpy.float32)}
-    (parts,) = computed_once(folder, arrays, pairs, [*range(len(pairs) + 1)], compute, progress, micro_batch)
-    sums, offsets = numpy.concatenate(parts), _offsets(pairs)
-    return [
-        {**pair, "reference": sums[number].tolist(), "offsets": offsets[2 * number : 2 * number + 2]}
-        for number, pair in enumerate(pairs)
-    ]
-
-
-def _offsets(pairs: Sequence[Pair]) -> list[int]:
-    """Returns the offset of each response's tokens among those of all responses, and finally the number of all tokens."""
-    return numpy.cumsum([0, *(sum(tokens["mask"]) for pair in pairs for tokens in sides(pair))]).tolist()
+    (parts,) = computed_once(folder, arrays, pairs, range(len(pairs) + 1), compute, progress, micro_batch)
+    return WithReference(pairs, numpy.concatenate(parts))
 
 
 class StoredTopK(NamedTuple):
@@ -320,7 +256,7 @@ def stored_top_k(
             yield torch.cat([rows[row] for row in order]).numpy()
 
     arrays = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
-    return StoredTopK(*computed_once(folder, arrays, pairs, _offsets(pairs)[::2], compute, progress, ROWS // 2))
+    return StoredTopK(*computed_once(folder, arrays, pairs, offsets(pairs)[::2], compute, progress, ROWS // 2))
 
 
 def compared(

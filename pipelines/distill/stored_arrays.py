@@ -21,7 +21,7 @@ def computed_once(
     folder: Path,
     kinds: Mapping[str, tuple[int, type]],
     items: Sequence[Item],
-    offsets: Sequence[int],
+    offsets: Sequence[int] | numpy.ndarray,
     compute: Callable[[Sequence[Item]], Iterator[numpy.ndarray]],
     progress: Progress,
     batch_size: int,
@@ -51,7 +51,7 @@ def computed_once(
     names = [[folder / f"{name}-{part}.npy" for part in parts] for name in kinds]
     own = [files[state.process_index] for files in names]
     if not all(file.is_file() for file in own):
-        rows, partial = offsets[last] - offsets[first], [file.with_suffix(".partial") for file in own]
+        rows, partial = int(offsets[last] - offsets[first]), [file.with_suffix(".partial") for file in own]
         if not all(file.is_file() for file in partial):
             for file, (columns, dtype) in zip(partial, kinds.values(), strict=True):
                 numpy.lib.format.open_memmap(file, "w+", dtype, (rows, columns))
@@ -60,7 +60,7 @@ def computed_once(
         # A new file is all zeros, and rows are filled in order. Therefore the first row of zeros is the first one to compute. A
         # computed row may be all zeros as well; it is computed again.
         filled = bisect.bisect_left(range(rows), True, key=lambda row: not arrays[-1][row].any())
-        start = bisect.bisect_right(offsets, offsets[first] + filled, first, last) - 1 if filled < rows else last
+        start = bisect.bisect_right(offsets, int(offsets[first]) + filled, first, last) - 1 if filled < rows else last
         for number in range(first + (start - first) // batch_size * batch_size, last, batch_size):
             batch = items[number : min(number + batch_size, last)]
             span = slice(offsets[number] - offsets[first], offsets[number + len(batch)] - offsets[first])

@@ -31,7 +31,7 @@ from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import trainer
 from ..trainer.settings import KEEP_CHECKPOINTS, check_batch
-from ..trainer.trainer import IGNORED
+from ..trainer.tokenized import IGNORED
 from . import stream
 from .rotary import check_theta, set_theta
 from .schedule import ScheduleName, Segment, learning_rate

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import heapq
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ def measure(
     Raises:
         UserError: a judge answers neither A nor B, or gives no answer.
     """
-    pairs = sorted(held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))[: settings.pairs]
+    pairs = heapq.nsmallest(settings.pairs, held_out, key=lambda pair: _name((pair.prompt, pair.prompt_text, "")))
     responses = list({pair.prompt_text: (pair.prompt, pair.chosen) for pair in pairs}.values())[: settings.responses]
     judges = {"trained": f"path:{context.folder / 'policy'}"} | ({"untrained": settings.judge} if settings.judge else {})
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}

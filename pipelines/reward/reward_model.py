@@ -8,16 +8,20 @@ hash of their text.
 """
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
+import numpy
 import torch
 from pydantic import Field
 
 from ...core import UserError
 from ...envs.problems import pairs as pair_sources
+from ...envs.problems import sources as problem_sources
 from ...envs.problems.pairs import PreferencePair
 from ...policies import checkpoints
 from ...policies.preference import OPTIONS, pairwise_prompt, token_limit
@@ -27,7 +31,7 @@ from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import lora, trainer
 from ..trainer.settings import Training
-from . import perturbations, report
+from . import perturbations, report, stored_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,10 +65,10 @@ class RewardModel(Training):
 
     def check(self) -> None:
         """Checks that there are pairs to train on and pairs to measure on."""
-        train, held_out = pair_sources.split_held_out(pair_sources.load(self.pairs), self.held_out)
+        train, held_out = _counts(self.pairs, self.held_out, problem_sources.file_state(self.pairs))
         if not train or (self.held_out and not held_out):
             raise UserError(
-                f"{self.pairs}: held_out={self.held_out} leaves {len(train)} pairs for training and {len(held_out)} for "
+                f"{self.pairs}: held_out={self.held_out} leaves {train} pairs for training and {held_out} for "
                 "measurement; change held_out or add pairs"
             )
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
@@ -81,21 +85,22 @@ class RewardModel(Training):
             measurement = report.Measurement(
                 self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens, self.steps
             )
-            metrics |= report.measure(measurement, context, *_split(self))
+            metrics |= report.measure(measurement, context, *stored_pairs.opened(_stored(self, context)))
         return metrics
 
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
         from transformers import Trainer
 
-        pairs, _ = _split(self)
+        stored = trainer.by_main_process(context.cluster, lambda: _stored(self, context))
+        pairs, _ = stored_pairs.opened(stored)
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = checkpoints.load(start, torch.float32)
         model = lora.with_adapter(model, self.lora, context.seed)
         longest = token_limit(checkpoints.window(start), self.max_tokens)
         seed = f"{context.seed}/{self.name}"  # so that two stages of a recipe have different seeds
         count = self.steps * self.batch_size
-        examples = list(schedule(pairs, count, self.perturbed_share, seed))
+        examples = Schedule(pairs, count, self.perturbed_share, seed)
         shared, letters = checkpoints.choice_tokens(tokenizer, OPTIONS)
 
         class Examples(torch.utils.data.Dataset[TokenizedExample]):
@@ -103,7 +108,7 @@ class RewardModel(Training):
                 return count
 
             def __getitem__(self, index: int) -> TokenizedExample:
-                example = examples[index]
+                example: Example = examples[index]
                 tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.pair, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
@@ -130,8 +135,8 @@ class RewardModel(Training):
             trainer=LetterTrainer,
             train_sampling_strategy="sequential",
         )
-        counts = {"examples": count, "perturbed": sum(example.perturbation is not None for example in examples)}
-        return found | counts | {"pairs": len(pairs), "problems": len({pair.prompt_text for pair in pairs})}
+        counts = {"examples": count, "perturbed": sum(examples.perturbation(index) is not None for index in range(count))}
+        return found | counts | {"pairs": len(pairs), "problems": stored_pairs.problems(stored)}
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
         """Returns the accuracy on held-out pairs."""
@@ -164,38 +169,70 @@ class Example:
     """Kind of perturbation, if the rejected response is a perturbed copy of the chosen one."""
 
 
-def schedule(pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> Iterator[Example]:
-    """Yields the training examples in order. Each pass over the pairs has an order of its own.
+class Schedule(Sequence[Example]):
+    """The training examples in order. Each pass over the pairs has an order of its own.
 
     The correct letters alternate, so both are correct equally often in each step, up to a difference of one. Otherwise the
     model would learn to prefer one letter.
-
-    Args:
-        pairs: training pairs.
-        count: number of examples.
-        share: share of examples with a perturbed response.
-        seed: seed of all random choices, which are made by hashes.
     """
-    ranks = sorted(range(len(pairs)), key=lambda pair: _number(seed, "rank", pair))
-    for index in range(count):
-        turn, within = divmod(index, len(pairs))
-        if not within:
-            # Half of the pairs have the better response first. In the next pass it is the other half. With an odd number of
-            # pairs, every second pass begins with a pair whose better response is second, so that the letters also alternate
-            # from the end of a pass to the next pass.
-            halves = [
-                sorted(ranks[(half + turn) % 2 :: 2], key=lambda pair: _number(seed, turn, pair))
-                for half in (index % 2, 1 - index % 2)
-            ]
-            order = [pair for two in zip_longest(*halves) for pair in two if pair is not None]
-        number, half = order[within], index % 2
-        pair = pairs[number]
-        kind = None
-        if _number(seed, "probe", turn, number) < share * _NUMBERS:
-            kind = [*perturbations.KINDS][_number(seed, "kind", turn, number) % len(perturbations.KINDS)]
+
+    def __init__(self, pairs: Sequence[PreferencePair], count: int, share: float, seed: str) -> None:
+        """Stores the settings.
+
+        Args:
+            pairs: training pairs.
+            count: number of examples.
+            share: share of examples with a perturbed response.
+            seed: seed of all random choices, which are made by hashes.
+        """
+        self.pairs, self.size, self.share, self.seed = pairs, count, share, seed
+        self._order = functools.lru_cache(2)(self._order_of)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        index = range(self.size)[index]
+        pair, kind, half = self.pairs[self._number(index)], self.perturbation(index), index % 2
         worse = perturbations.perturbed(kind, pair.chosen, "train") if kind else pair.rejected
         responses = (worse, pair.chosen) if half else (pair.chosen, worse)
-        yield Example((pair.prompt, *responses), OPTIONS[half], kind)
+        return Example((pair.prompt, *responses), OPTIONS[half], kind)
+
+    def perturbation(self, index: int) -> str | None:
+        """Returns the kind of perturbation of an example, or None."""
+        turn, number = index // len(self.pairs), self._number(index)
+        if _number(self.seed, "probe", turn, number) >= self.share * _NUMBERS:
+            return None
+        return [*perturbations.KINDS][_number(self.seed, "kind", turn, number) % len(perturbations.KINDS)]
+
+    def _number(self, index: int) -> int:
+        """Returns the number of an example's pair."""
+        turn, within = divmod(index, len(self.pairs))
+        return int(self._order(turn)[within])
+
+    def _order_of(self, turn: int) -> numpy.ndarray:
+        """Returns the numbers of the pairs in the order of a pass, (pairs,).
+
+        Half of the pairs have the better response first. In the next pass it is the other half. With an odd number of pairs,
+        every second pass begins with a pair whose better response is second, so that the letters also alternate from the end
+        of a pass to the next pass.
+        """
+        start = turn * len(self.pairs) % 2
+        keys = _numbers(len(self.pairs), self.seed, turn)
+        halves = [self._ranks[(half + turn) % 2 :: 2] for half in (start, 1 - start)]
+        first, second = (half[numpy.argsort(keys[half], kind="stable")] for half in halves)
+        order = numpy.empty(len(self.pairs), numpy.int64)
+        common = min(len(first), len(second))
+        order[0 : 2 * common : 2], order[1 : 2 * common : 2] = first[:common], second[:common]
+        order[2 * common :] = [*first[common:], *second[common:]]
+        return order
+
+    @functools.cached_property
+    def _ranks(self) -> numpy.ndarray:
+        """The numbers of the pairs, ordered by a hash, (pairs,)."""
+        return numpy.argsort(_numbers(len(self.pairs), self.seed, "rank"), kind="stable")
 
 
 _NUMBERS = 16**12
@@ -206,9 +243,21 @@ def _number(*parts: object) -> int:
     return int(hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12], 16)
 
 
-def _split(settings: RewardModel) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Returns the pairs for training and the pairs for measurement."""
-    return pair_sources.split_held_out(pair_sources.load(settings.pairs), settings.held_out)
+def _numbers(count: int, *parts: object) -> numpy.ndarray:
+    """Returns `_number(*parts, number)` for each number below `count`, (count,)."""
+    return numpy.fromiter((_number(*parts, number) for number in range(count)), numpy.int64, count)
+
+
+@functools.lru_cache(4)
+def _counts(uri: str, held_out: float, file: tuple[Path, int, int] | None) -> tuple[int, int]:
+    """Returns the numbers of pairs for training and for measurement. `file` is the `file_state` of the URI."""
+    counts = Counter(pair_sources.in_held_out(pair.prompt_text, held_out) for pair in pair_sources.each(uri))
+    return counts[False], counts[True]
+
+
+def _stored(settings: RewardModel, context: Context) -> Path:
+    """See `stored_pairs.prepare`."""
+    return stored_pairs.prepare(settings.pairs, settings.held_out, context.folder.resolve().parent)
 
 
 def _collate(batch: list[TokenizedExample]) -> dict[str, torch.Tensor]:

@@ -20,13 +20,12 @@ from ...envs.text import prompt_messages
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens, prompts_tokens, texts_tokens
 from ...texts import without_surrogates
+from ..trainer.tokenized import IGNORED, Example, Tokens
 from . import tool_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100
-"""Label of tokens that are not in the loss, as in `trainer.py`, which loads torch."""
 BATCH = 128
 """Problems whose texts are tokenized together. The rate does not depend on it between 32 and 1,024."""
 TOO_LONG, NO_TARGET, INCORRECT = "too long", "no target within max_tokens", "incorrect"
@@ -34,10 +33,6 @@ TOO_LONG, NO_TARGET, INCORRECT = "too long", "no target within max_tokens", "inc
 CUT = "cut"
 """Reason of an example that is truncated at max_tokens."""
 
-Example = dict[str, list[int]]
-"""Token ids (input_ids) and labels, (tokens,) each."""
-Tokens = tuple[list[int], list[int]]
-"""Token ids, and a mask that is 1 for the tokens in the loss, (tokens,) each."""
 THINKING = "<think>\n{thinking}\n</think>\n\n{answer}"
 """Default form of thinking and answer, for models with reasoning tags."""
 

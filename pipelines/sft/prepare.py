@@ -1,4 +1,4 @@
-"""Tokenizes the problems of a stage once, part by part, into the shards that its processes train from (`tokenized.py`).
+"""Tokenizes the problems of a stage once, part by part, into the shards that its processes train from (`trainer/tokenized.py`).
 
 The shards of a source are in a folder of their own in the run's folder. Its name is a digest of everything that decides the
 examples: the problems, the tokenizer with its chat template, the verifier, the settings and the versions of the packages. So
@@ -11,6 +11,7 @@ that the memory of each process does not depend on the number of problems.
 
 import functools
 import importlib.metadata
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +26,10 @@ from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from ...verifiers.pool import Pool, WorkerFault
 from ...version import __version__
-from . import examples, tokenized
+from ..trainer import tokenized
+from . import examples
 from .examples import Form
 
-FOLDER = ".tokenized"
-"""Folder in the run's folder. No stage can have this name."""
-PART = 8192
-"""Problems of a shard. A killed preparation loses at most this many for each process. Our choice."""
 PARALLEL = 4
 """Number of parts from which on several processes tokenize them. A process takes seconds to start. Our choice."""
 CPU_SECONDS, MEMORY = 36_000.0, 1 << 40
@@ -64,7 +62,7 @@ class Source(NamedTuple):
             # The type of the model may decide the class of the tokenizer.
             "tokenizer": [digests.of_files(folder, checkpoints.TOKENIZER_PATTERNS), config.get("model_type")],
             "versions": [__version__, *map(importlib.metadata.version, PACKAGES)],
-            "part": PART,
+            "part": tokenized.PART,
         }
         return digests.of(parts)[:24]
 
@@ -86,10 +84,11 @@ def prepare(source: Source, run: Path, progress: Progress) -> list[Path]:
     Raises:
         UserError: a problem cannot become an example.
     """
-    folder = run / FOLDER / source.key
+    folder = run / tokenized.FOLDER / source.key
     folder.mkdir(parents=True, exist_ok=True)
     count = len(problem_sources.load(source.uri))
-    parts = [Part(start, min(start + PART, count), str(folder / f"{start:012}.safetensors")) for start in range(0, count, PART)]
+    bounds = [*range(0, count, tokenized.PART), count]
+    parts = [Part(start, stop, str(folder / f"{start:012}.safetensors")) for start, stop in itertools.pairwise(bounds)]
     waiting = [part for part in parts if not tokenized.is_whole(Path(part.shard))]
     done = count - sum(part.stop - part.start for part in waiting)
     for part in _map(source, waiting):
@@ -156,8 +155,7 @@ def tokenize(source: Sequence[Any], part: Sequence[Any]) -> str:
 
 def _tokenize(source: Source, part: Part) -> None:
     """Writes the shard of a part."""
-    problems = problem_sources.load(source.uri)
-    own = (problems[number] for number in range(part.start, part.stop))
+    own = problem_sources.load(source.uri)[part.start : part.stop]
     found = examples.each(own, _tokenizer(source.checkpoint), source.form, _verifier(source.verifier))
     tokenized.write(Path(part.shard), found)
 

@@ -23,9 +23,9 @@ from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import lora, shuffled, trainer
 from ..trainer.settings import Training, rate_cautions
+from ..trainer.tokenized import IGNORED, Chosen, Example, Examples
 from . import examples, prepare
-from .examples import CUT, INCORRECT, NO_TARGET, TOO_LONG, Example, Form
-from .tokenized import Chosen, Examples
+from .examples import CUT, INCORRECT, NO_TARGET, TOO_LONG, Form
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -281,8 +281,8 @@ def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
         room[row] -= length
     for row_examples, left in zip(rows, room, strict=True):
         if left:
-            row_examples.append({"input_ids": [pad] * left, "labels": [trainer.IGNORED] * left})
-    flatten = DataCollatorWithFlattening(separator_id=trainer.IGNORED)
+            row_examples.append({"input_ids": [pad] * left, "labels": [IGNORED] * left})
+    flatten = DataCollatorWithFlattening(separator_id=IGNORED)
     flat = [flatten(row_examples) for row_examples in rows]
     return {name: torch.cat([row[name] for row in flat]) for name in ("input_ids", "position_ids", "labels")}
 
@@ -295,4 +295,4 @@ def padded(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
         return torch.tensor([row[name] + [fill] * (width - len(row[name])) for row in batch])
 
     mask = torch.tensor([[1] * len(e["input_ids"]) + [0] * (width - len(e["input_ids"])) for e in batch])
-    return {"input_ids": filled("input_ids", pad), "labels": filled("labels", trainer.IGNORED), "attention_mask": mask}
+    return {"input_ids": filled("input_ids", pad), "labels": filled("labels", IGNORED), "attention_mask": mask}

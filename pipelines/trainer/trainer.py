@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOG = logging.getLogger("tenfold")
-IGNORED = -100
-"""Label of tokens that are not in the loss."""
 
 
 class Examples(Protocol):

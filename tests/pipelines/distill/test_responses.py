@@ -8,23 +8,23 @@ import pytest
 import torch
 
 from tenfold.core import UserError
-from tenfold.pipelines.distill import distill, responses
+from tenfold.pipelines.distill import distill, pairs, responses
 from tenfold.pipelines.trainer.chunked_loss import Dense, TopK
 from tenfold.policies import checkpoints
 
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
 
 
-def pair(number: int, chosen: list[int], rejected: list[int]) -> responses.Pair:
+def pair(chosen: list[int], rejected: list[int]) -> pairs.Pair:
     """Returns a pair as a sample_pairs stage stores it, with prompts of 3 and 5 tokens."""
 
-    def tokens(prompt: int, response: list[int]) -> responses.ResponseTokens:
+    def tokens(prompt: int, response: list[int]) -> pairs.ResponseTokens:
         return {"ids": list(range(10, 10 + prompt)) + response, "mask": [0] * prompt + [1] * len(response)}
 
-    return {"id": f"p{number}", "chosen_tokens": tokens(3, chosen), "rejected_tokens": tokens(5, rejected)}
+    return {"chosen_tokens": tokens(3, chosen), "rejected_tokens": tokens(5, rejected)}
 
 
-PAIRS = [pair(0, [40, 41, 42], [50, 51]), pair(1, [60], [61, 62, 63, 64]), pair(2, [70, 71], [72])]
+PAIRS = [pair([40, 41, 42], [50, 51]), pair([60], [61, 62, 63, 64]), pair([70, 71], [72])]
 
 
 def silent(done: int, total: int) -> None:
@@ -40,7 +40,7 @@ def loaded(uri: str) -> Any:
     return checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0].double()
 
 
-def logits_at(model: Any, tokens: responses.ResponseTokens) -> tuple[torch.Tensor, torch.Tensor]:
+def logits_at(model: Any, tokens: pairs.ResponseTokens) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the logits that predict each token of the response, and these tokens."""
     ids = torch.tensor([tokens["ids"]])
     mask = torch.tensor(tokens["mask"][1:]).bool()
@@ -52,7 +52,7 @@ def reference_loss(student: Any, teacher: Any, start: Any, stage: distill.Distil
     total = torch.zeros((), dtype=torch.float64)
     for row in PAIRS:
         gains = []
-        for tokens, weight in zip(responses.sides(row), (stage.kd_positive, stage.kd_negative), strict=True):
+        for tokens, weight in zip(pairs.sides(row), (stage.kd_positive, stage.kd_negative), strict=True):
             logits, labels = logits_at(student, tokens)
             log_p, log_q = logits.log_softmax(-1), logits_at(teacher, tokens)[0].log_softmax(-1)
             total = total + weight * (log_q.exp() * (log_q - log_p)).sum(-1).mean()
@@ -111,7 +111,7 @@ def test_values_computed_before_a_kill_are_not_computed_again(tmp_path: Path) ->
     reader = responses.ModelReader(responses.head_rows(teacher), chunk=4)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    many = [pair(number, [40 + number, 41, 42], [50, 51 + number]) for number in range(20)]
+    many = [pair([40 + number, 41, 42], [50, 51 + number]) for number in range(20)]
     expected = responses.stored_top_k(reader, teacher, many, 5, 1.0, tmp_path / "whole", silent)
     reports: list[int] = []
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tenfold.envs.problems import sources
-from tenfold.pipelines.sft import examples, prepare, sft, tokenized
+from tenfold.pipelines.sft import examples, prepare, sft
 from tenfold.pipelines.stage import Context
+from tenfold.pipelines.trainer import tokenized
 from tenfold.policies import checkpoints
 
 from . import chat_templates
@@ -34,7 +35,7 @@ def write_rows(path: Path, count: int) -> str:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes shards of five problems, tokenized in this process."""
-    monkeypatch.setattr(prepare, "PART", 5)
+    monkeypatch.setattr(tokenized, "PART", 5)
     monkeypatch.setattr(prepare, "PARALLEL", 1000)
 
 
@@ -62,14 +63,14 @@ def train(uri: str, folder: Path, **changes: Any) -> tuple[dict[str, Any], bytes
 
 def shards(run: Path) -> dict[Path, int]:
     """Returns the files of all shards of a run, with the times at which they were written."""
-    return {path: path.stat().st_mtime_ns for path in sorted((run / prepare.FOLDER).rglob("*")) if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in sorted((run / tokenized.FOLDER).rglob("*")) if path.is_file()}
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_the_size_of_the_parts_does_not_change_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = write_rows(tmp_path / "r.jsonl", 32)
     parts = train(uri, tmp_path / "parts" / "sft")
-    monkeypatch.setattr(prepare, "PART", 100)
+    monkeypatch.setattr(tokenized, "PART", 100)
     assert train(uri, tmp_path / "whole" / "sft") == parts
     assert len(shards(tmp_path / "parts")) == 7
     assert len(shards(tmp_path / "whole")) == 1
@@ -166,11 +167,11 @@ def test_two_processes_share_one_preparation(tmp_path: Path, by_one_and_by_two: 
     both = sft.SFT.model_validate(stage | {"max_tokens": 40, "learning_rate": 1e-3})
     by_one_and_by_two(both, TINY, 1)
     # This process has made seven shards of five problems, and the two processes one of all: their parts have the usual size.
-    assert sorted(len([*folder.iterdir()]) for folder in (tmp_path / prepare.FOLDER).iterdir()) == [1, 7]
+    assert sorted(len([*folder.iterdir()]) for folder in (tmp_path / tokenized.FOLDER).iterdir()) == [1, 7]
 
 
 def test_several_processes_write_the_shards_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "PART", 5)
+    monkeypatch.setattr(tokenized, "PART", 5)
     rows = source(write_rows(tmp_path / "r.jsonl", 14), verifier="math", target_template="It is {answer}.")
     contents = []
     for name, least in (("one", 1000), ("several", 2)):
@@ -213,7 +214,7 @@ def test_examples_that_are_tokenized_together_equal_those_tokenized_alone(tmp_pa
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, with_call, *rows[::-1]]))
     problems = sources.load(f"jsonl:{tmp_path}/r.jsonl")
 
-    def found(batch: int) -> Iterator[tuple[examples.Tokens | None, str]]:
+    def found(batch: int) -> Iterator[tuple[tokenized.Tokens | None, str]]:
         return examples.each(problems, tokenizer, source("", max_tokens=900).form, batch=batch)
 
     together = [tokens for tokens, _ in found(100)]
@@ -222,7 +223,7 @@ def test_examples_that_are_tokenized_together_equal_those_tokenized_alone(tmp_pa
         alone = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", None)
         assert tokens is not None
         assert tokens[0] == alone["input_ids"]
-        assert [id if kept else examples.IGNORED for id, kept in zip(*tokens, strict=True)] == alone["labels"]
+        assert [id if kept else tokenized.IGNORED for id, kept in zip(*tokens, strict=True)] == alone["labels"]
         first = next(place for place, turn in enumerate(problem.prompt) if turn["role"] != "system")
         prompt = checkpoints.prompt_tokens(tokenizer, problem.prompt[: first + 1])
         if "tool_calls" not in str(problem.meta) and name in ("none", "micro", "thinks"):

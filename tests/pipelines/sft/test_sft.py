@@ -15,6 +15,7 @@ from tenfold import cli
 from tenfold.pipelines.recipe import recipe, runner
 from tenfold.pipelines.sft import sft
 from tenfold.pipelines.trainer import trainer
+from tenfold.pipelines.trainer.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=1&heads=2"
@@ -24,7 +25,7 @@ def examples(count: int) -> list[dict[str, list[int]]]:
     """Returns random examples of many lengths. The first half of each is the prompt."""
     generator = random.Random(count)
     rows = [[generator.randint(5, 200) for _ in range(generator.randint(2, 60))] for _ in range(count)]
-    return [{"input_ids": row, "labels": [trainer.IGNORED] * (len(row) // 2) + row[len(row) // 2 :]} for row in rows]
+    return [{"input_ids": row, "labels": [IGNORED] * (len(row) // 2) + row[len(row) // 2 :]} for row in rows]
 
 
 def test_padding_has_no_attention_and_no_labels() -> None:
@@ -51,7 +52,7 @@ def test_an_example_has_the_same_loss_in_a_packed_row_and_alone() -> None:
             for start in (rows["position_ids"][row] == 0).nonzero().ravel().tolist()
             if rows["input_ids"][row, start : start + len(ids)].tolist() == ids.tolist()
         )
-        labels = torch.full_like(rows["labels"], trainer.IGNORED)
+        labels = torch.full_like(rows["labels"], IGNORED)
         span = slice(found_start, found_start + len(ids))
         labels[found_row, span] = rows["labels"][found_row, span]
         packed = model(**rows | {"labels": labels}, use_cache=False).loss

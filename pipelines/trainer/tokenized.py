@@ -29,8 +29,17 @@ from safetensors.numpy import save_file
 
 from ... import disk
 from ...core import UserError
-from .examples import IGNORED, Example, Tokens
 
+Example = dict[str, list[int]]
+"""Token ids (input_ids) and labels, (tokens,) each."""
+Tokens = tuple[list[int], list[int]]
+"""Token ids, and a mask that is 1 for the tokens in the loss, (tokens,) each."""
+IGNORED = -100
+"""Label of tokens that are not in the loss."""
+FOLDER = ".tokenized"
+"""Folder of the shards in the run's folder. No stage can have this name."""
+PART = 8192
+"""Problems of a shard. A killed preparation loses at most this many for each process. Our choice."""
 OPEN = 32
 """Shards that a process maps at a time. Our choice."""
 
@@ -131,17 +140,32 @@ class Examples(Sequence[Example]):
             return [self[number] for number in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        index = int(index) % len(self)
+        ids, mask = self.tokens(int(index) % len(self))
+        return {"input_ids": ids.tolist(), "labels": numpy.where(mask, ids, IGNORED).tolist()}
+
+    def tokens(self, index: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Returns the token ids and the mask of an example, (tokens,) int64 and uint8."""
         number = int(numpy.searchsorted(self._starts, index, side="right")) - 1
         shard = self._open(number)
         start, end = shard.offsets[index - self._starts[number] :][:2].tolist()
-        ids = shard.ids[start:end].astype(numpy.int64)
-        return {"input_ids": ids.tolist(), "labels": numpy.where(shard.mask[start:end], ids, IGNORED).tolist()}
+        return shard.ids[start:end].astype(numpy.int64), shard.mask[start:end]
 
     def lengths(self) -> numpy.ndarray:
         """Returns the number of tokens of each example, (examples,) int32."""
         parts = [numpy.diff(_opened(shard).offsets).astype(numpy.int32) for shard in self.shards]
         return numpy.concatenate([numpy.empty(0, numpy.int32), *parts])
+
+    def trained(self) -> numpy.ndarray:
+        """Returns the number of tokens in the loss of each example, (examples,) int64."""
+        parts = []
+        for shard in map(_opened, self.shards):
+            before = numpy.concatenate([[0], numpy.cumsum(shard.mask[:], dtype=numpy.int64)])
+            parts.append(numpy.diff(before[shard.offsets]))
+        return numpy.concatenate([numpy.empty(0, numpy.int64), *parts])
+
+    def largest(self) -> int:
+        """Returns the largest token id."""
+        return max((int(_opened(shard).ids[:].max(initial=0)) for shard in self.shards), default=0)
 
 
 class Chosen(Sequence[Example]):
