@@ -110,7 +110,7 @@ def measure(count: int, policy: str, words: int) -> Measured:
         runs: list[Run] = []
         for name in ("first", "second"):
             command = [sys.executable, "-m", __spec__.name, "--in-process", str(rows), policy, f"{folder}/run/{name}"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             runs.append(json.loads(done.stdout.splitlines()[-1]))
         first, second = runs
         return Measured(

@@ -18,8 +18,9 @@ weights, the direction of the divergence, the temperature, top-k and beta; these
 the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
 The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
-teacher's distributions are computed during training. With `cache_teacher` they are computed once before it, and only the top k
-probabilities and the sum of all others are stored.
+teacher's distributions are computed during training, by a teacher whose layers are sharded over the processes. With
+`cache_teacher` they are computed once before it, each process computes a part, and only the top k probabilities and the sum of
+all others are stored.
 
 Before the first step the policy equals the reference, so every margin must equal its reference margin exactly. For this, the
 reference is computed in the precision and in the batches of the training. Every pass has the same pairs in each batch, and with
@@ -120,12 +121,16 @@ class Distill(Training):
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
         device = trainer.processes(context.cluster).device
+        uses_teacher = self.kd_positive or self.kd_negative
         model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
         teacher, teacher_tokenizer = checkpoints.load(checkpoints.checkpoint(self.teacher), torch.float32)
         check_same_vocabulary(tokenizer, teacher_tokenizer, self.teacher)
         model = lora.with_adapter(model, self.lora, context.seed)
         model.to(device)
-        teacher.to(device).requires_grad_(False).eval()
+        teacher.requires_grad_(False).eval()
+        if uses_teacher and not self.cache_teacher:
+            trainer.shard_layers(teacher, context.cluster)
+        teacher.to(device)
         pairs, held_out, left_out = stored_pairs.opened(
             trainer.by_main_process(context.cluster, lambda: _shards(self, context))
         )
@@ -152,7 +157,6 @@ class Distill(Training):
             context.progress(0, self.steps, **{name: f"{done} of {total} pairs"})
 
         rows = _with_reference(self, context, reader, model, pairs, functools.partial(show, "reference"))
-        uses_teacher = self.kd_positive or self.kd_negative
         stored = None
         if uses_teacher and self.cache_teacher:
             assert self.top_k is not None

@@ -110,7 +110,7 @@ class ModelReader(NamedTuple):
             UserError: the model scales or caps its logits.
         """
         ids = torch.arange(1, 9, device=model.device)[None]
-        with torch.inference_mode():
+        with torch.no_grad():  # the tensors of `inference_mode` cannot be used by sharded layers later
             output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
             own = self.head(model).logits(output.hidden_states[-1])
         logits = output.logits[..., : self.vocabulary].float()

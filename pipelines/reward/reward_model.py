@@ -21,7 +21,6 @@ from pydantic import Field
 
 from ...core import UserError
 from ...envs.problems import pairs as pair_sources
-from ...envs.problems import sources as problem_sources
 from ...envs.problems.pairs import PreferencePair
 from ...policies import checkpoints
 from ...policies.preference import OPTIONS, pairwise_prompt, token_limit
@@ -29,7 +28,7 @@ from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import lora, trainer
+from ..trainer import lora, source_file, trainer
 from ..trainer.settings import Training
 from . import perturbations, report, stored_pairs
 
@@ -65,7 +64,7 @@ class RewardModel(Training):
 
     def check(self) -> None:
         """Checks that there are pairs to train on and pairs to measure on."""
-        train, held_out = _counts(self.pairs, self.held_out, problem_sources.file_state(self.pairs))
+        train, held_out = _counts(self.pairs, self.held_out, source_file.digest(self.pairs))
         if not train or (self.held_out and not held_out):
             raise UserError(
                 f"{self.pairs}: held_out={self.held_out} leaves {train} pairs for training and {held_out} for "
@@ -249,8 +248,8 @@ def _numbers(count: int, *parts: object) -> numpy.ndarray:
 
 
 @functools.lru_cache(4)
-def _counts(uri: str, held_out: float, file: tuple[Path, int, int] | None) -> tuple[int, int]:
-    """Returns the numbers of pairs for training and for measurement. `file` is the `file_state` of the URI."""
+def _counts(uri: str, held_out: float, file: str | None) -> tuple[int, int]:
+    """Returns the numbers of pairs for training and for measurement. `file` is the digest of the URI's file."""
     counts = Counter(pair_sources.in_held_out(pair.prompt_text, held_out) for pair in pair_sources.each(uri))
     return counts[False], counts[True]
 

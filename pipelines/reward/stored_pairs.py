@@ -19,9 +19,9 @@ import numpy
 
 from ... import digests, disk
 from ...envs.problems import pairs as pair_sources
-from ...envs.problems import sources as problem_sources
 from ...envs.problems.pairs import PreferencePair
 from ...version import __version__
+from ..trainer import source_file
 
 FOLDER = ".pairs"
 """Folder in the run's folder. No stage can have this name."""
@@ -64,8 +64,7 @@ def prepare(uri: str, held_out: float, run: Path) -> Path:
     Raises:
         UserError: see `pairs.load`.
     """
-    file = problem_sources.file_state(uri)
-    data = digests.of_file(file[0]) if file else digests.of_all(pair_sources.each(uri))
+    data = source_file.digest(uri) or digests.of_all(pair_sources.each(uri))
     folder = run / FOLDER / digests.of([uri, data, held_out, __version__])[:24]
     if _is_whole(folder):
         return folder

@@ -26,7 +26,7 @@ from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from ...verifiers.pool import Pool, WorkerFault
 from ...version import __version__
-from ..trainer import tokenized
+from ..trainer import source_file, tokenized
 from . import examples
 from .examples import Form
 
@@ -56,7 +56,7 @@ class Source(NamedTuple):
         folder = Path(self.checkpoint)
         config = json.loads((folder / "config.json").read_bytes())
         parts = {
-            "problems": [self.uri, _digest(self.uri)],
+            "problems": [self.uri, source_file.digest(self.uri) or environments.of_problems(self.uri)],
             "form": self.form._asdict(),
             "verifier": environments.of_verifier(self.verifier) if self.verifier else None,
             # The type of the model may decide the class of the tokenizer.
@@ -65,12 +65,6 @@ class Source(NamedTuple):
             "part": tokenized.PART,
         }
         return digests.of(parts)[:24]
-
-
-def _digest(uri: str) -> str:
-    """Returns the digest of a source's data: of the file that it names, else of all problems."""
-    file = problem_sources.file_state(uri)
-    return digests.of_file(file[0]) if file else environments.of_problems(uri)
 
 
 def prepare(source: Source, run: Path, progress: Progress) -> list[Path]:

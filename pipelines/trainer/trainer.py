@@ -184,6 +184,27 @@ def by_main_process(cluster: Cluster, compute: Callable[[], T]) -> T:
     return cast(T, found[0])
 
 
+def shard_layers(model: "PreTrainedModel", cluster: Cluster) -> None:
+    """Shards the layers of a model that is not trained over all processes (FSDP2). Embeddings and head stay whole.
+
+    Each process must then call the model equally often. A single process changes nothing.
+
+    Args:
+        model: the model, in main memory.
+        cluster: the cluster.
+    """
+    from torch.distributed import fsdp
+    from torch.distributed.device_mesh import init_device_mesh
+
+    state = processes(cluster)
+    if state.num_processes == 1:
+        return
+    mesh = init_device_mesh(state.device.type, (state.num_processes,))
+    kinds = set(model._no_split_modules or ())
+    for layer in [module for module in model.modules() if type(module).__name__ in kinds]:
+        fsdp.fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+
+
 def device_of(cluster: Cluster) -> str:
     """Returns the device of this process: "cuda", or "cpu" if the cluster says so or this machine has no GPU."""
     return "cpu" if cluster.on_cpu() or not torch.cuda.is_available() else "cuda"
