@@ -25,6 +25,9 @@ from ...pipelines.stage import Context
 
 WORDS = "apples boxes coins days friends hours miles pages pears shops tickets trees weeks and for in of the with".split()
 
+STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 2, "batch_size": 8, "save_steps": 100}
+"""The stage that is measured."""
+
 
 class Measured(NamedTuple):
     """The measurements for one number of rows."""
@@ -72,7 +75,6 @@ def write_rows(path: Path, count: int, words: int) -> None:
 
 def train(rows: Path, policy: str, folder: Path) -> Run:
     """Runs two steps of an `sft` stage in this process."""
-    settings = {"kind": "sft", "name": "sft", "problems": f"jsonl:{rows}", "steps": 2, "batch_size": 8, "save_steps": 100}
     ends: list[tuple[float, float]] = []
 
     def progress(done: int, total: int, **values: object) -> None:
@@ -81,7 +83,7 @@ def train(rows: Path, policy: str, folder: Path) -> Run:
 
     folder.mkdir(parents=True, exist_ok=True)
     started, before = time.perf_counter(), _processor()
-    sft.SFT.model_validate(settings).run(Context(folder, policy, 0, {}, progress))
+    sft.SFT.model_validate(STAGE | {"problems": f"jsonl:{rows}"}).run(Context(folder, policy, 0, {}, progress))
     high = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return {
         "first_step": ends[0][0] - started,

@@ -12,12 +12,13 @@ import gymnasium
 import pytest
 
 import tenfold
-from tenfold.benchmarks.speed import chunked_loss, curation, gpu_stages, loader, retrieval, verl_step
+from tenfold.benchmarks.speed import chunked_loss, curation, gpu_stages, loader, retrieval, tokenizing, verl_step
 from tenfold.benchmarks.stats import interval_coverage
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.stages import KINDS
 
 STAGES: list[dict[str, Any]] = [
+    tokenizing.STAGE,
     verl_step.STAGE,
     gpu_stages.GRPO,
     *({"kind": kind, "name": kind, **settings} for kind, settings in curation.settings(int(7e8), Path("run")).items()),
@@ -43,7 +44,17 @@ def test_the_settings_of_a_speed_program_are_valid(stage: dict[str, Any]) -> Non
 def test_all_speed_programs_with_stages_are_tested() -> None:
     folder = Path(tenfold.__file__).parent / "benchmarks" / "speed"
     with_stages = {path.stem for path in folder.glob("*.py") if re.search(r'"kind":', path.read_text())}
-    assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, gpu_stages, verl_step)}
+    assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, gpu_stages, tokenizing, verl_step)}
+
+
+def test_the_tokenizing_program_measures_a_run(tmp_path: Path) -> None:
+    tokenizing.write_rows(tmp_path / "rows.jsonl", 20, words=3)
+    found = tokenizing.train(tmp_path / "rows.jsonl", "micro:?hidden=16&layers=1&heads=2", tmp_path / "run")
+    assert found["first_step"] > 0
+    assert found["trainer_mb"] > 100
+    rows = [tokenizing.Measured(10**n, n, 5000, 3, 500, 400) for n in (4, 5, 6)]
+    tokenizing.draw(rows, tmp_path / "rows.svg")
+    assert "<svg" in (tmp_path / "rows.svg").read_text()
 
 
 def test_the_generator_of_the_curation_program_yields_documents() -> None:
