@@ -78,6 +78,8 @@ def prepare(source: Source, run: Path, progress: Progress) -> list[Path]:
     Raises:
         UserError: a problem cannot become an example.
     """
+    _tokenizer.cache_clear()  # another checkpoint may be at the same path now
+    _verifier.cache_clear()
     folder = run / tokenized.FOLDER / source.key
     folder.mkdir(parents=True, exist_ok=True)
     count = len(problem_sources.load(source.uri))
