@@ -136,7 +136,8 @@ def draw(found: Sequence[Measured], path: Path) -> None:
     time_axes.loglog(rows, [each.first_step for each in found], marker="o", label="tokenized before")
     time_axes.set(xlabel="rows", ylabel="seconds to the first step")
     memory_axes.semilogx(rows, [each.trainer_mb for each in found], marker="o", label="training process")
-    memory_axes.semilogx(rows, [each.worker_mb for each in found], marker="o", label="largest tokenizing process")
+    workers = [(each.rows, each.worker_mb) for each in found if each.worker_mb]
+    memory_axes.semilogx(*zip(*workers, strict=True), marker="o", label="largest tokenizing process")
     memory_axes.set(xlabel="rows", ylabel="peak memory in MB", ylim=(0, None))
     for axes in (time_axes, memory_axes):
         axes.legend(fontsize=8)
