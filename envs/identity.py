@@ -7,8 +7,9 @@
 If two identities are equal, equal responses get equal rewards. Inputs that an identity does not cover are listed at the end. An
 identity covers
 
-    problems       id, prompt, answer and further fields of each problem that the URI now refers to; for problems of
-                   reasoning-gym the URI and the version of reasoning-gym, because they are generated when they are read
+    problems       id, prompt, answer and further fields of each problem that the URI now refers to; for a large source
+                   (`problems/sources.py`) the content of its files and the options; for problems of reasoning-gym the URI and
+                   the version of reasoning-gym, because they are generated when they are read
     verifiers      the name, the options, and the source text if it is not of this package; the URI and the weights of a judge
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
     environments   those that a mixture or a wrapper names, with their arguments
@@ -39,6 +40,7 @@ from ..version import __version__
 from . import registry
 from .problems import sources as problem_sources
 from .problems.reasoning_gym import GeneratedProblems
+from .problems.stored.problems import IndexedProblems
 from .text import as_problems
 
 Identity = dict[str, str]
@@ -175,6 +177,8 @@ def of_argument(name: str, value: object) -> Identity:
             rest = {key: item for key, item in value.items() if key != "id"}
             return {"": value["id"], **of_environment(value["id"], rest)}
         return _of_arguments(value)
+    if isinstance(value, IndexedProblems):
+        return {"content": _of_list(value)}
     if isinstance(value, Sequence) and value and all(isinstance(item, Problem) for item in value):
         return {"content": _of_list(cast(Sequence[Problem], value))}
     if isinstance(value, list | tuple):
@@ -261,6 +265,8 @@ def _of_path(text: str) -> Identity:
 def _of_list(problems: Sequence[Problem]) -> str:
     if isinstance(problems, GeneratedProblems):
         return digests.of([problems[0].source, _installed("reasoning-gym")])
+    if isinstance(problems, IndexedProblems):
+        return problems.digest()
     return digests.of_all([problem.id, problem.prompt, problem.answer, problem.meta] for problem in problems)
 
 

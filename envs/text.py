@@ -6,6 +6,7 @@ _, reward, terminated, _, info = env.step("41")
 info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reason="41")
 """
 
+import itertools
 import math
 import operator
 import warnings
@@ -16,11 +17,15 @@ import gymnasium
 import numpy as np
 
 from .. import verifiers
-from ..core import Info, Message, Problem, UserError, Verdict
+from ..core import Info, Message, Problem, UserError, Verdict, Verifier
 from .problems import rows
 from .problems import sources as problem_sources
 from .problems.reasoning_gym import GeneratedProblems
+from .problems.stored.problems import IndexedProblems
 from .spaces import Text as Text
+
+CHECKED = 10_000
+"""Number of problems of a large source whose gold answers an environment checks. Our choice: it takes half a second."""
 
 
 def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
@@ -91,24 +96,37 @@ def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object],
     return index
 
 
-def _without_invalid(
-    problems: Sequence[Problem], invalid: list[tuple[Problem, str]], invalid_gold: str, uri: str
-) -> Sequence[Problem]:
+def _usable(problems: Sequence[Problem], verifier: Verifier, invalid_gold: str, uri: str) -> Sequence[Problem]:
     """Applies `invalid_gold`: returns the usable problems ("drop"), or warns and returns all ("warn").
 
     Raises:
         UserError: `invalid_gold` is "error", or no problem is left.
     """
-    first = "; ".join(f"{problem.id}: {reason}" for problem, reason in invalid[:5])
+    checked = problems
+    if invalid_gold == "warn" and isinstance(problems, GeneratedProblems):
+        return problems
+    if invalid_gold == "warn" and isinstance(problems, IndexedProblems):
+        checked = problems[:CHECKED]
+    flagged, unreadable = {}, {}
+    for index, problem in enumerate(checked):
+        if "invalid_gold" in problem.meta:
+            flagged[index] = f"{problem.id}: {problem.meta['invalid_gold']}"
+        elif (reason := verifier.invalid_gold(problem)) is not None:
+            unreadable[index] = f"{problem.id}: {reason}"
+    invalid = flagged | unreadable
+    if not invalid:
+        return problems
+    first = "; ".join(itertools.islice(invalid.values(), 5))
     more = "; ..." if len(invalid) > 5 else ""
-    message = f"{uri or 'problems'}: {len(invalid)} of {len(problems)} problems cannot be used ({first}{more})"
-    invalid_ids = {id(problem) for problem, _ in invalid}
-    valid = [problem for problem in problems if id(problem) not in invalid_ids]
+    count = f"{len(checked)}" if len(checked) == len(problems) else f"the first {len(checked)}"
+    message = f"{uri or 'problems'}: {len(invalid)} of {count} problems cannot be used ({first}{more})"
+    valid = [index for index in range(len(problems)) if index not in invalid] if invalid_gold == "drop" else []
     if invalid_gold == "error" or (invalid_gold == "drop" and not valid):
         raise UserError(message)
-    if invalid_gold == "warn":
-        warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
-    return valid if invalid_gold == "drop" else problems
+    if invalid_gold == "drop":
+        return problems.at(valid) if isinstance(problems, IndexedProblems) else [problems[index] for index in valid]
+    warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
+    return problems
 
 
 def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Problem]:
@@ -119,6 +137,8 @@ def as_problems(given: Sequence[Problem | Mapping[str, object]]) -> Sequence[Pro
     """
     if not isinstance(given, Iterable):
         raise UserError(f"problems: expected a URI or a list of problems, got {given!r:.80}")
+    if isinstance(given, IndexedProblems):
+        return given
     given = given if isinstance(given, Sequence) else list(given)  # an iterator, or a data set of another library
     if all(isinstance(each, Problem) for each in given):
         return cast(Sequence[Problem], given)
@@ -170,7 +190,7 @@ class TextEnv(gymnasium.Env[str, str]):
             invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
                 raises an error. With "warn", problems of reasoning-gym are not checked, because they are generated only when
-                they are posed.
+                they are posed, and only the first `CHECKED` problems of a large source are.
 
         Raises:
             UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.
@@ -182,12 +202,8 @@ class TextEnv(gymnasium.Env[str, str]):
         check_system(system)
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.verifier = verifiers.load(verifier)
-        checked = [] if invalid_gold == "warn" and isinstance(self.problems, GeneratedProblems) else self.problems
-        flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in checked if "invalid_gold" in problem.meta]
-        unflagged = [problem for problem in checked if "invalid_gold" not in problem.meta]
-        if invalid := [*flagged, *verifiers.invalid_gold(self.verifier, unflagged)]:
-            uri = problems if isinstance(problems, str) else ""
-            self.problems = _without_invalid(self.problems, invalid, invalid_gold, uri)
+        uri = problems if isinstance(problems, str) else ""
+        self.problems = _usable(self.problems, self.verifier, invalid_gold, uri)
         self.template, self.system = template, system
         self.observation_space = Text()
         self.action_space = Text()

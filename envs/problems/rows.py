@@ -18,6 +18,8 @@ NO_ANSWER = "there is no answer"
 _CONVERSATIONS = ("messages", "conversations", "conversation")
 """Columns with turns, as a list or as JSON text. A further column `system` contains the system turn."""
 _IDS = ("id", "unique_id", "uuid", "ID", "Record ID", "task_id", "question_id", "key", "index", "QUESTION_ID")
+ID_COLUMNS = frozenset((*_IDS, "uid"))
+"""Columns that the id of a problem may come from, whatever the format of its row."""
 
 Row = Mapping[str, Any]
 

@@ -34,11 +34,9 @@ C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks th
 
 import functools
 import inspect
-import json
-import os
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from ... import extras, named_code
@@ -47,8 +45,23 @@ from ...policies.server import hub
 from ...texts import json_or_text
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
+from .stored import files, lines, tables
+from .stored import sources as stored
 
+P = TypeVar("P", bound=Sequence[Problem])
 Row = Mapping[str, Any]
+SMALL_BYTES, SMALL_ROWS = 32 << 20, 10_000
+"""A source is read into a list if it has fewer bytes, or if its `limit` is lower. Our choice: reading it takes about 3 s."""
+
+
+class Rows(NamedTuple):
+    """Rows with the URI and the start of the name that they have in errors and ids."""
+
+    uri: str
+    stem: str
+    rows: Iterable[Row | Problem]
+
+
 GENERATORS = (
     "tenfold.envs.toy.chain_sums:chain_sums_with_solutions",
     "tenfold.envs.toy.small_functions:small_functions",
@@ -86,19 +99,20 @@ def load(uri: str) -> Sequence[Problem]:
     return _load(uri, file_state(uri))
 
 
-def file_state(uri: str) -> tuple[Path, int, int] | None:
-    """Returns the path, time and size of the file that a URI names, as a key of a cache; None if it names no existing file."""
+def file_state(uri: str) -> tuple[files.State, ...]:
+    """Returns the states of the files that a URI names, as a key of a cache; none if it names no existing file."""
     scheme, _, location = uri.partition("?")[0].partition(":")
-    path = Path(os.path.expanduser(location))
-    if scheme not in ("jsonl", "parquet") or not path.is_file():
-        return None
-    state = path.stat()
-    return path.resolve(), state.st_mtime_ns, state.st_size
+    if scheme not in ("jsonl", "parquet"):
+        return ()
+    try:
+        return tuple(map(files.state, files.matching(location)))
+    except UserError:  # reading the URI raises the error
+        return ()
 
 
 @functools.lru_cache(maxsize=16)
-def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
-    """Reads the problems of a URI. `file` is its `file_state`."""
+def _load(uri: str, state: tuple[files.State, ...]) -> Sequence[Problem]:
+    """Reads the problems of a URI. `state` is its `file_state`."""
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme not in SOURCES or (not location and scheme not in ("human_eval", "bfcl", "champ")) or ":" not in address:
@@ -113,60 +127,45 @@ def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[Problem]:
     return problems
 
 
-def _jsonl(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, jsonl_rows(uri, location, options), options, stem=file_at(location).stem)
-
-
 def jsonl_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row]:
-    """Yields the rows of a file of JSON lines.
+    """Yields the rows of files of JSON lines.
 
     Args:
         uri: the URI, for errors.
-        location: path of the file.
+        location: path of a file, or a pattern; see `files.py`.
         options: options of the URI; none is used.
     """
-    path = file_at(location)
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError) as error:  # includes bytes that are not UTF-8
-                raise UserError(f"{path}, line {number}: not JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: expected a JSON object, got {type(row).__name__}")
-            if number == 1 and row.keys() == {"settings"}:  # the header of a store
-                continue
-            yield row
+    return itertools.chain.from_iterable(map(lines.rows, files.matching(location)))
 
 
-def _parquet(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, parquet_rows(uri, location, options), options, stem=file_at(location).stem)
-
-
-def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
-    """Returns the rows of a parquet file.
+def parquet_rows(uri: str, location: str, options: dict[str, str]) -> Iterator[Row]:
+    """Yields the rows of parquet files.
 
     Args:
         uri: the URI, for errors.
-        location: path of the file.
+        location: path of a file, or a pattern; see `files.py`.
         options: options of the URI; none is used.
     """
-    import pyarrow as arrow
-    import pyarrow.parquet
-
-    path = file_at(location)
-    try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # from the file system; without errno: damaged data
-            raise
-        raise UserError(f"{path} is not a parquet file, or is damaged: {str(error).partition(chr(10))[0]}") from None
+    return itertools.chain.from_iterable(map(tables.rows, files.matching(location)))
 
 
-def _hub(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
-    return _problems(uri, hub_rows(uri, location, options), options, stem=location)
+def _of_files(uri: str, location: str, options: dict[str, str]) -> Sequence[Problem]:
+    """Returns the problems of files, as a list if the files are small or the limit is low."""
+    parts, checked = files.named(uri), _checked(uri, options)
+    is_text = uri.startswith("jsonl:")
+    size, rows, index = (files.size, lines.rows, stored.of_lines) if is_text else (tables.size, tables.rows, stored.of_parquet)
+    if _is_low(checked) or sum(size(part.path) for part in parts) < SMALL_BYTES:
+        return _listed(checked, [Rows(part.uri, part.stem, rows(part.path)) for part in parts])
+    return _readable(checked, *index(parts, checked))
+
+
+def _hub(uri: str, location: str, options: dict[str, str]) -> Sequence[Problem]:
+    rows = hub_rows(uri, location, options)
+    checked = _checked(uri, options)
+    data: Any = rows
+    if _is_low(checked) or not hasattr(rows, "select_columns") or data.data.nbytes < SMALL_BYTES:
+        return _listed(checked, [Rows(uri, location, rows)])
+    return _readable(checked, *stored.of_hub(location, data, checked))
 
 
 def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
@@ -242,8 +241,8 @@ def _champ(uri: str, location: str, options: dict[str, str]) -> list[Problem]:
 
 
 SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
-    "jsonl": _jsonl,
-    "parquet": _parquet,
+    "jsonl": _of_files,
+    "parquet": _of_files,
     "hf": _hub,
     "reasoning_gym": _reasoning_gym,
     "human_eval": _human_eval,
@@ -254,54 +253,65 @@ SOURCES: dict[str, Callable[[str, str, dict[str, str]], Sequence[Problem]]] = {
 
 
 def _problems(uri: str, rows: Iterable[Row | Problem], options: dict[str, str], stem: str) -> list[Problem]:
-    """Converts rows to problems, by the options in the module's docstring.
+    return _listed(_checked(uri, options), [Rows(uri, stem, rows)])
 
-    A row that is a `Problem` is not changed, except that a repeated id gets a number.
+
+def _checked(uri: str, options: dict[str, str]) -> stored.Options:
+    """Returns the options of a URI of rows.
+
+    Raises:
+        UserError: an option is unknown or has a wrong value.
     """
     choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
     skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
+    return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri))
+
+
+def _is_low(options: stored.Options) -> bool:
+    return options.limit is not None and options.limit < SMALL_ROWS
+
+
+def _listed(options: stored.Options, parts: Iterable[Rows]) -> list[Problem]:
+    """Converts rows to problems, by the options in the module's docstring.
+
+    A row that is a `Problem` is not changed, except that a repeated id gets a number.
+    """
+    numbered = ((uri, stem, number, row) for uri, stem, rows in parts for number, row in enumerate(rows))
     problems: list[Problem] = []
-    for number, row in enumerate(rows, start=1):
-        if number <= (skip or 0):
-            continue
-        if limit is not None and len(problems) >= limit:
-            break
+    first = ""
+    for uri, stem, number, row in itertools.islice(numbered, options.skip, options.stop):
+        name = f"{stem}/{number}"
+        first = first or name
         if isinstance(row, Problem):
             problems.append(row)
             continue
         if not isinstance(row, Mapping):
-            raise UserError(f"{uri}, row {number}: expected a problem or a mapping of columns, got {type(row).__name__}")
-        problems.append(row_formats.problem_of(row, uri, f"{stem}/{number - 1}", number, options, shuffle))
-    _check_readable(uri, problems, skip or 0, stem)
-    return row_formats.with_distinct_ids(problems)
+            raise UserError(f"{uri}, row {number + 1}: expected a problem or a mapping of columns, got {type(row).__name__}")
+        problems.append(row_formats.problem_of(row, uri, name, number + 1, options.given, options.shuffle))
+    return row_formats.with_distinct_ids(_readable(options, problems, first))
 
 
-def _check_readable(uri: str, problems: Sequence[Problem], skipped: int, stem: str) -> None:
-    """Checks that at least one row can be read.
+def _readable(options: stored.Options, problems: P, name: str) -> P:
+    """Returns problems of which at least one can be read.
 
     Rows without an answer are accepted, because their prompts may be of use.
+
+    Args:
+        options: options of the URI.
+        problems: the problems.
+        name: name of the first row.
 
     Raises:
         UserError: no row can be read, so their format must be wrong.
     """
-    reasons = [problem.meta.get("invalid_gold", row_formats.NO_ANSWER) for problem in problems]
-    if problems and row_formats.NO_ANSWER not in reasons and all("invalid_gold" in problem.meta for problem in problems):
+    reasons = (problem.meta.get("invalid_gold", row_formats.NO_ANSWER) for problem in problems)
+    first = next(reasons, row_formats.NO_ANSWER)
+    if first != row_formats.NO_ANSWER and row_formats.NO_ANSWER not in reasons:
         others = "" if len(problems) == 1 else f"; the {len(problems) - 1} other rows cannot be read either"
-        raise UserError(f"{uri}, row {skipped + 1}: {reasons[0]} ({stem}/{skipped}){others}")
-
-
-def file_at(location: str) -> Path:
-    """Returns the path of an existing file.
-
-    Raises:
-        UserError: the file does not exist.
-    """
-    path = Path(os.path.expanduser(location))
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    return path
+        raise UserError(f"{options.uri}, row {options.skip + 1}: {first} ({name}){others}")
+    return problems
 
 
 def integer_option(uri: str, options: Mapping[str, str], name: str) -> int | None:

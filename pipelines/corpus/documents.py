@@ -17,7 +17,6 @@ Unreadable documents are skipped and counted by reason: no text (or no JSON), no
 
 import ast
 import functools
-import glob
 import hashlib
 import html
 import itertools
@@ -31,13 +30,13 @@ from typing import ClassVar, Literal, NotRequired, TypedDict, cast
 from urllib.parse import parse_qsl, urlencode
 
 import pyarrow
-import pyarrow.parquet
 from pydantic import Field, field_validator
 
 from ... import disk
 from ...core import Problem, UserError, message_text
 from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
+from ...envs.problems.stored import files, tables
 from ...texts import without_surrogates
 from .. import figures
 from ..stage import Context, CostEstimate, Metrics, Stage
@@ -255,10 +254,7 @@ def _check_options(uri: str, options: Mapping[str, str], *allowed: str) -> None:
 
 def _text(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     _check_options(uri, options)
-    files = sorted(path for path in glob.glob(str(disk.expanded(location)), recursive=True) if Path(path).is_file())
-    if not files:
-        raise UserError(f"{uri}: no file matches this pattern")
-    return ((f"text:{path}", Path(path).read_bytes(), "text") for path in files)
+    return ((f"text:{path}", path.read_bytes(), "text") for path in files.matching(location))
 
 
 def _label(uri: str) -> str:
@@ -293,7 +289,7 @@ def _rows(uri: str, rows: Iterable[Mapping[str, object] | Problem | None], optio
 
 def _jsonl(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     def rows() -> Iterator[Mapping[str, object] | None]:
-        with problem_sources.file_at(location).open("rb") as lines:
+        with files.content(path) as lines:
             for line in filter(bytes.strip, lines):
                 try:
                     row = json.loads(line.decode("utf-8-sig"))
@@ -301,16 +297,13 @@ def _jsonl(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
                     row = None
                 yield row if isinstance(row, dict) else None
 
-    problem_sources.file_at(location)
+    (path,) = files.matching(location)
     return _rows(uri, rows(), options)
 
 
 def _parquet(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
-    try:
-        file = pyarrow.parquet.ParquetFile(problem_sources.file_at(location))
-    except pyarrow.ArrowException as error:
-        raise UserError(f"{location} is not a parquet file: {str(error).splitlines()[0]}") from None
-    return _rows(uri, (row for batch in file.iter_batches(1024) for row in batch.to_pylist()), options)
+    (path,) = files.matching(location)
+    return _rows(uri, tables.rows(path), options)
 
 
 def _hub(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
@@ -339,7 +332,7 @@ def _python(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
     if location not in ("code", "documentation") or of not in ("all", "stdlib", "packages"):
         raise UserError(f"{uri}: expected python:code or python:documentation, with option of=stdlib, of=packages or none")
     roots = {"stdlib": Path(sysconfig.get_paths()["stdlib"]), "packages": Path(sysconfig.get_paths()["purelib"])}
-    files = []
+    listed = []
     for name, root in roots.items():
         if of in ("all", name):
             suffixes: tuple[str, ...] = (".py",) if location == "code" else (".py", ".rst", ".md", os.sep + "METADATA")
@@ -347,12 +340,12 @@ def _python(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
                 if name == "stdlib":  # the folder of packages may be inside it
                     folders[:] = [inner for inner in folders if inner != "site-packages"]
                 found = (Path(folder, file) for file in names if f"{os.sep}{file}".endswith(suffixes))
-                files += [(f"python:{name}/{path.relative_to(root)}", path) for path in found if path.is_file()]
-    files.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
+                listed += [(f"python:{name}/{path.relative_to(root)}", path) for path in found if path.is_file()]
+    listed.sort(key=lambda file: (hashlib.sha256(file[0].encode()).digest(), file[0]))
     if location == "code":
-        return ((source, path.read_bytes(), "code") for source, path in files)
+        return ((source, path.read_bytes(), "code") for source, path in listed)
     topics = () if of == "packages" else _topics()
-    return itertools.chain(topics, ((f"{s}:doc", text, "text") for s, p in files if (text := _documentation(p))))
+    return itertools.chain(topics, ((f"{s}:doc", text, "text") for s, p in listed if (text := _documentation(p))))
 
 
 def _topics() -> Iterator[RawDocument]:

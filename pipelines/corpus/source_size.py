@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from ... import disk
 from ...core import UserError
+from ...envs.problems.stored import files
 
 
 def file_uris(uri: str) -> list[str]:
@@ -19,12 +20,9 @@ def file_uris(uri: str) -> list[str]:
     """
     address, sign, query = uri.partition("?")
     scheme, _, pattern = address.partition(":")
-    path = disk.expanded(pattern)
-    if scheme not in ("jsonl", "parquet") or not glob.has_magic(pattern) or path.is_file():
+    if scheme not in ("jsonl", "parquet") or not files.is_pattern(pattern):
         return [uri]
-    paths = [match for match in map(Path, sorted(glob.glob(str(path), recursive=True))) if match.is_file()]
-    if not paths:
-        raise UserError(f"{uri}: no file matches this pattern")
+    paths = files.matching(pattern)
     if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
         raise UserError(f"{uri}: option {min(unknown)} applies to a single file; name one file or remove the option")
     return [f"{scheme}:{match.resolve()}{sign}{query}" for match in paths]
@@ -56,11 +54,17 @@ def characters(uri: str) -> float | None:
 
 
 def _bytes(uri: str) -> float | None:
-    """Returns the bytes of local files (parquet: uncompressed), an upper bound of their characters; else None."""
+    """Returns the bytes of local files (parquet: uncompressed), an upper bound of their characters; else None.
+
+    The size of the content of a compressed file is not known.
+    """
     scheme = uri.partition(":")[0]
     if scheme not in ("text", "jsonl", "parquet"):
         return None
-    return math.fsum(size for part in file_uris(uri) for size in _sizes(scheme, part))
+    parts = file_uris(uri)
+    if scheme != "text" and any(part.partition("?")[0].endswith(files.COMPRESSED) for part in parts):
+        return None
+    return math.fsum(size for part in parts for size in _sizes(scheme, part))
 
 
 def _sizes(scheme: str, uri: str) -> Iterator[float]:

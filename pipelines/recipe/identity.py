@@ -21,23 +21,18 @@ If a stage reads from an unfinished stage, only part of its identity can be comp
 
 import dataclasses
 import functools
-import glob
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from ... import digests, disk
 from ...core import UserError
 from ...envs import identity as environments
 from ...envs.identity import Identity
-from ...envs.problems import pairs
-from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from ...policies import identity as policies
-from ..corpus import source_size
 from ..stage import Extension, Stage, finished_record, read_record, work_record
-from .content import changes, references
+from .content import changes, data_digests, references
 
 RECORDED = ("torch", "transformers", "verl", "ray", "vllm", "gymnasium", "datasets", *environments.VERDICT_PACKAGES)
 """Packages whose versions a stage records if they are installed."""
@@ -137,9 +132,9 @@ class IdentityReader:
                 files = policies.files(text) if ":" in text and text != "rules:" else {}
                 found |= {f"{key} {part}": item for part, item in files.items()}
             elif last in _DATA and rows.startswith(("jsonl:", "parquet:")):
-                inputs[rows] = _of_files(Path(part.partition(":")[2].partition("?")[0]) for part in source_size.file_uris(rows))
+                inputs[rows] = data_digests.of_files(rows, by_content=last not in ("sources", "uri"))
             elif last in _DATA and ":" in text:
-                if (digest := _of_data(last, text)) is not None:
+                if (digest := data_digests.of_data(last, text)) is not None:
                     found[f"{key} {text} content"] = digest
             elif last in _FOLDERS and Path(text).is_dir() and not Path(text).is_relative_to(self.folder.resolve()):
                 done = Path(text) / "stage.json"  # exists if a stage of another run wrote the folder
@@ -373,28 +368,3 @@ def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(name, item)
-
-
-def _of_files(paths: Iterable[Path]) -> str:
-    """Returns the digest of a single file's content; for several files, the digest of their names and sizes."""
-    files = [disk.expanded(path) for path in paths]
-    if len(files) == 1:
-        return digests.of_file(files[0])
-    return digests.of([[str(path), path.stat().st_size] for path in files])
-
-
-def _of_data(kind: str, uri: str) -> str | None:
-    """Returns the digest of the data at a URI of problems, pairs or documents; None if that would need all of the data."""
-    scheme, _, location = uri.partition("?")[0].partition(":")
-    if kind == "pairs":
-        return digests.of_all(pairs.load(uri)) if scheme in pairs.SOURCES else None
-    if scheme == "text":
-        return _of_files(Path(path) for path in sorted(glob.glob(str(disk.expanded(location)), recursive=True)))
-    if scheme == "generate" and kind in ("sources", "uri"):
-        return digests.of_source(location.partition(":")[0])
-    if scheme == "hf" and kind in ("sources", "uri"):
-        options = dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
-        fingerprint = getattr(problem_sources.hub_rows(uri, location, options), "_fingerprint", None)
-        return None if fingerprint is None else str(fingerprint)
-    problems = uri.removeprefix("problems:")
-    return environments.of_problems(problems) if problems.partition(":")[0] in problem_sources.SOURCES else None
