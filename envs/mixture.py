@@ -3,10 +3,12 @@
 tenfold.register("lab/All-v0", entry_point="tenfold.envs.mixture:Mixture", environments=["tenfold/GSM8K-v0", "lab/Code-v0"])
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import gymnasium
+import numpy as np
 
 from ..core import UserError, Verdict
 from ..policies.play.games import count_problems
@@ -26,6 +28,43 @@ def declarations(environments: object) -> list[dict[str, Any]]:
     if not parts or not all(isinstance(part, Mapping) and isinstance(part.get("id"), str) for part in parts):
         raise UserError(f"environments: expected a list of ids or of {{id: ID, ARGUMENT: VALUE}}, got {environments!r:.100}")
     return [dict(part) for part in parts]
+
+
+class Places(Sequence[tuple[int, int]]):
+    """The environment of each problem, and the problem's index in it. Arrays, because there may be millions."""
+
+    def __init__(self, environments: "array[int]", indices: "array[int]"):
+        """Takes the environments and the indices of all problems."""
+        self.environments, self.indices = environments, indices
+
+    def __len__(self) -> int:
+        """Returns the number of problems."""
+        return len(self.environments)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Places": ...
+    def __getitem__(self, index: int | slice) -> "tuple[int, int] | Places":
+        """Returns one place, or some of them."""
+        if isinstance(index, slice):
+            return Places(self.environments[index], self.indices[index])
+        return self.environments[index], self.indices[index]
+
+
+def interleaved(sizes: Sequence[int]) -> Places:
+    """Returns the first problem of each environment, then the second of each, and so on.
+
+    Args:
+        sizes: number of problems of each environment.
+    """
+    environments, indices, start = array("i"), array("q"), 0
+    for stop in sorted({*sizes}):  # from `start` to `stop`, the same environments have problems
+        having = [number for number, size in enumerate(sizes) if size > start]
+        environments.extend(array("i", having) * (stop - start))
+        indices.frombytes(np.repeat(np.arange(start, stop, dtype=np.int64), len(having)).tobytes())
+        start = stop
+    return Places(environments, indices)
 
 
 class Mixture(gymnasium.Env[str, str]):
@@ -52,9 +91,9 @@ class Mixture(gymnasium.Env[str, str]):
             if (count := count_problems(part, per_environment)) is None:
                 raise UserError(f"{declaration['id']} has no attribute `problems`: only environments with one can be mixed")
             sizes.append(count)
-        self.problems = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
+        self.problems = interleaved(sizes)
         """The environment of each problem, and the problem's index in it."""
-        self.levels = [part for part, _ in self.problems]
+        self.levels = self.problems.environments.tolist()
         """The index of each problem's environment. A filter with `raise_level_above` takes it as the problem's level."""
         ids = [str(declaration["id"]).rpartition(":")[2] for declaration in declared]
         self.names = [id if ids.count(id) == 1 else f"{id}#{number}" for number, id in enumerate(ids)]

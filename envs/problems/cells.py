@@ -10,6 +10,7 @@ from ...texts import without_surrogates
 
 _MISSING = frozenset({"", "nan", "<na>", "nat"})
 """Texts that stand for a missing value. "None" is not one of them, because it is the answer of some problems."""
+_LONGEST = max(map(len, _MISSING))
 
 
 def plain(value: Any) -> Any:
@@ -48,11 +49,14 @@ def plain(value: Any) -> Any:
 
 def is_missing(value: object) -> bool:
     """True if a plain value is missing: None, blank, "nan", "<NA>", "NaT", an empty mapping, or a list of missing values."""
+    if value is None:
+        return True
     if isinstance(value, str):
-        return value.strip().casefold() in _MISSING
+        text = value.strip()
+        return len(text) <= _LONGEST and text.casefold() in _MISSING  # the case of a long text takes long to fold
     if isinstance(value, Mapping):
         return not value
-    return all(map(is_missing, value)) if isinstance(value, list | tuple) else value is None
+    return isinstance(value, list | tuple) and all(map(is_missing, value))
 
 
 def first_present(row: Mapping[str, object], columns: Sequence[str]) -> str | None:

@@ -88,7 +88,7 @@ def _options(row: Mapping[str, Any], answer_column: str) -> tuple[Any, Mapping[s
         return (by_letter, {}) if by_letter and {*by_letter} <= {*LETTERS} else (None, {})
     if isinstance(options, list):
         return options, {}
-    columns = {letter: row[letter] for letter in LETTERS if not cells.is_missing(row.get(letter))}
+    columns = {letter: row[letter] for letter in LETTERS if letter in row and not cells.is_missing(row[letter])}
     is_letter = str(row.get(answer_column)).strip().upper() in columns
     return (columns, {}) if is_letter and {"A", "B"} <= columns.keys() else (None, {})
 

@@ -50,6 +50,8 @@ from .stored import sources as stored
 
 P = TypeVar("P", bound=Sequence[Problem])
 Row = Mapping[str, Any]
+OTHER_SOURCES = "a file with jsonl: or parquet:"
+"""What to use without access to the hub, for errors."""
 SMALL_BYTES, SMALL_ROWS = 32 << 20, 10_000
 """A source is read into a list if it has fewer bytes, or if its `limit` is lower. Our choice: reading it takes about 3 s."""
 
@@ -160,33 +162,56 @@ def _of_files(uri: str, location: str, options: dict[str, str]) -> Sequence[Prob
 
 
 def _hub(uri: str, location: str, options: dict[str, str]) -> Sequence[Problem]:
+    """Returns the problems of a data set, as a list if it is small, the limit is low, or only its first rows are downloaded."""
+    is_streamed = options.get("streaming") == "true"
     rows = hub_rows(uri, location, options)
     checked = _checked(uri, options)
+    if is_streamed and checked.limit is None:
+        raise UserError(f"{uri}: streaming=true downloads only the rows that are used: add limit=N")
     data: Any = rows
-    if _is_low(checked) or not hasattr(rows, "select_columns") or data.data.nbytes < SMALL_BYTES:
+    if is_streamed or _is_low(checked) or not hasattr(rows, "select_columns") or data.data.nbytes < SMALL_BYTES:
         return _listed(checked, [Rows(uri, location, rows)])
     return _readable(checked, *stored.of_hub(location, data, checked))
 
 
 def hub_rows(uri: str, location: str, options: dict[str, str]) -> Iterable[Row]:
-    """Returns the rows of a data set of the Hugging Face hub.
+    """Returns the rows of a data set of the Hugging Face hub. If they are streamed, rows that are not read are not downloaded.
 
     Args:
         uri: the URI, for errors.
-        location: ORG/NAME.
-        options: options of the URI; `name`, `split` and `revision` are used and removed.
+        location: ORG/NAME, or the path of a folder with a data set.
+        options: options of the URI; `name`, `split`, `revision` and `streaming` are used and removed.
     """
     import datasets
 
     def read() -> Iterable[Row]:
-        rows: Iterable[Row] = datasets.load_dataset(location, name, split=split, revision=revision)
+        rows: Iterable[Row] = datasets.load_dataset(location, name, split=split, revision=revision, **how)
         return rows
 
     name, split, revision = options.pop("name", None), options.pop("split", "train"), options.pop("revision", None)
+    if (streaming := options.pop("streaming", "false")) not in ("true", "false"):
+        raise UserError(f"{uri}: streaming: expected true or false, got {streaming!r:.100}")
+    how: dict[str, Any] = {"streaming": True} if streaming == "true" else {}
     try:
-        return hub.fetch("data set", location, read, "a file with jsonl: or parquet:")
+        rows = hub.fetch("data set", location, read, OTHER_SOURCES)
     except UserError as error:
         raise type(error)(f"{uri}: {error}") from None
+    return _streamed(uri, location, rows) if how else rows
+
+
+def _streamed(uri: str, location: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yields rows that are downloaded when they are read.
+
+    Raises:
+        UserError: the download fails.
+    """
+    try:
+        yield from rows
+    except Exception as error:  # see `hub.fetch`
+        message = hub.explain("data set", location, error, hub.unreachable(), OTHER_SOURCES)
+    else:
+        return
+    raise UserError(f"{uri}: {message}")
 
 
 def _generate(uri: str, location: str, options: dict[str, str]) -> list[Problem]:

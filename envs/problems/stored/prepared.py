@@ -30,16 +30,17 @@ def folder(key: object, write: Callable[[Path], None]) -> Path:
     if target.is_dir():
         return target
     with open(f"{target}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
-        if not target.is_dir():
-            partial = Path(f"{target}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # also released if the process is killed
+        partial = Path(f"{target}.partial")
+        try:
+            if not target.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
                 write(partial)
                 partial.rename(target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            fcntl.flock(lock, fcntl.LOCK_UN)  # a process that was forked meanwhile has the open file, too
     return target
 
 

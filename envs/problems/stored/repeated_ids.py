@@ -49,7 +49,7 @@ class Candidates:
         """
         if self.columns.isdisjoint(row):
             return
-        values = [cells.plain(row[column]) for column in self.columns if column in row]
+        values = [cells.plain(value) for column, value in row.items() if column in self.columns]
         for text in {_without_prefix(str(value)) for value in values if not cells.is_missing(value)}:
             self._hashes.append(hash(text))
             self._rows.append(index)
