@@ -6,21 +6,25 @@ seed and the step (`verl_compat/order.py`). The seed of each sample depends on t
 number. Therefore repeated steps are identical.
 """
 
+import itertools
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 import pandas
+import pyarrow
+import pyarrow.parquet
 
 from ... import disk
 from ...core import Info, Message, UserError
 from ...disk import step_folders, storable
 from ...envs import registry
 from ...policies import checkpoints as initial
-from ...policies.play.games import count_problems, prompt_messages_of
+from ...policies.play.games import Environment, count_problems, prompt_messages_of
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
@@ -41,6 +45,10 @@ TRACKER = "latest_checkpointed_iteration.txt"
 """verl's file with the step of its last checkpoint."""
 
 
+BATCH = 10_000
+"""Number of problems that become rows of verl's data set at a time. Our choice."""
+
+
 class _Problem(TypedDict):
     """A problem to train on."""
 
@@ -59,18 +67,19 @@ class GRPO(GRPOSettings):
         start = initial.checkpoint(context.policy)
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
             raise UserError(f"{start} has no tokenizer: save one there with tokenizer.save_pretrained")
-        spec, problems = _problems(self, context)
-        rows = _without_long_prompts(problems, start, self.max_prompt_tokens)
+        environment = registry.make(self.environment, **self.options)
+        spec = registry.declaration(environment, self.environment)
+        problems = _problems(self, context, environment)
+        rows, too_long = _rows(problems, start, self.max_prompt_tokens)
+        environment.close()
         if len(rows) < self.batch_size:
-            skipped = f" ({len(problems) - len(rows)} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
-            raise UserError(
-                f"{self.name}: {too_few_problems(self.batch_size, len(rows), skipped if len(rows) < len(problems) else '')}"
-            )
+            skipped = f" ({too_long} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
+            raise UserError(f"{self.name}: {too_few_problems(self.batch_size, len(rows), skipped if too_long else '')}")
 
         checkpoints = folder / verl_config.CHECKPOINTS
         for name in ("episodes", "metrics"):
             (folder / name).mkdir(exist_ok=True)
-        _write_rows(rows, folder / verl_config.DATA)
+        pyarrow.parquet.write_table(rows, folder / verl_config.DATA)
         registered = [_literal(registration) for registration in registry.registrations()]
         loop = {
             "name": "tenfold",
@@ -141,9 +150,7 @@ class GRPO(GRPOSettings):
                 raise UserError(f"{self.name}: {stopped}") from None
             finally:
                 steps.add_ended_steps()
-        return {"problems": len(rows), "left_out": len(problems) - len(rows)} | _finish(
-            self, folder, checkpoints, context.policy
-        )
+        return {"problems": len(rows), "left_out": too_long} | _finish(self, folder, checkpoints, context.policy)
 
     def check_cluster(self, cluster: Cluster) -> None:
         """Checks that verl accepts the settings, and that the batch fits the cluster."""
@@ -278,11 +285,9 @@ def _tenth(steps: int) -> int:
     return max(1, steps // 10)
 
 
-def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Problem]]:
-    """Returns the environment's registration as JSON, and the problems to train on."""
-    environment = registry.make(settings.environment, **settings.options)
-    spec = registry.declaration(environment, settings.environment)
-    indices = list(range(settings.problems or count_problems(environment) or 0))
+def _problems(settings: GRPOSettings, context: Context, environment: Environment) -> Iterator[_Problem]:
+    """Yields the problems to train on."""
+    indices: Sequence[int] = range(settings.problems or count_problems(environment) or 0)
     ids: dict[int, str] = {}
     if settings.keep:
         kept = context.inputs[settings.keep]
@@ -292,7 +297,6 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Prob
             indices, ids = table["index"].tolist(), dict(zip(table["index"], table["id"], strict=True))
     if not indices:
         raise UserError(f"{settings.environment} does not report its number of problems: set problems=")
-    rows = []
     for index in indices:
         text, info = environment.reset(seed=index, options={"problem": index})
         messages = [*prompt_messages_of(text, cast(Info, info))]
@@ -302,30 +306,39 @@ def _problems(settings: GRPOSettings, context: Context) -> tuple[str, list[_Prob
                 f"{settings.name}: problem {index} of {settings.environment} is {name}, but the filter {settings.keep} has "
                 f"{ids[index]}: give both stages the same environment and options"
             )
-        rows.append(storable(_Problem(index=index, id=name, messages=messages)))
-    environment.close()
-    return spec, rows
+        yield storable(_Problem(index=index, id=name, messages=messages))
 
 
-def _without_long_prompts(problems: list[_Problem], checkpoint: Path, limit: int) -> list[_Problem]:
-    """Returns the problems whose prompts have at most `limit` tokens, because verl would truncate the others."""
+def _rows(problems: Iterable[_Problem], checkpoint: Path, limit: int) -> tuple[pyarrow.Table, int]:
+    """Returns verl's data set: a row for each problem, with the prompt, the problem and the agent loop.
+
+    Args:
+        problems: the problems. Only `BATCH` of them are in memory; the table is smaller.
+        checkpoint: the policy, for its tokenizer.
+        limit: maximum length of a prompt in tokens. Longer ones are left out, because verl would truncate them.
+
+    Returns:
+        The data set, and the number of problems with longer prompts.
+    """
     tokenizer = initial.tokenizer_of(checkpoint)
-    return [problem for problem in problems if len(initial.prompt_tokens(tokenizer, problem["messages"])) <= limit]
+    tables: list[pyarrow.Table] = []
+    too_long = 0
+    remaining = iter(problems)
+    while batch := [*itertools.islice(remaining, BATCH)]:
+        fitting = [each for each in batch if len(initial.prompt_tokens(tokenizer, each["messages"])) <= limit]
+        too_long += len(batch) - len(fitting)
+        tables += [pyarrow.Table.from_pylist([_row(problem) for problem in fitting])] if fitting else []
+    return pyarrow.concat_tables(tables or [pyarrow.table({})], promote_options="permissive"), too_long
 
 
-def _write_rows(problems: list[_Problem], path: Path) -> None:
-    """Writes verl's data set: a row for each problem, with the prompt, the problem and the agent loop."""
-
-    def row(problem: _Problem) -> dict[str, object]:
-        return {
-            "prompt": problem["messages"],
-            "data_source": problem["id"],
-            "reward_model": {"style": "rule", "ground_truth": ""},
-            "extra_info": {"index": problem["index"]},
-            "agent_name": "tenfold",
-        }
-
-    pandas.DataFrame([row(problem) for problem in problems]).to_parquet(path)
+def _row(problem: _Problem) -> dict[str, object]:
+    return {
+        "prompt": problem["messages"],
+        "data_source": problem["id"],
+        "reward_model": {"style": "rule", "ground_truth": ""},
+        "extra_info": {"index": problem["index"]},
+        "agent_name": "tenfold",
+    }
 
 
 def _tracked(checkpoints: Path) -> int:

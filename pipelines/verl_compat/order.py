@@ -9,8 +9,10 @@ Replacements in one step do not affect the next step, so a run that was killed r
 """
 
 import dataclasses
+import functools
 import itertools
 import random
+from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -57,7 +59,13 @@ def batch(problems: int, size: int, seed: int, step: int) -> list[int]:
     """
     in_pass = problems // size * size  # a multiple of `size`, so that no step has a problem twice
     number, start = divmod((step - 1) * size, in_pass)
-    return random.Random(f"{seed}/{number}").sample(range(problems), in_pass)[start : start + size]
+    return _pass(problems, in_pass, f"{seed}/{number}")[start : start + size].tolist()
+
+
+@functools.lru_cache(1)
+def _pass(problems: int, in_pass: int, seed: str) -> "array[int]":
+    """Returns the problems of a pass. It is kept for the next step, because shuffling a million problems takes a second."""
+    return array("q", random.Random(seed).sample(range(problems), in_pass))
 
 
 def attempts(problems: int, size: int, seed: int, step: int) -> Iterator[Attempt]:
@@ -70,9 +78,10 @@ def attempts(problems: int, size: int, seed: int, step: int) -> Iterator[Attempt
         step: number of the step, from 1.
     """
     first = batch(problems, size, seed, step)
+    yield from (Attempt(problem, 0) for problem in first)
     chosen = set(first)
     generator = random.Random(f"{seed}/{step}/replacements")
     others = [problem for problem in range(problems) if problem not in chosen]
-    yield from (Attempt(problem, 0) for problem in [*first, *generator.sample(others, len(others))])
+    yield from (Attempt(problem, 0) for problem in generator.sample(others, len(others)))
     for number in itertools.count(1):
         yield from (Attempt(problem, number) for problem in generator.sample(range(problems), problems))
