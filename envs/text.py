@@ -6,15 +6,18 @@ _, reward, terminated, _, info = env.step("41")
 info["verdict"]        # Verdict(status=SCORED, score=1.0, method="exact", reason="41")
 """
 
-import itertools
+import json
 import math
 import operator
+import threading
 import warnings
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import gymnasium
 import numpy as np
+from cachetools import LRUCache
 
 from .. import verifiers
 from ..core import Info, Message, Problem, UserError, Verdict, Verifier
@@ -26,6 +29,8 @@ from .spaces import Text as Text
 
 CHECKED = 10_000
 """Number of problems of a large source whose gold answers an environment checks. Our choice: it takes half a second."""
+NAMED = 5
+"""Number of problems that a message about unusable problems names."""
 
 
 def prompt_messages(problem: Problem, template: str = "{prompt}", system: str | None = None) -> tuple[Message, ...]:
@@ -96,34 +101,79 @@ def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object],
     return index
 
 
-def _usable(problems: Sequence[Problem], verifier: Verifier, invalid_gold: str, uri: str) -> Sequence[Problem]:
+class _Invalid(NamedTuple):
+    """Problems that cannot be used."""
+
+    indices: "array[int]"
+    first: Sequence[str]
+    """Ids of the first ones, with the reasons."""
+
+
+def _invalid(problems: Sequence[Problem], verifier: Verifier) -> _Invalid:
+    """Returns the problems that the source has marked, or whose gold answer the verifier cannot read."""
+    indices, marked, unreadable = array("q"), list[str](), list[str]()
+    for index, problem in enumerate(problems):
+        if "invalid_gold" in problem.meta:
+            reason, found = problem.meta["invalid_gold"], marked
+        else:
+            reason, found = verifier.invalid_gold(problem), unreadable
+        if reason is not None:
+            indices.append(index)
+            if len(found) < NAMED:
+                found.append(f"{problem.id}: {reason}")
+    return _Invalid(indices, [*marked, *unreadable][:NAMED])
+
+
+def _invalid_of_large(problems: IndexedProblems, declared: verifiers.VerifierLike, verifier: Verifier) -> _Invalid:
+    """Returns the same for a large source. It is remembered, because a rollout makes an environment for each episode."""
+    try:
+        key = problems.version, json.dumps(declared, sort_keys=True)
+    except TypeError:  # an object, which may change
+        return _invalid(problems, verifier)
+    with _LOCK:
+        if key not in _found:
+            _found[key] = _invalid(problems, verifier)
+        return _found[key]
+
+
+_LOCK = threading.Lock()
+_found: LRUCache[tuple[str, str], _Invalid] = LRUCache(16)
+
+
+def _usable(
+    problems: Sequence[Problem], declared: verifiers.VerifierLike, verifier: Verifier, invalid_gold: str, uri: str
+) -> Sequence[Problem]:
     """Applies `invalid_gold`: returns the usable problems ("drop"), or warns and returns all ("warn").
+
+    Args:
+        problems: the problems.
+        declared: the verifier as the user has given it.
+        verifier: the verifier.
+        invalid_gold: see `TextEnv`.
+        uri: the URI of the problems, for errors; empty if there is none.
 
     Raises:
         UserError: `invalid_gold` is "error", or no problem is left.
     """
-    checked = problems
     if invalid_gold == "warn" and isinstance(problems, GeneratedProblems):
         return problems
-    if invalid_gold == "warn" and isinstance(problems, IndexedProblems):
-        checked = problems[:CHECKED]
-    flagged, unreadable = {}, {}
-    for index, problem in enumerate(checked):
-        if "invalid_gold" in problem.meta:
-            flagged[index] = f"{problem.id}: {problem.meta['invalid_gold']}"
-        elif (reason := verifier.invalid_gold(problem)) is not None:
-            unreadable[index] = f"{problem.id}: {reason}"
-    invalid = flagged | unreadable
-    if not invalid:
+    checked = problems
+    if isinstance(problems, IndexedProblems):
+        checked = problems[:CHECKED] if invalid_gold == "warn" else problems
+    if isinstance(checked, IndexedProblems):
+        invalid = _invalid_of_large(checked, declared, verifier)
+    else:
+        invalid = _invalid(checked, verifier)
+    if not invalid.indices:
         return problems
-    first = "; ".join(itertools.islice(invalid.values(), 5))
-    more = "; ..." if len(invalid) > 5 else ""
+    more = "; ..." if len(invalid.indices) > len(invalid.first) else ""
     count = f"{len(checked)}" if len(checked) == len(problems) else f"the first {len(checked)}"
-    message = f"{uri or 'problems'}: {len(invalid)} of {count} problems cannot be used ({first}{more})"
-    valid = [index for index in range(len(problems)) if index not in invalid] if invalid_gold == "drop" else []
-    if invalid_gold == "error" or (invalid_gold == "drop" and not valid):
+    named = f"{'; '.join(invalid.first)}{more}"
+    message = f"{uri or 'problems'}: {len(invalid.indices)} of {count} problems cannot be used ({named})"
+    if invalid_gold == "error" or (invalid_gold == "drop" and len(invalid.indices) == len(problems)):
         raise UserError(message)
     if invalid_gold == "drop":
+        valid = np.delete(np.arange(len(problems)), np.frombuffer(invalid.indices, np.int64)).tolist()
         return problems.at(valid) if isinstance(problems, IndexedProblems) else [problems[index] for index in valid]
     warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
     return problems
@@ -203,7 +253,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self.problems = problem_sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.verifier = verifiers.load(verifier)
         uri = problems if isinstance(problems, str) else ""
-        self.problems = _usable(self.problems, self.verifier, invalid_gold, uri)
+        self.problems = _usable(self.problems, verifier, self.verifier, invalid_gold, uri)
         self.template, self.system = template, system
         self.observation_space = Text()
         self.action_space = Text()

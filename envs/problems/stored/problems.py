@@ -153,15 +153,23 @@ class IndexedProblems(Sequence[Problem]):
         """Pickles the URI and the chosen rows."""
         return _restored, (self._source.load, self._source.version, self._chosen)
 
+    @property
+    def version(self) -> str:
+        """A text that is different for other problems, and after the files were changed. Cheap, unlike `digest`."""
+        return f"{self._source.version} {self._positions()}"
+
     def at(self, indices: Sequence[int] | Integers) -> "IndexedProblems":
         """Returns the problems with these indices."""
         return IndexedProblems(self._source, np.asarray(self._chosen, np.int64)[np.asarray(indices, np.int64)])
 
     def digest(self) -> str:
         """Returns a digest of everything that decides the problems: the content of their files, and the options."""
-        source, chosen = self._source, self._chosen
-        rows = [chosen.start, chosen.stop, chosen.step] if isinstance(chosen, range) else chosen.tobytes()
-        return digests.of([source.rows.digest(), source.options, source.shuffle, rows])
+        return digests.of([self._source.rows.digest(), self._source.options, self._source.shuffle, self._positions()])
+
+    def _positions(self) -> str:
+        """Returns the chosen rows as a short text."""
+        chosen = self._chosen
+        return str(chosen) if isinstance(chosen, range) else digests.of(chosen.tobytes())
 
 
 def _restored(load: Callable[[], Sequence[Problem]], version: str, chosen: range | Integers) -> Sequence[Problem]:
