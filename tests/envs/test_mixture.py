@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from gymnasium.utils.env_checker import check_env
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tenfold
 from tenfold.core import Problem, UserError
-from tenfold.envs.mixture import Mixture
+from tenfold.envs.mixture import Mixture, interleaved
 from tenfold.policies.rollout import rollout
 from tenfold.policies.scripted import ScriptedPolicy
 
@@ -74,3 +76,11 @@ def test_each_limits_the_problems_of_each_environment(mixture: Mixture) -> None:
     assert len(Mixture(["mix/One-v0", "mix/Two-v0"], per_environment=2).problems) == 3
     with pytest.raises(UserError, match="there is no problem 4: use an index from 0 to 3"):
         mixture.reset(options={"problem": 4})
+
+
+@given(sizes=st.lists(st.integers(0, 6), min_size=1, max_size=5))
+def test_the_problems_take_turns(sizes: list[int]) -> None:
+    expected = [(part, index) for index in range(max(sizes)) for part, size in enumerate(sizes) if index < size]
+    places = interleaved(sizes)
+    assert [*places] == expected
+    assert [*places[1:3]] == expected[1:3]

@@ -1,16 +1,25 @@
 """Large sources: their problems are read when they are asked for, and are equal to those of a list."""
 
 import json
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import datasets
+import numpy as np
+import pandas
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, UserError
+from tenfold.envs.identity import of_argument
 from tenfold.envs.problems import sources
 from tenfold.envs.problems.stored.problems import IndexedProblems
+from tenfold.envs.text import TextEnv
 
 Load = Callable[[str], Sequence[Problem]]
 
@@ -86,3 +95,113 @@ def test_the_problems_are_those_of_a_list(
     uri = f"jsonl:{tmp_path}/rows.jsonl{options}"
     sources._load.cache_clear()
     assert outcome(large, uri) == outcome(sources.load, uri)
+
+
+def write_rows(path: Path, count: int, start: int = 0, opened: Callable[..., Any] = open) -> None:
+    with opened(path, "wb") as file:
+        file.write(b"".join(b'{"question": "%d+1?", "answer": %d}\n' % (n, n + 1) for n in range(start, start + count)))
+
+
+def answers(problems: Sequence[Problem]) -> list[object]:
+    return [problem.answer for problem in problems]
+
+
+@pytest.fixture
+def thousand(tmp_path: Path, large: Load) -> Sequence[Problem]:
+    write_rows(tmp_path / "rows.jsonl", 1_000)
+    return large(f"jsonl:{tmp_path}/rows.jsonl")
+
+
+def test_problems_are_read_by_index_slice_and_iteration(thousand: Sequence[Problem]) -> None:
+    assert (len(thousand), thousand[0].answer, thousand[-1].id, thousand[np.int64(7)].answer) == (1_000, 1, "rows/999", 8)
+    assert answers(thousand[990:]) == [*range(991, 1_001)]
+    assert answers(thousand[5:0:-2]) == [6, 4, 2]
+    assert answers(thousand[100:200][::50]) == [101, 151]
+    assert answers(thousand[::400]) == [1, 401, 801]
+    assert not thousand[1_000:]
+    assert thousand[2:4] == [thousand[2], thousand[3]] != [*thousand[:2]]
+    with pytest.raises(IndexError):
+        thousand[1_000]
+
+
+def test_a_pickled_sequence_has_the_uri_and_no_problems(thousand: Sequence[Problem]) -> None:
+    pickled = pickle.dumps(thousand)
+    assert len(pickled) < 2_000
+    assert isinstance(thousand, IndexedProblems)
+
+
+def test_another_process_reads_a_range(tmp_path: Path, thousand: Sequence[Problem]) -> None:
+    code = "import pickle, sys; print([p.answer for p in pickle.load(sys.stdin.buffer)])"
+    write_rows(tmp_path / "big.jsonl", sources.SMALL_BYTES // 35 + 1)
+    problems = sources.load(f"jsonl:{tmp_path}/big.jsonl")
+    assert isinstance(problems, IndexedProblems)
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(problems[3_000:3_003]), capture_output=True)
+    assert done.stdout.decode().strip() == "[3001, 3002, 3003]", done.stderr.decode()
+
+
+def test_a_file_that_changes_while_it_is_used_is_an_error(tmp_path: Path, thousand: Sequence[Problem]) -> None:
+    write_rows(tmp_path / "rows.jsonl", 999, start=1)
+    with pytest.raises(UserError, match=r"rows.jsonl was changed while it was used: start again"):
+        thousand[5]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '"text"', "nul"])
+def test_a_line_that_is_no_object_is_reported_when_the_file_is_loaded(tmp_path: Path, large: Load, line: str) -> None:
+    write_rows(tmp_path / "rows.jsonl", 10)
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write(f"\n{line}\n")
+    with pytest.raises(UserError, match=r"rows.jsonl, line 12: (not JSON|expected a JSON object)"):
+        large(f"jsonl:{tmp_path}/rows.jsonl")
+
+
+def test_a_row_in_no_known_format_is_reported_when_it_is_read(tmp_path: Path, large: Load) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"question": "1?", "answer": 1}\n{"text": "two"}\n')
+    problems = large(f"jsonl:{tmp_path}/rows.jsonl")
+    assert problems[0].answer == 1
+    with pytest.raises(UserError, match="row 2: there is no column"):
+        problems[1]
+
+
+def test_rows_of_parquet_files_are_those_of_a_list(tmp_path: Path, large: Load) -> None:
+    for name, start in (("a", 0), ("b", 1_500)):
+        columns = {
+            "question": [f"{n}?" for n in range(start, start + 2_500)],
+            "answer": range(2_500),
+            "id": ["x", *"ab" * 1_249, "y"],
+        }
+        frame = pandas.DataFrame(columns)
+        frame["subject"] = pandas.Categorical(["sums"] * 2_500)
+        frame.to_parquet(tmp_path / f"{name}.parquet", row_group_size=1_100)
+    for options in ("", "?skip=2400&limit=300", "?id=question", "?limit=0"):
+        uri = f"parquet:{tmp_path}/*.parquet{options}"
+        sources._load.cache_clear()
+        assert outcome(large, uri) == outcome(sources.load, uri)
+
+
+def test_rows_of_the_hub_are_those_of_a_list(large: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"question": f"{n}?", "answer": str(n), "id": "a" if n % 3 else None} for n in range(2_000)]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **options: datasets.Dataset.from_list(rows))
+    for options in ("", "?skip=5&limit=1500", "?id=question"):
+        sources._load.cache_clear()
+        assert [*large(f"hf:lab/rows{options}")] == [*sources.load(f"hf:lab/rows{options}")]
+
+
+def test_invalid_gold_of_large_sources(tmp_path: Path, large: Load) -> None:
+    rows = [{"question": f"{n}?", "answer": None if n % 2 else n} for n in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    problems = large(f"jsonl:{tmp_path}/rows.jsonl")
+    with pytest.warns(UserWarning, match=r"5 of 10 problems cannot be used \(rows/1: there is no answer"):
+        assert TextEnv(problems).problems == problems
+    assert answers(TextEnv(problems, invalid_gold="drop").problems) == [0, 2, 4, 6, 8]
+    with pytest.raises(UserError, match="5 of 10 problems cannot be used"):
+        TextEnv(problems, invalid_gold="error")
+
+
+def test_the_digest_depends_on_the_content_and_not_on_the_place(tmp_path: Path, large: Load) -> None:
+    digests = []
+    for folder, count in (("one", 5), ("two", 5), ("three", 6)):
+        (tmp_path / folder).mkdir()
+        write_rows(tmp_path / folder / "rows.jsonl", count)
+        digests += [of_argument("problems", large(f"jsonl:{tmp_path}/{folder}/rows.jsonl{end}")) for end in ("", "?skip=1")]
+    assert digests[:2] == digests[2:4]
+    assert len({json.dumps(digest) for digest in digests}) == 4
