@@ -65,3 +65,19 @@ def test_only_the_tasks_own_files_of_a_data_folder_are_in_the_identity(lab: Path
     assert identity() == before
     (lab / "data/aime24.jsonl").write_text(json.dumps(row | {"problem": "What is 2 + 0?"}) + "\n")
     assert identity() != before
+
+
+def test_the_identity_covers_all_files_of_a_pattern(lab: Path) -> None:
+    stage = KINDS["sft"].model_validate({"kind": "sft", "name": "s", "problems": "jsonl:part-*.jsonl?limit=9", "steps": 1})
+
+    def identity() -> object:
+        return IdentityReader(lab / "out", {"s": 0}, {"s": (stage, "")}, {}).identity_of(stage, "").settings
+
+    for number in (1, 2):
+        Path(f"part-{number}.jsonl").write_text('{"question": "1?", "answer": "1"}\n')
+    before = identity()
+    Path("part-2.jsonl").write_text('{"question": "1?", "answer": "2"}\n')  # as many bytes
+    changed = identity()
+    assert changed != before
+    Path("part-3.jsonl").write_text('{"question": "1?", "answer": "2"}\n')
+    assert identity() != changed
