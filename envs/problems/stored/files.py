@@ -12,12 +12,12 @@ import contextlib
 import glob
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import IO, NamedTuple, cast
 
-from .... import disk
 from ....core import UserError
 
 COMPRESSED = (".gz", ".zst")
@@ -40,7 +40,7 @@ class File(NamedTuple):
 
 def is_pattern(location: str) -> bool:
     """True if a location is a pattern: it has a character of patterns (* ? [) and is not the name of a file."""
-    return glob.has_magic(location) and not disk.expanded(location).is_file()
+    return glob.has_magic(location) and not Path(os.path.expanduser(location)).is_file()
 
 
 def matching(location: str) -> list[Path]:
@@ -49,7 +49,7 @@ def matching(location: str) -> list[Path]:
     Raises:
         UserError: there is no such file.
     """
-    path = disk.expanded(location)
+    path = Path(os.path.expanduser(location))
     if not is_pattern(location):
         if path.is_file():
             return [path]
@@ -70,7 +70,7 @@ def named(uri: str) -> list[File]:
     paths = matching(location)
     if not is_pattern(location):
         return [File(paths[0], uri, _stem(paths[0]))]
-    parts = disk.expanded(location).parts
+    parts = Path(os.path.expanduser(location)).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     rest = [PurePath(*path.parts[fixed:]) for path in paths]
     stems = [str(path.with_name(_stem(path))) for path in rest]
