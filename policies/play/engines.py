@@ -30,7 +30,8 @@ AHEAD = 2
 SLOW = 4.0
 """A batch that takes this many times the median duration is also given to an idle engine. Our choice."""
 ATTEMPTS = 3
-"""A request fails after this number of engines have died while working on it. Our choice."""
+"""A request fails after this number of engines have died while working on it. It also fails if an engine dies while working on
+it, and this number of deaths for each engine of the pool have occurred since the last finished batch. Our choice."""
 
 
 class EngineDied(Exception):
@@ -191,7 +192,7 @@ class EnginePool:
     def _dispatch(self) -> None:
         """Gives batches to idle engines until there is neither a request nor a running batch. Runs in a thread."""
         latest: float | None = None
-        """Time at which a batch that is not full starts."""
+        """Deadline: at this time a batch is started even if it is not full. None if no request is waiting."""
         with self.changed:
             while self.pending or self.running:
                 batches = Counter(batch.number for batch in self.running)
@@ -279,9 +280,13 @@ class EnginePool:
     def _died(self, request: Request, error: EngineDied) -> UserError | None:
         """Returns the error of a request whose engine has died; None if the request is tried again."""
         request.deaths.append(str(error))
-        if len(request.deaths) < ATTEMPTS and self.deaths < ATTEMPTS * len(self.engines):
+        if len(request.deaths) >= ATTEMPTS:
+            what = f"{len(request.deaths)} engines died while sampling the same requests"
+        elif self.deaths >= ATTEMPTS * len(self.engines):
+            what = f"engines died {self.deaths} times without finishing a batch"
+        else:
             return None
-        return UserError(f"{len(request.deaths)} engines died while sampling the same requests; the last cause: {error}")
+        return UserError(f"{what}; the last cause: {error}")
 
 
 class LikelihoodPool(EnginePool):

@@ -133,6 +133,17 @@ def test_engines_that_always_die_are_an_error_with_the_cause_and_nothing_is_lost
     assert again == rollout(sums(), tiny, samples=3, sampling=SAMPLING)
 
 
+def test_the_error_of_a_pool_whose_engines_keep_dying_counts_all_deaths(tiny: TransformersPolicy) -> None:
+    def complete(*arguments: Any) -> list[Completion]:
+        raise EngineDied("out of memory")
+
+    engines = pool(tiny, 1, lambda number: complete)
+    with pytest.raises(UserError, match="3 engines died while sampling the same requests"):
+        engines.generate([PROBLEMS[0].prompt], 1, SAMPLING, ["first"])
+    with pytest.raises(UserError, match="engines died 3 times without finishing a batch; the last cause: out of memory"):
+        engines.generate([PROBLEMS[0].prompt], 1, SAMPLING, ["second"])
+
+
 def test_an_error_of_an_engine_ends_the_rollout(tiny: TransformersPolicy) -> None:
     def complete(*arguments: Any) -> list[Completion]:
         raise UserError("the setting is wrong")
