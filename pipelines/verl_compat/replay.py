@@ -50,7 +50,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
             refill_fn: the trainer's method that requests further problems.
             kwargs: verl's.
         """
-        self.refill, self.replaced = refill_fn, 0
+        self.refill, self.replaced, self.drop_zero_variance = refill_fn, 0, bool(sampler_kwargs.drop_zero_variance)
         StepDataset.trainer = getattr(refill_fn, "__self__", None)  # the trainer, because `refill_fn` is its method
         StepDataset.asynchronous = trainer_mode != "sync"
         self.planned: dict[str, int] = {}
@@ -70,10 +70,10 @@ class ReplacingReplayBuffer(ReplayBuffer):
     def _replace(self, problems: int) -> None:
         self.replaced += problems
         if self.replaced > MAX_REPLACEMENTS * self.train_batch_size:
-            raise RuntimeError(
-                f"{self.replaced - problems} replacement problems in one step, and too few had samples with different scores: "
-                "choose problems that the policy sometimes solves, with a filter stage"
-            )
+            cause = "two samples with a score: see the verdicts in the stage's folder episodes"
+            if self.drop_zero_variance:
+                cause = "samples with different scores: choose problems that the policy sometimes solves, with a filter stage"
+            raise RuntimeError(f"{self.replaced - problems} replacement problems in one step, and too few had {cause}")
         StepDataset.replacing = True
         self.refill(problems)
         StepDataset.replacing = False

@@ -88,7 +88,16 @@ class Plays:
             self.queue.kv_batch_put([str(uid)], "train", [{"status": "finished"}])
 
 
-def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: pytest.MonkeyPatch, mode: str = "sync") -> Any:
+def trainer(
+    folder: Path,
+    problems: int,
+    batch: int,
+    flat: float,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str = "sync",
+    samples: int = 2,
+    drop_zero_variance: bool = True,
+) -> Any:
     """Returns verl's trainer with the parts that select problems and replace groups: data loader, replay buffer, refills."""
     from omegaconf import OmegaConf
     from torch.utils.data import SequentialSampler
@@ -118,14 +127,14 @@ def trainer(folder: Path, problems: int, batch: int, flat: float, monkeypatch: p
     for module in (replay_buffer, trainer_base):
         monkeypatch.setattr(module, "tq", queue)
     monkeypatch.setattr(replay, "transfer_queue", queue)
-    made.agent_loop_manager = Plays(queue, flat, samples=2)
+    made.agent_loop_manager = Plays(queue, flat, samples)
     made.replay_buffer = replay.OrderedReplayBuffer(
         trainer_mode=mode,
         trainer_config=OmegaConf.create({}),
         max_off_policy_threshold=None,
         max_off_policy_strategy="drop",
         sampler_kwargs=OmegaConf.create(
-            {"batch_size": batch, "drop_zero_variance": True, "max_staleness": int(mode != "sync")}
+            {"batch_size": batch, "drop_zero_variance": drop_zero_variance, "max_staleness": int(mode != "sync")}
         ),
         refill_fn=made._add_prompts_to_generate,
     )
@@ -165,6 +174,21 @@ def test_a_group_is_replaced_by_another_problem(
         seeds = {tuple(sample_seed(1, f"{group.seed_key(str(group.problem))}/0", n) for n in range(2)) for group in groups}
         assert len(seeds) == len(groups)
         assert [group.problem for group in groups[:batch]] == order.batch(problems, batch, 3, step)
+
+
+@pytest.mark.parametrize(
+    ("samples", "drop_zero_variance", "cause"),
+    [
+        (2, True, "too few had samples with different scores: choose problems that the policy sometimes solves"),
+        (1, False, "too few had two samples with a score: see the verdicts"),
+    ],
+)
+def test_too_many_replacements_end_the_run_with_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: int, drop_zero_variance: bool, cause: str
+) -> None:
+    made = trainer(tmp_path, 8, 4, 1.0, monkeypatch, samples=samples, drop_zero_variance=drop_zero_variance)
+    with pytest.raises(RuntimeError, match=f"^80 replacement problems in one step, and {cause}"):
+        run(made, [1])
 
 
 def test_a_resumed_run_plays_the_same_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
