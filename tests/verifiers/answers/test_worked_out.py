@@ -79,6 +79,7 @@ WORKED_OUT = [
     ("What is 17 + 25?", "42",
      ["42", "42.0", "17+25=42", "x = 17+25 = 42", r"4.2\times 10^1", "(42)", r"\text{42}", "42 apples"]),
     ("How many subsets has a set of 100 elements?", str(2**100), ["2^{100}"]),
+    ("How many subsets has a set of 64 elements?", str(2**64), ["2^{64}"]),  # 20 digits
     ("How many subsets has a set of 100 elements?", "2^{100}", ["4^{50}", str(2**100)]),
     ("What is 2 million and a half?", "2500000", [r"2.5\text{ million}", r"2.5\times 10^6"]),
     ("What part of 12 is 8?", "2/3", [r"\frac{8}{12}", "4/6", r"\frac23"]),

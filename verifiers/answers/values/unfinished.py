@@ -214,4 +214,4 @@ def _is_power_of_ten(node: Node) -> bool:
 
 
 def _is_long(size: Fraction) -> bool:
-    return max(abs(size.numerator), size.denominator) >= 10**LONG_DIGITS
+    return max(abs(size.numerator), size.denominator) >= 10 ** (LONG_DIGITS - 1)
