@@ -7,9 +7,10 @@ from ..verifiers.rewards.weighted import WeightedVerifier
 
 
 def gold_response(problem: Problem) -> str | None:
-    """Returns a correct response: the gold answer if it is text, a number or a list of them, else the problem's solution.
+    """Returns a correct response: the gold answer if it is text or a number, else the problem's solution.
 
-    Answers of reasoning-gym are put into the tag that its own prompts ask for, because some have several lines.
+    If the answer is a list, each item is a gold answer, and the first one is returned in a box. Answers of reasoning-gym are
+    put into the tag that its own prompts ask for, because some have several lines.
     Returns None if the problem has no solution, as is the case for most instruction-following problems.
     """
     if isinstance(problem.answer, list) and problem.answer and isinstance(problem.answer[0], str | int | float):

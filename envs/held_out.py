@@ -5,11 +5,15 @@
 
 An environment is measured on the first of these that exists:
 
-    1. `problems` among the given options; "?NAME=VALUE" changes the URI of 3 or 4
+    1. `problems` among the given options
     2. `held_out` of the registration (`registry.register`)
     3. the environment's own problem URI with `part=held_out` instead of `part=train`
     4. the same for the environment that a wrapper names, and for each environment of a mixture
     5. all problems. They may be training problems.
+
+The option `problems` may also be "?NAME=VALUE". It then changes the environment's own problem URI, or that of the environment
+that a wrapper names, and `held_out` of the registration is not used. If it sets no `part`, the held-out part of the changed URI
+is used if there is one.
 """
 
 import inspect

@@ -32,10 +32,10 @@ def rollout(
             in `store_settings`.
         policy: samples the responses.
         samples: number of episodes for each problem.
-        problems: indices of the problems, or the number of the first problems; the default is all problems.
+        problems: indices of the problems, or a number N for the first N problems; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode.
         max_turns: limit of the policy's turns in an episode.
-        store: JSONL file for the episodes. Episodes that it contains are not played again.
+        store: JSONL file for the episodes. Episodes that it contains are not played again, except those with a fault.
         store_settings: further settings that must be equal to continue a store. The default names the policy: its URI and the
             digests of its files. Name a policy of your own class here: {"policy": "mine, step 300"}.
         progress: called with the number of finished episodes and the total.

@@ -64,7 +64,8 @@ class Cluster(BaseModel):
     threads: int | None = Field(
         None,
         ge=1,
-        description="threads of torch on a CPU; default: $OMP_NUM_THREADS, else the fastest number when the run starts",
+        description="threads of torch on a CPU; default: $OMP_NUM_THREADS, else the number that is fastest in a measurement at "
+        "the start of the run",
     )
     ray_address: str | None = Field(
         None,

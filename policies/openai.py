@@ -275,7 +275,7 @@ class OpenAIPolicy:
         The change: the parameter that the server rejects is left out, or sent under its other name.
 
         Args:
-            status: HTTP status of the error, or None for an error under status 200.
+            status: HTTP status of the error. For an error under status 200, it is the status in the reply's body, or None.
             body: body of the error.
             request: the whole request.
             sent: the parameters of the request that were sent.

@@ -1,4 +1,4 @@
-"""`rollout`: plays episodes of an environment with a policy. Finished episodes are stored and not played again.
+"""`rollout`: plays episodes of an environment with a policy. Episodes are stored. Only those with a fault are played again.
 
     episodes = rollout("tenfold/ChainSum-v0", policy, samples=16, store="episodes.jsonl")
 

@@ -12,7 +12,7 @@ judge, one that is too long, and prose if the gold answer is mathematics. With `
 characters is incorrect even if the rules accept it. After the verdict "equivalent" the judge is called again with several
 control answers in place of the gold answer. They are certainly incorrect, and cannot be predicted. If the judge accepts one of
 them, the answer has manipulated it, or it accepts everything. Then the verdict is undecided.
-`answers/judge_controls.py` has both checks.
+`answers/judge_controls.py` recognizes the three kinds of answers and makes the control answers.
 """
 
 import json
@@ -78,7 +78,8 @@ def verifier(
             that is incorrect as described above.
         max_programs: Programs that the judge may run in one conversation. Each control answer has its own conversation.
         check: Call the judge again with control answers after the verdict "equivalent".
-        limits: Limits of all programs of one conversation together. Only the wall time is per program.
+        limits: Limits of a sandbox session; each program has the full wall time. The programs of a conversation share a
+            session. If a program ends it, for example at a limit, the next program gets a new session with the full limits.
     """
     rules = find(rules)
 

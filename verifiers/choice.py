@@ -1,11 +1,13 @@
 """Verifier of multiple-choice answers: the option that a response chooses, by its letter or by its text.
 
 `problem.answer` is {"letter": "C", "options": ["...", ...]}: the letter of the correct option, and the options in the order in
-which the prompt lists them. A box or an `<answer>` tag that holds an option takes precedence over the rest of the text. One
-that holds something else, such as an intermediate formula, does not. The methods of a verdict:
+which the prompt lists them. If the last box or `<answer>` tag holds an option, only this option counts. If it holds something
+else, such as an intermediate formula, a letter that it or the text after it states counts. The text before it never counts.
+The methods of a verdict:
 
     extract   the response has no answer, or names several letters: incorrect
-    letter    the response names a letter; incorrect if it names no option, or if another option's text follows it
+    letter    the response names a letter; incorrect, too, if the words after it deny it, name another letter, or contain
+              another option's text
     option    the response has an option's text, or mathematics that equals it; incorrect if none or several options fit
 """
 

@@ -157,7 +157,7 @@ def verify_program(
 
 
 def program_of(problem: Problem, response: str) -> str | None:
-    """Returns the program in a response as it will run: all of the text if no part is a program, None if it is blank."""
+    """Returns the program in a response as it will run (`selection.program_of`). None if it is blank."""
     if not isinstance(response, str):
         return None
     tests = cast(CodeTests, problem.answer)
@@ -273,7 +273,8 @@ def _asserts(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
 def _asserted(program: str, source: str, external: Sequence[str], answer: CodeTests, box: Sandbox) -> TestResults:
     """Runs tests that are a program, in a process of their own.
 
-    Each execution of an assertion counts as a test, and so does a required assertion that does not run.
+    Each execution of an assertion counts as a test. An assertion that must run (`forms.instrumented`) and does not counts as a
+    failed test.
 
     Args:
         program: the judged program.

@@ -8,8 +8,8 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     unevaluated   the answer is not worked out (rule: `answers/worked_out.py`): incorrect, even if it equals the gold answer
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
-    math-verify   one is LaTeX outside our grammar: math-verify compares them in a worker process, unless their values at fixed
-                  points already differ
+    math-verify   one is LaTeX outside our grammar, or has an integral, a limit or a sum that we do not evaluate: math-verify
+                  compares them in a worker process, unless their values at fixed points already differ
     parse         the answer is not mathematics: incorrect
 
 Without a comparison, the method is "gold" (the gold answer is missing or cannot be read), "extract" (also if reading the
@@ -191,7 +191,10 @@ def _decide(gold: str, answer: str, tolerance: Fraction | None, problem: Problem
 
 
 def _prompt_text(problem: Problem) -> str:
-    """Returns the text of the prompt's turns without the system message. A long turn is cut to its end. Empty if unknown."""
+    """Returns the text of the prompt's turns without the system message. Only the end of a long turn is kept.
+
+    The text is empty if the prompt is unknown.
+    """
     turns = (turn["content"][-prompt_text.MAX_TURN :] for turn in problem.prompt if turn["role"] != "system")
     return "\n".join(turns)
 

@@ -96,9 +96,10 @@ def _wrapped(function: JudgingFunction) -> Verifier:
 class FunctionVerifier:
     """A verifier that calls a judging function.
 
-    It returns a verdict whatever the function returns or raises, except that it passes on `UserError`, which tells the user
-    what to do. `budget.OutOfTime` becomes TIMEOUT, any other exception FAULT. A verifier that is an attribute of a module is
-    pickled by its name, so that another process imports it.
+    It returns a verdict whatever the function returns or raises, except in two cases. It passes on `UserError`, which tells the
+    user what to do, and it raises `UserError` if a package of an extra is missing. `budget.OutOfTime` becomes TIMEOUT, any
+    other exception FAULT. A verifier that is an attribute of a module is pickled by its name, so that another process imports
+    it.
     """
 
     function: JudgingFunction

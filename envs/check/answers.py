@@ -1,4 +1,4 @@
-"""Plays gold answers, which must score 1, and responses that must not score 1."""
+"""Plays gold answers, which must score 1, and responses that should not score 1."""
 
 import collections
 import time
@@ -27,7 +27,7 @@ CONSTANTS = ("0", "1", "A", "yes", "I do not know.")
 
 
 def answers(make: Make, environment: Environment) -> Iterator[Finding]:
-    """Plays gold answers, and responses that must not score 1."""
+    """Plays gold answers, and responses that should not score 1."""
     inner = environment.unwrapped
     if isinstance(inner, PreferenceEnv):
         yield Finding(Level.NOTE, "answers", "the reward compares two responses; there are no gold answers to play")

@@ -5,9 +5,10 @@
 
 An exception of the user's code is reported once. The checks that it stops are named in one line.
 
-The checks play the environment as a policy would: with gold answers, which must score 1, and with responses that must not score
-1 (the empty text, the prompt, another problem's gold answer, a constant). They also run Gymnasium's own checker, repeat seeds,
-make the environment in another process, and measure times.
+The checks play the environment as a policy would: with gold answers, which must score 1, and with responses that should not
+(the empty text, the prompt, another problem's gold answer, a constant). The limits `CHANCE` and `MANY` in `answers.py` decide
+how serious a finding is. The checks also run Gymnasium's own checker, repeat seeds, make the environment in another process,
+and measure times.
 """
 
 import json

@@ -68,7 +68,7 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
 
     @abc.abstractmethod
     def gold_move(self) -> str:
-        """Returns a move that leads to a score of 1 from the start of a game, if all earlier moves were gold moves."""
+        """Returns a move that leads to a score of 1, if all earlier moves of the game were gold moves."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts a game with problem `options["problem"]`; without this option, with a random one.
@@ -85,9 +85,10 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
             self.limit = int(cast(Mapping[str, Any], problem.answer)["turns"])
             self.start(problem)
         except (LookupError, TypeError, ValueError) as error:
-            cause = f"its answer lacks what the rules need ({type(error).__name__}: {error})"
+            game, cause = type(self).__name__, f"{type(error).__name__}: {error}"
             raise UserError(
-                f"problem {problem.id} is not one of {type(self).__name__}: {cause}: use problems of its generator"
+                f"problem {problem.id} is not a problem of {game}: the problem's answer lacks what the rules need ({cause}); "
+                f"use problems that the generator of {game} makes"
             ) from error
         self.problem = problem
         messages = prompt_messages(problem, system=self.system)

@@ -53,7 +53,8 @@ def load(uri: str) -> Sequence[PreferencePair]:
     """Returns the pairs of a URI. The list is cached in the process until the file changes.
 
     Raises:
-        UserError: an unknown scheme or option, a missing file, a row without a pair (with its number), or no pair at all.
+        UserError: an unknown scheme or option, a missing file, a row without a prompt or a response (with its number), or no
+            pair at all.
     """
     return _load(uri, sources.file_state(uri))
 

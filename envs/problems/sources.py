@@ -13,13 +13,14 @@
 Options follow a question mark: `jsonl:train.jsonl?prompt=question&answer_after=%23%23%23%23&limit=100`. All sources of rows
 have these options:
 
-    prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first column with a value of prompt,
-                         question, problem, messages, conversations, conversation
-    answer=COLUMN        default: the first column with a value of answer, gold, final_answer, target, solution; for messages,
-                         the last assistant turn; for multiple choice, the correct option
+    prompt=COLUMN        text, or a list of messages (`conversations.py`); default: the first of the columns prompt, question,
+                         problem, messages, conversations and conversation that has a value
+    answer=COLUMN        default: the first of the columns answer, gold, final_answer, target and solution that has a value; for
+                         messages, the last assistant turn; for multiple choice, the correct option
     solution=COLUMN      worked answer, stored as meta["solution"]
     thinking=COLUMN      reasoning before the worked answer, stored as meta["thinking"]; default: the column thinking
-    id=COLUMN            default: id; the number of the row, from 0, stands for a missing id
+    id=COLUMN            default: id; a row without an id gets SOURCE/NUMBER, where SOURCE is the file's name without its
+                         ending (else the location in the URI) and NUMBER is the row's number, from 0
     answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
     skip=N, limit=N      skip the first N rows, use at most N problems
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0

@@ -1,7 +1,7 @@
 """The scoreboard of a run: a row for each bench stage, with the change since the previous bench stage.
 
-The change is a paired difference on the same problems. Its interval covers new problems and new samples
-(`benchmarks/stats/scores.py`).
+The change is a paired difference: both stages answered the same problems. Its interval accounts for the choice of the problems
+and the randomness of the samples (`benchmarks/stats/scores.py`).
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ Board = dict[str, dict[str, Cell]]
 
 
 def board(folder: Path, records: dict[str, Record]) -> Board:
-    """Returns the results of a run's bench stages, in order; empty if no stage shows a change since the previous one.
+    """Returns the results of a run's bench stages, in order; empty if no stage can be compared with the previous one.
 
     Args:
         folder: folder of the run.

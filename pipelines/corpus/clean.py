@@ -71,7 +71,11 @@ class Clean(Stage):
     decontaminate: list[str] = Field(
         [], description="URIs of problems, benchmark tasks and suites; documents that contain one of their problems are removed"
     )
-    data: str | None = Field(None, description="folder with the files of benchmarks that cannot be read from the hub")
+    data: str | None = Field(
+        None,
+        description="folder with the files of the benchmark tasks; default: the Hugging Face hub, which does not have all of "
+        "them",
+    )
     ngram_words: int = Field(
         13, ge=contamination.MIN_WORDS, description="consecutive words of a problem that must occur in a document"
     )

@@ -9,10 +9,10 @@
     problems:URI                problems with their worked solutions (`envs/problems/sources.py`), with the URI's own options
     generate:MODULE:FUNCTION    problems or rows that a function yields; the URI's options are its arguments
 
-Options of every source: domain=NAME sets the domain of its documents; holds=CHARACTERS declares its size for the check in
+Options of every source: domain=NAME sets the domain of all its documents; holds=CHARACTERS declares its size for the check in
 `pretrain/supply.py`; limit=N and characters=N limit the documents and characters that are read (not for patterns of jsonl and
-parquet files). Options of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. A row's own `domain` and
-`source` are used. Rows with the same `source` have different ids.
+parquet files). Options of rows: text=COLUMN, id=COLUMN. Options of python: of=stdlib or of=packages. Without the option domain,
+a row's own `domain` is used. A row's own `source` is always used. Rows with the same `source` have different ids.
 
 Unreadable documents are skipped and counted by reason: no text (or no JSON), no UTF-8, empty, too long."""
 
@@ -327,7 +327,7 @@ def _of_problem(problem: Problem) -> RawDocument:
 
 
 def _python(uri: str, location: str, options: Options) -> Iterator[RawDocument]:
-    """Yields files ordered by a hash of their names, so that the first ones are a random sample."""
+    """Yields help topics (python:documentation), then files, ordered by a hash so that the first ones are a random sample."""
     _check_options(uri, options, "of")
     of = options.get("of", "all")
     if location not in ("code", "documentation") or of not in ("all", "stdlib", "packages"):

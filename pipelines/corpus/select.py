@@ -33,8 +33,8 @@ TAGS = "tags"
 """Name of the folder of tags within a `tag` stage's folder."""
 MAX_TAG = 9
 WEIGHTS = {"content": 1.0, "format": 0.5, "similarity": 2.0}
-"""Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the report);
-similarity counts as much as two content tags."""
+"""Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the Nanbeige4-3B
+report); similarity counts as much as two content tags."""
 GRADES = ("low", "medium", "high")
 EXAMPLES = 5
 """Documents of each grade in the report, chosen by a hash of their ids."""

@@ -42,7 +42,10 @@ def domain_of(uri: str) -> str | None:
 def characters(uri: str) -> float | None:
     """Returns an upper bound of a source's characters, or None if it is unknown.
 
-    It is also unknown if a file is missing or empty, or an option is invalid. The `documents` stage reports this.
+    It is also unknown if the files are missing or empty, or an option is not a number. The `documents` stage reports this.
+
+    Raises:
+        UserError: no file matches a pattern of jsonl or parquet files, or an option does not apply to a pattern.
     """
     options = _options(uri)
     with contextlib.suppress(ValueError):

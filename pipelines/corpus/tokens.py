@@ -1,6 +1,7 @@
-"""Token files: one flat, memory-mapped file per source, with an end-of-text token after each document.
+"""Token files: flat, memory-mapped files of each source's tokens, with an end-of-text token after each document.
 
-    SOURCE.bin              the tokens of all documents of the source, one document after the other
+    tokens/SOURCE.bin       the training tokens of the source, one document after the other
+    held_out/SOURCE.bin     the tokens of its held-out documents
     sources.json            the number of tokens of each source, and the tokenizer that they were made with
 
 A training sequence is a slice of a source: it may begin and end within a document. `pretrain/stream.py` decides the order of

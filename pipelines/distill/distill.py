@@ -9,8 +9,9 @@ The student learns the teacher's distributions on the teacher's correct response
          + dpo x -log sigmoid(beta (margin - reference margin))    margin = log p(chosen) - log p(rejected)
 
 By default kd_positive is 1, kd_negative and dpo are 0.1, and nll is 0. With equal weights the student's score is lower than
-after supervised fine-tuning. With the defaults it is about equal, and confident errors become rarer (`tenfold run
-ablations/dpd_weights`).
+after supervised fine-tuning. With the defaults the score is about equal, and confident errors become rarer (`tenfold run
+ablations/dpd_weights`). A confident error is a token of a rejected response that is likely for the student and unlikely for the
+teacher (`responses.py`).
 
 NLL and KL are means over a response's tokens, then over the pairs. log p is a sum over a response's tokens. The reference
 margin is that of the initial policy. Source of the KL terms and the margin: the Nanbeige4-3B report. It does not state the
@@ -19,8 +20,8 @@ the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
 The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
 teacher's distributions are computed during training, by a teacher whose layers are sharded over the processes. With
-`cache_teacher` they are computed once before it, each process computes a part, and only the top k probabilities and the sum of
-all others are stored.
+`cache_teacher` they are computed once before it, each process computes a part, and only the top k tokens and their
+log-probabilities are stored. The sum of all other probabilities follows from them.
 
 Before the first step the policy equals the reference, so every margin must equal its reference margin exactly. For this, the
 reference is computed in the precision and in the batches of the training. Every pass has the same pairs in each batch, and with

@@ -86,7 +86,7 @@ def _gpus() -> Finding:
 def _sandbox() -> Finding:
     """Runs a program in the local sandbox, and names the protections that the machine lacks.
 
-    It works if $TENFOLD_SANDBOX_WITHOUT names them.
+    The finding has `works=True` if no protection is missing, or if $TENFOLD_SANDBOX_WITHOUT names all that are missing.
     """
     from ...verifiers.sandbox import Call, LocalSandbox
     from ...verifiers.sandbox.spawn import may_lack

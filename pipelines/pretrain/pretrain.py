@@ -302,7 +302,7 @@ class Pretrain(Stage):
             for phase in metrics["phases"]
             for source, count in phase["tokens"].items()
         ]
-        return figures.table(("phase", "steps", "source", "tokens", "passes at its end"), rows)
+        return figures.table(("phase", "steps", "source", "tokens", "passes by the end of the phase"), rows)
 
 
 def batch_of(rows: Sequence[tuple[numpy.ndarray, int]], end: int) -> dict[str, torch.Tensor]:

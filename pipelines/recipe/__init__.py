@@ -39,7 +39,7 @@ def run(
         jobs: number of runs of a sweep at the same time.
 
     Returns:
-        The metrics of each finished stage, by name; for a sweep by "RUN/STAGE".
+        The metrics of each finished stage that is not stale, by name; for a sweep by "RUN/STAGE".
 
     Raises:
         UserError: see `runner.run`; or the extra `train` is not installed.

@@ -190,7 +190,7 @@ class IdentityReader:
                 id: {name: value for name, value in self.environments[id].items() if name != "held_out"}
                 for id in sorted(references.environments(settings, self.environments))
             }
-            start = policy if not policy.startswith("stage:") else ""  # such a stage is in `before`
+            start = policy if not policy.startswith("stage:") else ""  # a stage of this run is in `before`
             before = {earlier: found[earlier] for earlier in sorted(self.reads(stage_name))}
             found[stage_name] = digests.of([settings, self.seeds[stage_name], start, used, before])
         return found
@@ -229,7 +229,7 @@ def check_same(
 
     Raises:
         UserError: an identity differs; the message names the first difference of each stage and says what to do. It names
-            the options --set that restore the earlier settings, if no setting that differs is a list or a mapping.
+            the options --set that restore the earlier settings, if `_options` finds them for each stage.
     """
     differences, options = [], []
     for stage, current in stages:
@@ -257,9 +257,9 @@ def extension_of(stage: Stage, folder: Path) -> Extension | None:
     if before is None or before["stage"]["kind"] != stage.kind:
         return None
     extension = stage.extension(before["stage"])
-    if disk.step_folders(folder):
+    if extension is None or disk.step_folders(folder):
         return extension
-    return extension._replace(difference="") if extension and "metrics" not in before else None  # it begins with step 1
+    return None if "metrics" in before else extension._replace(difference="")  # unfinished: begins again like a new run
 
 
 def difference(stage: Stage, current: StageIdentity, folder: Path, *, may_extend: bool = True) -> str:

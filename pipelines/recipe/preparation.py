@@ -25,7 +25,7 @@ def prepare(
 ) -> Plan:
     """Compares a recipe with the stages in the run's folder, and checks the inputs of the stages that are to run.
 
-    It writes nothing. Call it within `limited`.
+    It writes nothing. Call it within `trust.limited`, which imports the recipe's modules and registers its environments.
 
     Args:
         recipe: as the user gave it.
@@ -153,7 +153,7 @@ def _check_inputs(
     *,
     may_be_unreachable: bool,
 ) -> None:
-    """Checks the inputs of all stages that are not finished, so that a wrong name fails at once and not after hours.
+    """Checks the inputs of the selected stages that are not finished, so that a wrong name fails at once and not after hours.
 
     Args:
         recipe: with references replaced.

@@ -48,7 +48,7 @@ def run(
         trust: allow the recipe to run code from outside this package; see `trust.py`.
 
     Returns:
-        The metrics of each finished stage, by name. They are also in each `stage.json` and in `report.html`.
+        The metrics of each finished stage that is not stale, by name. They are also in each `stage.json` and in `report.html`.
 
     Raises:
         UserError: the recipe is invalid (see `load`), it runs code without trust, or a stage fails with an error that the user

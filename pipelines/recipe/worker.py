@@ -34,7 +34,8 @@ def main(folder: Path) -> None:
 
     def progress(done: int, total: int, **values: object) -> None:
         if first:
-            last.update(values)  # because the parent does not read the file after each call
+            # The values of earlier calls are kept, because the parent may not have read the file since those calls.
+            last.update(values)
             partial = folder / f"{PROGRESS}.partial"
             partial.write_text(json.dumps([done, total, last]))
             partial.rename(folder / PROGRESS)

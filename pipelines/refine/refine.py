@@ -191,7 +191,10 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[float, bool, float, float]:
-        """Sort key: correctness, then completeness, then share of fulfilled items, then mean score."""
+        """Sort key: the verifier's verdict, then whether the text is complete, then two results of the judge.
+
+        These are the share of fulfilled items and the mean score.
+        """
         correct = 0.5 if self.correct is None else float(self.correct)
         if self.scores is None:
             return correct, not self.truncated, 0.0, 0.0

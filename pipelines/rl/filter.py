@@ -48,9 +48,9 @@ class Filter(Stage):
     environment: str = Field(description="id of a registered environment")
     options: dict[str, Any] = Field({}, description="keyword arguments for the environment")
     problems: int | None = Field(None, ge=1, description="number of problems to sample; default: all")
-    samples: int = Field(16, ge=2, description="samples per problem; default: the report's number")
+    samples: int = Field(16, ge=2, description="samples per problem; default: as in the Nanbeige4-3B report")
     band: Band = Field(
-        (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: the report's numbers"
+        (0.1, 0.9), description="lower and upper bound of pass rates, both excluded; default: as in the Nanbeige4-3B report"
     )
     max_without_score: float = Field(
         0.5,
@@ -63,7 +63,8 @@ class Filter(Stage):
         ge=0,
         lt=1,
         description="sample the next level of the environment only if the mean pass rate of the level before is above this; "
-        "the levels are the environments of a mixture, or the attribute levels of a class; default: sample all problems",
+        "the levels are the environments of a mixture; a class of your own gives the level of each problem in its attribute "
+        "`levels`; default: sample all problems",
     )
     all_samples: bool = Field(
         False, description="take all samples, also after the decision is certain, for more precise pass rates"
@@ -132,7 +133,7 @@ class Filter(Stage):
             raise UserError(
                 f"{self.name}: {missing - refused} of {samples} samples have no score, more than the share max_without_score="
                 f"{self.max_without_score:g} (the first: {reason[:400]}); run the same command to "
-                "repeat the samples that failed; undecided ones stay without a score"
+                "repeat the samples with a fault; samples with an undecided verdict stay without a score"
             )
         count = int(table["kept"].sum())
         low, high = self.band

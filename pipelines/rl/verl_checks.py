@@ -190,7 +190,10 @@ def _check_trackers(loggers: object, *, joins_ray: bool) -> None:
 
     given = [loggers] if isinstance(loggers, str) else list(loggers or [])  # type: ignore[call-overload]
     if "file" not in given:
-        raise UserError("verl: trainer.logger: the stage reads verl's metrics from the tracker file; use the setting loggers")
+        raise UserError(
+            'verl: trainer.logger: the list must contain "file", because the stage reads verl\'s metrics from this tracker; '
+            "name other trackers in the setting loggers instead"
+        )
     for name in given:
         _one_of("trainer.logger", name, sorted(Tracking.supported_backend), "loggers")
         if name not in TRACKERS:

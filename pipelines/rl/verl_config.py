@@ -202,7 +202,7 @@ def overrides(
     lines += [f"++ray_kwargs.ray_init.{name}={in_grammar(value)}" for name, value in ray.items()]
     # verl adds its own variables to these.
     lines += [f"+ray_kwargs.ray_init.runtime_env.env_vars.{name}={in_grammar(value)}" for name, value in variables.items()]
-    if not cluster.address and not cpu:  # on a CPU, `fork_server` sets the command
+    if not cluster.address and not cpu:  # on a CPU, `fork_server` sets `py_executable`
         lines += [f"+ray_kwargs.ray_init.runtime_env.{name}={in_grammar(value)}" for name, value in ray_python().items()]
     if settings.lora:
         lines.append("+actor_rollout_ref.actor.checkpoint.save_lora_only=true")

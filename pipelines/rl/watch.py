@@ -16,8 +16,9 @@ class Watch:
     def __init__(self, folder: Path, settings: GRPOSettings, checkpoint: int = 0):
         """Reads the rows of earlier processes.
 
-        Their steps up to the checkpoint count. Their later steps do not count, because these are repeated. With asynchronous
-        rollouts, the scores of the next step count, because the checkpoint may have its samples.
+        Steps before the checkpoint, and its own step, are counted. Later steps are not, because they are repeated. With
+        asynchronous rollouts, the scores of the next `max_staleness` steps are counted, too, because the checkpoint may have
+        their samples.
 
         Args:
             folder: the stage's folder.

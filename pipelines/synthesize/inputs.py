@@ -287,7 +287,10 @@ def _floats(examples: Sequence[float], constants: Constants) -> Strategy:
 
 
 def _texts(examples: Sequence[str], constants: Constants) -> Strategy:
-    """Returns a strategy for texts of the examples' characters and words, or else of letters and the program's strings."""
+    """Returns a strategy for texts of the examples' characters and words.
+
+    Without examples, the texts consist of letters and of the characters in the program's strings.
+    """
     short = {value for value in constants if isinstance(value, str) and len(value) <= 20}
     alphabet = set("".join(examples)) or set("".join(short)) | set(_LETTERS)
     if len(alphabet) < 4 and "".join(alphabet).isalpha():

@@ -14,8 +14,8 @@ MAX_MUTANTS = 150
 _SKIPPED = ("VariableReplacer", "VariableInserter", "ExceptionReplacer", "RemoveDecorator", "_Is", "_IsNot")
 """Operators that are left out.
 
-VariableReplacer and VariableInserter need arguments. ExceptionReplacer and RemoveDecorator change what tests seldom run. The
-mutants of _Is and _IsNot differ only in style (`is` for `==`).
+VariableReplacer and VariableInserter need arguments. ExceptionReplacer and RemoveDecorator change what tests seldom run. Many
+mutants with `is` or `is not` in place of another comparison, or the reverse, are equivalent to the program (`is` for `==`).
 """
 
 

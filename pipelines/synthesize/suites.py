@@ -10,9 +10,9 @@
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
 3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, in at most
    `ROUNDS` rounds in all, and only the surviving mutants run on them.
-4. The private tests are a small set that kills all killed mutants. Further tests are added until there are
-   `min_private_tests`, first those with other outputs, because a policy makes larger mistakes than mutants do. Some of the
-   remaining short tests are public. If no test is left, the first private tests are public, too.
+4. The private tests are a small set that kills all killed mutants. Because a policy makes larger mistakes than mutants do,
+   further tests are added until there are `min_private_tests`. Tests with outputs that no private test has come first. Some of
+   the remaining short tests are public. If no test is left, the first private tests are public, too.
 """
 
 import contextlib
@@ -340,7 +340,7 @@ def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
 
 
 def _with_further(kept: Sequence[int], tests: Sequence[CallTest], minimum: int) -> list[int]:
-    """Returns the kept tests and further ones up to `minimum`, first those with new outputs."""
+    """Returns the kept tests and further ones up to `minimum`. Tests whose output no chosen test has yet come first."""
     chosen = list(kept)
     outputs = {json.dumps(tests[test]["output"]) for test in chosen}
     rest = [test for test in range(len(tests)) if test not in kept]

@@ -51,8 +51,8 @@ def _member(kind: object, name: str) -> enum.Enum:
 class _Reader(pickle._Unpickler):
     """Unpickles an index file, and rejects the names that it may not contain.
 
-    It derives from the unpickler that is written in Python, because the one in C also sets attributes of classes if the file
-    says so.
+    It derives from the unpickler that is written in Python, because there `load_build` can be overridden, which would set
+    attributes of a class if the file says so.
     """
 
     def find_class(self, module: str, name: str) -> Any:

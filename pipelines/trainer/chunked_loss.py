@@ -7,7 +7,7 @@ gradients of the hidden states (n x d) and of the head (v x d) are stored. The r
 
 The two terms of a token, where s are the student's logits and q is the teacher's distribution:
 
-    nll = -log softmax(s)[label]                        d nll / ds = p - onehot(label)
+    nll = -log softmax(s)[label]                        d nll / ds = softmax(s) - onehot(label)
     forward KL = T^2 sum q log(q / p)                   d KL / ds = T (p - q)                   p = softmax(s / T)
     reverse KL = T^2 sum p log(p / q)                   d KL / ds = T p (log(p / q) - sum p log(p / q))
 

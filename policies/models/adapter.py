@@ -39,7 +39,9 @@ def base_of(folder: Path) -> str:
 
 
 def name_base(folder: Path, uri: str) -> None:
-    """Writes the name of the base model into an adapter's configuration: a name on the hub, else a folder.
+    """Writes the name of the base model on the hub into an adapter's configuration, if the base model is from the hub.
+
+    Otherwise the configuration keeps the folder that peft has written.
 
     Args:
         folder: folder of the adapter.

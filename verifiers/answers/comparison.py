@@ -33,7 +33,9 @@ def equivalent(gold: Node, answer: Node, tolerance: Fraction | None = None) -> b
     side of an equation is ignored if the gold answer has none: the answer "x + y = 5" is accepted for the gold answer 5, but
     not the reverse.
 
-    A unit, or the percent sign of a number above 1, may be missing on either side, because the problem usually states it.
+    A unit, or the percent sign of a number above 1, may be missing on either side, because the problem usually states it. This
+    does not hold for a quantity in several units (2 hours 30 minutes), or with a unit that may be a variable (5 A); see
+    `UNIT_REQUIRED`.
 
     Args:
         gold: The gold answer's reading.

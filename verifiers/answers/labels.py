@@ -50,6 +50,8 @@ _NOUNS = frozenset(
 def labelled(text: str, read: Callable[[str], tuple[Node, ...]]) -> Node | None:
     """Returns an answer with a label in words as an equation with the label on its left side. None if there is no label.
 
+    The value alone is returned if it is an equation ("result x = 7"), or if the label only announces it ("answer: 7").
+
     Args:
         text: The normalized text.
         read: The parser of the value.

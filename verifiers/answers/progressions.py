@@ -122,7 +122,10 @@ def _members(node: Node) -> list[Node]:
 
 
 def _line(offset: Node, step: Node) -> _Line:
-    """Returns a progression as numbers. A pair may be an open interval."""
+    """Returns a progression as numbers, and whether the ends of its intervals are closed.
+
+    The ends of a pair in parentheses, such as (0, 1), are open, because it may be written for an open interval.
+    """
     return _numbers(offset), _numbers(step), offset.value if offset.kind == "interval" else (False, False)
 
 

@@ -6,8 +6,9 @@ An answer that is not worked out is correct only if the gold answer contains the
     a number      a numeral: an integer, a decimal, a percentage, a mixed number, a fraction in any terms, a power of ten.
                   Sums, products, powers, factorials, roots of squares, numbers in another base and function values do not
                   count, unless the number has at least `LONG_DIGITS` digits.
-    with roots    in surd form, with the constants pi, e and i. This also holds for a rounded gold decimal. sin 45 degrees does
-                  not count.
+    with roots    in surd form, with the constants pi, e and i. sin 45 degrees does not count.
+    a decimal     a numeral as above. If the decimal is rounded, also an exact number in surd form, or with a logarithm or an
+                  inverse trigonometric function.
     solved        solved: for x = 2, an equation or inequality that is not solved for x does not count, except x - 2 = 0.
     simplified    simplified: like terms are collected, numbers are multiplied, and no denominator is larger than in the gold
                   answer. No derivative, integral, sum or limit is left unless the gold answer has one.

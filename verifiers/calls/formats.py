@@ -78,7 +78,7 @@ MARKS = re.compile(
     )
 )
 _FURTHER_MARKS = frozenset(_WRAPPED.values()) - {"<|eom_id|>"} | {"<｜tool▁sep｜>", "[CALL_ID]"}
-"""Marks inside and after calls. The mark <|eom_id|> ends every turn."""
+"""Marks inside and after calls. <|eom_id|> is left out, because it ends the turn (`responses.without_turn_end`)."""
 _FENCE = re.compile(r"\A```\w*\r?\n(.*?)\r?\n?```\Z", re.DOTALL)
 
 

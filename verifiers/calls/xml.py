@@ -104,7 +104,11 @@ def _add(arguments: dict[str, Any], function: str, name: str, text: str, declare
 
 
 def _value(text: str, declared: object) -> Any:
-    """Returns a value of the declared type, or the text itself if it cannot be read as that type."""
+    """Returns the value that a text stands for. The declared type decides how it is read.
+
+    It is text for a string, and true or false for a boolean. For any other type, the text is read as JSON or as a literal of
+    Python. The value may then have another type than the declared one. A text that cannot be read is the value itself.
+    """
     kind = declared.get("type", "any") if isinstance(declared, Mapping) else "string"
     if isinstance(kind, list):
         kind = next((name for name in kind if name != "null"), "any")

@@ -32,8 +32,8 @@ def marked_answer(response: str) -> str:
 def exact_answer(response: str) -> str:
     """Returns the answer of a response, for answers in which every character counts, such as a regular expression.
 
-    It is the content of the last `<answer>` or `\\boxed{...}`, else a code block at the end, else the last line. White space,
-    backticks and the fences of a code block around it are not part of it.
+    It is the content of the last `<answer>`, else of the last `\\boxed{...}`, else a code block at the end, else the last line.
+    White space, backticks and the fences of a code block around it are not part of it.
     """
     text = without_turn_end(without_thinking(response))[-MAX_TAIL:]
     closed = text.rfind("</answer>")

@@ -43,8 +43,8 @@ def verify(problem: Problem, response: str, case: bool = True) -> Verdict:
         answers = [marked_answer(response)]
         text = without_thinking(response)
         if not any(sign in text for sign in ("\\boxed", "</answer>")) and (stated := final_answer(text)):
-            # The last line also counts if it contains the statement, which may be only a part of the answer. Without the
-            # statement it would be a second guess.
+            # `stated` may be only a part of the answer. So a last line that contains it counts, too. Any other last line would
+            # be a second answer.
             answers = [stated, *(answers if stated in answers[0] else [])]
     gold = normal(str(problem.answer), case)
     is_correct = any(normal(answer, case) == gold for answer in answers if len(answer) <= MAX_ANSWER)

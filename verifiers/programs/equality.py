@@ -2,8 +2,8 @@
 
 If a problem gives no tolerance, returned floats, also those in lists, are compared approximately as evalplus compares them: see
 `default_close`. Printed numbers are compared as LiveCodeBench compares them: by value, in lines that contain only numbers (0.50
-equals 0.5, and 3.0 equals 3). Printed numbers with a decimal point or an exponent have the same tolerance as returned floats;
-APPS and TACO allow 1e-5.
+equals 0.5, and 3.0 equals 3). Printed numbers with a decimal point or an exponent have the same tolerance as returned floats.
+This is stricter than the graders of APPS and TACO, which allow 1e-5.
 """
 
 import json

@@ -75,7 +75,10 @@ _CONSTRUCTED = re.compile(r"\b([A-Za-z_]\w*)\(\)\.")
 
 
 def program_of(text: str, answer: CodeTests) -> str:
-    """Returns the code in a text that is judged; all of the text if no part of it looks like a program.
+    """Returns the code in a text that is judged.
+
+    If no part of the text looks like a program, it is the last block. Without a block it is all of the text; for Python, lines
+    of words are left out.
 
     Args:
         text: a response without its reasoning.

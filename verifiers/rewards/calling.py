@@ -35,7 +35,8 @@ MAX_REASON_CHARACTERS = 400
 
 VerdictLike = Verdict | SupportsFloat | Mapping[str, object]
 """What a judging function may return: a verdict, a score from 0 to 1, True if the response is correct, or
-{"score": 0.5, "reason": "...", "parts": {"format": 1.0, ...}}, where only the score is required; None means undecided."""
+{"score": 0.5, "reason": "...", "parts": {"format": 1.0, ...}}, where only the score is required. With {"score": None} the
+verdict is undecided."""
 JudgingFunction = Callable[..., VerdictLike | Awaitable[VerdictLike]]
 """A function of a problem and a response, or of a gold answer and an answer; see the module's docstring."""
 

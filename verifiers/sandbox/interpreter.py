@@ -17,7 +17,8 @@ class Interpreter:
         """Stores the settings; nothing is started yet.
 
         Args:
-            limits: limits of the whole session, except that each program gets the full wall time.
+            limits: limits of the whole session, except that each program gets the full wall time. A session that replaces one
+                that has ended has the full limits again.
             max_output: maximum number of characters of a reply.
         """
         self.limits, self.max_output = limits or Limits(), max_output

@@ -1,9 +1,10 @@
 """The seccomp filter: the system calls that a run is denied. libseccomp compiles it in the supervisor, for the warm process.
 
 The warm process installs the filter on itself, and its children inherit it, because an installation takes a twentieth of the
-time of a short run. Therefore the filter must allow what a child needs to set up its other protections: `mount`, and all new
-namespaces except user namespaces. A run cannot use these calls, because it has no capability. It cannot get one either: it
-would have all capabilities in a new user namespace, but the filter denies user namespaces to every process.
+time of a short run. Therefore the filter must allow what a child needs to set up its other protections: `mount`, `clone` with
+all new namespaces except user namespaces, `unshare` with a new network or control group namespace, and `setns` with a network
+namespace. A run cannot use these calls, because it has no capability. It cannot get one either: it would have all capabilities
+in a new user namespace, but the filter denies user namespaces to every process.
 
 File locks are reported as taken, but no lock is taken. Other runs and the machine's own programs use the files that a run can
 read: a real lock would block them or tell them something. A program that locks its own file sees a success.

@@ -65,7 +65,8 @@ def problem_sets(names: Iterable[str], data: str | None = None) -> dict[str, Seq
 
     Args:
         names: URIs of problems, names of benchmark tasks and suites. Each part of an lm-eval task (lm_eval:NAME) is a set.
-        data: folder with the files of benchmarks that cannot be read from their publisher.
+        data: folder with the files of the benchmark tasks, except those of lm-eval. None reads the files from the Hugging Face
+            hub, which does not have all of them.
 
     Raises:
         UserError: a benchmark does not exist, or its problems cannot be loaded.

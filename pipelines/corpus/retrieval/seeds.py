@@ -32,9 +32,10 @@ class Seeds(BaseModel):
         "with their solutions",
     )
     domain: str | None = Field(
-        None, description="without a URI: pattern of the domains of the stage's own documents that are seeds"
+        None,
+        description="without a URI, the seeds are the stage's own documents: pattern of their domains, such as math*",
     )
-    source: str | None = Field(None, description="without a URI: pattern of the seeds' sources, such as python:stdlib/*")
+    source: str | None = Field(None, description="without a URI: pattern of their sources, such as python:stdlib/*")
     weight: float = Field(
         1.0, gt=0, allow_inf_nan=False, description="weight of these seeds: their terms in the similarity are multiplied by it"
     )
@@ -43,7 +44,7 @@ class Seeds(BaseModel):
     @model_validator(mode="after")
     def _one_kind(self) -> "Seeds":
         if (self.uri is None) == (self.domain is None and self.source is None):
-            raise ValueError("seeds: give either uri, or domain and source patterns")
+            raise ValueError("seeds: give either uri, or a pattern in domain, source or both")
         return self
 
 
@@ -56,7 +57,9 @@ class Seed(NamedTuple):
 
 
 def load(lists: Sequence[Seeds], paths: Sequence[Path]) -> list[Seed]:
-    """Returns the seeds of all lists. A seed's id is the source of its text or the id of the document.
+    """Returns the seeds of all lists.
+
+    The id of a seed from a URI is the source of its text. The id of a seed from the stage's own documents is the document's id.
 
     Raises:
         UserError: one of the lists is empty.

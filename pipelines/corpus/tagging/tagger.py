@@ -72,7 +72,8 @@ def surface(texts: Sequence[str]) -> np.ndarray:
     """Returns surface features that an embedding of norm 1 does not contain: float32, shape (texts, 12).
 
     They are the logarithms of the length and of the mean line length; the shares of capitals, digits, spaces, line ends, signs,
-    control characters and non-ASCII bytes; the share of distinct lines; the compression ratio; the mean word length.
+    control characters and non-ASCII bytes; the share of distinct lines; the compression ratio; the logarithm of the mean word
+    length.
     """
     return np.array([_surface(text) for text in texts], np.float32).reshape(-1, 12)
 

@@ -111,7 +111,10 @@ def _split(values: str) -> list[str]:
 
 
 def apply(content: Mapping[str, Any], settings: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
-    """Returns a recipe's content with other settings. The argument is unchanged, and so are parts that stages share.
+    """Returns a recipe's content with other settings. Only copies are changed.
+
+    The argument stays as it is. Stages may share a value through an alias of YAML. It changes only in the stage that a name
+    names.
 
     Args:
         content: as read from the file.

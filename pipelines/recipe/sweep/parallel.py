@@ -5,8 +5,8 @@ needs the recipe's number of GPUs (`cluster.gpus`): Ray chooses the node, and st
 must share the sweep's folder. Runs that use several nodes each (`cluster.nodes`) start on this machine, and their stages wait
 for free nodes.
 
-A run waits while another run is at a stage that both have in common. Then the stage is linked (`sharing.py`). The output of a
-run is in `run.log` in its folder.
+Two runs have the stages before the first different stage in common. A run waits while another run is at one of these stages.
+Then the stage is linked (`sharing.py`). The output of a run is in `run.log` in its folder.
 """
 
 import dataclasses

@@ -68,7 +68,8 @@ def run(
     runs = runs_of(recipe)
     recipes = {each.name: recipe_of(recipe, each) for each in runs}
     console = Display(quiet).console
-    options = parallel.Options(selection, inexact, trust or is_remembered(recipe))  # the runs have other digests than the sweep
+    # Trust is remembered for the sweep's digest, which differs from the digests of its runs' recipes (`trust.py`).
+    options = parallel.Options(selection, inexact, trust or is_remembered(recipe))
     with disk.locked(folder):
         recipes = _with_threads(recipes, folder, jobs)
         if jobs > 1:

@@ -87,7 +87,7 @@ def test_problems_may_be_rows_and_those_of_another_kind_are_one_line_errors() ->
     env = game("tenfold/Nim-v0", problems=rows)
     assert play(env, 0, ["\\boxed{B 1}", "\\boxed{B 1}"])[1] == 1
     for index in (1, 2):
-        with pytest.raises(UserError, match=r"^problem \d is not one of Nim: .*: use problems of its generator$"):
+        with pytest.raises(UserError, match=r"^problem \d is not a problem of Nim: .*; use problems that the generator of Nim"):
             env.reset(options={"problem": index})
         with pytest.raises(gymnasium.error.ResetNeeded):
             env.step("\\boxed{A 1}")

@@ -166,7 +166,7 @@ def test_the_checked_configuration_equals_the_one_that_verl_composes() -> None:
     ("given", "words"),
     [
         ({"trainer": {"nnods": 2}}, "no setting 'trainer.nnods'; use one of trainer.nnodes"),
-        ({"trainer.logger": ["console"]}, "trainer.logger: the stage reads verl's metrics .*; use the setting loggers"),
+        ({"trainer.logger": ["console"]}, 'trainer.logger: the list must contain "file", .* in the setting loggers'),
         ({verl_config.LIBRARIES: 5}, "external_lib: expected a module or a list of modules, got 5"),
         ({verl_config.LIBRARIES: [5]}, r"external_lib: expected a module or a list of modules, got \[5\]"),
         ({f"{ACTOR}.checkpoint.save_contents": 5}, "save_contents: expected a value like the default .*, got 5"),

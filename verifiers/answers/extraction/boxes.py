@@ -20,13 +20,13 @@ class Mark(NamedTuple):
     start: int
     end: int
     content: str | None
-    """None if the mark never closes."""
+    """None if the mark never closes, or if the text denies all boxes ("not \\boxed{5}")."""
     is_tag: bool = False
 
 
 _BOX = re.compile(r"\\(?:boxed|framebox|fbox|fcolorbox|colorbox)(?![A-Za-z])")
 _BARE_BOX = re.compile(r"(?<![A-Za-z\\])boxed(?=\{)")
-"""A box that lost its backslash because "\\b" was read as an escape sequence."""
+"""A box without its backslash."""
 _OPTION = re.compile(r"\s*\[[^\]\[{}\n]{0,20}\]")
 """The width and alignment of a \\framebox."""
 _NUMBER_OR_LETTER = re.compile(

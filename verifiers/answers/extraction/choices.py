@@ -321,7 +321,8 @@ def _predicates(sentence: str, valid: frozenset[str], after_answer: bool = False
     Args:
         sentence: The sentence, or the part after its answer.
         valid: The letters of the options.
-        after_answer: True after an answer in the same sentence. Then only an additional answer counts.
+        after_answer: True after an answer in the same sentence. Then a letter that is called correct counts only as an
+            additional answer ("and D is correct, too"). Letters that are called incorrect or ruled out always count.
     """
     claims, correct = [], []
     reason = _REASON.search(sentence)

@@ -113,7 +113,7 @@ def _display(text: str) -> str | None:
 
 
 def _result(line: str) -> str | None:
-    """Returns the formula or number at the end of a short sentence."""
+    """Returns the result that a sentence states: its last formula or number, else an option's letter or its last word."""
     line = _REMARK.sub(_without_remark, line, count=1)
     if total := _IN_ALL.match(line):
         line = total["head"]

@@ -2,12 +2,14 @@
 
 1. Reasoning is removed (`responses.without_thinking`). A response that was truncated during its reasoning has no answer.
 2. The last mark counts: the last `\\boxed{...}` or `<answer>...</answer>`, whichever comes later (`boxes.py`). A box inside a
-   tag is the tag's answer. Boxes joined by "and", "or", a comma or a few words count as one list. A mark that opens and never
-   closes was truncated. Then there is no answer, even if an earlier mark is complete.
-3. Without a mark, the last answer line counts: the text after the last `####`, "answer is", "answer:", "A:" or "答案"
+   tag is the tag's answer. Boxes count as one list if nothing is between them, or at most five words with "and", "or", a comma
+   or a semicolon. A mark that opens and never closes was truncated. Then there is no answer, even if an earlier mark is
+   complete.
+3. Without a mark, the last answer line counts: the text after the last `####`, "answer is", "answer:", "A:" or "答案是"
    (`markers.py`, `statements.py`). A denial ("the answer is not 5", "the wrong answer is 5") or a question does not count.
-4. Without an answer line, the last line counts if it states only a result: mathematics alone, or a short sentence that ends in
-   a formula or number. In a response of several lines it must conclude ("so", "therefore", ...) or be mathematics alone.
+4. Without an answer line, the last line counts if it is mathematics alone, or a sentence with a result: its last formula or
+   number, else an option's letter or the last word ("the function is even"). In a response of several lines it must conclude
+   ("so", "therefore", ...) or be mathematics alone.
 5. Otherwise there is no answer.
 """
 
@@ -103,7 +105,11 @@ def is_answered(text: str) -> bool:
 
 
 def tagged(response: str) -> str | None:
-    """Returns the unchanged content of the last `<answer>...</answer>` of a response. None if there is no such tag."""
+    """Returns the content of the last `<answer>...</answer>` of a response. None if there is no such tag.
+
+    Bold type, and quotes, backticks and spaces around the content are removed. No answer is extracted from the content, unlike
+    in `final_answer`.
+    """
     mark = last_tag(searched_text(response))
     return mark.content if mark else None
 

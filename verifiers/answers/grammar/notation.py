@@ -24,7 +24,8 @@ class Token(NamedTuple):
     """A token of a text."""
 
     kind: str
-    """number, name (a letter or a known word), command (LaTeX, without its backslash), text (words), mark (any other)"""
+    """number, name (a letter, a known word or a few capitals), command (LaTeX: a word without its backslash, or a sign with its
+    backslash), text (words), mark (any other)"""
     value: str
     spaced: bool
     """True if white space precedes it."""

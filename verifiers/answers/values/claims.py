@@ -119,8 +119,9 @@ def is_about_right(node: Node) -> bool:
 
 
 def _rounding(written: Node, number: Fraction) -> Fraction:
-    """Returns the largest error of a rounded number: half a unit in its last digit, or one unit if it may be truncated.
+    """Returns the largest error of a rounded number: half a unit in its last digit if it has one significant digit.
 
+    With more digits it is one unit, because the number may be truncated instead of rounded.
     A number that is neither a decimal nor an integer, such as a fraction, may differ by 2%.
     """
     decimal = written_decimal(written)

@@ -221,7 +221,7 @@ class _Evaluation:
         random_numbers = _pseudo_random(name)
         total = next(random_numbers) * self.context.one
         for argument in arguments:
-            # Without the cosine this would be a polynomial. Its third differences vanish, and those of most functions do not.
+            # Without the cosine, all third differences would be 0, and an identity that is false for most functions would hold.
             wave = self.context.cos(argument * next(random_numbers)) if self.context.mag(argument) < 60 else 0
             total = total + next(random_numbers) * argument + next(random_numbers) * argument * argument + wave
         return total
@@ -343,13 +343,13 @@ def has_symbolic_bounds(node: Node) -> bool:
 
 def can_be_written_out(node: Node) -> bool:
     """True if each sum and product in the expression has a value at whole numbers, and there is no integral or limit."""
-    if node.kind == "bound" and _whole_bounds(node) is None and not has_symbolic_bounds(node):
+    if node.kind == "bound" and not (node.value in ("sum", "prod") and (_whole_bounds(node) or has_symbolic_bounds(node))):
         return False
     return all(map(can_be_written_out, node.items))
 
 
 def has_unevaluated_operator(node: Node) -> bool:
-    """True if the expression contains an integral, a limit, or a sum or product that cannot be written out."""
+    """True if the expression contains an integral, a limit, or a sum or product without whole-number bounds."""
     return any(part.value in ("int", "lim") or _whole_bounds(part) is None for part in _bounds(node))
 
 

@@ -144,7 +144,7 @@ def has_brackets(node: Node) -> bool:
 
 
 def is_reduced(node: Node) -> bool:
-    """True if the numbers of each fraction have no common factor, and no square is left under a root."""
+    """True if the numbers of each fraction have no common factor, and no square and no fraction is under a square root."""
     if node.kind == "mul":
         sides: tuple[list[int], list[int]] = ([], [])
         for base, inverse in factors(node):

@@ -19,7 +19,8 @@ from .magnitude import equal_by_logarithm
 DIGITS = 40
 """Decimal digits of the first evaluation."""
 MAX_DIGITS = 2_560
-"""Decimal digits of the last evaluation. Expressions with constants that need more cannot be compared."""
+"""Maximum number of decimal digits of the second evaluation. Expressions with constants that need more cannot be compared. Up
+to two further evaluations have twice and four times as many digits as the second."""
 POINTS = 5
 """Number of points at which two expressions with symbols must agree."""
 WHOLE_POINTS = 12
@@ -293,7 +294,10 @@ def _hidden_digits(node: Node) -> tuple[int, bool]:
 
 
 def _digits_before_point(node: Node) -> int:
-    """Returns the number of decimal digits before the point of a constant. Negative for zeros after the point."""
+    """Returns about the number of decimal digits before the point of a constant. Negative for zeros after the point.
+
+    For a written number it is the number of digits of the numerator and denominator together, which is never negative.
+    """
     if node.kind in ("number", "decimal"):
         number: Fraction = node.value if node.kind == "number" else node.value.value
         return int(0.302 * (number.numerator.bit_length() + number.denominator.bit_length()))

@@ -18,7 +18,7 @@ _UNBRACED = re.compile(r"\\frac\s*(\d)\s*(\d)")
 
 def equal(gold: str, answer: str) -> bool | None:
     """Returns math-verify's comparison of two texts. None if a text does not parse as a whole, or it is undecided."""
-    # Only math-verify's parser is used, because math-verify's extraction finds gold answers in meaningless text.
+    # math-verify's comparison and its parser are used, but not its extraction, which finds gold answers in meaningless text.
     # The worker limits the time: math-verify's own time limit is an alarm signal, which fails outside the main thread.
     try:
         first, second = _evaluated(gold), _evaluated(answer)

@@ -18,8 +18,8 @@ FILE = "main.py"
 STDIN = ".stdin"
 """File in the run's own folder that `/dev/stdin` links to."""
 _OWN_FRAMES, _MAX_FRAMES = 2, 2**31 - 1
-"""Number of frames of `run`, in addition to those that call `install_streams`; the largest recursion limit that Python
-accepts."""
+"""Number of frames between the frame that calls `install_streams` and the program's first frame; the largest recursion limit
+that Python accepts."""
 _UNWRITTEN = 120
 """Python's exit status if it cannot write the last output."""
 _STDIN_PATHS = ("/dev/stdin", "/dev/fd/0")
