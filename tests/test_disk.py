@@ -15,7 +15,7 @@ import pytest
 
 from tenfold import disk, settings_folder
 from tenfold.core import UserError
-from tenfold.pipelines.corpus import documents, source_size
+from tenfold.pipelines.corpus import documents
 from tenfold.policies import checkpoints
 from tenfold.policies.models.cached import cached
 
@@ -135,8 +135,6 @@ def test_without_kernel_locks_a_warning_is_logged(
     [
         lambda path: checkpoints.checkpoint(f"path:{path}"),
         lambda path: checkpoints.checkpoint(f"config:{path}?tokenizer={path}"),
-        lambda path: source_size.file_uris(f"jsonl:{path}/*.jsonl"),
-        lambda path: [*documents.read(f"text:{path}/*.txt")],
         lambda path: cached("x", lambda folder: None),
         lambda path: settings_folder.path("trusted"),
     ],
@@ -149,3 +147,9 @@ def test_the_home_folder_of_an_unknown_user_gives_a_one_line_error(
     monkeypatch.setenv("TENFOLD_CONFIG", path)
     with pytest.raises(UserError, match=r"~no-such-user/data.*: this machine has no home folder ~no-such-user"):
         read(path)
+
+
+@pytest.mark.parametrize("uri", ["text:~no-such-user/*.txt", "jsonl:~no-such-user/*.jsonl"])
+def test_a_pattern_in_the_home_folder_of_an_unknown_user_matches_no_file(uri: str) -> None:
+    with pytest.raises(UserError, match=r"~no-such-user/\*.*: no file matches this pattern"):
+        [*documents.read(uri)]

@@ -257,7 +257,7 @@ def _check_sizes(config: "DictConfig") -> None:
     if sampling % copies:
         raise UserError(
             f"verl: {ROLLOUT}: tensor_model_parallel_size x data_parallel_size x pipeline_model_parallel_size = {copies} does "
-            f"not divide the {sampling} GPUs that sample"
+            f"not divide the number of GPUs that sample, {sampling}"
         )
     if actor.strategy not in ("fsdp", "fsdp2") or gpus % actor.ulysses_sequence_parallel_size:
         return

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tenfold.benchmarks.speed import gpu_check
+from tenfold.benchmarks.speed.gpu_check import program
 
 
 def checked(out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Runs the program; returns its exit status and its report."""
-    status = gpu_check.main(["--device", "cpu", "--out", str(out), *arguments])
+    status = program.main(["--device", "cpu", "--out", str(out), *arguments])
     report: dict[str, Any] = json.loads(out.read_text())
     return status, report
 
@@ -45,7 +45,7 @@ def test_checks_for_which_no_time_is_left_are_named(tmp_path: Path) -> None:
 
 def test_an_unknown_check_is_an_error_that_names_the_checks(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        gpu_check.main(["--device", "cpu", "--only", "sfd"])
+        program.main(["--device", "cpu", "--only", "sfd"])
     assert "there is no check sfd; the checks are product, sft" in capsys.readouterr().err
 
 
@@ -53,5 +53,5 @@ def test_an_unknown_check_is_an_error_that_names_the_checks(capsys: pytest.Captu
 def test_all_checks_run_on_a_cpu(tmp_path: Path) -> None:
     status, report = checked(tmp_path / "g.json")
     assert status == 0, report["failed"]
-    assert [*report["figures"]] == [*gpu_check.CHECKS]
+    assert [*report["figures"]] == [*program.CHECKS]
     assert report["figures"]["grpo"]["on"] == "CPU, transformers"

@@ -12,7 +12,8 @@ import gymnasium
 import pytest
 
 import tenfold
-from tenfold.benchmarks.speed import chunked_loss, curation, gpu_stages, loader, retrieval, tokenizing, verl_step
+from tenfold.benchmarks.speed import chunked_loss, curation, loader, retrieval, tokenizing, verl_step
+from tenfold.benchmarks.speed.gpu_check import stages
 from tenfold.benchmarks.stats import interval_coverage
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.stages import KINDS
@@ -20,7 +21,7 @@ from tenfold.pipelines.stages import KINDS
 STAGES: list[dict[str, Any]] = [
     tokenizing.STAGE,
     verl_step.STAGE,
-    gpu_stages.GRPO,
+    stages.GRPO,
     *({"kind": kind, "name": kind, **settings} for kind, settings in curation.settings(int(7e8), Path("run")).items()),
 ]
 BROKEN = """
@@ -43,8 +44,8 @@ def test_the_settings_of_a_speed_program_are_valid(stage: dict[str, Any]) -> Non
 
 def test_all_speed_programs_with_stages_are_tested() -> None:
     folder = Path(tenfold.__file__).parent / "benchmarks" / "speed"
-    with_stages = {path.stem for path in folder.glob("*.py") if re.search(r'"kind":', path.read_text())}
-    assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, gpu_stages, tokenizing, verl_step)}
+    with_stages = {path.stem for path in folder.rglob("*.py") if re.search(r'"kind":', path.read_text())}
+    assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, stages, tokenizing, verl_step)}
 
 
 def test_the_tokenizing_program_measures_a_run(tmp_path: Path) -> None:

@@ -67,9 +67,17 @@ def test_one_two_and_four_engines_give_the_samples_of_one_policy(tiny: Transform
     for count in (1, 2, 4):
         engines = pool(tiny, count)
         assert rollout(sums(), engines, samples=3, sampling=SAMPLING) == alone
-        assert engines.generate([PROBLEMS[0].prompt] * 9, 2, SAMPLING, [str(n) for n in range(9)]) == tiny.generate(
-            [PROBLEMS[0].prompt] * 9, 2, SAMPLING, [str(n) for n in range(9)]
+        found, expected = (
+            [
+                one
+                for samples in each.generate([PROBLEMS[0].prompt] * 9, 2, SAMPLING, [str(n) for n in range(9)])
+                for one in samples
+            ]
+            for each in (engines, tiny)
         )
+        assert [one.token_ids for one in found] == [one.token_ids for one in expected]
+        for one, other in zip(found, expected, strict=True):  # the last bits depend on the rows of a batch
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
         assert engines.window == tiny.window
 
 

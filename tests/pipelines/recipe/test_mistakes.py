@@ -69,7 +69,11 @@ def test_the_recipe_without_a_mistake_passes(lab: Path, capsys: pytest.CaptureFi
         ("trainer.resume_mode", "always", "trainer.resume_mode: unknown value 'always'; use one of auto, disable"),
         (f"{ROLLOUT}.name", "vlm", "rollout.name: unknown value 'vlm'; use one of vllm, sglang, trtllm, tenfold_cpu"),
         (f"{ROLLOUT}.mode", "sync", "actor_rollout_ref.rollout: Rollout mode 'sync' has been removed"),
-        (f"{ROLLOUT}.tensor_model_parallel_size", 2, "pipeline_model_parallel_size = 2 does not divide nodes x gpus = 1"),
+        (
+            f"{ROLLOUT}.tensor_model_parallel_size",
+            2,
+            "pipeline_model_parallel_size = 2 does not divide the number of GPUs that sample, 1",
+        ),
         (
             f"{ACTOR}.ppo_epoch",
             2,

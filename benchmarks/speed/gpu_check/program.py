@@ -2,7 +2,7 @@
 
     python -m tenfold.benchmarks.speed.gpu_check [--device cuda] [--out gpu_check.json] [--seconds 480] [--only NAME,NAME]
 
-Each check (`gpu_kernels.py`, `gpu_stages.py`) runs in a process of its own. A check that fails, crashes or takes too long
+Each check (`kernels.py`, `stages.py`) runs in a process of its own. A check that fails, crashes or takes too long
 therefore does not affect the others. The file is written after each check. Its key `not_run` has what could not run, with the
 reason, and its key `failed` has the errors. `--device cpu` runs the same checks with small sizes, to test the program.
 """
@@ -22,24 +22,24 @@ from typing import Any
 
 import torch
 
-from ... import disk
-from ...pipelines.launch import supervise
-from . import gpu_kernels, gpu_stages
-from .gpu_kernels import Figures
-from .gpu_sizes import SIZES, Sizes
+from .... import disk
+from ....pipelines.launch import supervise
+from . import kernels, stages
+from .kernels import Figures
+from .sizes import SIZES, Sizes
 
 PACKAGES = ("tenfold", "torch", "transformers", "accelerate", "verl", "vllm", "flash-attn", "liger-kernel")
 CHECKS: dict[str, Callable[[Sizes, str, Path], Figures]] = {
-    "product": gpu_kernels.product,
-    "sft": gpu_stages.sft,
-    "pretrain": gpu_stages.pretrain,
-    "distill": gpu_stages.distill,
-    "fsdp2": gpu_stages.fsdp2,
-    "loss": gpu_kernels.loss,
-    "attention": gpu_kernels.attention,
-    "rounding": gpu_stages.rounding,
-    "sampling": gpu_stages.sampling,
-    "grpo": gpu_stages.grpo,
+    "product": kernels.product,
+    "sft": stages.sft,
+    "pretrain": stages.pretrain,
+    "distill": stages.distill,
+    "fsdp2": stages.fsdp2,
+    "loss": kernels.loss,
+    "attention": kernels.attention,
+    "rounding": stages.rounding,
+    "sampling": stages.sampling,
+    "grpo": stages.grpo,
 }
 """The checks in their order, by name. Some use the results of earlier ones."""
 LONGEST = 0.4
@@ -119,7 +119,7 @@ def _add(report: Report, name: str, device: str, folder: Path, seconds: float) -
 def _in_process(name: str, device: str, folder: Path, seconds: float) -> tuple[Report | None, str]:
     """Returns the figures of a check that runs in a process of its own, or None and the reason of its failure."""
     log = folder / f"{name}.log"
-    command = [sys.executable, "-m", f"{__package__}.gpu_check", "--device", device, "--one", name, str(folder)]
+    command = [sys.executable, "-m", __package__, "--device", device, "--one", name, str(folder)]
     environment = os.environ | {"TENFOLD_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as errors:
         child = subprocess.Popen(
@@ -163,9 +163,5 @@ def _machine(device: str) -> dict[str, str]:
 
 def _command(given: argparse.Namespace) -> str:
     """Returns the command with these arguments, for the record."""
-    words = f"python -m {__package__}.gpu_check --device {given.device} --seconds {given.seconds:g}"
+    words = f"python -m {__package__} --device {given.device} --seconds {given.seconds:g}"
     return words if given.only == ",".join(CHECKS) else f"{words} --only {given.only}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

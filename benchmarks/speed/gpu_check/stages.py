@@ -1,4 +1,4 @@
-"""The checks of `gpu_check.py` that train and sample. See `gpu_kernels.py` for their arguments and results."""
+"""The checks of `program.py` that train and sample. See `kernels.py` for their arguments and results."""
 
 import json
 import statistics
@@ -8,24 +8,24 @@ from pathlib import Path
 
 import torch
 
-from ... import disk
-from ...core import Message, Policy, Sampling
-from ...envs.problems import sources
-from ...pipelines.cluster import Cluster
-from ...pipelines.distill.sample_pairs import PAIRS
-from ...pipelines.launch import processes
-from ...pipelines.recipe import runner
-from ...pipelines.recipe.recipe import Recipe
-from ...pipelines.rl import step_file
-from ...pipelines.sft.examples import example
-from ...pipelines.stage import Context, Stage
-from ...pipelines.stages import KINDS
-from ...pipelines.trainer.tokenized import IGNORED
-from ...policies import checkpoints
-from ...policies.transformers import TransformersPolicy
-from ...policies.vllm import VLLMPolicy
-from .gpu_kernels import Figures, missing, product, wait_for
-from .gpu_sizes import Sizes
+from .... import disk
+from ....core import Message, Policy, Sampling
+from ....envs.problems import sources
+from ....pipelines.cluster import Cluster
+from ....pipelines.distill.sample_pairs import PAIRS
+from ....pipelines.launch import processes
+from ....pipelines.recipe import runner
+from ....pipelines.recipe.recipe import Recipe
+from ....pipelines.rl import step_file
+from ....pipelines.sft.examples import example
+from ....pipelines.stage import Context, Stage
+from ....pipelines.stages import KINDS
+from ....pipelines.trainer.tokenized import IGNORED
+from ....policies import checkpoints
+from ....policies.transformers import TransformersPolicy
+from ....policies.vllm import VLLMPolicy
+from .kernels import Figures, missing, product, wait_for
+from .sizes import Sizes
 
 WARM_UP = 2
 """First steps that do not count. Our choice."""

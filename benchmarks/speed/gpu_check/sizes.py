@@ -1,4 +1,4 @@
-"""The sizes of the checks of `gpu_check.py`, by device. Those for the CPU only test the program."""
+"""The sizes of the checks of `program.py`, by device. Those for the CPU only test the program."""
 
 from typing import NamedTuple
 

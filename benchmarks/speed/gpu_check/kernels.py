@@ -1,4 +1,4 @@
-"""The checks of `gpu_check.py` that time single operations: products, the chunked loss, attention.
+"""The checks of `program.py` that time single operations: products, the chunked loss, attention.
 
 Each takes the sizes, the device and a folder that all checks share, and returns its figures by name. The key `not_run` of the
 figures has the parts that could not run, with the reason.
@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from ...pipelines.trainer import chunked_loss
-from ...pipelines.trainer.chunked_loss import Head
-from ...policies import checkpoints
-from .gpu_sizes import Sizes
+from ....pipelines.trainer import chunked_loss
+from ....pipelines.trainer.chunked_loss import Head
+from ....policies import checkpoints
+from .sizes import Sizes
 
 Figures = dict[str, Any]
 """Numbers and texts by name."""

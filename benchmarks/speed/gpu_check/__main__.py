@@ -1,0 +1,7 @@
+"""Runs `program.py`."""
+
+import sys
+
+from .program import main
+
+sys.exit(main())
