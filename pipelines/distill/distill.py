@@ -43,7 +43,7 @@ from .. import figures
 from ..launch import processes
 from ..launch.nodes import release
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy
-from ..trainer import chunked_loss, lora, trainer
+from ..trainer import chunked_loss, limited_logits, lora, recomputation, trainer
 from ..trainer.settings import Training
 from . import pairs as stored_pairs
 from . import responses
@@ -62,7 +62,9 @@ TERMS = ("nll", "kd_positive", "kd_negative", "dpo", "preferred")
 class Distill(Training):
     """Settings of a `distill` stage. Its `policy` is the student."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "keep_checkpoints", "chunk_tokens"})
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch_size", "save_steps", "keep_checkpoints", "gradient_checkpointing", "chunk_tokens"}
+    )
 
     kind: Literal["distill"]
     pairs: str = Field(description="folder of a sample_pairs stage, as in {stage:NAME}")
@@ -171,12 +173,12 @@ class Distill(Training):
                 return None
             return stored.of(inputs) if stored else reader.distributions(teacher, inputs, self.top_k, self.temperature)
 
-        forward = model.forward
+        without_dropout = recomputation.without_dropout(model)
 
         def forward_and_loss(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
             if self.dpo:
-                model.eval()  # without dropout, as for the reference; the Trainer resets the mode before each step
-            targets = reader.targets(forward, inputs)
+                without_dropout()  # as for the reference; the Trainer resets the mode before each step
+            targets = reader.targets(model, inputs)
             with torch.autocast(device.type, enabled=False):  # autocast is for the layers before the head
                 return loss(targets, reader.head(model), inputs, self, distributions(inputs))
 
@@ -226,7 +228,7 @@ def _shards(settings: Distill, context: Context) -> Path:
 
 def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
     """Returns a `ModelReader` limited to the vocabulary rows that the output heads of all models have."""
-    return responses.ModelReader(min(map(responses.head_rows, models)), settings.chunk_tokens)
+    return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens)
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:

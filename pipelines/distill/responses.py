@@ -13,7 +13,7 @@ import numpy
 import torch
 
 from ...core import UserError
-from ..trainer import chunked_loss
+from ..trainer import chunked_loss, limited_logits
 from ..trainer.chunked_loss import Dense, Head, TopK
 from .pairs import Pair, WithReference, offsets, sides
 from .stored_arrays import Progress, computed_once
@@ -57,11 +57,6 @@ def collate(pairs: Sequence[Pair]) -> Inputs:
     return batch
 
 
-def head_rows(model: "PreTrainedModel") -> int:
-    """Returns the number of rows of a model's head."""
-    return model.get_output_embeddings().weight.shape[0]
-
-
 class Targets(NamedTuple):
     """The tokens of a batch's responses, with the hidden states that predict them."""
 
@@ -85,22 +80,15 @@ class ModelReader(NamedTuple):
 
     def head(self, model: "PreTrainedModel") -> Head:
         """Returns a model's projection to the vocabulary."""
-        module = model.get_output_embeddings()
-        bias = getattr(module, "bias", None)
-        return Head(module.weight[: self.vocabulary], None if bias is None else bias[: self.vocabulary])
+        return limited_logits.head_of(model, self.vocabulary)
 
-    def targets(self, model: Callable[..., Any], inputs: Inputs) -> Targets:
-        """Returns the tokens of a batch's responses with their hidden states. `model` may be a model or its forward method."""
-        output = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            output_hidden_states=True,
-            use_cache=False,
-            logits_to_keep=1,
-        )
+    def targets(self, model: "PreTrainedModel", inputs: Inputs) -> Targets:
+        """Returns the tokens of a batch's responses with their hidden states."""
+        hidden = limited_logits.last_hidden(
+            model, input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+        )[:, :-1]
         mask = inputs["response_mask"][:, 1:].bool()
         rows = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)
-        hidden = output.hidden_states[-1][:, :-1]
         return Targets(hidden[mask], inputs["input_ids"][:, 1:][mask], rows[mask], mask.sum(-1))
 
     def check(self, model: "PreTrainedModel") -> None:
@@ -109,12 +97,7 @@ class ModelReader(NamedTuple):
         Raises:
             UserError: the model scales or caps its logits.
         """
-        ids = torch.arange(1, 9, device=model.device)[None]
-        with torch.no_grad():  # the tensors of `inference_mode` cannot be used by sharded layers later
-            output = model(input_ids=ids, output_hidden_states=True, use_cache=False)
-            own = self.head(model).logits(output.hidden_states[-1])
-        logits = output.logits[..., : self.vocabulary].float()
-        if (own - logits).abs().max() > 1e-3 * logits.abs().max():
+        if not limited_logits.applies_head_alone(model, self.vocabulary):
             raise UserError(
                 f"{type(model).__name__} scales or caps its logits after its head and cannot be distilled; use another model"
             )

@@ -29,7 +29,7 @@ from ..cluster import Cluster
 from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
-from ..trainer import trainer
+from ..trainer import limited_logits, recomputation, trainer
 from ..trainer.settings import KEEP_CHECKPOINTS, check_batch
 from ..trainer.tokenized import IGNORED
 from . import stream
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 MAX_LOGGED_LOSSES = 1000
 """Approximate number of losses that are stored for a run. Our choice."""
-EVALUATION_BATCH_ROWS = 16
-"""Rows per forward pass in the evaluation. Our choice."""
+EVALUATION_ROWS, EVALUATION_TOKENS = 16, 65_536
+"""Largest numbers of rows and, if there are several rows, of tokens per forward pass in the evaluation. Our choice."""
 
 
 class PhaseSettings(BaseModel):
@@ -84,7 +84,9 @@ class Pretrain(Stage):
 
     writes_policy: ClassVar[bool] = True
     data_parallel: ClassVar[bool] = True
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "keep_checkpoints", "data_workers"})
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch_size", "save_steps", "keep_checkpoints", "gradient_checkpointing", "data_workers"}
+    )
 
     kind: Literal["pretrain"]
     data: str = Field(description="folder of a mix stage, as in {stage:NAME}")
@@ -104,6 +106,7 @@ class Pretrain(Stage):
     weight_decay: float = Field(0.1, ge=0, description="weight decay of AdamW")
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
     max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
+    gradient_checkpointing: bool = Field(False, description=recomputation.DESCRIPTION)
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
@@ -205,6 +208,7 @@ class Pretrain(Stage):
         metrics = processes.train_in_processes(self, context)
         model, _ = checkpoints.load(context.folder / "policy", torch.float32)
         model = model.to(trainer.device_of(context.cluster)).eval()
+        limited_logits.limit_logits(model)
         held_out = held_out_losses(model, sources, self.row_tokens, self.held_out_sequences)
         return metrics | {"phases": _phase_metrics(self, sources, planned), "held_out": held_out}
 
@@ -233,6 +237,7 @@ class Pretrain(Stage):
             )
         rows = stream.Stream(self.stream_phases(), sources, self.plan(sources), context.seed)
         model.config.max_position_embeddings = max(model.config.max_position_embeddings, self.row_tokens)
+        limited_logits.limit_logits(model)
         segments, peak = self.segments, self.peak
 
         theta, steps = functools.partial(_theta, self), self.steps
@@ -270,6 +275,7 @@ class Pretrain(Stage):
             steps=self.steps,
             batch_size=self.batch_size,
             micro_batch_size=self.micro_batch_size,
+            gradient_checkpointing=self.gradient_checkpointing,
             save_steps=self.save_steps,
             keep_checkpoints=self.keep_checkpoints,
             trainer=PhasedTrainer,
@@ -379,8 +385,9 @@ def held_out_losses(
         whole = len(data) // length * length
         rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
         total = count = 0.0
-        for first in range(0, len(rows), EVALUATION_BATCH_ROWS):
-            batch = batch_of(rows[first : first + EVALUATION_BATCH_ROWS], sources.end)
+        together = max(1, min(EVALUATION_ROWS, EVALUATION_TOKENS // length))
+        for first in range(0, len(rows), together):
+            batch = batch_of(rows[first : first + together], sources.end)
             predicted = int((batch["labels"][:, 1:] != IGNORED).sum())
             with torch.inference_mode():
                 loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss

@@ -41,7 +41,9 @@ class RewardModel(Training):
 
     is_default_start: ClassVar[bool] = False
     """The model judges policies, so later stages do not start from it by default."""
-    may_change: ClassVar[frozenset[str]] = frozenset({"micro_batch_size", "save_steps", "keep_checkpoints", "judge_batch_size"})
+    may_change: ClassVar[frozenset[str]] = frozenset(
+        {"micro_batch_size", "save_steps", "keep_checkpoints", "gradient_checkpointing", "judge_batch_size"}
+    )
 
     kind: Literal["reward_model"]
     pairs: str = Field(description="URI of pairs; see envs/problems/pairs.py")

@@ -21,7 +21,7 @@ from ..bench.bench import Bench
 from ..cluster import Cluster
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import lora, shuffled, trainer
+from ..trainer import limited_logits, lora, shuffled, trainer
 from ..trainer.settings import Training, rate_cautions
 from ..trainer.tokenized import IGNORED, Chosen, Example, Examples
 from . import examples, prepare
@@ -71,7 +71,6 @@ class SFT(Training):
     )
     max_tokens: int = Field(1024, ge=2, description="longest example, in tokens; longer ones are left out and counted")
     truncate: bool = Field(False, description="truncate longer examples at max_tokens instead of leaving them out")
-    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory for a third more time")
     packed: bool = Field(True, description="pack several short examples into a row; false: one padded row per example")
     bench: list[str] = Field([], description="benchmark tasks on which every checkpoint is measured")
     bench_limit: int | None = Field(None, ge=1, description="problems per benchmark task, the first ones; default: all")
@@ -175,6 +174,7 @@ class SFT(Training):
             order = examples.in_shares(lengths, self.shares, self.steps * self.batch_size, seed)
             tokens = [int(of_source[order[order[:, 0] == index, 1]].sum()) for index, of_source in enumerate(lengths)]
             extra = {"shares": {uri: count / sum(tokens) for uri, count in zip(self.sources, tokens, strict=True)}}
+        limited_logits.limit_logits(model)
         metrics = trainer.fit(
             model,
             tokenizer,
@@ -184,7 +184,6 @@ class SFT(Training):
             **trainer.fit_arguments(self),
             trainer=None if self.shares else shuffled.trainer_class(seed),
             train_sampling_strategy="sequential" if self.shares else "random",
-            gradient_checkpointing=self.gradient_checkpointing,
             saved=functools.partial(_measure, self, context) if self.bench else None,
             seed=seed,
             data_seed=seed,

@@ -10,6 +10,7 @@ from ...core import UserError
 from ..cluster import Cluster
 from ..stage import Extension, Stage
 from . import lora as adapters
+from . import recomputation
 
 KEEP_CHECKPOINTS = "number of last checkpoints to keep in the folder; 0: none after the stage is finished"
 """Description of the setting of all stages that train."""
@@ -48,6 +49,7 @@ class Training(Stage):
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     lora: adapters.Lora | None = Field(None, description=adapters.LORA)
+    gradient_checkpointing: bool = Field(False, description=recomputation.DESCRIPTION)
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
 

@@ -241,6 +241,7 @@ def fit_arguments(settings: Training) -> dict[str, Any]:
         "lr_scheduler_type": "constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
+        "gradient_checkpointing": settings.gradient_checkpointing,
     }
 
 
