@@ -228,7 +228,8 @@ def _shards(settings: Distill, context: Context) -> Path:
 
 def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
     """Returns a `ModelReader` limited to the vocabulary rows that the output heads of all models have."""
-    return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens)
+    batch = max(1, min(responses.ROWS, responses.TOKENS // settings.max_tokens) // 2)
+    return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens, batch)
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:

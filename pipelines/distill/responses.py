@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 STORED_BYTES = 8
 """Bytes of one of the teacher's stored tokens: its id and its log-probability."""
-ROWS = 16
-"""Rows per forward pass outside of training, where rounding need not equal that of a training. Our choice."""
+ROWS, TOKENS = 16, 65_536
+"""Largest numbers of rows and, if there are several pairs, of tokens per forward pass outside of training, where rounding need
+not equal that of a training. Our choice."""
 SURE, UNLIKELY = 0.5, 0.1
 """A confident error is a token of a rejected response with a student probability of at least SURE and a teacher probability
 below UNLIKELY. Our choice."""
@@ -77,6 +78,8 @@ class ModelReader(NamedTuple):
     """Rows of the heads that are used. Some heads are padded with rows without a token."""
     chunk: int = chunked_loss.CHUNK
     """Tokens whose logits are in memory at once."""
+    batch: int = ROWS // 2
+    """Pairs per forward pass outside of training."""
 
     def head(self, model: "PreTrainedModel") -> Head:
         """Returns a model's projection to the vocabulary."""
@@ -120,7 +123,7 @@ class ModelReader(NamedTuple):
         model.eval()
         found: list[torch.Tensor] = []
         with torch.no_grad():
-            for batch in (pairs[start : start + ROWS // 2] for start in range(0, len(pairs), ROWS // 2)):
+            for batch in (pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)):
                 hidden, labels, _, length = self.targets(model, _moved(collate(batch), model.device))
                 split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
                 found += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
@@ -239,7 +242,7 @@ def stored_top_k(
             yield torch.cat([rows[row] for row in order]).numpy()
 
     arrays = {"teacher_ids": (k, numpy.int32), "teacher_log_probs": (k, numpy.float32)}
-    return StoredTopK(*computed_once(folder, arrays, pairs, offsets(pairs)[::2], compute, progress, ROWS // 2))
+    return StoredTopK(*computed_once(folder, arrays, pairs, offsets(pairs)[::2], compute, progress, reader.batch))
 
 
 def compared(

@@ -3,7 +3,10 @@
 Training needs 16 bytes per trained parameter: weights, gradients and two moments of AdamW in float32. LoRA also needs 4 bytes
 per parameter of the model for the fixed weights. The size of a transformer's activations follows equation 2 of Korthikanti et
 al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
-The logits are counted three times: values, log-probabilities and gradients.
+With recomputation a layer keeps its input, and one layer at a time has all of its activations. The mask of the attention is
+counted for all stages but GRPO, which uses FlashAttention: a byte for each pair of positions in a row, and in each layer a number.
+The logits are counted three times: values, log-probabilities and gradients. If they are computed in chunks, they are those of a
+chunk, and the gradient of the head is counted.
 """
 
 import os
@@ -14,9 +17,11 @@ from typing import NamedTuple
 
 from ...core import UserError
 from ..cluster import Cluster
+from ..distill.distill import Distill
 from ..pretrain.pretrain import Pretrain
+from ..reward.reward_model import RewardModel
 from ..rl.grpo import GRPO
-from ..trainer import lora
+from ..trainer import limited_logits, lora
 from ..trainer.empty_model import config_of, parameters
 from ..trainer.settings import Training
 
@@ -30,7 +35,7 @@ TRAINER_BYTES, VERL_BYTES = 12, 16
 MIN_CHECKPOINTS = 2
 """Minimum number of checkpoints kept while a stage trains, without the one being written. A kill may damage one of them."""
 ACTIVATIONS, RECOMPUTED = 34, 2
-"""Bytes per token, layer and unit of width in 16 bits; the second with gradient checkpointing."""
+"""Bytes per token, layer and unit of width in 16 bits: all activations of a layer, and its input."""
 
 
 class Memory(NamedTuple):
@@ -128,7 +133,7 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         world = cluster.training_gpus
     trained = _trained(stage, checkpoint)
     state = (STATE_BYTES * trained + (WEIGHT_BYTES * count if trained < count else 0)) / world
-    recompute = bool(getattr(stage, "gradient_checkpointing", False))
+    length = 0
     if isinstance(stage, GRPO):
         recompute = not cluster.on_cpu()
         reference = (stage.track_kl or stage.kl > 0) and not stage.lora  # with LoRA it is the model without the adapter
@@ -138,12 +143,24 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         micro = stage.micro_batch_size or (stage.batch_size * stage.samples if cluster.on_cpu() else 0)
         tokens = micro * per_sample or cluster.tokens_per_gpu
     else:
+        recompute = stage.gradient_checkpointing
+        length = stage.row_tokens if isinstance(stage, Pretrain) else round(stage.cost().training_length)
         share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
     precision = 2 if cluster.on_cpu() else 1  # the equation is for 16 bits; float32 has twice the bytes
-    per_token = (RECOMPUTED if recompute else ACTIVATIONS) * config.num_hidden_layers * config.hidden_size * precision
-    with_logits = min(tokens, getattr(stage, "chunk_tokens", tokens))  # `distill` computes logits in chunks
-    return Memory(state, tokens * per_token + with_logits * 3 * WEIGHT_BYTES * config.vocab_size)
+    layer = (ACTIVATIONS * config.hidden_size + 2 * length) * precision
+    layers = RECOMPUTED * config.hidden_size * precision * config.num_hidden_layers + layer
+    per_token = length + (layers if recompute else layer * config.num_hidden_layers)
+    with_logits, in_chunks = tokens, False
+    if isinstance(stage, RewardModel):
+        with_logits = tokens // length  # those of one token of each prompt
+    elif isinstance(stage, Distill):
+        with_logits, in_chunks = min(tokens, stage.chunk_tokens), True
+    elif not isinstance(stage, GRPO) and tokens * config.vocab_size > limited_logits.MAX_LOGITS:
+        with_logits, in_chunks = limited_logits.chunk_of(config.vocab_size), True
+    logits = 3 * WEIGHT_BYTES * with_logits * config.vocab_size
+    head = WEIGHT_BYTES * config.vocab_size * config.hidden_size if in_chunks and trained == count else 0
+    return Memory(state, tokens * per_token + logits + head)
 
 
 def _trained(stage: Training | Pretrain | GRPO, checkpoint: Path) -> int:
