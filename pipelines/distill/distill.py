@@ -173,10 +173,10 @@ class Distill(Training):
                 return None
             return stored.of(inputs) if stored else reader.distributions(teacher, inputs, self.top_k, self.temperature)
 
-        without_dropout = recomputation.without_dropout(model)
+        without_dropout = recomputation.without_dropout(model) if self.dpo else None
 
         def forward_and_loss(inputs: responses.Inputs) -> tuple[torch.Tensor, dict[str, float]]:
-            if self.dpo:
+            if without_dropout:
                 without_dropout()  # as for the reference; the Trainer resets the mode before each step
             targets = reader.targets(model, inputs)
             with torch.autocast(device.type, enabled=False):  # autocast is for the layers before the head

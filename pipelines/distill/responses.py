@@ -87,9 +87,9 @@ class ModelReader(NamedTuple):
 
     def targets(self, model: "PreTrainedModel", inputs: Inputs) -> Targets:
         """Returns the tokens of a batch's responses with their hidden states."""
-        hidden = limited_logits.last_hidden(
-            model, input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-        )[:, :-1]
+        hidden = limited_logits.last_hidden(model, input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[
+            :, :-1
+        ]
         mask = inputs["response_mask"][:, 1:].bool()
         rows = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)
         return Targets(hidden[mask], inputs["input_ids"][:, 1:][mask], rows[mask], mask.sum(-1))

@@ -3,10 +3,13 @@
 Training needs 16 bytes per trained parameter: weights, gradients and two moments of AdamW in float32. LoRA also needs 4 bytes
 per parameter of the model for the fixed weights. The size of a transformer's activations follows equation 2 of Korthikanti et
 al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
-With recomputation a layer keeps its input, and one layer at a time has all of its activations. The mask of the attention is
-counted for all stages but GRPO, which uses FlashAttention: a byte for each pair of positions in a row, and in each layer a number.
+With recomputation a layer keeps its input, and one layer at a time has all of its activations.
+
+The mask of the attention is counted for all stages but GRPO, which uses FlashAttention. It has a byte for each pair of positions
+in a row, and torch's scaled_dot_product_attention makes a number of each in every layer.
+
 The logits are counted three times: values, log-probabilities and gradients. If they are computed in chunks, they are those of a
-chunk, and the gradient of the head is counted.
+chunk, and the gradient of the head is added.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Limits the memory of a language model's logits: the head is applied to a few tokens at a time.
 
-For n tokens and a vocabulary of v, the logits are n x v numbers. The model's own forward pass computes all of them, and its loss
-keeps several copies. `limit_logits` replaces this by the loss of `chunked_loss.py` for the batches whose logits would be large.
+For n tokens and a vocabulary of v, the logits are n x v numbers. A model's own forward method computes all of them, and its loss
+keeps several copies. For batches with large logits, `limit_logits` replaces it by the loss of `chunked_loss.py`.
 """
 
 import inspect
@@ -64,9 +64,9 @@ def applies_head_alone(model: "PreTrainedModel", rows: int | None = None) -> boo
 def limit_logits(model: "PreTrainedModel") -> None:
     """Replaces a model's forward method by one that computes the loss of large batches in chunks.
 
-    The loss and its gradient are the same except for rounding. Batches of at most `MAX_LOGITS` logits are computed as before. So
-    are all batches of a model with another loss than the cross-entropy of its head's output, and calls without labels. The
-    output of a large batch has no logits.
+    The loss and its gradient are the same except for rounding, and the output of a large batch has no logits. The model's own
+    method is called for batches of at most `MAX_LOGITS` logits and for calls without labels. It stays in place if the model's
+    loss is not the cross-entropy of its head's output.
 
     Args:
         model: a causal language model, also with an adapter.
@@ -129,7 +129,8 @@ def _loss(
     # The model's own forward method computes the logits in this precision.
     precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     with torch.autocast(device, enabled=False):
-        head = Head(*(None if part is None else part.to(precision) for part in head_of(model)))
+        weight, bias = head_of(model)
+        head = Head(weight.to(precision), None if bias is None else bias.to(precision))
         in_loss = labels[:, 1:] != IGNORED
         targets = labels[:, 1:][in_loss]
         items = len(targets) if num_items_in_batch is None else num_items_in_batch

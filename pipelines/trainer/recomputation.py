@@ -12,9 +12,9 @@ DESCRIPTION = "recompute activations: less memory for a third more time"
 
 
 def without_dropout(model: "PreTrainedModel") -> Callable[[], None]:
-    """Returns a function that turns dropout off for the next forward pass, and does not turn recomputation off.
+    """Returns a function that turns dropout off for the next forward pass, and leaves recomputation on.
 
-    transformers recomputes only layers in training mode. Therefore each layer is in training mode until its forward method begins.
+    transformers recomputes a layer only in training mode. Therefore each layer is in this mode until its forward method begins.
 
     Args:
         model: the model. The function must be called before each forward pass.

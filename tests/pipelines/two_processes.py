@@ -18,9 +18,9 @@ from accelerate.utils import DistributedType
 
 from tenfold.pipelines.launch import supervise
 from tenfold.pipelines.recipe import worker
-from tenfold.pipelines.trainer import trainer
+from tenfold.pipelines.trainer import limited_logits, trainer
 
-prepare = PartialState.__init__
+prepare, max_logits = PartialState.__init__, limited_logits.MAX_LOGITS
 
 
 def as_on_gpus(self: PartialState, *arguments: Any, **options: Any) -> None:
@@ -41,6 +41,8 @@ if __name__ == "__main__":
         precision = folder / "precision"  # a test writes this file to train in a GPU's precision
         dtype = getattr(torch, precision.read_text()) if precision.exists() else torch.float32
         trainer.precision = lambda cluster, dtype=dtype: dtype
+        limit = folder / "max_logits"  # a test writes this file to train with the loss of large batches
+        limited_logits.MAX_LOGITS = int(limit.read_text()) if limit.exists() else max_logits
         worker.main(folder)
         AcceleratorState._reset_state()  # else the next stage would inherit this state
         if PartialState().is_main_process:

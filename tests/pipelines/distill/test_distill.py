@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from tenfold.core import UserError
 from tenfold.pipelines.distill import distill, sample_pairs
@@ -110,9 +111,16 @@ NO_CHANGE = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_o
 """Settings of a DPO training of several passes in which no weight changes."""
 
 
-@pytest.mark.parametrize(("precision", "micro_batch_size"), [(torch.float32, 2), (torch.bfloat16, None)])
+@pytest.mark.parametrize(
+    ("precision", "changes"),
+    [
+        (torch.float32, {"micro_batch_size": 2}),
+        (torch.bfloat16, {}),
+        (torch.bfloat16, {"gradient_checkpointing": True}),
+    ],
+)
 def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
-    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, micro_batch_size: int | None
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, changes: dict[str, Any]
 ) -> None:
     """Also in bfloat16, which GPUs use, and with a model that has dropout."""
     monkeypatch.setattr(trainer, "precision", lambda cluster: precision)
@@ -120,7 +128,7 @@ def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
     model.config.attention_dropout = 0.3
     model.save_pretrained(lab / "drops")
     tokenizer.save_pretrained(lab / "drops")
-    stage = distills(trained, policy=f"path:{lab}/drops", micro_batch_size=micro_batch_size, **NO_CHANGE)
+    stage = distills(trained, policy=f"path:{lab}/drops", **NO_CHANGE, **changes)
     found = distilled(stage, lab / "dpd")
     assert found["pairs"] < 20 * 8 / 2, "several passes"
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
@@ -133,6 +141,24 @@ def test_margins_start_at_exactly_0_in_two_processes_in_bfloat16(lab: Path, trai
     (lab / "two" / "precision").write_text("bfloat16")
     found = in_two_processes({"stage": stage, "policy": stage["policy"], "seed": 1}, lab / "two")
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
+
+
+def test_recomputation_changes_no_loss_and_takes_place_without_dropout(
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any
+) -> None:
+    recomputed, checkpoint = [], transformers.modeling_utils.checkpoint
+
+    def counted(layer: Any, *arguments: Any, **options: Any) -> Any:
+        recomputed.append(layer)
+        return checkpoint(layer, *arguments, **options)
+
+    monkeypatch.setattr(transformers.modeling_utils, "checkpoint", counted)
+    stage = distills(trained, held_out=0.0, steps=4)
+    distilled(stage, lab / "plain")
+    assert not recomputed
+    distilled(stage | {"gradient_checkpointing": True}, lab / "recomputed")
+    assert len(recomputed) == 4, "a layer in each step"
+    assert_same_training(lab / "plain", lab / "recomputed", stage["policy"])
 
 
 def test_a_killed_distillation_resumes_with_the_same_result(lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,8 +220,8 @@ def test_reference_values_are_not_mixed_up_if_a_resumed_run_has_another_micro_ba
 def test_training_in_two_processes_equals_training_in_one(
     lab: Path, trained: Path, by_one_and_by_two: Any, stored: bool
 ) -> None:
-    top_k = {"cache_teacher": True, "top_k": 4} if stored else {}
-    stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **top_k)
+    changes = {"cache_teacher": True, "top_k": 4, "gradient_checkpointing": True} if stored else {}
+    stage = distills(trained, held_out=0.0, batch_size=4, steps=4, **changes)
     alone, shared = by_one_and_by_two(distill.Distill.model_validate(stage), stage["policy"], 1)
     for name in ("nll", "kd_negative", "dpo"):
         one, two = ([value for _, value in metrics["figures"][name]] for metrics in (alone, shared))

@@ -9,6 +9,7 @@ import torch
 
 from tenfold.core import UserError
 from tenfold.pipelines.distill import distill, pairs, responses
+from tenfold.pipelines.trainer import limited_logits
 from tenfold.pipelines.trainer.chunked_loss import Dense, TopK
 from tenfold.policies import checkpoints
 
@@ -78,7 +79,7 @@ def test_the_loss_and_its_gradient_equal_those_from_full_logits(tmp_path: Path, 
     student, teacher, start = loaded(STUDENT), loaded(TEACHER), loaded(STUDENT)
     with torch.no_grad():
         student.model.layers[0].mlp.up_proj.weight += 0.05 * torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
-    stage, reader = settings(**weights), responses.ModelReader(responses.head_rows(student), chunk=3)
+    stage, reader = settings(**weights), responses.ModelReader(limited_logits.head_rows(student), chunk=3)
     inputs = responses.collate(responses.with_reference(reader, start, PAIRS, tmp_path, silent))
     distributions = reader.distributions(teacher, inputs, None, 1.0)
     found, terms = distill.loss(reader.targets(student, inputs), reader.head(student), inputs, stage, distributions)
@@ -92,7 +93,7 @@ def test_the_loss_and_its_gradient_equal_those_from_full_logits(tmp_path: Path, 
 
 def test_stored_distributions_equal_those_computed_during_training(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
-    reader = responses.ModelReader(responses.head_rows(teacher), chunk=4)
+    reader = responses.ModelReader(limited_logits.head_rows(teacher), chunk=4)
     rows = responses.with_reference(reader, student, PAIRS, tmp_path, silent)
     stored = responses.stored_top_k(reader, teacher, rows, 5, 1.0, tmp_path, silent)
     inputs = responses.collate([rows[2], rows[0]])
@@ -108,7 +109,7 @@ def test_stored_distributions_equal_those_computed_during_training(tmp_path: Pat
 
 def test_values_computed_before_a_kill_are_not_computed_again(tmp_path: Path) -> None:
     student, teacher = loaded(STUDENT).float(), loaded(TEACHER).float()
-    reader = responses.ModelReader(responses.head_rows(teacher), chunk=4)
+    reader = responses.ModelReader(limited_logits.head_rows(teacher), chunk=4)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     many = [pair([40 + number, 41, 42], [50, 51 + number]) for number in range(20)]

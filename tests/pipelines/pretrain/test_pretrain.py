@@ -18,6 +18,7 @@ from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.pretrain import pretrain, rotary
 from tenfold.pipelines.stage import Context
+from tenfold.pipelines.trainer import limited_logits
 from tenfold.pipelines.trainer.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
@@ -172,6 +173,19 @@ def test_set_theta_sets_the_frequencies_of_the_new_base() -> None:
     fresh = type(model.model.rotary_emb)(model.config)
     assert torch.equal(model.model.rotary_emb.inv_freq, fresh.inv_freq)
     assert not torch.equal(model.model.rotary_emb.inv_freq, before)
+
+
+def test_large_batches_and_recomputation_do_not_change_the_training(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_training: Any
+) -> None:
+    plain = run(settings(data), tmp_path / "plain")
+    monkeypatch.setattr(limited_logits, "MAX_LOGITS", 0)
+    monkeypatch.setattr(pretrain, "EVALUATION_TOKENS", 128)
+    large = run(settings(data, gradient_checkpointing=True, micro_batch_size=2), tmp_path / "large")
+    assert_same_training(tmp_path / "plain", tmp_path / "large", TINY)
+    assert plain["held_out"].keys() == large["held_out"].keys() == {"code", "text"}
+    for source, measured in plain["held_out"].items():
+        assert large["held_out"][source] == pytest.approx(measured, rel=1e-4), source
 
 
 def test_training_in_two_processes_equals_training_in_one(data: Path, by_one_and_by_two: Any) -> None:

@@ -104,6 +104,12 @@ def test_micro_batches_do_not_change_the_training(tmp_path: Path, assert_same_tr
     assert_same_training(tmp_path / "whole", tmp_path / "parts", POLICY)
 
 
+def test_recomputation_does_not_change_the_training(tmp_path: Path, assert_same_training: Any) -> None:
+    run(settings(tmp_path), tmp_path / "plain")
+    run(settings(tmp_path, gradient_checkpointing=True), tmp_path / "recomputed")
+    assert_same_training(tmp_path / "plain", tmp_path / "recomputed", POLICY)
+
+
 def test_another_learning_rate_or_batch_size_changes_the_training(tmp_path: Path, assert_same_training: Any) -> None:
     run(settings(tmp_path), tmp_path / "one")
     run(settings(tmp_path, learning_rate=5.9e-3), tmp_path / "slower")
