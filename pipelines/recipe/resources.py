@@ -5,8 +5,8 @@ per parameter of the model for the fixed weights. The size of a transformer's ac
 al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
 With recomputation a layer keeps its input, and one layer at a time has all of its activations.
 
-The mask of the attention is counted for all stages but GRPO, which uses FlashAttention. It has a byte for each pair of positions
-in a row, and torch's scaled_dot_product_attention makes a number of each in every layer.
+The mask of the attention is counted for all stages but GRPO, which uses FlashAttention. It has one byte for each pair of
+positions in a row, and torch's scaled_dot_product_attention makes a number of each in every layer.
 
 The logits are counted three times: values, log-probabilities and gradients. If they are computed in chunks, they are those of a
 chunk, and the gradient of the head is added.

@@ -1,7 +1,7 @@
 """Limits the memory of a language model's logits: the head is applied to a few tokens at a time.
 
-For n tokens and a vocabulary of v, the logits are n x v numbers. A model's own forward method computes all of them, and its loss
-keeps several copies. For batches with large logits, `limit_logits` replaces it by the loss of `chunked_loss.py`.
+For n tokens and a vocabulary of v, the logits are n x v numbers. A model's own forward method computes all of them, and its
+loss keeps several copies. For batches with large logits, `limit_logits` replaces it by the loss of `chunked_loss.py`.
 """
 
 import inspect
