@@ -1,12 +1,19 @@
-"""Memory and time of the distillation loss over chunks of tokens, compared with the same loss from the full logits.
+"""Memory and time of losses over chunks of tokens, compared with the same losses from the full logits.
 
     python -m tenfold.benchmarks.speed.chunked_loss [--tokens 4096] [--vocabulary 32768] [--width 576] [--rounds 5]
+    python -m tenfold.benchmarks.speed.chunked_loss --stage [--tokens 8192] [--vocabulary 49152] [--width 256]
+
+The first form measures the loss of distillation alone, the second one a whole `sft` stage.
 
 The baseline uses torch's own functions: logits, log-softmax and KL of all tokens at once, with autograd. Both methods compute
 the loss and the gradients of the hidden states and of the head. They run in turn, each in a process of its own. Memory is the
 peak of that process beyond its inputs; freed blocks return to the system at once, so that only live tensors count. `dpd` is the
 whole loss of `pipelines/distill/distill.py` with the extra pass for DPO, `kd` is distillation alone. The last line is
 calculated, not measured.
+
+The stage trains a Llama with random weights, a vocabulary of `--vocabulary` and 8 layers, with `--tokens` tokens in each forward
+pass. It runs with the logits of all tokens, with chunks, and with chunks and `gradient_checkpointing`, each time in a process of
+its own. Memory is the peak of the whole process. Time is that of the stage, loading and saving included.
 """
 
 import argparse
@@ -15,15 +22,23 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import torch
 
-from ...pipelines.trainer import chunked_loss
+from ...pipelines.sft.sft import SFT
+from ...pipelines.stage import Context
+from ...pipelines.trainer import chunked_loss, limited_logits
 from ...pipelines.trainer.chunked_loss import Dense, Head
+from ...policies import checkpoints
 
-LOSSES, METHODS = ("kd", "dpd"), ("chunked", "full")
+LOSSES, METHODS, STAGE_METHODS = ("kd", "dpd"), ("chunked", "full"), ("full", "chunked", "recomputed")
+ROW = 512
+"""Tokens of an example of the stage."""
+STAGE = {"kind": "sft", "name": "sft", "problems": "jsonl:rows.jsonl", "steps": 3, "max_tokens": ROW, "truncate": True}
+"""The stage that is measured."""
 
 
 def inputs(tokens: int, vocabulary: int, width: int) -> tuple[torch.Tensor, torch.Tensor, Dense, torch.Tensor]:
@@ -93,6 +108,29 @@ def measure(method: str, loss: str, tokens: int, vocabulary: int, width: int) ->
     return {"seconds": seconds, "bytes": _peak_memory() - before}
 
 
+def measure_stage(method: str, tokens: int, vocabulary: int, width: int) -> dict[str, float]:
+    """Runs the stage in this process. Returns the seconds, the peak bytes of memory of the process, and the last loss.
+
+    Args:
+        method: one of `STAGE_METHODS`.
+        tokens: tokens of a forward pass, a multiple of `ROW`.
+        vocabulary, width: of the model.
+    """
+    limited_logits.MAX_LOGITS = tokens * vocabulary - (method != "full")
+    sizes = {"hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": 8, "num_attention_heads": 4}
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": vocabulary, **sizes}))
+        rows = [{"question": "2 + 3", "answer": f"{number} " * ROW} for number in range(2 * tokens // ROW)]
+        Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        policy = f"config:config.json?tokenizer={checkpoints.checkpoint('micro:')}"
+        checkpoints.checkpoint(policy)
+        stage = SFT.model_validate(STAGE | {"batch_size": tokens // ROW, "gradient_checkpointing": method == "recomputed"})
+        started = time.perf_counter()
+        metrics = stage.run(Context(Path(folder), policy, 0, {}, lambda *done, **values: None))
+        return {"seconds": time.perf_counter() - started, "bytes": _peak_memory(), "loss": metrics["loss"]}
+
+
 def _peak_memory() -> int:
     """Returns this process's peak resident memory in bytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -102,10 +140,18 @@ def _peak_memory() -> int:
 def main() -> None:
     """Prints time and memory of both methods, and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, number in (("tokens", 4096), ("vocabulary", 32768), ("width", 576), ("rounds", 5)):
-        parser.add_argument(f"--{name}", type=int, default=number, help="default: %(default)s")
+    defaults = {"tokens": (4096, 8192), "vocabulary": (32768, 49152), "width": (576, 256)}
+    for name, numbers in defaults.items():
+        parser.add_argument(f"--{name}", type=int, help="default: {}; with --stage {}".format(*numbers))
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s; not with --stage")
+    parser.add_argument("--stage", action="store_true", help="measure an sft stage")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "LOSS"), help="print one measurement as JSON")
     arguments = parser.parse_args()
+    for name, numbers in defaults.items():
+        setattr(arguments, name, getattr(arguments, name) or numbers[arguments.stage])
+    if arguments.stage:
+        _stages(arguments, parser)
+        return
     if arguments.tokens < 2 or arguments.tokens % 2:
         parser.error("--tokens: expected an even number, because dpd compares the two halves of the tokens")
     sizes = (arguments.tokens, arguments.vocabulary, arguments.width)
@@ -144,6 +190,24 @@ def main() -> None:
         f"{table / 2**30:.1f} GiB, of a chunk {chunk / 2**30:.2f} GiB; gradients of the head {head / 2**30:.2f} GiB, of the "
         f"hidden states {states / 2**30:.2f} GiB"
     )
+
+
+def _stages(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Prints time and memory of the stage with each method, or one measurement."""
+    if arguments.tokens % ROW:
+        parser.error(f"--tokens: expected a multiple of {ROW}")
+    sizes = (arguments.tokens, arguments.vocabulary, arguments.width)
+    if arguments.one:
+        print(json.dumps(measure_stage(arguments.one[0], *sizes)))
+        return
+    print(f"{sizes[0]:,} tokens x vocabulary of {sizes[1]:,}, width {sizes[2]}, {torch.get_num_threads()} threads, float32")
+    for method in STAGE_METHODS:
+        program = [sys.executable, "-m", f"{__package__}.chunked_loss", "--stage", "--one", method, "sft"]
+        program += [f"--{name}={getattr(arguments, name)}" for name in ("tokens", "vocabulary", "width")]
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}  # so that freed blocks return to the system
+        output = subprocess.run(program, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+        found = json.loads(output.splitlines()[-1])
+        print(f"{method:10} {found['seconds']:7.1f} s {found['bytes'] / 2**20:9,.0f} MiB  loss {found['loss']:.6f}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ STAGES: list[dict[str, Any]] = [
     tokenizing.STAGE,
     verl_step.STAGE,
     stages.GRPO,
+    chunked_loss.STAGE | {"batch_size": 8},
     *({"kind": kind, "name": kind, **settings} for kind, settings in curation.settings(int(7e8), Path("run")).items()),
 ]
 BROKEN = """
@@ -45,7 +46,8 @@ def test_the_settings_of_a_speed_program_are_valid(stage: dict[str, Any]) -> Non
 def test_all_speed_programs_with_stages_are_tested() -> None:
     folder = Path(tenfold.__file__).parent / "benchmarks" / "speed"
     with_stages = {path.stem for path in folder.rglob("*.py") if re.search(r'"kind":', path.read_text())}
-    assert with_stages == {Path(inspect.getfile(module)).stem for module in (curation, stages, tokenizing, verl_step)}
+    modules = (chunked_loss, curation, stages, tokenizing, verl_step)
+    assert with_stages == {Path(inspect.getfile(module)).stem for module in modules}
 
 
 def test_the_tokenizing_program_measures_a_run(tmp_path: Path) -> None:
