@@ -11,9 +11,9 @@ peak of that process beyond its inputs; freed blocks return to the system at onc
 whole loss of `pipelines/distill/distill.py` with the extra pass for DPO, `kd` is distillation alone. The last line is
 calculated, not measured.
 
-The stage trains a Llama with random weights, a vocabulary of `--vocabulary` and 8 layers, with `--tokens` tokens in each forward
-pass. It runs with the logits of all tokens, with chunks, and with chunks and `gradient_checkpointing`, each time in a process of
-its own. Memory is the peak of the whole process. Time is that of the stage, loading and saving included.
+The stage trains a Llama with random weights, a vocabulary of `--vocabulary` and 8 layers, with `--tokens` tokens in each
+forward pass. It runs with the logits of all tokens, with chunks, and with chunks and `gradient_checkpointing`, each time in a
+process of its own. Memory is the peak of the whole process. Time is that of the stage, loading and saving included.
 """
 
 import argparse
