@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from tenfold import cli
@@ -13,9 +12,7 @@ from tenfold.pipelines import gpus
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.recipe import architectures, cost, preparation, throughput, trust
 from tenfold.pipelines.recipe.recipe import Recipe
-from tenfold.pipelines.trainer import limited_logits
-from tenfold.pipelines.trainer.empty_model import parameters, sizes
-from tenfold.policies import checkpoints
+from tenfold.pipelines.trainer.empty_model import sizes
 
 LLAMA = {"model_type": "llama", "tie_word_embeddings": False, "rms_norm_eps": 1e-5}
 MODELS = {
@@ -342,23 +339,6 @@ def test_more_memory_than_the_gpu_has_is_a_caution(files: Path, capsys: pytest.C
     (files / "r.yaml").write_text(yaml.safe_dump(recipe(SFT)))
     assert cli.main(["run", "r.yaml", "--dry-run", "--out", "out"]) == 0
     assert "sft: caution: up to" not in capsys.readouterr().out
-
-
-def test_recomputation_and_losses_in_chunks_take_less_memory(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def activations(stage: dict[str, Any]) -> float:
-        (found,) = planned(stage | {"batch_size": 2, "max_tokens": 1024})
-        assert found.memory
-        return found.memory.activations
-
-    assert activations(SFT | {"gradient_checkpointing": True}) < 0.9 * activations(SFT)
-    in_full, vocabulary = activations(SFT), checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[0].vocab_size
-    monkeypatch.setattr(limited_logits, "MAX_LOGITS", 0)
-    monkeypatch.setattr(limited_logits, "CHUNK_LOGITS", vocabulary)
-    head = 4 * parameters(checkpoints.checkpoint("micro:")) * 0.5
-    assert in_full - 3 * 4 * 2047 * vocabulary <= activations(SFT) < in_full - 3 * 4 * 2047 * vocabulary + head
-    (files / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' * 9)
-    judge = {"kind": "reward_model", "name": "judge", "pairs": "jsonl:pairs.jsonl", "steps": 100, "held_out": 0.0}
-    assert activations(judge) == pytest.approx(in_full - 3 * 4 * 2046 * vocabulary), "the logits of one token of each prompt"
 
 
 def test_a_cpu_has_no_gpu_hours(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
