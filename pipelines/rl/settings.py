@@ -177,7 +177,7 @@ class GRPOSettings(Stage):
 
     def cautions(self, policy: str, origin: str) -> list[str]:
         """Returns a text if a policy that began as `micro:` will probably learn nothing, or lose what SFT has taught."""
-        return rate_cautions(self.learning_rate, *MICRO_RATES) if origin.startswith("micro:") else []
+        return rate_cautions(self.learning_rate, *MICRO_RATES, self.lora) if origin.startswith("micro:") else []
 
     def has_work(self, folder: Path) -> bool:
         """True if there are episodes, metrics or checkpoints."""

@@ -203,7 +203,7 @@ class SFT(Training):
 
     def cautions(self, policy: str, origin: str) -> list[str]:
         """Returns a text if random weights will probably not learn at the learning rate."""
-        return rate_cautions(self.learning_rate, *MICRO_RATES) if policy.startswith("micro:") else []
+        return rate_cautions(self.learning_rate, *MICRO_RATES, self.lora) if policy.startswith("micro:") else []
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
         """Returns the final loss on the training data."""

@@ -35,6 +35,8 @@ class Lora(BaseModel):
     )
 
 
+RATE_FACTOR = 10
+"""A LoRA adapter learns with learning rates this many times as high as those of a training of all weights. Our choice."""
 LORA = (
     "train a LoRA adapter instead of all weights: {rank: 16, alpha: 32, targets: all-linear}, or {} for these values; "
     "default: train all weights. The learning rate should be about ten times higher"

@@ -16,18 +16,21 @@ KEEP_CHECKPOINTS = "number of last checkpoints to keep in the folder; 0: none af
 """Description of the setting of all stages that train."""
 
 
-def rate_cautions(rate: float, low: float, high: float) -> list[str]:
+def rate_cautions(rate: float, low: float, high: float, lora: adapters.Lora | None) -> list[str]:
     """Returns a caution if a learning rate is too low or too high to train `micro:`.
 
     Args:
         rate: the learning rate.
-        low: the least rate that trains `micro:`.
+        low: the least rate that trains all weights of `micro:`.
         high: the greatest.
+        lora: settings of LoRA, which needs greater rates; None: all weights are trained.
     """
+    factor, trained = (adapters.RATE_FACTOR, "a LoRA adapter of micro:") if lora else (1, "micro:")
+    low, high = (float(f"{factor * limit:g}") for limit in (low, high))  # 10 * 3e-4 is slightly less than 3e-3
     if low <= rate <= high:
         return []
     return [
-        f"learning_rate={rate:g} is too {'low' if rate < low else 'high'} for micro:, which learns from {low:g} to {high:g}"
+        f"learning_rate={rate:g} is too {'low' if rate < low else 'high'} for {trained}, which learns from {low:g} to {high:g}"
     ]
 
 

@@ -88,6 +88,19 @@ def test_a_dry_run_accepts_another_cluster(recipe: Path, capsys: pytest.CaptureF
     assert f"grpo: verl on {words}, with" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("rate", "caution"), [(9e-5, "low"), (1e-4, None), (3e-3, None), (4e-3, "high")])
+def test_the_learning_rates_of_an_adapter_are_ten_times_as_high(
+    recipe: Path, capsys: pytest.CaptureFixture[str], rate: float, caution: str | None
+) -> None:
+    written = yaml.safe_load(recipe.read_text())
+    written["stages"][2] |= {"lora": {}, "learning_rate": rate}
+    recipe.write_text(yaml.safe_dump(written))
+    assert cli.main(["run", "r.yaml", "--dry-run"]) == 0
+    words = f"learning_rate={rate:g} is too {caution} for a LoRA adapter of micro:, which learns from 0.0001 to 0.003"
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("grpo: caution")]
+    assert found == ([f"grpo: caution: {words}"] if caution else [])
+
+
 def test_a_dry_run_names_a_setting_that_verl_does_not_have(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = yaml.safe_load(recipe.read_text())
     written["stages"][2] |= {"verl": {"actor_rollout_ref.actor.grad_clp": 1}}

@@ -153,6 +153,19 @@ def test_a_learning_rate_that_cannot_train_random_weights_is_named(lab: Path, ca
     assert "low: caution: learning_rate=1 is too high for micro:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("rate", "caution"), [(9e-4, "low"), (1e-3, None), (0.1, None), (0.11, "high")])
+def test_the_learning_rates_of_an_adapter_are_ten_times_as_high(
+    lab: Path, capsys: pytest.CaptureFixture[str], rate: float, caution: str | None
+) -> None:
+    Path("r.jsonl").write_text('{"question": "1 + 1", "answer": 2}\n')
+    sft = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 1, "batch_size": 1, "lora": {}}
+    Path("r.yaml").write_text(json.dumps({"name": "r", "policy": TINY, "stages": [sft | {"learning_rate": rate}]}))
+    assert cli.main(["run", "r.yaml", "--dry-run"]) == 0
+    words = f"learning_rate={rate:g} is too {caution} for a LoRA adapter of micro:, which learns from 0.001 to 0.1"
+    found = [line for line in capsys.readouterr().out.splitlines() if "caution" in line]
+    assert found == ([f"sft: caution: {words}"] if caution else [])
+
+
 @pytest.mark.parametrize(
     ("setting", "placeholder"), [("template", "{prompt}"), ("target_template", "{answer}")], ids=["template", "target_template"]
 )
