@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, rollout, run, show, synthesize, task, verify
+from . import bench, doctor, env, fetch, rollout, run, show, synthesize, task, verify
 
-COMMANDS = (run, env, rollout, show, bench, task, synthesize, verify, doctor)
+COMMANDS = (run, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""
 EXTRAS = {"run": "train", "doctor": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis"}
 """The optional dependencies ("extra") that each command needs."""
@@ -28,7 +28,8 @@ EPILOG = """examples:
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
   tenfold doctor                                         say what works on this machine
 
-policies:  micro:  smollm2:  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER  stage:FOLDER  vllm+hf:ORG/NAME
+policies:  micro:  smollm2:  packaged:NAME  gguf:FILE  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER
+           stage:FOLDER  vllm+hf:ORG/NAME
            openai:MODEL?base_url=URL  scripted:TEXT  call:MODULE:FUNCTION
 """
 

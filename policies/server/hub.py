@@ -62,6 +62,19 @@ def download_configuration(name: str, revision: str | None = None) -> Path:
     return fetch("model", name, lambda: Path(hf_hub_download(name, "config.json", revision=revision)).parent, "path:FOLDER")
 
 
+def download_file(name: str, file: str, revision: str | None = None) -> Path:
+    """Returns a file of a model, which is downloaded unless it is in the cache. See `download_model`.
+
+    Args:
+        name: ORG/NAME.
+        file: path in the model's repository.
+        revision: branch, tag or commit; None: the main branch.
+    """
+    from huggingface_hub import hf_hub_download
+
+    return fetch("model", name, lambda: Path(hf_hub_download(name, file, revision=revision)), "gguf:FILE")
+
+
 def fetch(kind: str, name: str, load: Callable[[], T], instead: str) -> T:
     """Returns the result of a download. Without a connection it comes from the cache.
 

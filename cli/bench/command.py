@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .. import disk
-from ..benchmarks import environment_name
-from ..core import Policy, SamplingIncomplete, UserError
-from ..terminal import plain
-from . import bench_reports, options
-from .options import Commands
-from .task import code_limits
+from ... import disk
+from ...benchmarks import environment_name
+from ...core import Policy, SamplingIncomplete, UserError
+from ...terminal import plain
+from .. import options
+from ..options import Commands
+from ..task import code_limits
+from . import reports
 
 if TYPE_CHECKING:
-    from ..benchmarks import catalogue
-    from ..benchmarks.result import Options, Result
-    from ..pipelines.recipe.report import Display
+    from ...benchmarks import catalogue
+    from ...benchmarks.result import Options, Result
+    from ...pipelines.recipe.report import Display
 
 
 def add(commands: Commands) -> None:
@@ -128,18 +129,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     """Runs the command. With `json_lines`, results are also written there as JSON objects."""
-    from ..benchmarks import catalogue, task
-    from ..benchmarks.report import table
-    from ..benchmarks.result import Options
-    from ..pipelines.recipe.report import Display
-    from ..policies import chat_tokens, load_policy
+    from ...benchmarks import catalogue, task
+    from ...benchmarks.report import table
+    from ...benchmarks.result import Options
+    from ...pipelines.recipe.report import Display
+    from ...policies import chat_tokens, load_policy
 
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
     if arguments.tasks[:1] == ["compare"]:
-        return bench_reports.compare(arguments.tasks[1:], arguments.against, arguments.out)
+        return reports.compare(arguments.tasks[1:], arguments.against, arguments.out)
     if arguments.tasks[:1] == ["leaderboard"]:
-        return bench_reports.leaderboard(arguments.tasks[1:], arguments.by, arguments.out, json_lines)
+        return reports.leaderboard(arguments.tasks[1:], arguments.by, arguments.out, json_lines)
     names = [*_with_options(arguments.tasks, arguments.options), *arguments.files]
     if arguments.list or not names:
         print(table.tasks())
@@ -186,7 +187,7 @@ def _is_environment(name: str) -> bool:
 
 def _confirm(requests: "Sequence[catalogue.TaskRequest]", task_options: "Options", arguments: argparse.Namespace) -> None:
     """Asks on a terminal before samples are requested from a server, because they may cost money."""
-    from ..benchmarks import task
+    from ...benchmarks import task
 
     servers = [uri for uri in (arguments.policy, arguments.judge) if uri and uri.startswith("openai:")]
     if not servers or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -229,9 +230,9 @@ def _tasks(
         display: shows the progress.
         json_lines: receives each result as a line of JSON.
     """
-    from ..benchmarks import evaluate
-    from ..benchmarks.report import page, table
-    from ..policies.identity import policy_identity
+    from ...benchmarks import evaluate
+    from ...benchmarks.report import page, table
+    from ...policies.identity import policy_identity
 
     results = []
     for request in requests:
@@ -269,7 +270,7 @@ def _tasks(
 
 def _write_json(results: "Sequence[Result]", folder: str, json_lines: TextIO | None) -> None:
     """Writes results as lines of JSON."""
-    from ..benchmarks.report.json_object import json_object
+    from ...benchmarks.report.json_object import json_object
 
     for result in results if json_lines else ():
         print(json.dumps(json_object(result, folder), ensure_ascii=False), file=json_lines, flush=True)
@@ -277,9 +278,9 @@ def _write_json(results: "Sequence[Result]", folder: str, json_lines: TextIO | N
 
 def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> None:
     """Judges stored samples again."""
-    from ..benchmarks import rescore
-    from ..benchmarks.report import page, table
-    from ..pipelines.recipe.report import Display
+    from ...benchmarks import rescore
+    from ...benchmarks.report import page, table
+    from ...pipelines.recipe.report import Display
 
     display = Display()
     for folder in folders or ["."]:
@@ -293,10 +294,10 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
 @contextlib.contextmanager
 def _environments_of_run(folder: str, trust: bool) -> Iterator[None]:
     """Registers the environments of the recipe if the folder is a stage of a run; with trust, its modules are imported too."""
-    from ..envs import registry
-    from ..pipelines.recipe import recipe
-    from ..pipelines.recipe import trust as trusts
-    from ..pipelines.recipe.content import references
+    from ...envs import registry
+    from ...pipelines.recipe import recipe
+    from ...pipelines.recipe import trust as trusts
+    from ...pipelines.recipe.content import references
 
     path = Path(folder).resolve().parent / "recipe.yaml"
     if not path.is_file():
@@ -322,7 +323,7 @@ def _with_model_sampling(options: "Options", uri: str) -> "Options":
     Raises:
         UserError: the checkpoint recommends nothing.
     """
-    from ..benchmarks import task
+    from ...benchmarks import task
 
     found = task.with_model_sampling(options, uri)
     top_k = f", top_k {found.top_k}" if found.top_k else ""
@@ -338,8 +339,8 @@ def _limit_cautions(requests: "Sequence[catalogue.TaskRequest]", options: "Optio
         options: options of the command line.
         policy: the policy.
     """
-    from ..benchmarks import task
-    from ..policies.transcript import TokenPolicy
+    from ...benchmarks import task
+    from ...policies.transcript import TokenPolicy
 
     window = policy.window if isinstance(policy, TokenPolicy) else None
     if window is None or options.max_tokens is not None:

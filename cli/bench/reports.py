@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from ..core import UserError
+from ...core import UserError
 
 
 def compare(folders: Sequence[str], model: str | None, out: str | None) -> None:
@@ -16,8 +16,8 @@ def compare(folders: Sequence[str], model: str | None, out: str | None) -> None:
         model: compare only with published scores of this model.
         out: the page to write.
     """
-    from ..benchmarks.report import compare_page, paired, result_folders, table
-    from ..pipelines.recipe.report import Display
+    from ...benchmarks.report import compare_page, paired, result_folders, table
+    from ...pipelines.recipe.report import Display
 
     found = [folder for name in folders or ["."] for folder in result_folders.find(name)]
     if len(found) == 1 or model is not None:
@@ -34,9 +34,9 @@ def compare(folders: Sequence[str], model: str | None, out: str | None) -> None:
 
 def _published(folders: Sequence[Path], model: str | None) -> None:
     """Compares results with published scores."""
-    from ..benchmarks.report import compare, page, table
-    from ..benchmarks.result import results
-    from ..pipelines.recipe.report import Display
+    from ...benchmarks.report import compare, page, table
+    from ...benchmarks.result import results
+    from ...pipelines.recipe.report import Display
 
     rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
@@ -56,8 +56,8 @@ def leaderboard(folders: Sequence[str], by: str | None, out: str | None, json_li
         out: the page to write.
         json_lines: receives the leaderboard as one JSON object.
     """
-    from ..benchmarks.report import leaderboard, result_folders, table
-    from ..pipelines.recipe.report import Display
+    from ...benchmarks.report import leaderboard, result_folders, table
+    from ...pipelines.recipe.report import Display
 
     board = leaderboard.leaderboard([folder for name in folders or ["."] for folder in result_folders.find(name)], by)
     page = leaderboard.write(Path(out or "leaderboard.html"), board)

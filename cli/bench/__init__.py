@@ -1,0 +1,5 @@
+"""`tenfold bench`: the command, and its reports over folders of results."""
+
+from .command import add
+
+__all__ = ["add"]

