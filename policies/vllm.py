@@ -46,7 +46,8 @@ class VLLMPolicy:
         Args:
             checkpoint: a Hugging Face folder with weights and tokenizer.
             tensor_parallel_size: number of GPUs that share one copy of the model.
-            gpu_memory_utilization: share of each GPU's memory that vLLM may use.
+            gpu_memory_utilization: share of each GPU's memory that vLLM may use. On a CPU it has no effect; see
+                `CPU_CACHE_BYTES`.
             max_model_len: limit of prompt and response together, in tokens; the default is the model's own.
             batch_size: number of samples in one call; vLLM schedules them itself.
             **engine: further settings of vLLM's engine (`vllm.EngineArgs`).
@@ -64,6 +65,10 @@ class VLLMPolicy:
             self.engine = vllm.LLM(model=str(checkpoint), tensor_parallel_size=tensor_parallel_size, **_for_device() | settings)
         except (ValueError, TypeError) as error:
             raise UserError(f"vllm+: the engine does not start: {' '.join(str(error).split())[:300]}") from None
+        except RuntimeError as error:
+            if _NOT_STARTED not in str(error):
+                raise
+            raise UserError("vllm+: the engine does not start: its messages above name the cause") from None
         self.tokenizer = self.engine.get_tokenizer()
         self.stop_ids = checkpoints.stop_ids(checkpoint, self.tokenizer)
         self.window: int | None = self.engine.llm_engine.model_config.max_model_len
@@ -135,14 +140,25 @@ _FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_c
 """Settings that a URI cannot change. The log-probabilities are those under the temperature and top_p of the samples."""
 
 
+_NOT_STARTED = "Engine core initialization failed"
+"""Words of vLLM's error if a process of the engine has ended. The cause is only in that process's output."""
+CPU_CACHE_BYTES = 4 << 30
+"""Memory of the attention cache on a CPU. Our choice: enough for 150,000 tokens of a model such as Qwen2.5-1.5B in bfloat16.
+vLLM's own default is a share of all memory, and the engine does not start if other programs use some of it."""
+
+
 def _for_device() -> dict[str, Any]:
     """Returns the settings that vLLM needs on a CPU.
 
     There, vLLM cannot prefill a prompt in parts if each sample has its own seed, and compiled graphs take minutes to start.
+    By default it leaves one core unused and binds its threads to the others, which other programs may be using.
     """
     from vllm.platforms import current_platform
 
-    return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
+    if not current_platform.is_cpu():
+        return {}
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    return {"enable_chunked_prefill": False, "enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE_BYTES}
 
 
 def split_options(uri: str) -> tuple[str, dict[str, str]]:

@@ -7,20 +7,22 @@ transformers reads the file and dequantizes its weights. float32, the default, r
 bfloat16 rounds them and halves the checkpoint. The checkpoint is kept in the cache under the SHA-256 of the file.
 """
 
-import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ... import digests, disk, faults
 from ...core import UserError
 from ..server import hub
 from .cached import cached
 
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from transformers import PreTrainedTokenizerBase
+
 DTYPES = ("float32", "bfloat16")
 """Types of the weights in a converted checkpoint."""
 _MAGIC = b"GGUF"
-_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf")
-"""End of the name of one of several files of a model, as llama.cpp's gguf-split names them."""
 
 
 def checkpoint(location: str, dtype: str = "float32", revision: str = "") -> Path:
@@ -89,8 +91,6 @@ def convert(file: Path, folder: Path, dtype: str = "float32") -> None:
     with file.open("rb") as opened:
         if opened.read(len(_MAGIC)) != _MAGIC:
             raise UserError(f"{file} is not a GGUF file")
-    if _PART.search(file.name):
-        raise UserError(f"{file} is a part of a model: join the parts with llama-gguf-split --merge, and use the joined file")
     try:
         _convert(file, folder, dtype)
     except Exception as error:  # transformers raises many types for a file that it cannot read
@@ -104,10 +104,17 @@ def convert(file: Path, folder: Path, dtype: str = "float32") -> None:
 
 def _convert(file: Path, folder: Path, dtype: str) -> None:
     import torch
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    reader = GGUFReader(file)
+    if (parts := _value(reader, "split.count") or 1) > 1:
+        raise UserError(
+            f"{file} is one of {parts} parts of a model: join the parts with llama-gguf-split --merge, and use the joined file"
+        )
     kind = getattr(torch, dtype)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    _add_tokens(tokenizer, reader)
     quantized, info = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=kind, output_loading_info=True, trust_remote_code=False
     )
@@ -123,3 +130,30 @@ def _convert(file: Path, folder: Path, dtype: str) -> None:
     model.generation_config = quantized.generation_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _value(reader: "GGUFReader", key: str) -> Any:
+    """Returns an entry of a file's metadata, or None."""
+    field = reader.get_field(key)
+    return None if field is None else field.contents()
+
+
+def _add_tokens(tokenizer: "PreTrainedTokenizerBase", reader: "GGUFReader") -> None:
+    """Marks the special and the added tokens of a file, so that they are never split.
+
+    transformers marks only a few whose names it knows. Others, such as `<tool_call>`, would become several tokens, which the
+    model has not seen in training.
+    """
+    from gguf import TokenType
+    from tokenizers import AddedToken
+
+    tokens, kinds = _value(reader, "tokenizer.ggml.tokens") or [], _value(reader, "tokenizer.ggml.token_type") or []
+    for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
+        special = kind == TokenType.CONTROL
+        named = [(number, token) for number, token in enumerate(tokens) if number < len(kinds) and kinds[number] == kind]
+        known = [token for number, token in named if tokenizer.convert_tokens_to_ids(token) == number]
+        added = [AddedToken(token, special=special, normalized=False) for token in known]
+        tokenizer.add_tokens(added, special_tokens=special)
+    for name in ("eos", "padding"):
+        if (number := _value(reader, f"tokenizer.ggml.{name}_token_id")) is not None:
+            setattr(tokenizer, f"{name[:3]}_token", tokenizer.convert_ids_to_tokens(int(number)))
