@@ -36,6 +36,7 @@ def load_policy(uri: str, **options: Any) -> Policy:
     """Returns the policy of a URI.
 
         micro:  smollm2:  hf:ORG/NAME  path:FOLDER  stage:FOLDER     a checkpoint, run by transformers
+        gguf:FILE  packaged:NAME                                     the same, from a GGUF file
         vllm+hf:ORG/NAME  vllm+path:FOLDER?dtype=float32  ...        the same, run by vLLM, with settings of its engine
         openai:MODEL?base_url=http://localhost:8000/v1               a server with the OpenAI API
         scripted:TEXT                                                always responds with TEXT

@@ -119,6 +119,8 @@ def explain(kind: str, name: str, error: BaseException, offline: str | None, ins
         return f"the {kind} {name} is gated: accept its terms on {endpoint()}, and set HF_TOKEN to a token of your account"
     if "RevisionNotFoundError" in names:
         return f"the {kind} {name} does not have this revision; see {endpoint()}"
+    if "RemoteEntryNotFoundError" in names:
+        return f"the {kind} {name} does not have this file; see {endpoint()}"
     if {"RepositoryNotFoundError", "DatasetNotFoundError", "HFValidationError"} & {*names}:
         return f"there is no {kind} {name} on {endpoint()}: correct the name, or set HF_TOKEN if it is private"
     if {*NO_ANSWER} & {*names}:

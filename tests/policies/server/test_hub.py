@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from tenfold import cli
 from tenfold.policies.server import hub
 
-REPLIES = {"gated": (403, "GatedRepo"), "unknown": (404, "RepoNotFound"), "revision": (404, "RevisionNotFound")}
+REPLIES = {"entry": (404, "EntryNotFound"), "gated": (403, "GatedRepo"), "unknown": (404, "RepoNotFound"), "revision": (404, "RevisionNotFound")}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -47,6 +47,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     threading.Thread(target=running.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{running.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)  # made of the address on import
     yield address
     running.shutdown()
     running.server_close()
@@ -115,6 +117,13 @@ def test_an_invalid_host_of_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_refusal_of_the_hub(server: str, capsys: pytest.CaptureFixture[str], name: str, words: str) -> None:
     error = error_of(capsys, "rollout", "tenfold/ChainSum-v0", "--policy", f"hf:{name}")
     assert words.format(server=server) in error
+
+
+def test_a_file_that_a_model_does_not_have(server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("rollout", "tenfold/ChainSum-v0", "--policy")
+    error = error_of(capsys, *command, "gguf:hf:lab/entry/small.gguf")
+    assert f"the model lab/entry does not have this file; see {server}" in error
+    assert "there is no model lab/unknown on" in error_of(capsys, *command, "gguf:hf:lab/unknown/small.gguf")
 
 
 def test_a_model_in_the_cache_needs_no_connection(tmp_path: Path) -> None:
