@@ -145,19 +145,23 @@ _NOT_STARTED = "Engine core initialization failed"
 CPU_CACHE_BYTES = 4 << 30
 """Memory of the attention cache on a CPU. Our choice: enough for 150,000 tokens of a model such as Qwen2.5-1.5B in bfloat16.
 vLLM's own default is a share of all memory, and the engine does not start if other programs use some of it."""
+CPU_STEP_SECONDS = 3600
+"""Time limit of a step of the engine on a CPU. Our choice."""
 
 
 def _for_device() -> dict[str, Any]:
     """Returns the settings that vLLM needs on a CPU.
 
     There, vLLM cannot prefill a prompt in parts if each sample has its own seed, and compiled graphs take minutes to start.
-    By default it leaves one core unused and binds its threads to the others, which other programs may be using.
+    By default it leaves one core unused and binds its threads to the others, which other programs may be using, and it gives
+    up a step after 5 minutes, which the prefill of many prompts takes on a busy machine.
     """
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
         return {}
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(CPU_STEP_SECONDS))
     return {"enable_chunked_prefill": False, "enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE_BYTES}
 
 

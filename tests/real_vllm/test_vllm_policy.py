@@ -20,10 +20,10 @@ QUESTIONS: list[Conversation] = [
 
 @pytest.fixture(scope="module")
 def vllm(trained: Path) -> Iterator[VLLMPolicy]:
-    """vLLM with its engine in this process."""
+    """vLLM with its engine in this process, and with the memory that it takes by default on a CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        policy = tenfold.load_policy(f"vllm+stage:{trained}?dtype=float32&kv_cache_memory_bytes=67108864&max_model_len=256")
+        policy = tenfold.load_policy(f"vllm+stage:{trained}?dtype=float32&max_model_len=256")
         yield cast(VLLMPolicy, policy)
 
 
