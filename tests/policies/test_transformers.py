@@ -128,7 +128,7 @@ def test_a_saved_micro_model_can_be_loaded() -> None:
     [
         (
             "nowhere:",
-            "one of micro:, config:, smollm2:, gguf:, packaged:, hf:, path:, stage:, openai:, scripted:, call:; vllm+ or transformers+ ",
+            "one of micro:, config:, smollm2:, gguf:, packaged:, hf:, path:, stage:, openai:, scripted:, call:; vllm+ or ",
         ),
         ("path:no/such/folder", "no folder no/such/folder"),
         ("path:.", "no config.json"),

@@ -12,7 +12,12 @@ from huggingface_hub import constants
 from tenfold import cli
 from tenfold.policies.server import hub
 
-REPLIES = {"entry": (404, "EntryNotFound"), "gated": (403, "GatedRepo"), "unknown": (404, "RepoNotFound"), "revision": (404, "RevisionNotFound")}
+REPLIES = {
+    "entry": (404, "EntryNotFound"),
+    "gated": (403, "GatedRepo"),
+    "unknown": (404, "RepoNotFound"),
+    "revision": (404, "RevisionNotFound"),
+}
 
 
 class Hub(BaseHTTPRequestHandler):
