@@ -65,8 +65,8 @@ class VLLMPolicy:
             self.engine = vllm.LLM(model=str(checkpoint), tensor_parallel_size=tensor_parallel_size, **_for_device() | settings)
         except (ValueError, TypeError) as error:
             raise UserError(f"vllm+: the engine does not start: {' '.join(str(error).split())[:300]}") from None
-        except RuntimeError as error:
-            if _NOT_STARTED not in str(error):
+        except (RuntimeError, TimeoutError) as error:
+            if not str(error).startswith(_NOT_STARTED):
                 raise
             raise UserError("vllm+: the engine does not start: its messages above name the cause") from None
         self.tokenizer = self.engine.get_tokenizer()
@@ -140,11 +140,14 @@ _FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_c
 """Settings that a URI cannot change. The log-probabilities are those under the temperature and top_p of the samples."""
 
 
-_NOT_STARTED = "Engine core initialization failed"
-"""Words of vLLM's error if a process of the engine has ended. The cause is only in that process's output."""
+_NOT_STARTED = ("Engine core initialization failed", "Timed out waiting for engine core")
+"""Starts of vLLM's errors if a process of the engine has ended. The cause is only in that process's output."""
 CPU_CACHE_BYTES = 4 << 30
 """Memory of the attention cache on a CPU. Our choice: enough for 150,000 tokens of a model such as Qwen2.5-1.5B in bfloat16.
 vLLM's own default is a share of all memory, and the engine does not start if other programs use some of it."""
+CPU_SAMPLES = 64
+"""Samples in a step of the engine on a CPU. Our choice: more are hardly faster, and the prefill of all prompts of a step takes
+memory."""
 CPU_STEP_SECONDS = 3600
 """Time limit of a step of the engine on a CPU. Our choice."""
 
@@ -162,7 +165,12 @@ def _for_device() -> dict[str, Any]:
         return {}
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     os.environ.setdefault("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", str(CPU_STEP_SECONDS))
-    return {"enable_chunked_prefill": False, "enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE_BYTES}
+    return {
+        "enable_chunked_prefill": False,
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": CPU_CACHE_BYTES,
+        "max_num_seqs": CPU_SAMPLES,
+    }
 
 
 def split_options(uri: str) -> tuple[str, dict[str, str]]:
