@@ -1,4 +1,7 @@
-"""Calls a function after a module of another package has been imported. verl has no hook for its registries."""
+"""Calls a function after a module of another package has been imported.
+
+tenfold adds its own entries to verl's registries in this way, because verl has no hook for it.
+"""
 
 import importlib.abc
 import importlib.machinery

@@ -34,9 +34,12 @@ class Measured(NamedTuple):
 
     rows: int
     tokenized_seconds: float
-    """Wall time of the first run up to its first step."""
+    """Wall time of the first run up to the end of its first step, in seconds, without the import of the packages."""
     rows_per_second: float
-    """Rows for each second of processor time, of all processes together, start included."""
+    """Rows divided by the processor time, of all processes together, that the first run takes more than the second.
+
+    The start of the tokenizing processes counts.
+    """
     first_step: float
     """Wall time of the second run up to the end of its first step, in seconds, without the import of the packages."""
     trainer_mb: float
@@ -50,7 +53,7 @@ class Run(TypedDict):
 
     first_step: float
     processor: float
-    """Processor time until the first step, of the process and its children, in seconds."""
+    """Processor time up to the end of the first step, of the process and its children, in seconds."""
     trainer_mb: float
     worker_mb: float
 

@@ -189,7 +189,7 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
         texts = {str(environment.reset(seed=seed, options={"problem": 0})[0]) for seed in (1, 2)}
         if len(texts) > 1:
             remedy = 'let options["problem"] alone decide the problem; a filter and GRPO must pose the same problem'
-            yield Finding(Level.FAILS, "seeds", 'play.reset(options={"problem": 0}) depends on the seed', remedy)
+            yield Finding(Level.FAILS, "seeds", 'reset(options={"problem": 0}) depends on the seed', remedy)
             return
     yield Finding(Level.PASSES, "seeds", "equal seeds and actions give equal observations and rewards")
 

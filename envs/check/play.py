@@ -70,5 +70,5 @@ def without_fault(verdict: Verdict) -> Verdict:
 
 
 def score(environment: Environment, index: int, response: str) -> float | None:
-    """Returns the score of such an episode; None for an undecided one."""
+    """Returns the score of an episode in which each turn is `response`; None if the verdict has no score. See `verdict`."""
     return verdict(environment, index, response).score

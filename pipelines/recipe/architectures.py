@@ -1,4 +1,8 @@
-"""The architectures of a recipe's policies, from their configurations alone. No weights are downloaded."""
+"""The architectures of a recipe's policies, from their configurations.
+
+For `hf:` and `config:` no weights are downloaded or created. For other URIs the checkpoint is downloaded or created if it is
+not in the cache.
+"""
 
 import hashlib
 import shutil

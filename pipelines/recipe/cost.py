@@ -130,7 +130,7 @@ def _written(estimate: CostEstimate, earlier: Mapping[Path, float | None]) -> fl
 
     Args:
         estimate: the stage's estimate.
-        earlier: the same of the earlier stages that are to run, by folder.
+        earlier: these bytes of each earlier stage that is to run, by folder; None: unknown.
     """
     own = TOKEN_BYTES * estimate.generated_tokens
     if estimate.written_bytes is None:

@@ -47,8 +47,8 @@ def training_flops(model: Sizes, tokens: float, length: float, *, recomputed: bo
         tokens: number of tokens.
         length: see `forward_flops`.
         recomputed: activations are recomputed in the backward pass, which is one more forward pass.
-        adapter: only an adapter is trained, which saves the gradients of the weights, a forward pass. The adapter itself is
-            left out, because it has about a hundredth of the parameters.
+        adapter: only an adapter is trained. The gradients of the weights are not computed, which saves the FLOPs of one forward
+            pass. The FLOPs of the adapter are not counted, because it has about a hundredth of the parameters.
     """
     return (3 + recomputed - adapter) * forward_flops(model, tokens, length)
 

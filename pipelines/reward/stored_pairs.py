@@ -1,6 +1,6 @@
 """The pairs of a `reward_model` stage, read by number from a file, so that no process holds all of them.
 
-The URI is read once, pair by pair, into a folder of the run:
+The pairs are written one by one into a folder of the run, unless the folder has them already:
 
     train.jsonl, held_out.jsonl         a pair on each line
     train.npy, held_out.npy             the offset of each line, and finally the file's size, memory-mapped

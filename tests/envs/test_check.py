@@ -157,6 +157,7 @@ def test_defects_of_a_class_are_found(defect: str, name: str, words: str) -> Non
     tenfold.register("lab/Lab-v0", entry_point=Lab, defect=defect)
     finding = levels("lab/Lab-v0", Level.FAILS)[name]
     assert words in finding.remedy
+    assert "play." not in finding.text  # a method of the user's class, not of the checks
 
 
 def undecided(gold: object, answer: str) -> Verdict | bool:

@@ -9,7 +9,7 @@ class Sizes(NamedTuple):
     policy: str
     """The model that is trained."""
     small_policy: str
-    """The model of the GRPO stage."""
+    """The model of the GRPO stage on a CPU, and on a GPU if the check `sft` has left no policy."""
     steps: int
     batch_size: int
     """Examples per step of sft and distill."""

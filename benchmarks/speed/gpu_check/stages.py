@@ -148,7 +148,7 @@ def rounding(sizes: Sizes, device: str, folder: Path) -> Figures:
 
 
 def sampling(sizes: Sizes, device: str, folder: Path) -> Figures:
-    """Samples per second of the transformers and of the vLLM policy, 64 tokens each."""
+    """Tokens per second that the transformers policy and the vLLM policy sample, at most 64 in each sample."""
     checkpoint = checkpoints.checkpoint(sizes.policy)
     conversations = [(Message(role="user", content=f"{number} + 1 ="),) for number in range(sizes.samples // 8)]
     limit = Sampling(max_tokens=64)

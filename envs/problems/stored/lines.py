@@ -58,7 +58,9 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def scan(parts: Sequence[files.File], stop: int | None, folder: Path) -> Iterator[Passed]:
-    """Yields the rows of files, and writes the files that `Lines` reads into a folder. It must be read to its end.
+    """Yields the rows of files, and writes into a folder the files that `Lines` reads.
+
+    The iterator must be read to its end; the files are complete only then.
 
     Args:
         parts: the files.

@@ -21,7 +21,9 @@ REMEMBERED = 64
 BLOCK = 256
 """Number of rows that an iteration reads at a time. Our choice."""
 SPREAD = 8
-"""An iteration over some of the rows also reads those between them, if all are at most this many times as many. Our choice."""
+"""An iteration over chosen rows reads all rows from the first to the last chosen row of a block, in one pass. If these are more
+than `SPREAD` times as many rows as are chosen, each chosen row is read alone. Our choice.
+"""
 
 
 class Rows(Protocol):

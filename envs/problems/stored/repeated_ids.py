@@ -1,4 +1,6 @@
-"""Repeated ids of a large source, without its problems: as `rows.with_distinct_ids`, for problems that are read by position.
+"""Finds the repeated ids of a large source without converting all of its rows to problems.
+
+A repeated id gets the number that `rows.with_distinct_ids` would give it.
 
 The id of a problem depends on the format of its row, but it is always the row's name or the value of one of a few columns. One
 pass collects hashes of these values. Only rows with a value that another row has, too, are then converted to problems. Thus

@@ -49,7 +49,10 @@ def batches(path: Path) -> Iterator["pyarrow.RecordBatch"]:
 
 
 def _seekable(path: Path, content: Any) -> Any:
-    """Returns a parquet file that can be read from any position: a compressed one is decompressed, its footer is at the end."""
+    """Returns a parquet file that can be read from any position, because its footer is at the end.
+
+    A compressed file is decompressed into memory.
+    """
     import pyarrow
 
     return pyarrow.BufferReader(content.read()) if files.is_compressed(path) else path
@@ -76,7 +79,9 @@ def size(path: Path) -> int:
 
 
 def convert(parts: Sequence[files.File], stop: int | None, folder: Path, columns: Collection[str]) -> Iterator[Passed]:
-    """Yields some columns of parquet files, and writes the files that `Tables` reads. It must be read to its end.
+    """Yields some columns of parquet files, and writes the files that `Tables` reads.
+
+    The iterator must be read to its end; the files are complete only then.
 
     Args:
         parts: the files.

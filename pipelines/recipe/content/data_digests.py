@@ -26,7 +26,11 @@ def of_files(uri: str, by_content: bool) -> str:
 
 
 def of_data(kind: str, uri: str) -> str | None:
-    """Returns the digest of the data at a URI of problems, pairs or documents; None if that would need all of the data."""
+    """Returns the digest of the data at a URI of problems, pairs or documents.
+
+    Returns None for a scheme that has no digest here, such as `python:`, and for documents of the hub that are streamed,
+    because all of them would have to be read.
+    """
     scheme, _, location = uri.partition("?")[0].partition(":")
     if kind == "pairs":
         return digests.of_all(pairs.load(uri)) if scheme in pairs.SOURCES else None

@@ -25,9 +25,9 @@ Row = dict[str, Any]
 
 
 def save(checkpoint_dir: str | Path, *, metadata: object = None, **options: object) -> None:
-    """Stores the prompts that are not trained on, and the samples of those that are finished. verl samples the others again.
+    """Stores the prompts that have not been trained on yet, and the samples of each prompt whose samples are all finished.
 
-    Replaces `transfer_queue.save_checkpoint`.
+    After a resume, verl samples the other prompts again. Replaces `transfer_queue.save_checkpoint`.
 
     Args:
         checkpoint_dir: folder for the file.

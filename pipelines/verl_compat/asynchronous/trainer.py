@@ -34,22 +34,29 @@ class AsynchronousTrainer(trainer_separate_async.PPOTrainerSeparateAsync):
         super()._setup()
 
     def on_train_begin(self) -> None:
-        """Requests the first batches. One step off, waits for the first, so that it is not sampled together with the second."""
+        """Requests the first batches.
+
+        If it samples one batch ahead, it waits for the first batch, so that this is not sampled together with the second.
+        """
         super().on_train_begin()
         self._wait({})
 
     def _save_checkpoint(self) -> None:
-        """One step off, waits for the samples in flight, so that the checkpoint has them (`in_flight.py`)."""
+        """Saves a checkpoint.
+
+        If it samples one batch ahead, it first waits for the samples in flight, so that the checkpoint has them
+        (`in_flight.py`).
+        """
         self._wait(self.timing_raw)
         super()._save_checkpoint()
 
     def on_step_end(self) -> None:
-        """Sends the new weights to the rollout. One step off, first waits for the samples in flight."""
+        """Sends the new weights to the rollout. If it samples one batch ahead, it first waits for the samples in flight."""
         self._wait(self.timing_raw)
         super().on_step_end()
 
     def _wait(self, seconds: dict[str, float]) -> None:
-        """Waits, and adds the time to verl's durations."""
+        """If it samples one batch ahead, waits for the samples in flight, and adds the time to verl's durations."""
         if self.config.trainer.v1.separate_async.num_warmup_batches == 1:
             with marked_timer("gen", seconds):
                 self.replay_buffer.wait_for_samples()
