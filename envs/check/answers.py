@@ -54,9 +54,11 @@ def answers(make: Make, environment: Environment) -> Iterator[Finding]:
         solved = [index for index in range(count) if play.score(environment, index, responses[index]) == 1]
         if solved:
             level = Level.FAILS if len(solved) > CHANCE * count else Level.WARNING
-            yield Finding(level, name, f"it scores 1 on {len(solved)} of {count} problems, first on {solved[0]}", remedy)
+            yield Finding(
+                level, name, f"this response scores 1 on {len(solved)} of {count} problems, first on {solved[0]}", remedy
+            )
         else:
-            yield Finding(Level.PASSES, name, f"it does not score 1 on any of {count} problems")
+            yield Finding(Level.PASSES, name, f"this response does not score 1 on any of {count} problems")
     yield from _constants(environment, count, golds)
     yield from _swapped(environment, golds[:count])
 

@@ -21,7 +21,8 @@ SAMPLING_USE = 0.5
 BANDWIDTH_USE = 0.6
 """Share of the memory's bandwidth that sampling reaches. Our assumption."""
 STEP_SECONDS = 0.005
-"""Time of a sampled token that does not depend on the model, such as the scheduler's. Our assumption."""
+"""Part of the time of a step, which samples one token of each sequence of a batch, that does not depend on the model, such as
+the scheduler's. Our assumption."""
 MAX_SEQUENCES = 256
 """Sequences that a copy samples at the same time, at most. Source: `max_num_seqs` of verl's rollout."""
 BYTES = 2

@@ -1,7 +1,8 @@
 """Limits the memory of a language model's logits: the head is applied to a few tokens at a time.
 
 For n tokens and a vocabulary of v, the logits are n x v numbers. A model's own forward method computes all of them, and its
-loss keeps several copies. For batches with large logits, `limit_logits` replaces it by the loss of `chunked_loss.py`.
+loss keeps several copies. For batches with large logits, `limit_logits` replaces the model's loss by that of
+`chunked_loss.py`.
 """
 
 import inspect
@@ -73,7 +74,8 @@ def limit_logits(model: "PreTrainedModel") -> None:
     """
     causal = _without_adapter(model)
     forward, vocabulary = causal.forward, head_rows(causal)
-    # The Trainer passes `num_items_in_batch` only to forward methods with further arguments.
+    # The Trainer passes `num_items_in_batch` only to forward methods with **kwargs. The new method has **kwargs, so it would
+    # get this argument even if the model's own does not accept it.
     if not any(each.kind == each.VAR_KEYWORD for each in inspect.signature(forward).parameters.values()):
         return
     if not _has_ordinary_loss(causal):

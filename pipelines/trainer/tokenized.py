@@ -1,6 +1,6 @@
 """Tokenized examples as shards: files that all processes of a training map into memory, and a sequence of their examples.
 
-A shard has the examples of a fixed number of problems, as a safetensors file:
+A shard has the examples of a fixed number of problems (`sft`) or pairs (`distill`), as a safetensors file:
 
     ids         token ids of all examples, one example after the other, (tokens,)
     mask        1 for each token in the loss, else 0, (tokens,) bytes
@@ -39,7 +39,8 @@ IGNORED = -100
 FOLDER = ".tokenized"
 """Folder of the shards in the run's folder. No stage can have this name."""
 PART = 8192
-"""Problems of a shard. A killed preparation loses at most this many for each process. Our choice."""
+"""Problems of a shard of `sft`, examples of a shard of `distill` (two for each pair). A killed preparation of `sft` loses at
+most this many problems for each process. Our choice."""
 OPEN = 32
 """Shards that a process maps at a time. Our choice."""
 
@@ -89,7 +90,7 @@ def _metadata(file: safe_open) -> dict[str, Any]:
 
 
 def _checksum(arrays: Mapping[str, numpy.ndarray]) -> str:
-    """Returns the CRC-32 of the arrays. Reading takes longer than computing it, at 7 GB per second."""
+    """Returns the CRC-32 of the arrays. It is computed at 7 GB per second, faster than the file is read."""
     return format(functools.reduce(lambda value, name: zlib.crc32(arrays[name].data, value), sorted(arrays), 0), "08x")
 
 

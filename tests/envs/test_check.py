@@ -81,7 +81,7 @@ def test_wrong_answers_and_gold_answers_are_played(verifier: Any, names: set[str
 def test_a_prompt_that_contains_its_answer_is_found_by_the_echo() -> None:
     rows = [{"question": f"{n} + {n}? It is {2 * n}.", "answer": 2 * n} for n in range(1, 4)]
     tenfold.register("lab/Echo-v0", problems=rows, verifier=contains)
-    assert "it scores 1 on 3 of 3 problems" in findings("lab/Echo-v0")["echo"].text
+    assert "this response scores 1 on 3 of 3 problems" in findings("lab/Echo-v0")["echo"].text
 
 
 def has_all_words(gold: list[dict[str, str]], response: str) -> bool:

@@ -1,4 +1,6 @@
-"""Exercises and times on a GPU what a CPU cannot, in at most 8 minutes and without a network. Writes one JSON file of figures.
+"""Runs and times on a GPU the work whose speed on a CPU says nothing about GPUs. Writes the figures into one JSON file.
+
+It takes at most 8 minutes and needs no network.
 
     python -m tenfold.benchmarks.speed.gpu_check [--device cuda] [--out gpu_check.json] [--seconds 480] [--only NAME,NAME]
 
