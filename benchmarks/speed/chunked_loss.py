@@ -33,6 +33,7 @@ from ...pipelines.stage import Context
 from ...pipelines.trainer import chunked_loss, limited_logits
 from ...pipelines.trainer.chunked_loss import Dense, Head
 from ...policies import checkpoints
+from .memory import peak_kib
 
 LOSSES, METHODS, STAGE_METHODS = ("kd", "dpd"), ("chunked", "full"), ("full", "chunked", "recomputed")
 ROW = 512
@@ -100,12 +101,12 @@ def measure(method: str, loss: str, tokens: int, vocabulary: int, width: int) ->
     """
     arguments = inputs(tokens, vocabulary, width)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = _peak_memory()
+    before = peak_kib()
     started = time.perf_counter()
     total = {"chunked": chunked, "full": full}[method](loss, *arguments)
     total.backward()
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "bytes": _peak_memory() - before}
+    return {"seconds": seconds, "bytes": 1024 * (peak_kib() - before)}
 
 
 def measure_stage(method: str, tokens: int, vocabulary: int, width: int) -> dict[str, float]:
@@ -128,13 +129,7 @@ def measure_stage(method: str, tokens: int, vocabulary: int, width: int) -> dict
         stage = SFT.model_validate(STAGE | {"batch_size": tokens // ROW, "gradient_checkpointing": method == "recomputed"})
         started = time.perf_counter()
         metrics = stage.run(Context(Path(folder), policy, 0, {}, lambda *done, **values: None))
-        return {"seconds": time.perf_counter() - started, "bytes": _peak_memory(), "loss": metrics["loss"]}
-
-
-def _peak_memory() -> int:
-    """Returns this process's peak resident memory in bytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+        return {"seconds": time.perf_counter() - started, "bytes": 1024 * peak_kib(), "loss": metrics["loss"]}
 
 
 def main() -> None:

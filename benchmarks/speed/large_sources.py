@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ...envs import registry
 from ...envs.problems import sources
+from .memory import peak_kib
 
 METHODS = ("indexed", "list")
 
@@ -51,8 +52,7 @@ def play(uri: str, method: str) -> None:
     environment.reset(seed=0)
     environment.step("#### 5")
     seconds = time.process_time() - started
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(int(peak.split()[1]) / 1_000, seconds)
+    print(peak_kib() / 1_000, seconds)
 
 
 def main() -> None:

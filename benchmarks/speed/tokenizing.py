@@ -22,6 +22,7 @@ from typing import NamedTuple, TypedDict
 
 from ...pipelines.sft import sft
 from ...pipelines.stage import Context
+from .memory import peak_kib
 
 WORDS = "apples boxes coins days friends hours miles pages pears shops tickets trees weeks and for in of the with".split()
 
@@ -87,11 +88,10 @@ def train(rows: Path, policy: str, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     started, before = time.perf_counter(), _processor()
     sft.SFT.model_validate(STAGE | {"problems": f"jsonl:{rows}"}).run(Context(folder, policy, 0, {}, progress))
-    high = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return {
         "first_step": ends[0][0] - started,
         "processor": ends[0][1] - before,
-        "trainer_mb": int(high.split()[1]) / 1024,
+        "trainer_mb": peak_kib() / 1024,
         "worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
 

@@ -20,6 +20,7 @@ from ....pipelines.rl import step_file
 from ....pipelines.sft.examples import example
 from ....pipelines.stage import Context, Stage
 from ....pipelines.stages import KINDS
+from ....pipelines.trainer.empty_model import parameters
 from ....pipelines.trainer.tokenized import IGNORED
 from ....policies import checkpoints
 from ....policies.transformers import TransformersPolicy
@@ -216,9 +217,8 @@ def _stage(stage: Stage, policy: str, device: str, folder: Path) -> Figures:
     disk.write(at / processes.TRAINED, json.dumps(metrics))
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else 0
     seconds = [later - earlier for earlier, later in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)]
-    model = checkpoints.load(checkpoints.checkpoint(policy), torch.float32)[0]
     found: Figures = {
-        "parameters": sum(weights.numel() for weights in model.parameters()),
+        "parameters": parameters(checkpoints.checkpoint(policy)),
         "step_s": statistics.median(seconds),
         "first_step_after_s": ends[0] - begun,
         "first_loss": metrics["losses"][0][1],
