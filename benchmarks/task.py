@@ -143,11 +143,8 @@ def check(task: str, options: Options) -> None:
 
 def token_limit(request: TaskRequest, options: Options) -> int:
     """Returns the limit of tokens per sample; 0 for lm-eval's own tasks, whose limit is unknown until they are loaded."""
-    if request.is_lm_eval:
-        return 0
-    if request.is_environment:
-        return environment.find(request, options).sampling.max_tokens
-    return int(resolve(request, options).generation["max_gen_toks"])
+    found = sampling_of(request, options)
+    return 0 if found is None else int(found[1]["max_gen_toks"])
 
 
 def sampling_of(request: TaskRequest, options: Options) -> tuple[int, dict[str, Any]] | None:
