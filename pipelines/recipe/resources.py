@@ -23,6 +23,7 @@ from ..cluster import Cluster
 from ..distill.distill import Distill
 from ..pretrain.pretrain import Pretrain
 from ..reward.reward_model import RewardModel
+from ..rl import verl_config
 from ..rl.grpo import GRPO
 from ..trainer import limited_logits, lora
 from ..trainer.empty_model import config_of, parameters
@@ -131,9 +132,8 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         checkpoint: folder with the model.
         cluster: hardware to train on.
     """
-    count, world, config = parameters(checkpoint), cluster.world, config_of(checkpoint)
-    if isinstance(stage, GRPO) and stage.max_staleness:
-        world = cluster.training_gpus
+    count, config = parameters(checkpoint), config_of(checkpoint)
+    world = verl_config.training_gpus(stage, cluster) if isinstance(stage, GRPO) else cluster.world
     trained = _trained(stage, checkpoint)
     state = (STATE_BYTES * trained + (WEIGHT_BYTES * count if trained < count else 0)) / world
     length = 0
