@@ -45,7 +45,7 @@ def files(uri: str) -> dict[str, str]:
         from .models import gguf, packaged
 
     folder = checkpoint_of(uri)  # first, because it checks the URI
-    address, _, query = _without_backend(uri).partition("?")
+    address, _, query = without_backend(uri).partition("?")
     source, _, location = address.partition(":")
     if source == "gguf":
         return {GGUF: digests.of_file(gguf.file_of(location, dict(parse_qsl(query)).get("revision", "")))}
@@ -63,10 +63,10 @@ def checkpoint_of(uri: str) -> Path:
     """
     from . import checkpoints
 
-    return checkpoints.checkpoint(_without_backend(uri))
+    return checkpoints.checkpoint(without_backend(uri))
 
 
-def _without_backend(uri: str) -> str:
+def without_backend(uri: str) -> str:
     """Returns the URI of a policy's checkpoint, without the prefix and the options of the backend."""
     from . import vllm
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from ... import disk
 from ...core import UserError
 from ...policies import checkpoints
+from ...policies import identity as policies
 from ...policies.models.cached import cached
 from ...policies.server import hub
 from .preparation import with_policies
@@ -45,10 +46,11 @@ def configuration(uri: str, starts: Mapping[str, str]) -> Path | None:
             from.
         starts: see `starts_of`.
     """
+    uri = policies.without_backend(uri)
     while (start := starts.get(checkpoints.stage_and_step(uri)[0])) is not None:
-        uri = start
+        uri = policies.without_backend(start)
     try:
-        return _configuration(uri.removeprefix("vllm+"))
+        return _configuration(uri)
     except UserError:  # the stages that need the policy itself report the error
         return None
 

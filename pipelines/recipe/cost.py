@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ...core import UserError
 from ...policies import checkpoints
+from ...policies import identity as policies
 from .. import gpus
 from ..cluster import Cluster
 from ..pretrain.pretrain import Pretrain
@@ -189,7 +190,7 @@ def _seconds(
     for part in (own, *others):
         if not part.samples and not part.forward_tokens:
             continue
-        if part.policy.removeprefix("vllm+").partition(":")[0] not in checkpoints.SOURCES:
+        if policies.without_backend(part.policy).partition(":")[0] not in checkpoints.SOURCES:
             notes.append(f"{part.samples:,} samples are of {part.policy}, whose hours are not counted")
             continue
         other = mine if part is own else _sizes(part.policy, starts)

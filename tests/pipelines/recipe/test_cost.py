@@ -314,7 +314,8 @@ def test_the_configuration_alone_is_enough(tmp_path: Path) -> None:
     (folder / "refs").mkdir()
     (folder / "refs/main").write_text("1234")
     starts = {"stage:out/sft": "vllm+hf:lab/model"}
-    for uri in ("hf:lab/model", "vllm+hf:lab/model", "stage:out/sft", "stage:out/sft@step=3"):
+    on_engine = ("vllm+stage:out/sft", f"vllm+path:{folder / 'snapshots/1234'}?max_model_len=512", "transformers+hf:lab/model")
+    for uri in ("hf:lab/model", "vllm+hf:lab/model", "stage:out/sft", "stage:out/sft@step=3", *on_engine):
         found = architectures.configuration(uri, starts)
         assert found
         assert sizes(found).parameters == 1_100_048_384
