@@ -287,16 +287,24 @@ def _micro(
     return cached("micro-" + hashlib.sha256(repr((sorted(sizes.items()), tokenizer_source)).encode()).hexdigest()[:12], make)
 
 
+def configuration_file(location: str) -> Path:
+    """Returns the file that a `config:` URI names.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    for path in (disk.expanded(location), CONFIGS / f"{location}.json"):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
+    raise UserError(f"there is no configuration {location!r}: use a file, or one of {names}")
+
+
 def _config(location: str, tokenizer: str = "", seed: str = "0") -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    path = disk.expanded(location)
-    if not path.is_file():
-        path = CONFIGS / f"{location}.json"
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
-        raise UserError(f"there is no configuration {location!r}: use a file, or one of {names}")
+    path = configuration_file(location)
     if not tokenizer or not _is_number(seed):
         raise UserError(
             f"config: needs tokenizer=FOLDER and an integer seed below 10^18, as in config:{location}?tokenizer=FOLDER&seed=0"

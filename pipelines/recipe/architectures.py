@@ -4,13 +4,12 @@ For `hf:` and `config:` no weights are downloaded or created. For other URIs the
 not in the cache.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from ... import disk
+from ... import digests
 from ...core import UserError
 from ...policies import checkpoints
 from ...policies import identity as policies
@@ -64,11 +63,10 @@ def _configuration(uri: str) -> Path:
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
     if scheme == "config":
-        file = disk.expanded(location)
-        return _alone(file if file.is_file() else checkpoints.CONFIGS / f"{location}.json")
+        return _alone(checkpoints.configuration_file(location))
     if scheme == "hf":
         try:
-            return hub.download_configuration(location, dict(parse_qsl(query)).get("revision"))
+            return hub.download_file(location, "config.json", dict(parse_qsl(query)).get("revision"), "path:FOLDER").parent
         except hub.Unreachable:
             if location not in KNOWN:
                 raise
@@ -81,10 +79,8 @@ def _configuration(uri: str) -> Path:
 
 def _alone(file: Path) -> Path:
     """Returns a folder that has a configuration file alone, as config.json."""
-    if not file.is_file():
-        raise UserError(f"there is no configuration {file}")
 
     def make(folder: Path) -> None:
         shutil.copyfile(file, folder / "config.json")
 
-    return cached("configuration-" + hashlib.sha256(file.read_bytes()).hexdigest()[:12], make)
+    return cached(f"configuration-{digests.of_file(file)[:12]}", make)

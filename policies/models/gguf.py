@@ -50,7 +50,7 @@ def file_of(location: str, revision: str = "") -> Path:
         *name, file = location.removeprefix("hf:").split("/", 2)
         if len(name) != 2 or not file:
             raise UserError(f"gguf:{location}: expected gguf:hf:ORG/NAME/FILE, such as gguf:hf:lab/model/model-q4_k_m.gguf")
-        return hub.download_file("/".join(name), file, revision or None)
+        return hub.download_file("/".join(name), file, revision or None, "gguf:FILE")
     if revision:
         raise UserError(
             f"gguf:{location}: only files of the hub have the option revision; remove it, or use gguf:hf:ORG/NAME/FILE"

@@ -50,29 +50,18 @@ def download_model(name: str, revision: str | None = None) -> Path:
     return fetch("model", name, load, "path:FOLDER")
 
 
-def download_configuration(name: str, revision: str | None = None) -> Path:
-    """Returns a folder with a model's config.json. See `download_model`.
-
-    Args:
-        name: ORG/NAME.
-        revision: branch, tag or commit; None: the main branch.
-    """
-    from huggingface_hub import hf_hub_download
-
-    return fetch("model", name, lambda: Path(hf_hub_download(name, "config.json", revision=revision)).parent, "path:FOLDER")
-
-
-def download_file(name: str, file: str, revision: str | None = None) -> Path:
+def download_file(name: str, file: str, revision: str | None, instead: str) -> Path:
     """Returns a file of a model, which is downloaded unless it is in the cache. See `download_model`.
 
     Args:
         name: ORG/NAME.
         file: path in the model's repository.
         revision: branch, tag or commit; None: the main branch.
+        instead: see `fetch`.
     """
     from huggingface_hub import hf_hub_download
 
-    return fetch("model", name, lambda: Path(hf_hub_download(name, file, revision=revision)), "gguf:FILE")
+    return fetch("model", name, lambda: Path(hf_hub_download(name, file, revision=revision)), instead)
 
 
 def fetch(kind: str, name: str, load: Callable[[], T], instead: str) -> T:
