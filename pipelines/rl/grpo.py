@@ -39,6 +39,7 @@ from .settings import GRPOSettings, too_few_problems
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from transformers import PreTrainedTokenizerBase
 
 
 TRACKER = "latest_checkpointed_iteration.txt"
@@ -70,7 +71,8 @@ class GRPO(GRPOSettings):
         environment = registry.make(self.environment, **self.options)
         spec = registry.declaration(environment, self.environment)
         problems = _problems(self, context, environment)
-        rows, too_long = _rows(problems, start, self.max_prompt_tokens)
+        tokenizer = initial.tokenizer_of(start)
+        rows, too_long = _rows(problems, tokenizer, self.max_prompt_tokens)
         environment.close()
         if len(rows) < self.batch_size:
             skipped = f" ({too_long} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
@@ -87,7 +89,7 @@ class GRPO(GRPOSettings):
             "episodes": str((folder / "episodes").resolve()),
             "seed": context.seed,
             "max_turns": self.max_turns,
-            "stop_ids": sorted(initial.stop_ids(start, initial.tokenizer_of(start))),
+            "stop_ids": sorted(initial.stop_ids(start, tokenizer)),
             "window": initial.window(start),
             "sampled": _sampled(self, context),
             "seeded": self.max_staleness <= 1 or context.cluster.on_cpu(),
@@ -309,18 +311,17 @@ def _problems(settings: GRPOSettings, context: Context, environment: Environment
         yield storable(_Problem(index=index, id=name, messages=messages))
 
 
-def _rows(problems: Iterable[_Problem], checkpoint: Path, limit: int) -> tuple[pyarrow.Table, int]:
+def _rows(problems: Iterable[_Problem], tokenizer: "PreTrainedTokenizerBase", limit: int) -> tuple[pyarrow.Table, int]:
     """Returns verl's data set: a row for each problem, with the prompt, the problem and the agent loop.
 
     Args:
         problems: the problems. Only `BATCH` of them are in memory; the table is smaller.
-        checkpoint: the policy, for its tokenizer.
+        tokenizer: the policy's tokenizer.
         limit: maximum length of a prompt in tokens. Longer ones are left out, because verl would truncate them.
 
     Returns:
         The data set, and the number of problems with longer prompts.
     """
-    tokenizer = initial.tokenizer_of(checkpoint)
     tables: list[pyarrow.Table] = []
     too_long = 0
     remaining = iter(problems)
