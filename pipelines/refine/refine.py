@@ -90,9 +90,7 @@ class Refine(Stage):
             count = self.limit
         writers = self.writers or [""]  # the stage's policy
         written = self.candidates * len(writers)
-        answers = Counter(dict.fromkeys(writers, 0))
-        for writer in writers:
-            answers[writer] += self.candidates
+        answers = Counter(writers * self.candidates)
         answers[self.judge or ""] += 1 + 2 * (written + self.max_rounds) + self.max_rounds  # checklist, scores, critiques
         answers[self.reviser or writers[0]] += self.max_rounds
         if self.chain_writer:
