@@ -209,9 +209,10 @@ class Filter(Stage):
         kept = f"kept {metrics['kept']} of {metrics['problems']} problems, mean pass rate {metrics['pass_rate']:.3f}"
         rates = [f"level {level} {rate:.3f}" for level, rate in metrics.get("levels", {}).items() if rate is not None]
         levels = f" ({', '.join(rates)})" if rates else ""
-        lost = f", {metrics['without_score']} samples without a score" if "fault" in metrics else ""
-        fault = f" (the first fault: {metrics['fault']})" if lost else ""
-        return f"{kept}{levels}{skipped}{refused}{lost}{fault}"
+        lost = ""
+        if "fault" in metrics:
+            lost = f", {metrics['without_score']} samples without a score (the first fault: {metrics['fault']})"
+        return f"{kept}{levels}{skipped}{refused}{lost}"
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns the histogram of pass rates, with the band shaded."""
