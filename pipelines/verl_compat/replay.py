@@ -23,7 +23,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
 from . import rollout_correction  # noqa: F401 - replaces a function of verl in this process
-from .asynchronous import in_flight  # noqa: F401 - replaces functions of TransferQueue in this process
+from .asynchronous import in_flight  # also replaces functions of TransferQueue in this process
 from .dataset import StepDataset
 
 POLL_SECONDS = 0.05
@@ -50,7 +50,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
             refill_fn: the trainer's method that requests further problems.
             kwargs: verl's.
         """
-        self.refill, self.replaced, self.drop_zero_variance = refill_fn, 0, bool(sampler_kwargs.drop_zero_variance)
+        self.refill, self.replaced = refill_fn, 0
         StepDataset.trainer = getattr(refill_fn, "__self__", None)  # the trainer, because `refill_fn` is its method
         StepDataset.asynchronous = trainer_mode != "sync"
         self.planned: dict[str, int] = {}
@@ -71,7 +71,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
         self.replaced += problems
         if self.replaced > MAX_REPLACEMENTS * self.train_batch_size:
             cause = "two samples with a score: see the verdicts in the stage's folder episodes"
-            if self.drop_zero_variance:
+            if self.sampler_kwargs.drop_zero_variance:
                 cause = "samples with different scores: choose problems that the policy sometimes solves, with a filter stage"
             raise RuntimeError(f"{self.replaced - problems} replacement problems in one step, and too few had {cause}")
         StepDataset.replacing = True
@@ -80,10 +80,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
 
     def wait_for_samples(self) -> None:
         """Waits until no sample is in flight."""
-        while any(
-            tag.get("is_prompt") and tag["status"] in ("pending", "running")
-            for tag in (transfer_queue.kv_list("train") or {}).get("train", {}).values()
-        ):
+        while any(tag.get("is_prompt") and tag["status"] in ("pending", "running") for tag in in_flight.tags().values()):
             time.sleep(min(self.poll_interval, WAIT_SECONDS))
 
     def _sync_metadata_from_transfer_queue(self) -> None:
@@ -95,8 +92,7 @@ class ReplacingReplayBuffer(ReplayBuffer):
         """Hides the groups of the steps after the trainer's."""
         for partition, groups in self.prompt_global_steps.items():
             if new := [group for group in groups if group not in self.planned]:
-                rows = transfer_queue.kv_batch_get(keys=new, partition_id=partition, select_fields=["extra_info"])
-                infos = [getattr(info, "data", info) for info in rows["extra_info"]]
+                (infos,) = _fields(new, partition, "extra_info")
                 self.planned |= {group: int(info["step"]) for group, info in zip(new, infos, strict=True)}
             for group in [group for group in groups if self.planned[group] > StepDataset.trainer.global_steps]:
                 del groups[group]
@@ -152,11 +148,21 @@ class OrderedReplayBuffer(ReplacingReplayBuffer):
         self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
     ) -> KVBatchMeta:
         batch = super()._materialize_batch(partition_id, selected_prompt_uids, partition_snapshot)
-        rows = transfer_queue.kv_batch_get(
-            keys=batch.keys, partition_id=partition_id, select_fields=["extra_info", "session_id"]
-        )
-        groups = [getattr(info, "data", info) for info in rows["extra_info"]]
-        samples = [int(getattr(sample, "data", sample)) for sample in rows["session_id"]]
-        order = [(int(group["index"]), int(group["attempt"]), sample) for group, sample in zip(groups, samples, strict=True)]
+        groups, samples = _fields(batch.keys, partition_id, "extra_info", "session_id")
+        order = [
+            (int(group["index"]), int(group["attempt"]), int(sample)) for group, sample in zip(groups, samples, strict=True)
+        ]
         batch.reorder(sorted(range(len(batch.keys)), key=order.__getitem__))
         return batch
+
+
+def _fields(keys: list[str], partition: str, *names: str) -> list[list[Any]]:
+    """Returns the values of each field, one for each key.
+
+    Args:
+        keys: keys of groups or samples.
+        partition: the part of TransferQueue that has them.
+        names: names of the fields.
+    """
+    rows = transfer_queue.kv_batch_get(keys=keys, partition_id=partition, select_fields=[*names])
+    return [[getattr(value, "data", value) for value in rows[name]] for name in names]

@@ -34,11 +34,11 @@ def save(checkpoint_dir: str | Path, *, metadata: object = None, **options: obje
         metadata: not used.
         options: not used.
     """
-    tags = (transfer_queue.kv_list(PARTITION) or {}).get(PARTITION, {})
-    prompts = [key for key, tag in tags.items() if tag.get("is_prompt")]
-    ended = {key for key in prompts if tags[key]["status"] in ("finished", "failure")}
-    samples = [key for key in tags if key not in ended and key.split("_")[0] in ended]
-    stored = [[(key, tags[key], row) for key, row in zip(keys, _rows(keys), strict=True)] for keys in (prompts, samples)]
+    found = tags()
+    prompts = [key for key, tag in found.items() if tag.get("is_prompt")]
+    ended = {key for key in prompts if found[key]["status"] in ("finished", "failure")}
+    samples = [key for key in found if key not in ended and key.split("_")[0] in ended]
+    stored = [[(key, found[key], row) for key, row in zip(keys, _rows(keys), strict=True)] for keys in (prompts, samples)]
     folder = Path(checkpoint_dir)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(stored, folder / f"{FILE}.partial")
@@ -56,6 +56,11 @@ def load(checkpoint_dir: str | Path) -> None:
             fields = list_of_dict_to_tensordict(list(rows))
             transfer_queue.kv_batch_put(keys=list(keys), partition_id=PARTITION, fields=fields, tags=list(tags))
             StepDataset.restored += sum(bool(tag.get("is_prompt")) for tag in tags)
+
+
+def tags() -> dict[str, Row]:
+    """Returns the tags of the prompts and samples to train on, by key."""
+    return (transfer_queue.kv_list(PARTITION) or {}).get(PARTITION, {})
 
 
 def _rows(keys: Sequence[str]) -> list[Row]:

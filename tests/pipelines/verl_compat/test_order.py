@@ -107,6 +107,7 @@ def trainer(
     from verl.utils.dataset.rl_dataset import collate_fn
 
     from tenfold.pipelines.verl_compat import replay
+    from tenfold.pipelines.verl_compat.asynchronous import in_flight
     from tenfold.pipelines.verl_compat.dataset import StepDataset
 
     rows = [
@@ -126,7 +127,8 @@ def trainer(
     queue = Queue()
     for module in (replay_buffer, trainer_base):
         monkeypatch.setattr(module, "tq", queue)
-    monkeypatch.setattr(replay, "transfer_queue", queue)
+    for module in (replay, in_flight):
+        monkeypatch.setattr(module, "transfer_queue", queue)
     made.agent_loop_manager = Plays(queue, flat, samples)
     made.replay_buffer = replay.OrderedReplayBuffer(
         trainer_mode=mode,
