@@ -8,6 +8,7 @@ With asynchronous rollouts, verl requests the rows of a later step during the cu
 each batch is for the step after that of the batch before. Only replacements are for the current step.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -32,6 +33,11 @@ class StepDataset(RLHFDataset):
     requested: int | None = None
     """Number of rows of all steps that have been requested, without replacements; None before the first."""
 
+    @functools.cached_property
+    def remaining(self) -> dict[int, Iterator[order.Attempt]]:
+        """The attempts of the current and of later steps that have not been requested, by step."""
+        return {}
+
     def __getitem__(self, item: int) -> dict[str, Any]:
         """Returns the next row. `item`, verl's own position in the data, is ignored."""
         step = self._step()
@@ -52,13 +58,11 @@ class StepDataset(RLHFDataset):
 
     def _attempts(self, step: int) -> Iterator[order.Attempt]:
         """Returns the attempts of a step that have not been requested."""
-        steps = self.__dict__.setdefault("steps", {})
-        if step not in steps:
+        if step not in self.remaining:
             size = int(self.config.train_batch_size)
             attempts = order.attempts(len(self), size, int(self.config.seed), step)
             # The first replacement of a step whose batch came from a checkpoint: the batch itself was requested before.
-            steps[step] = itertools.islice(attempts, size if self.replacing else 0, None)
-            for earlier in [number for number in steps if number < int(self.trainer.global_steps)]:
-                del steps[earlier]
-        found: Iterator[order.Attempt] = steps[step]
-        return found
+            self.remaining[step] = itertools.islice(attempts, size if self.replacing else 0, None)
+            for earlier in [number for number in self.remaining if number < int(self.trainer.global_steps)]:
+                del self.remaining[earlier]
+        return self.remaining[step]
