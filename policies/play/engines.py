@@ -241,8 +241,7 @@ class EnginePool:
         try:
             engine = self.engines[number] = self.engines[number] or self.start(number)
         except Exception as error:  # else the requests would wait forever
-            for request in requests:
-                request.future.set_exception(error)
+            _answer([(request, error) for request in requests])
             return
         batch = _Batch(number, engine, requests, time.monotonic(), is_copy)
         self.running.append(batch)
@@ -270,12 +269,7 @@ class EnginePool:
                 self.durations.append(time.monotonic() - batch.since)
                 results = list(zip(batch.requests, future.result(), strict=True))
             self.changed.notify_all()
-        for request, result in results:
-            with contextlib.suppress(concurrent.futures.InvalidStateError):  # another engine was faster
-                if isinstance(result, BaseException):
-                    request.future.set_exception(result)
-                else:
-                    request.future.set_result(result)
+        _answer(results)
 
     def _died(self, request: Request, error: EngineDied) -> UserError | None:
         """Returns the error of a request whose engine has died; None if the request is tried again."""
@@ -287,6 +281,16 @@ class EnginePool:
         else:
             return None
         return UserError(f"{what}; the last cause: {error}")
+
+
+def _answer(results: Sequence[tuple[Request, Any]]) -> None:
+    """Gives each request its result or its error."""
+    for request, result in results:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # another engine was faster
+            if isinstance(result, BaseException):
+                request.future.set_exception(result)
+            else:
+                request.future.set_result(result)
 
 
 class LikelihoodPool(EnginePool):
