@@ -12,7 +12,6 @@ line of the user's code that called the library.
 import contextlib
 import errno
 import functools
-import importlib.metadata
 import os
 import re
 import resource
@@ -225,6 +224,7 @@ def _package(frame: FrameType) -> str:
 @functools.cache
 def _plugins() -> frozenset[str]:
     """Returns the packages that are installed as plug-ins."""
+    import importlib.metadata  # slow to import
 
     def packages() -> Iterator[str]:
         for group in _GROUPS:
