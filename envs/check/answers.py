@@ -3,10 +3,9 @@
 import collections
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ...core import Status
-from ...policies.play.games import count_problems, verdict_of
+from ...policies.play.games import count_problems
 from ..gold import SupportsGoldMove, gold_response, is_right
 from ..preference import PreferenceEnv
 from ..text import TextEnv
@@ -91,17 +90,7 @@ def _golds(environment: Environment, inner: TextEnv, golds: Sequence[str | None]
 
 def _gold_moves(environment: Environment, game: SupportsGoldMove) -> Iterator[Finding]:
     count = min(GOLD_CHECKED, count_problems(environment) or WRONG_CHECKED)
-    failures = []
-    for index in range(count):
-        play.reset(environment, index)
-        total, info = 0.0, dict[str, Any]()
-        for _ in range(play.MOST_TURNS):
-            _, reward, terminated, truncated, info = environment.step(game.gold_move())
-            total += float(reward)
-            if terminated or truncated:
-                break
-        if verdict_of(info, total).score != 1:  # type: ignore[arg-type]
-            failures.append(index)
+    failures = [index for index in range(count) if play.episode(environment, index, game.gold_move).score != 1]
     if failures:
         remedy = "correct gold_move() or the rules of the game"
         text = f"the gold moves do not score 1 on {len(failures)} of {count} problems, first on {failures[0]}"

@@ -42,20 +42,31 @@ def reset(environment: Environment, index: int) -> tuple[str, str]:
     return text, str(info.get("problem_id", index))
 
 
+def episode(environment: Environment, index: int, move: Callable[[], str]) -> Verdict:
+    """Returns the verdict on an episode.
+
+    Args:
+        environment: the environment.
+        index: index of the problem.
+        move: returns the policy's next turn.
+    """
+    reset(environment, index)
+    total = 0.0
+    for _ in range(MOST_TURNS):
+        _, reward, terminated, truncated, info = environment.step(move())
+        total += float(reward)
+        if terminated or truncated:
+            break
+    return verdict_of(info, total)  # type: ignore[arg-type]
+
+
 def verdict(environment: Environment, index: int, response: str) -> Verdict:
     """Returns the verdict on an episode in which each turn is `response`.
 
     Raises:
         Fault: the verdict is a fault.
     """
-    reset(environment, index)
-    total = 0.0
-    for _ in range(MOST_TURNS):
-        _, reward, terminated, truncated, info = environment.step(response)
-        total += float(reward)
-        if terminated or truncated:
-            break
-    return without_fault(verdict_of(info, total))  # type: ignore[arg-type]
+    return without_fault(episode(environment, index, lambda: response))
 
 
 def without_fault(verdict: Verdict) -> Verdict:
