@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from ... import disk
 from ...core import UserError
-from ...envs.problems.stored import files
+from ...envs.problems.stored import files, tables
 
 
 def file_uris(uri: str) -> list[str]:
@@ -75,11 +75,7 @@ def _sizes(scheme: str, uri: str) -> Iterator[float]:
     pattern = str(disk.expanded(uri.partition("?")[0].partition(":")[2]))
     for path in map(Path, glob.glob(pattern, recursive=True) if scheme == "text" else [pattern]):
         if scheme == "parquet":
-            import pyarrow.parquet
-
-            with contextlib.suppress(OSError, ValueError):  # the stage itself reports errors of the file
-                groups = pyarrow.parquet.read_metadata(path)
-                yield from (groups.row_group(number).total_byte_size for number in range(groups.num_row_groups))
+            yield tables.size(path)
         else:
             with contextlib.suppress(OSError):
                 yield path.stat().st_size if path.is_file() else 0
