@@ -160,10 +160,9 @@ def _usable(
     checked = problems
     if isinstance(problems, IndexedProblems):
         checked = problems[:CHECKED] if invalid_gold == "warn" else problems
-    if isinstance(checked, IndexedProblems):
         invalid = _invalid_of_large(checked, declared, verifier)
     else:
-        invalid = _invalid(checked, verifier)
+        invalid = _invalid(problems, verifier)
     if not invalid.indices:
         return problems
     more = "; ..." if len(invalid.indices) > len(invalid.first) else ""
