@@ -107,22 +107,38 @@ def content(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         UserError: the compressed data is damaged.
     """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                yield cast(IO[bytes], file)
-        elif path.suffix == ".zst":
-            import pyarrow
+    if path.suffix == ".gz":
+        with readable(path, ".gz", (EOFError, zlib.error, OSError)), gzip.open(path) as file:
+            yield cast(IO[bytes], file)
+    elif path.suffix == ".zst":
+        import pyarrow
 
-            with (
-                pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd") as stream,
-                io.BufferedReader(stream) as buffer,
-            ):
-                yield cast(IO[bytes], buffer)
-        else:
-            with path.open("rb") as file:
-                yield file
-    except (EOFError, zlib.error, OSError) as error:
-        if not is_compressed(path) or (isinstance(error, OSError) and error.errno is not None):  # from the file system
+        with (
+            readable(path, ".zst", (OSError,)),
+            pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd") as stream,
+            io.BufferedReader(stream) as buffer,
+        ):
+            yield cast(IO[bytes], buffer)
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+@contextlib.contextmanager
+def readable(path: Path, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turns an error about a file's data into a UserError.
+
+    Args:
+        path: the file.
+        kind: what the file should be, for the message.
+        errors: types of errors about damaged data. An OSError with an error number is the file system's, and is raised.
+
+    Raises:
+        UserError: the data is damaged.
+    """
+    try:
+        yield
+    except errors as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UserError(f"{path} is not a {path.suffix} file, or is damaged: {str(error).partition(chr(10))[0]}") from None
+        raise UserError(f"{path} is not a {kind} file, or is damaged: {str(error).partition(chr(10))[0]}") from None

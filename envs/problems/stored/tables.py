@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....core import UserError
 from . import files
 from .places import Files, Passed
 
@@ -39,13 +38,12 @@ def batches(path: Path) -> Iterator["pyarrow.RecordBatch"]:
     import pyarrow as arrow
     import pyarrow.parquet
 
-    try:
-        with files.content(path) as content, pyarrow.parquet.ParquetFile(_seekable(path, content)) as file:
-            yield from file.iter_batches(BATCH)
-    except (arrow.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # from the file system; without errno: damaged data
-            raise
-        raise UserError(f"{path} is not a parquet file, or is damaged: {str(error).partition(chr(10))[0]}") from None
+    with (
+        files.readable(path, "parquet", (arrow.ArrowException, OSError)),
+        files.content(path) as content,
+        pyarrow.parquet.ParquetFile(_seekable(path, content)) as file,
+    ):
+        yield from file.iter_batches(BATCH)
 
 
 def _seekable(path: Path, content: Any) -> Any:
