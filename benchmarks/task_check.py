@@ -13,6 +13,7 @@ from .. import verifiers
 from ..core import Message, Problem, Status, Verdict, Verifier
 from ..envs.gold import gold_response, is_right
 from ..envs.problems import sources
+from ..envs.text import unusable
 from ..verifiers.rewards.weighted import WeightedVerifier
 from . import catalogue
 from .tasks import avg_at_k
@@ -64,14 +65,11 @@ def check(file: str | Path) -> Report:
 
 
 def _of_problems(problems: Sequence[Problem], verifier: Verifier) -> list[str]:
-    flagged = [(problem, str(problem.meta["invalid_gold"])) for problem in problems if "invalid_gold" in problem.meta]
-    rest = [problem for problem in problems if "invalid_gold" not in problem.meta]
     found = []
-    if invalid := [*flagged, *verifiers.invalid_gold(verifier, rest)]:
-        first, reason = invalid[0]
+    indices, first = unusable(problems, verifier)
+    if indices:
         found.append(
-            f"{len(invalid)} of {len(problems)} problems cannot be judged, the first is {first.id}: {reason}; "
-            "correct or remove them"
+            f"{len(indices)} of {len(problems)} problems cannot be judged, the first is {first[0]}; correct or remove them"
         )
     counts = Counter(str(problem.prompt) for problem in problems)
     if repeated := [problem for problem in problems if counts[str(problem.prompt)] > 1]:

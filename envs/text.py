@@ -101,7 +101,7 @@ def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object],
     return index
 
 
-class _Invalid(NamedTuple):
+class Unusable(NamedTuple):
     """Problems that cannot be used."""
 
     indices: "array[int]"
@@ -109,7 +109,7 @@ class _Invalid(NamedTuple):
     """Ids of the first ones, with the reasons."""
 
 
-def _invalid(problems: Sequence[Problem], verifier: Verifier) -> _Invalid:
+def unusable(problems: Sequence[Problem], verifier: Verifier) -> Unusable:
     """Returns the problems that the source has marked, or whose gold answer the verifier cannot read."""
     indices, marked, unreadable = array("q"), list[str](), list[str]()
     for index, problem in enumerate(problems):
@@ -121,23 +121,23 @@ def _invalid(problems: Sequence[Problem], verifier: Verifier) -> _Invalid:
             indices.append(index)
             if len(found) < NAMED:
                 found.append(f"{problem.id}: {reason}")
-    return _Invalid(indices, [*marked, *unreadable][:NAMED])
+    return Unusable(indices, [*marked, *unreadable][:NAMED])
 
 
-def _invalid_of_large(problems: IndexedProblems, declared: verifiers.VerifierLike, verifier: Verifier) -> _Invalid:
+def _unusable_of_large(problems: IndexedProblems, declared: verifiers.VerifierLike, verifier: Verifier) -> Unusable:
     """Returns the same for a large source. It is remembered, because a rollout makes an environment for each episode."""
     try:
         key = problems.version, json.dumps(declared, sort_keys=True)
     except TypeError:  # an object, which may change
-        return _invalid(problems, verifier)
+        return unusable(problems, verifier)
     with _LOCK:
         if key not in _found:
-            _found[key] = _invalid(problems, verifier)
+            _found[key] = unusable(problems, verifier)
         return _found[key]
 
 
 _LOCK = threading.Lock()
-_found: LRUCache[tuple[str, str], _Invalid] = LRUCache(16)
+_found: LRUCache[tuple[str, str], Unusable] = LRUCache(16)
 
 
 def _usable(
@@ -160,9 +160,9 @@ def _usable(
     checked = problems
     if isinstance(problems, IndexedProblems):
         checked = problems[:CHECKED] if invalid_gold == "warn" else problems
-        invalid = _invalid_of_large(checked, declared, verifier)
+        invalid = _unusable_of_large(checked, declared, verifier)
     else:
-        invalid = _invalid(problems, verifier)
+        invalid = unusable(problems, verifier)
     if not invalid.indices:
         return problems
     more = "; ..." if len(invalid.indices) > len(invalid.first) else ""
