@@ -172,8 +172,8 @@ def _usable(
     if invalid_gold == "error" or (invalid_gold == "drop" and len(invalid.indices) == len(problems)):
         raise UserError(message)
     if invalid_gold == "drop":
-        valid = np.delete(np.arange(len(problems)), np.frombuffer(invalid.indices, np.int64)).tolist()
-        return problems.at(valid) if isinstance(problems, IndexedProblems) else [problems[index] for index in valid]
+        valid = np.delete(np.arange(len(problems)), np.frombuffer(invalid.indices, np.int64))
+        return problems.at(valid) if isinstance(problems, IndexedProblems) else [problems[index] for index in valid.tolist()]
     warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
     return problems
 

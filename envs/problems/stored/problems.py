@@ -160,9 +160,11 @@ class IndexedProblems(Sequence[Problem]):
         """A text that is different for other problems, and after the files were changed. Cheap, unlike `digest`."""
         return f"{self._source.version} {self._positions()}"
 
-    def at(self, indices: Sequence[int] | Integers) -> "IndexedProblems":
+    def at(self, indices: Integers) -> "IndexedProblems":
         """Returns the problems with these indices."""
-        return IndexedProblems(self._source, np.asarray(self._chosen, np.int64)[np.asarray(indices, np.int64)])
+        chosen = self._chosen
+        rows = np.arange(chosen.start, chosen.stop, chosen.step) if isinstance(chosen, range) else chosen
+        return IndexedProblems(self._source, rows[indices])
 
     def digest(self) -> str:
         """Returns a digest of everything that decides the problems: the content of their files, and the options."""
