@@ -228,7 +228,7 @@ def _shards(settings: Distill, context: Context) -> Path:
 
 def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
     """Returns a `ModelReader` limited to the vocabulary rows that the output heads of all models have."""
-    batch = max(1, min(responses.ROWS, responses.TOKENS // settings.max_tokens) // 2)
+    batch = max(1, trainer.rows_together(settings.max_tokens) // 2)
     return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens, batch)
 
 

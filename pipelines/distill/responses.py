@@ -13,7 +13,7 @@ import numpy
 import torch
 
 from ...core import UserError
-from ..trainer import chunked_loss, limited_logits
+from ..trainer import chunked_loss, limited_logits, trainer
 from ..trainer.chunked_loss import Dense, Head, TopK
 from .pairs import Pair, WithReference, offsets, sides
 from .stored_arrays import Progress, computed_once
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 STORED_BYTES = 8
 """Bytes of one of the teacher's stored tokens: its id and its log-probability."""
-ROWS, TOKENS = 16, 65_536
-"""Largest numbers of rows and, if there are several pairs, of tokens per forward pass outside of training, where rounding need
-not equal that of a training. Our choice."""
 SURE, UNLIKELY = 0.5, 0.1
 """A confident error is a token of a rejected response with a student probability of at least SURE and a teacher probability
 below UNLIKELY. Our choice."""
@@ -78,7 +75,7 @@ class ModelReader(NamedTuple):
     """Rows of the heads that are used. Some heads are padded with rows without a token."""
     chunk: int = chunked_loss.CHUNK
     """Tokens whose logits are in memory at once."""
-    batch: int = ROWS // 2
+    batch: int = trainer.ROWS // 2
     """Pairs per forward pass outside of training."""
 
     def head(self, model: "PreTrainedModel") -> Head:
@@ -150,7 +147,7 @@ def with_reference(
     pairs: Sequence[Pair],
     folder: Path,
     progress: Progress,
-    micro_batch: int = ROWS // 2,
+    micro_batch: int = trainer.ROWS // 2,
     precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> WithReference:
     """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 MAX_LOGGED_LOSSES = 1000
 """Approximate number of losses that are stored for a run. Our choice."""
-EVALUATION_ROWS, EVALUATION_TOKENS = 16, 65_536
-"""Largest numbers of rows and, if there are several rows, of tokens per forward pass in the evaluation. Our choice."""
 
 
 class PhaseSettings(BaseModel):
@@ -385,7 +383,7 @@ def held_out_losses(
         whole = len(data) // length * length
         rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
         total = count = 0.0
-        together = max(1, min(EVALUATION_ROWS, EVALUATION_TOKENS // length))
+        together = trainer.rows_together(length)
         for first in range(0, len(rows), together):
             batch = batch_of(rows[first : first + together], sources.end)
             predicted = int((batch["labels"][:, 1:] != IGNORED).sum())

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+ROWS, TOKENS = 16, 65_536
+"""Largest numbers of rows and, if there are several rows, of tokens per forward pass outside of training, where rounding need
+not equal that of a training. Our choice."""
 _LOG = logging.getLogger("tenfold")
 
 
@@ -160,6 +163,11 @@ def fit(
 
     losses, further = series("loss"), {"figures": {name: series(name) for name in figures}} if figures else {}
     return {"steps": running.state.global_step, "loss": losses[-1][1] if losses else None, "losses": losses} | further
+
+
+def rows_together(length: int) -> int:
+    """Returns the number of rows of this length, in tokens, per forward pass outside of training."""
+    return max(1, min(ROWS, TOKENS // length))
 
 
 def processes(cluster: Cluster) -> "PartialState":

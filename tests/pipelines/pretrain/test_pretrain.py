@@ -18,7 +18,7 @@ from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.pretrain import pretrain, rotary
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import limited_logits
+from tenfold.pipelines.trainer import limited_logits, trainer
 from tenfold.pipelines.trainer.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
@@ -180,7 +180,7 @@ def test_large_batches_and_recomputation_do_not_change_the_training(
 ) -> None:
     plain = run(settings(data), tmp_path / "plain")
     monkeypatch.setattr(limited_logits, "MAX_LOGITS", 0)
-    monkeypatch.setattr(pretrain, "EVALUATION_TOKENS", 128)
+    monkeypatch.setattr(trainer, "TOKENS", 128)
     large = run(settings(data, gradient_checkpointing=True, micro_batch_size=2), tmp_path / "large")
     assert_same_training(tmp_path / "plain", tmp_path / "large", TINY)
     assert plain["held_out"].keys() == large["held_out"].keys() == {"code", "text"}
