@@ -89,11 +89,11 @@ def _supply(stage: Pretrain, mix: Mix, named: Mapping[str, Stage], per_token: fl
             select = previous
         current = previous
     found: dict[str, float] = {}
-    unknown = [uri for uri in current.sources if domain_of(uri) is None or characters(uri) is None]
-    if any(domain_of(uri) is None for uri in unknown):  # rows of a URI without a domain may belong to any source
-        return Supply(stage.name, {}, {}, unknown)
-    for uri in current.sources:
-        domain, size = domain_of(uri) or "", characters(uri)
+    described = [(uri, domain_of(uri), characters(uri)) for uri in current.sources]
+    unknown = [uri for uri, domain, size in described if domain is None or size is None]
+    for _, domain, size in described:
+        if domain is None:  # rows of a URI without a domain may belong to any source
+            return Supply(stage.name, {}, {}, unknown)
         found[domain] = found.get(domain, 0) + (UNKNOWN_SIZE if size is None else size)
     grades = {"": 1.0}
     if select:  # rounded, because 1 - 0.7 - 0.3 is not 0
