@@ -225,9 +225,7 @@ class Schedule(Sequence[Example]):
         halves = [self._ranks[(half + turn) % 2 :: 2] for half in (start, 1 - start)]
         first, second = (half[numpy.argsort(keys[half], kind="stable")] for half in halves)
         order = numpy.empty(len(self.pairs), numpy.int64)
-        common = min(len(first), len(second))
-        order[0 : 2 * common : 2], order[1 : 2 * common : 2] = first[:common], second[:common]
-        order[2 * common :] = [*first[common:], *second[common:]]
+        order[0::2], order[1::2] = first, second  # with an odd number of pairs, the first half is the larger one
         return order
 
     @functools.cached_property
