@@ -23,7 +23,7 @@ def file_uris(uri: str) -> list[str]:
     if scheme not in ("jsonl", "parquet") or not files.is_pattern(pattern):
         return [uri]
     paths = files.matching(pattern)
-    if unknown := {"limit", "characters"} & dict(parse_qsl(query, keep_blank_values=True)).keys():
+    if unknown := {"limit", "characters"} & _options(uri).keys():
         raise UserError(f"{uri}: option {min(unknown)} applies to a single file; name one file or remove the option")
     return [f"{scheme}:{match.resolve()}{sign}{query}" for match in paths]
 

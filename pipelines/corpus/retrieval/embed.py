@@ -60,7 +60,7 @@ def load(uri: str = "hash:", batch_size: int = 16, tokens: int = MAX_TOKENS) -> 
     Raises:
         UserError: the URI is invalid or names no model.
     """
-    return _hash(_dim(uri)) if is_hash(uri) else _model(uri, batch_size, tokens)
+    return _hash(_dim(uri)) if _is_hash(uri) else _model(uri, batch_size, tokens)
 
 
 def check(uri: str) -> None:
@@ -69,7 +69,7 @@ def check(uri: str) -> None:
     Raises:
         UserError: the URI is invalid or names no model.
     """
-    if is_hash(uri):
+    if _is_hash(uri):
         _dim(uri)
     else:
         checkpoints.checkpoint(uri)
@@ -81,15 +81,15 @@ def files(uri: str) -> dict[str, str]:
     Raises:
         UserError: the URI names no model.
     """
-    return {} if is_hash(uri) else policy_identity.files(uri)
+    return {} if _is_hash(uri) else policy_identity.files(uri)
 
 
 def unknown(uri: str) -> str:
     """Returns why the cost of embedding documents is not known before a run; empty for `hash:`, which needs no model."""
-    return "" if is_hash(uri) else f"the vectors of {uri}, whose number depends on the documents"
+    return "" if _is_hash(uri) else f"the vectors of {uri}, whose number depends on the documents"
 
 
-def is_hash(uri: str) -> bool:
+def _is_hash(uri: str) -> bool:
     """True if an embedding function is no model."""
     return uri.partition(":")[0] == "hash"
 
