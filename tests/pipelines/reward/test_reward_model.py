@@ -214,6 +214,7 @@ def test_a_judge_without_letters_is_one_line(tmp_path: Path) -> None:
         ({"pairs": "jsonl:nowhere.jsonl"}, "no file"),
         ({"held_out": 1e-6}, "leaves 200 pairs for training and 0 for measurement"),
         ({"micro_batch_size": 3}, "not a multiple of micro_batch_size=3"),
+        ({"pairs": "jsonl:~no_such_user/pairs.jsonl"}, "there is no file ~no_such_user/pairs.jsonl"),
     ],
 )
 def test_impossible_settings_are_errors_before_training(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
