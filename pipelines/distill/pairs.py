@@ -18,6 +18,7 @@ from ...core import UserError
 from ...disk import storable
 from ...version import __version__
 from ..trainer import tokenized
+from ..trainer.by_number import ByNumber
 
 INDEX = "pairs.json"
 """File that is written last into a folder of shards."""
@@ -47,7 +48,7 @@ def sides(pair: Pair) -> tuple[ResponseTokens, ResponseTokens]:
     return pair["chosen_tokens"], pair["rejected_tokens"]
 
 
-class Pairs(Sequence[Pair]):
+class Pairs(ByNumber[Pair]):
     """Pairs of shards, in a given order. A pair is read when it is asked for."""
 
     def __init__(self, shards: Sequence[Path], order: numpy.ndarray | None = None) -> None:
@@ -63,11 +64,10 @@ class Pairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        first = 2 * int(self._order[index])
-        chosen, rejected = (self._examples.tokens(number) for number in (first, first + 1))
+    def item(self, number: int) -> Pair:
+        """See `ByNumber`."""
+        first = 2 * int(self._order[number])
+        chosen, rejected = map(self._examples.tokens, (first, first + 1))
         return Pair(
             chosen_tokens={"ids": chosen[0].tolist(), "mask": chosen[1].tolist()},
             rejected_tokens={"ids": rejected[0].tolist(), "mask": rejected[1].tolist()},
@@ -160,7 +160,7 @@ def opened(folder: Path) -> tuple[Pairs, Pairs, int]:
     return train, held_out, index["left_out"]
 
 
-class WithReference(Sequence[Pair]):
+class WithReference(ByNumber[Pair]):
     """Pairs with the log-probabilities of both responses under the initial policy."""
 
     def __init__(self, pairs: Sequence[Pair], reference: numpy.ndarray) -> None:
@@ -175,10 +175,8 @@ class WithReference(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
+    def item(self, number: int) -> Pair:
+        """See `ByNumber`."""
         offsets = self.offsets[2 * number : 2 * number + 2].tolist()
         return {**self.pairs[number], "reference": self.reference[number].tolist(), "offsets": offsets}
 

@@ -29,6 +29,7 @@ from ..bench import scoreboard
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
 from ..trainer import lora, source_file, trainer
+from ..trainer.by_number import ByNumber
 from ..trainer.settings import Training
 from . import perturbations, report, stored_pairs
 
@@ -109,7 +110,7 @@ class RewardModel(Training):
                 return count
 
             def __getitem__(self, index: int) -> TokenizedExample:
-                example: Example = examples[index]
+                example = examples[index]
                 tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.pair, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
@@ -170,7 +171,7 @@ class Example:
     """Kind of perturbation, if the rejected response is a perturbed copy of the chosen one."""
 
 
-class Schedule(Sequence[Example]):
+class Schedule(ByNumber[Example]):
     """The training examples in order. Each pass over the pairs has an order of its own.
 
     The correct letters alternate, so both are correct equally often in each step, up to a difference of one. Otherwise the
@@ -192,11 +193,9 @@ class Schedule(Sequence[Example]):
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        index = range(self.size)[index]
-        pair, kind, half = self.pairs[self._number(index)], self.perturbation(index), index % 2
+    def item(self, number: int) -> Example:
+        """See `ByNumber`."""
+        pair, kind, half = self.pairs[self._number(number)], self.perturbation(number), number % 2
         worse = perturbations.perturbed(kind, pair.chosen, "train") if kind else pair.rejected
         responses = (worse, pair.chosen) if half else (pair.chosen, worse)
         return Example((pair.prompt, *responses), OPTIONS[half], kind)

@@ -11,9 +11,8 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy
 
@@ -22,6 +21,7 @@ from ...envs.problems import pairs as pair_sources
 from ...envs.problems.pairs import PreferencePair
 from ...version import __version__
 from ..trainer import source_file
+from ..trainer.by_number import ByNumber
 
 FOLDER = ".pairs"
 """Folder in the run's folder. No stage can have this name."""
@@ -29,7 +29,7 @@ INDEX = "pairs.json"
 PARTS = ("train", "held_out")
 
 
-class StoredPairs(Sequence[PreferencePair]):
+class StoredPairs(ByNumber[PreferencePair]):
     """The pairs of a file."""
 
     def __init__(self, folder: Path, part: str) -> None:
@@ -45,10 +45,9 @@ class StoredPairs(Sequence[PreferencePair]):
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        start, end = self._offsets[range(len(self))[index] :][:2].tolist()
+    def item(self, number: int) -> PreferencePair:
+        """See `ByNumber`."""
+        start, end = self._offsets[number:][:2].tolist()
         prompt, chosen, rejected, text = json.loads(os.pread(self._lines.fileno(), end - start, start))
         return PreferencePair(tuple(prompt), chosen, rejected, text)
 

@@ -13,6 +13,7 @@ a random example takes 11, 7 and 9 microseconds. Opening matters more, because a
 neither the memory nor the number of open files of a process grows with the number of examples.
 """
 
+import bisect
 import functools
 import itertools
 import json
@@ -29,6 +30,7 @@ from safetensors.numpy import save_file
 
 from ... import disk
 from ...core import UserError
+from .by_number import ByNumber
 
 Example = dict[str, list[int]]
 """Token ids (input_ids) and labels, (tokens,) each."""
@@ -113,7 +115,7 @@ def _opened(shard: Path) -> _Shard:
         raise UserError(f"{shard} cannot be read ({error}); run again, then it is written again") from None
 
 
-class Examples(Sequence[Example]):
+class Examples(ByNumber[Example]):
     """The examples of shards, by number. An example is read when it is asked for."""
 
     def __init__(self, shards: Sequence[Path]) -> None:
@@ -136,12 +138,9 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        ids, mask = self.tokens(int(index) % len(self))
+    def item(self, number: int) -> Example:
+        """See `ByNumber`."""
+        ids, mask = self.tokens(number)
         return {"input_ids": ids.tolist(), "labels": numpy.where(mask, ids, IGNORED).tolist()}
 
     def tokens(self, index: int) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -169,7 +168,7 @@ class Examples(Sequence[Example]):
         return max((int(_opened(shard).ids[:].max(initial=0)) for shard in self.shards), default=0)
 
 
-class Chosen(Sequence[Example]):
+class Chosen(ByNumber[Example]):
     """Examples of several sources in a given order."""
 
     def __init__(self, sources: Sequence[Examples], order: numpy.ndarray | None = None) -> None:
@@ -185,13 +184,10 @@ class Chosen(Sequence[Example]):
     def __len__(self) -> int:
         return self._starts[-1] if self.order is None else len(self.order)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def item(self, number: int) -> Example:
+        """See `ByNumber`."""
         if self.order is not None:
-            source, number = self.order[index].tolist()
+            source, number = self.order[number].tolist()
             return self.sources[source][number]
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        source = int(numpy.searchsorted(self._starts, index, side="right")) - 1
-        return self.sources[source][index - self._starts[source]]
+        source = bisect.bisect_right(self._starts, number) - 1
+        return self.sources[source][number - self._starts[source]]
