@@ -49,6 +49,16 @@ def test_an_unknown_check_is_an_error_that_names_the_checks(capsys: pytest.Captu
     assert "there is no check sfd; the checks are product, sft" in capsys.readouterr().err
 
 
+def test_an_output_in_a_missing_folder_is_an_error_before_the_first_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--device", "cpu", "--only", "product", "--out", str(tmp_path / "none" / "g.json")])
+    output = capsys.readouterr()
+    assert f"there is no folder {tmp_path / 'none'}" in output.err
+    assert "product" not in output.out
+
+
 @pytest.mark.slow
 def test_all_checks_run_on_a_cpu(tmp_path: Path) -> None:
     status, report = checked(tmp_path / "g.json")

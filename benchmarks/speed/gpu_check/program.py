@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--only: there is no check {unknown[0]}; the checks are {', '.join(CHECKS)}")
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here; --device cpu tests the program")
+    if not given.out.absolute().parent.is_dir():
+        parser.error(f"--out {given.out}: there is no folder {given.out.parent}")
     if given.one:
         name, folder = given.one
         figures = CHECKS[name](SIZES[given.device], given.device, Path(folder))
