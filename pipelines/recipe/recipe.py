@@ -193,9 +193,10 @@ def first_error(error: pydantic.ValidationError, model: type[BaseModel]) -> str:
         return f"{name}.kind: unknown kind of stage {first['ctx']['tag']!r}; use one of {first['ctx']['expected_tags']}"
     if first["type"] == "extra_forbidden":
         return f"{name}: unknown setting {parts[-1]!r}; use one of {', '.join(_model_at(model, parts[:-1]).model_fields)}"
-    has_value = first["type"] != "missing" and not isinstance(first["input"], dict)  # not the whole stage
-    value = f", got {first['input']!r:.200}" if has_value else ""
-    return f"{name}{': ' if name else ''}{first['msg'].removeprefix('Value error, ')}{value}"
+    message, value = first["msg"].removeprefix("Value error, "), f"got {first['input']!r:.200}"
+    # Not the whole stage, and not twice: this package's own checks may already say it.
+    adds_value = first["type"] != "missing" and not isinstance(first["input"], dict) and value not in message
+    return f"{name}{': ' if name else ''}{message}{f', {value}' if adds_value else ''}"
 
 
 def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:

@@ -354,7 +354,9 @@ def test_a_cpu_has_no_gpu_hours(files: Path, capsys: pytest.CaptureFixture[str])
 def test_an_unknown_gpu_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "r.yaml").write_text(yaml.safe_dump(recipe(SFT, cluster=ONE | {"gpu_type": "h1000"})))
     assert cli.main(["run", "r.yaml", "--dry-run"]) == 2
-    assert "got 'h1000'; use the one with the most similar data sheet" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "got 'h1000'; use the one with the most similar data sheet" in error
+    assert error.count("h1000'") == 1
 
 
 @pytest.mark.parametrize(
