@@ -1,5 +1,7 @@
 """Digests of a task's problems, prompt, and verifier or judge: everything that determines the score, except the samples."""
 
+import json
+import os
 from collections.abc import Mapping
 from typing import cast
 
@@ -54,9 +56,20 @@ def of_task(name: str, options: Options) -> Identity:
             parts = identity.of_environment(task.id, task.arguments)
         else:
             settings, metadata = catalogue.settings(request.task), resolve(request, options).metadata
-            parts = {"settings": digests.of(dict(settings)), **of_verdicts(metadata, options)}
+            parts = {"settings": digests.of(_without_folder(settings)), **of_verdicts(metadata, options)}
             parts["problems content"] = identity.of_problems(avg_at_k.source(metadata))
             if examples := avg_at_k.few_shot(metadata):
                 parts["examples content"] = digests.of(examples)
         found |= {f"task {request.task} {part}": value for part, value in parts.items()}
     return found
+
+
+def _without_folder(settings: Mapping[str, object]) -> Mapping[str, object]:
+    """Returns a task's settings with the names of its functions relative to the folder of the task files.
+
+    lm-eval makes them absolute. Without this, a run could not be resumed with the package in another folder.
+    """
+    text = json.dumps(settings)
+    for folder in (catalogue.TASKS, catalogue.TASKS.resolve()):
+        text = text.replace(json.dumps(f"{folder}{os.sep}")[1:-1], "")
+    return cast(Mapping[str, object], json.loads(text))

@@ -143,7 +143,7 @@ class Distill(Training):
                 "sample more pairs"
             )
         pairs = pairs.shuffled(context.seed)
-        reader = _reader(self, model, teacher)
+        reader = _reader(self, context, model, teacher)
         for each in (model, teacher):
             reader.check(each)
         if self.top_k and self.top_k > reader.vocabulary:
@@ -226,10 +226,11 @@ def _shards(settings: Distill, context: Context) -> Path:
     return stored_pairs.prepare(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out, run)
 
 
-def _reader(settings: Distill, *models: "PreTrainedModel") -> responses.ModelReader:
+def _reader(settings: Distill, context: Context, *models: "PreTrainedModel") -> responses.ModelReader:
     """Returns a `ModelReader` limited to the vocabulary rows that the output heads of all models have."""
     batch = max(1, trainer.rows_together(settings.max_tokens) // 2)
-    return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens, batch)
+    precision = trainer.dtype_of(settings.precision, context.cluster)
+    return responses.ModelReader(min(map(limited_logits.head_rows, models)), settings.chunk_tokens, batch, precision)
 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
@@ -240,7 +241,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
     release()  # the memory of the training
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0] for uri in uris]
-    reader = _reader(settings, *models)
+    reader = _reader(settings, context, *models)
     log_probs = []
     for model in models:  # one at a time on the accelerator
         log_probs.append(reader.token_log_probs(model.to(trainer.device_of(context.cluster)), held_out))
@@ -257,7 +258,7 @@ def _with_reference(
     progress: Progress,
 ) -> stored_pairs.WithReference:
     """See `responses.with_reference`. Uses the precision of the training."""
-    state, precision = trainer.processes(context.cluster), trainer.precision(context.cluster)
+    state, precision = trainer.processes(context.cluster), reader.precision
     if precision != torch.float32 and state.num_processes > 1:
         # FSDP gathers all weights, the head included, in the precision of the layers.
         model = copy.deepcopy(model)
@@ -270,7 +271,6 @@ def _with_reference(
         context.folder,
         progress,
         micro_batch=settings.micro_batch_size or max(1, settings.batch_size // state.num_processes),
-        precision=lambda: torch.autocast(state.device.type, precision, enabled=precision != torch.float32),
     )
 
 

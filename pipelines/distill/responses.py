@@ -4,8 +4,7 @@ A pair makes two rows of a batch: the prompt with the chosen response, and the p
 a batch come first.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +76,8 @@ class ModelReader(NamedTuple):
     """Tokens whose logits are in memory at once."""
     batch: int = trainer.ROWS // 2
     """Pairs per forward pass outside of training."""
+    precision: torch.dtype = torch.float32
+    """Precision of the layers before the head. The head computes in float32."""
 
     def head(self, model: "PreTrainedModel") -> Head:
         """Returns a model's projection to the vocabulary."""
@@ -90,6 +91,12 @@ class ModelReader(NamedTuple):
         mask = inputs["response_mask"][:, 1:].bool()
         rows = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)
         return Targets(hidden[mask], inputs["input_ids"][:, 1:][mask], rows[mask], mask.sum(-1))
+
+    def log_prob_targets(self, model: "PreTrainedModel", inputs: Inputs) -> Targets:
+        """Returns `targets` outside of training: in this reader's precision, with hidden states in that of the head."""
+        with torch.autocast(model.device.type, self.precision, enabled=self.precision != torch.float32):
+            found = self.targets(model, inputs)
+        return found._replace(hidden=found.hidden.to(self.head(model).weight.dtype))
 
     def check(self, model: "PreTrainedModel") -> None:
         """Checks that a model's logits are its head's output without further operations.
@@ -112,7 +119,7 @@ class ModelReader(NamedTuple):
             temperature: softmax temperature of the top k.
         """
         with torch.no_grad():
-            dense = Dense(self.targets(model, inputs)[0], self.head(model))
+            dense = Dense(self.log_prob_targets(model, inputs).hidden, self.head(model))
             return dense if k is None else chunked_loss.top_k(dense, k, temperature, self.chunk)
 
     def token_log_probs(self, model: "PreTrainedModel", pairs: Sequence[Pair]) -> list[torch.Tensor]:
@@ -121,7 +128,7 @@ class ModelReader(NamedTuple):
         found: list[torch.Tensor] = []
         with torch.no_grad():
             for batch in (pairs[start : start + self.batch] for start in range(0, len(pairs), self.batch)):
-                hidden, labels, _, length = self.targets(model, _moved(collate(batch), model.device))
+                hidden, labels, _, length = self.log_prob_targets(model, _moved(collate(batch), model.device))
                 split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
                 found += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
         return found
@@ -148,7 +155,6 @@ def with_reference(
     folder: Path,
     progress: Progress,
     micro_batch: int = trainer.ROWS // 2,
-    precision: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> WithReference:
     """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and
     stored.
@@ -158,22 +164,19 @@ def with_reference(
     matrix product depends on its shape.
 
     Args:
-        reader: computes the log-probabilities.
+        reader: computes the log-probabilities, in the precision of the training.
         model: the initial policy.
         pairs: pairs in the order of their micro-batches.
         folder: folder of the stored values.
         progress: called with the numbers of finished pairs and of all pairs.
         micro_batch: pairs per forward pass in training.
-        precision: returns the context of a forward pass in training.
     """
 
     def compute(batch: Sequence[Pair]) -> Iterator[numpy.ndarray]:
         model.eval()
         with torch.no_grad():
-            with precision():
-                hidden, labels, _, length = reader.targets(model, _moved(collate(batch), model.device))
-            head = reader.head(model)
-            log_probs = chunked_loss.log_probs(hidden.to(head.weight.dtype), head, labels, reader.chunk)
+            hidden, labels, _, length = reader.log_prob_targets(model, _moved(collate(batch), model.device))
+            log_probs = chunked_loss.log_probs(hidden, reader.head(model), labels, reader.chunk)
         yield response_log_probs(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
     arrays = {"reference": (2, numpy.float32)}

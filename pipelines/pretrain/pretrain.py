@@ -30,7 +30,7 @@ from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import limited_logits, recomputation, trainer
-from ..trainer.settings import KEEP_CHECKPOINTS, check_batch
+from ..trainer.settings import KEEP_CHECKPOINTS, PRECISION, Precision, check_batch
 from ..trainer.tokenized import IGNORED
 from . import stream
 from .rotary import check_theta, set_theta
@@ -105,6 +105,7 @@ class Pretrain(Stage):
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
     max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
     gradient_checkpointing: bool = Field(False, description=recomputation.DESCRIPTION)
+    precision: Precision = Field(None, description=PRECISION)
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
@@ -274,6 +275,7 @@ class Pretrain(Stage):
             batch_size=self.batch_size,
             micro_batch_size=self.micro_batch_size,
             gradient_checkpointing=self.gradient_checkpointing,
+            precision=self.precision,
             save_steps=self.save_steps,
             keep_checkpoints=self.keep_checkpoints,
             trainer=PhasedTrainer,

@@ -150,7 +150,7 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         length = stage.row_tokens if isinstance(stage, Pretrain) else round(stage.cost().training_length)
         share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
-    precision = 2 if cluster.on_cpu() else 1  # the equation is for 16 bits; float32 has twice the bytes
+    precision = 2 if _in_float32(stage, cluster) else 1  # the equation is for 16 bits; float32 has twice the bytes
     layer = (ACTIVATIONS * config.hidden_size + 2 * length) * precision
     layers = RECOMPUTED * config.hidden_size * precision * config.num_hidden_layers + layer
     per_token = length + (layers if recompute else layer * config.num_hidden_layers)
@@ -164,6 +164,12 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
     logits = 3 * WEIGHT_BYTES * with_logits * config.vocab_size
     head = WEIGHT_BYTES * config.vocab_size * config.hidden_size if in_chunks and trained == count else 0
     return Memory(state, tokens * per_token + logits + head)
+
+
+def _in_float32(stage: Training | Pretrain | GRPO, cluster: Cluster) -> bool:
+    """True if the forward and backward pass are in float32."""
+    wanted = None if isinstance(stage, GRPO) else stage.precision
+    return wanted == "float32" if wanted else cluster.on_cpu()
 
 
 def _trained(stage: Training | Pretrain | GRPO, checkpoint: Path) -> int:

@@ -15,7 +15,7 @@ from ..cluster import Cluster
 from ..stage import Context, Metrics
 from . import checkpoints as stored
 from . import lora
-from .settings import Training, check_batch
+from .settings import Precision, Training, check_batch
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -55,6 +55,7 @@ def fit(
     micro_batch_size: int | None,
     save_steps: int,
     keep_checkpoints: int,
+    precision: Precision = None,
     trainer: type | None = None,
     logged: int = 50,
     figures: Sequence[str] = (),
@@ -77,6 +78,7 @@ def fit(
         batch_size: examples per step, over all processes.
         micro_batch_size: examples per process and forward pass; None: the process's whole share.
         save_steps: steps between checkpoints.
+        precision: see `settings.PRECISION`.
         keep_checkpoints: number of checkpoints to keep. During the training at least two stay, because a kill may damage one.
         trainer: subclass of the Trainer, for another loss or order of examples.
         logged: number of losses to log. There may be more, because the interval between them must divide `save_steps`. Each
@@ -116,7 +118,7 @@ def fit(
         report_to=[],
         disable_tqdm=True,
         use_cpu=cpu,
-        bf16=precision(context.cluster) == torch.bfloat16,
+        bf16=dtype_of(precision, context.cluster) == torch.bfloat16,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
@@ -218,9 +220,10 @@ def device_of(cluster: Cluster) -> str:
     return "cpu" if cluster.on_cpu() or not torch.cuda.is_available() else "cuda"
 
 
-def precision(cluster: Cluster) -> torch.dtype:
+def dtype_of(wanted: Precision, cluster: Cluster) -> torch.dtype:
     """Returns the precision of the forward and backward pass. The weights are always float32."""
-    return torch.float32 if device_of(cluster) == "cpu" else torch.bfloat16
+    is_float32 = wanted == "float32" if wanted else device_of(cluster) == "cpu"
+    return torch.float32 if is_float32 else torch.bfloat16
 
 
 def supports_packing(model: "PreTrainedModel") -> bool:
@@ -250,6 +253,7 @@ def fit_arguments(settings: Training) -> dict[str, Any]:
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
         "gradient_checkpointing": settings.gradient_checkpointing,
+        "precision": settings.precision,
     }
 
 

@@ -12,13 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 from tenfold.pipelines.launch import supervise
 from tenfold.pipelines.recipe import worker
-from tenfold.pipelines.trainer import limited_logits, trainer
+from tenfold.pipelines.trainer import limited_logits
 
 prepare, max_logits = PartialState.__init__, limited_logits.MAX_LOGITS
 
@@ -38,9 +37,6 @@ if __name__ == "__main__":
             time.sleep(0.05)
         folder = folder.resolve()
         os.chdir(folder.parent)  # the test's folder, to which the record's paths refer
-        precision = folder / "precision"  # a test writes this file to train in a GPU's precision
-        dtype = getattr(torch, precision.read_text()) if precision.exists() else torch.float32
-        trainer.precision = lambda cluster, dtype=dtype: dtype
         limit = folder / "max_logits"  # a test writes this file to train with the loss of large batches
         limited_logits.MAX_LOGITS = int(limit.read_text()) if limit.exists() else max_logits
         worker.main(folder)

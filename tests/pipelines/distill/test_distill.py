@@ -14,7 +14,6 @@ from tenfold.core import UserError
 from tenfold.pipelines.distill import distill, sample_pairs
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import trainer
 from tenfold.policies import checkpoints
 
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
@@ -114,21 +113,20 @@ NO_CHANGE = {"kd_positive": 0, "kd_negative": 0, "learning_rate": 1e-30, "held_o
 @pytest.mark.parametrize(
     ("precision", "changes"),
     [
-        (torch.float32, {"micro_batch_size": 2}),
-        (torch.bfloat16, {}),
-        (torch.bfloat16, {"gradient_checkpointing": True}),
+        ("float32", {"micro_batch_size": 2}),
+        ("bfloat16", {}),
+        ("bfloat16", {"gradient_checkpointing": True}),
     ],
 )
 def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
-    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, precision: torch.dtype, changes: dict[str, Any]
+    lab: Path, trained: Path, precision: str, changes: dict[str, Any]
 ) -> None:
     """Also in bfloat16, which GPUs use, and with a model that has dropout."""
-    monkeypatch.setattr(trainer, "precision", lambda cluster: precision)
     model, tokenizer = checkpoints.load(trained / "student" / "policy", torch.float32)
     model.config.attention_dropout = 0.3
     model.save_pretrained(lab / "drops")
     tokenizer.save_pretrained(lab / "drops")
-    stage = distills(trained, policy=f"path:{lab}/drops", **NO_CHANGE, **changes)
+    stage = distills(trained, policy=f"path:{lab}/drops", precision=precision, **NO_CHANGE, **changes)
     found = distilled(stage, lab / "dpd")
     assert found["pairs"] < 20 * 8 / 2, "several passes"
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
@@ -136,9 +134,7 @@ def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
 
 
 def test_margins_start_at_exactly_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:
-    stage = distills(trained, **NO_CHANGE | {"batch_size": 4, "steps": 4})
-    (lab / "two").mkdir()
-    (lab / "two" / "precision").write_text("bfloat16")
+    stage = distills(trained, **NO_CHANGE | {"batch_size": 4, "steps": 4, "precision": "bfloat16"})
     found = in_two_processes({"stage": stage, "policy": stage["policy"], "seed": 1}, lab / "two")
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
 

@@ -75,6 +75,19 @@ def test_packed_and_padded_training_have_the_same_losses(lab: Path) -> None:
     assert losses[2] == pytest.approx(losses[0], rel=1e-4)
 
 
+def test_in_bfloat16_the_losses_are_rounded_and_the_weights_stay_float32(lab: Path) -> None:
+    Path("r.jsonl").write_text("".join(json.dumps({"question": "1 + " * n, "answer": n}) + "\n" for n in range(1, 40)))
+    stage = {"kind": "sft", "problems": "jsonl:r.jsonl", "steps": 6, "batch_size": 8, "learning_rate": 1e-3}
+    stages = [stage | {"name": name, "policy": TINY, "precision": name} for name in ("float32", "bfloat16")]
+    content = {"name": "rounded", "seed": 1, "policy": TINY, "stages": stages}
+    metrics = tenfold.run(recipe.Recipe.model_validate(content), "out", quiet=True)
+    exact, rounded = ([loss for _, loss in metrics[name]["losses"]] for name in ("float32", "bfloat16"))
+    assert rounded == pytest.approx(exact, rel=2**-6)
+    assert rounded != exact
+    weights = load_file("out/bfloat16/policy/model.safetensors")
+    assert {values.dtype for values in weights.values()} == {torch.float32}
+
+
 def test_packing_is_not_supported_for_recurrent_models() -> None:
     gpt2 = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
     mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)

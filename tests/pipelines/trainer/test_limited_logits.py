@@ -12,7 +12,7 @@ import transformers
 
 from tenfold.pipelines.sft.sft import SFT
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import limited_logits, lora, trainer
+from tenfold.pipelines.trainer import limited_logits, lora
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=2&heads=2"
@@ -155,14 +155,13 @@ def test_sft_has_the_same_training_with_large_batches_in_two_processes(
 def test_in_bfloat16_large_batches_have_the_losses_of_the_model_within_its_precision(
     lab: Path, monkeypatch: pytest.MonkeyPatch, in_two_processes: Any
 ) -> None:
-    monkeypatch.setattr(trainer, "precision", lambda cluster: torch.bfloat16)
-    plain = train(sft(), lab / "plain")
+    stage = sft(precision="bfloat16")
+    plain = train(stage, lab / "plain")
     monkeypatch.setattr(limited_logits, "MAX_LOGITS", 0)
-    large = train(sft(), lab / "large")
+    large = train(stage, lab / "large")
     (lab / "two").mkdir()
-    (lab / "two" / "precision").write_text("bfloat16")
     (lab / "two" / "max_logits").write_text("0")
-    two = in_two_processes({"stage": sft().model_dump(mode="json"), "policy": TINY, "seed": 1}, lab / "two")
+    two = in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 1}, lab / "two")
     losses = [[loss for _, loss in metrics["losses"]] for metrics in (plain, large, two)]
     assert losses[1] == pytest.approx(losses[0], rel=2**-8)
     assert losses[2] == pytest.approx(losses[0], rel=2**-8)  # FSDP rounds the loss to bfloat16
