@@ -26,8 +26,10 @@ from ..verifiers import find as find_verifier
 from . import built_in, spaces
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
+MAKE = "tenfold.envs.registry:make"
 ENTRY_POINTS = (
     TEXT_ENV,
+    MAKE,
     "tenfold.envs.mixture:Mixture",
     "tenfold.envs.preference:PreferenceEnv",
     "tenfold.envs.tools:with_python",
@@ -51,6 +53,8 @@ _of_recipes: dict[str, named_code.Limits] = {}
 _held_out: dict[str, str | Sequence[Problem | Mapping[str, object]]] = {}
 """Problems held out from training, by id."""
 _loaded_plugins: set[str] = set()
+_of_plugins: dict[str, EnvSpec] = {}
+"""Registrations of plug-in packages, by id. Each process that imports this module has them."""
 _MAKE_PARAMETERS = frozenset(inspect.signature(gymnasium.make).parameters)
 """Arguments of `gymnasium.make` itself, not of the environment."""
 
@@ -67,8 +71,9 @@ def register(
     """Registers an environment under an id such as "lab/Units-v0".
 
     Give either `problems` and `verifier`, which create a `TextEnv`, or the `entry_point` of any `gymnasium.Env` whose
-    observations and actions are text. An RL stage creates the environment again in other processes. For that, use names
-    ("module:Class", "module:verifier", {"name": "judge", "policy": URI}, URIs), not objects.
+    observations and actions are text. An RL stage creates the environment again in other processes. For that, either call
+    `register` in a module and name the environment "module:id", or use names ("module:Class", "module:verifier",
+    {"name": "judge", "policy": URI}, URIs) instead of objects.
 
     Args:
         id: NAMESPACE/NAME-vVERSION.
@@ -180,24 +185,36 @@ def held_out_of(id: str) -> str | Sequence[Problem | Mapping[str, object]] | Non
     return _held_out.get(id)
 
 
-def declaration(environment: "gymnasium.Env[str, str]", id: str) -> str:
-    """Returns an environment's registration as JSON, from which another process can make it.
+def declaration(environment: "gymnasium.Env[str, str]", id: str, options: Mapping[str, object]) -> str:
+    """Returns a registration as JSON, from which another process can make the environment.
+
+    This is the environment's own registration. If it holds objects, such as functions, it is a registration that calls `make`
+    with the id. Then the other process registers the environment again: it imports the module that the id names, or loads the
+    plug-in package.
 
     Args:
         environment: the environment.
-        id: its id, for errors.
+        id: the id that it was made with.
+        options: the keyword arguments that it was made with.
 
     Raises:
-        UserError: the registration holds objects that JSON cannot store, such as functions.
+        UserError: the registration holds objects, and the id does not tell another process where to register it.
     """
+    assert environment.spec is not None
+    module, _, name = id.rpartition(":")
     try:
-        assert environment.spec is not None
         return environment.spec.to_json()
     except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{id} cannot be made in another process ({error}); register it with names "
-            '("module:Class", "module:verifier", problem URIs) instead of objects'
-        ) from None
+        if module in ("", "__main__") and _of_plugins.get(name) is not gymnasium.registry[name]:
+            raise UserError(
+                f"{id} cannot be made in another process ({error}): put its registration into a module, and write "
+                f'MODULE:{name} for the id; or register it with names ("module:Class", "module:verifier", problem URIs)'
+            ) from None
+    by_id = EnvSpec(name, MAKE, order_enforce=False, disable_env_checker=True, kwargs={"id": id, **options})
+    try:
+        return by_id.to_json()
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{id} cannot be made in another process with these options: {error}; use numbers and texts") from None
 
 
 def constructor(spec: EnvSpec) -> Callable[..., object]:
@@ -331,7 +348,9 @@ def load_plugins() -> None:
             plugin.load()()
         except Exception as error:
             warnings.warn(f"the environments of {plugin.value} are skipped: {type(error).__name__}: {error}", stacklevel=2)
-        _ids.update(dict.fromkeys(id for id in gymnasium.registry if id not in before))
+        added = {id: spec for id, spec in gymnasium.registry.items() if id not in before}
+        _ids.update(dict.fromkeys(added))
+        _of_plugins.update(added)
 
 
 def _is_being_imported(module: str) -> bool:

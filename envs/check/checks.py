@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 from ... import faults
@@ -61,16 +62,11 @@ def check(id: str, options: Mapping[str, object] | None = None) -> Iterator[Find
     Raises:
         UserError: the environment cannot be made, because of a wrong argument, a missing file, and so on.
     """
-
-    def make() -> Environment:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return registry.make(id, **(options or {}))
-
+    make = Make(id, options or {})
     try:
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
-            environment = registry.make(id, **(options or {}))
+            environment = registry.make(id, **make.options)
     except UserError:
         raise
     except Exception as error:
@@ -197,17 +193,16 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
 def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     """Makes the environment in another process, as GRPO does."""
     remedy = (
-        'register names ("module:Class", "module:verifier", URIs, rows) instead of objects; GRPO needs this, rollouts do not'
+        "the other process has only the registration and the modules that it names; they must be enough"
     )
-    spec = environment.unwrapped.spec
     try:
-        assert spec is not None
-        declaration = spec.to_json()
-    except (ValueError, TypeError) as error:
-        yield Finding(Level.WARNING, "process", f"it cannot be made in another process: {error}"[:300], remedy)
+        declaration = registry.declaration(environment, make.id, make.options)
+    except UserError as error:
+        yield Finding(Level.WARNING, "process", str(error), "only GRPO needs this; rollouts, filters and benchmarks do not")
         return
     expected = play.first_step(environment)
     # Only modules that the registration names may come from the working folder.
+    spec = EnvSpec.from_json(declaration)
     named = json.dumps([spec.entry_point, registry.arguments_without_rows(spec)], default=str)
     command = [sys.executable, "-P", "-c", _OTHER_PROCESS, named]
     try:

@@ -1,18 +1,34 @@
 """How the checks play an environment."""
 
-from collections.abc import Callable
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 
 from ...core import Status, Verdict
 from ...policies.play.games import count_problems, verdict_of
+from .. import registry
 
 MOST_TURNS = 1_000
 """Number of turns after which an episode is not played further. Our choice."""
 
 Environment = gymnasium.Env[str, str]
-Make = Callable[[], Environment]
+
+
+@dataclasses.dataclass(frozen=True)
+class Make:
+    """Makes the environment to check, without warnings."""
+
+    id: str
+    options: Mapping[str, object]
+
+    def __call__(self) -> Environment:
+        """Returns a new environment."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return registry.make(self.id, **self.options)
 
 
 class Fault(Exception):

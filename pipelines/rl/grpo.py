@@ -69,7 +69,7 @@ class GRPO(GRPOSettings):
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
             raise UserError(f"{start} has no tokenizer: save one there with tokenizer.save_pretrained")
         environment = registry.make(self.environment, **self.options)
-        spec = registry.declaration(environment, self.environment)
+        spec = registry.declaration(environment, self.environment, self.options)
         problems = _problems(self, context, environment)
         tokenizer = initial.tokenizer_of(start)
         rows, too_long = _rows(problems, tokenizer, self.max_prompt_tokens)

@@ -150,7 +150,7 @@ class GRPOSettings(Stage):
         A filter stage (`keep`) can only lower the number of problems. `GRPO.run` checks the number of those that remain.
         """
         environment = registry.make(self.environment, **self.options)
-        registry.declaration(environment, self.environment)
+        registry.declaration(environment, self.environment, self.options)
         available = count_problems(environment, max(self.problems or 0, self.batch_size))
         environment.close()
         if available is None and not self.problems and not self.keep:

@@ -177,7 +177,13 @@ def test_a_reward_that_is_nan_is_no_difference_between_instances() -> None:
 def test_an_environment_of_another_class_without_defects_passes(lab: Path) -> None:
     tenfold.register("lab/Lab-v0", entry_point=Lab)
     assert levels("lab/Lab-v0", Level.FAILS, Level.WARNING).keys() == {"process"}  # the class is an object, not a name
-    assert "register names" in findings("lab/Lab-v0")["process"].remedy
+    assert "put its registration into a module" in findings("lab/Lab-v0")["process"].text
+    (lab / "lab_own.py").write_text(
+        "import tenfold\n"
+        "rows = [{'question': f'{n} + {n}?', 'answer': 2 * n} for n in range(9)]\n"
+        "tenfold.register('lab/Own-v0', problems=rows, verifier=lambda gold, answer: answer == str(gold))\n"
+    )
+    assert findings("lab_own:lab/Own-v0")["process"].level == Level.PASSES
 
 
 def test_an_environment_that_differs_in_another_process_fails(lab: Path) -> None:

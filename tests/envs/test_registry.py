@@ -155,6 +155,19 @@ def test_a_plug_in_package_registers_environments(monkeypatch: pytest.MonkeyPatc
         assert "plugin/One-v0" in registry.ids()
 
 
+def test_another_process_makes_an_environment_of_a_plug_in_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bring() -> None:
+        tenfold.register("plugin/Two-v0", problems=[{"question": "2?", "answer": 2}], verifier=lambda gold, answer: True)
+
+    plugin = SimpleNamespace(value="bring:two", load=lambda: bring)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [plugin])
+    declared = registry.declaration(tenfold.make("plugin/Two-v0"), "plugin/Two-v0", {})
+    assert gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(declared)).reset(seed=0)[0] == "2?"
+    bring()  # no longer the plug-in's own registration
+    with pytest.raises(UserError, match="put its registration into a module, and write MODULE:plugin/Two-v0 for the id"):
+        registry.declaration(tenfold.make("plugin/Two-v0"), "plugin/Two-v0", {})
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -275,4 +275,4 @@ def test_a_function_as_verifier_is_refused_before_a_grpo_stage(lab: Path, capsys
     tenfold.register("lab/Function-v0", problems=rows, verifier=lambda gold, answer: gold == answer)
     error = refused(capsys, dry_run(lab, GRPO | {"environment": "lab/Function-v0"}))
     assert "lab/Function-v0 cannot be made in another process" in error
-    assert "register it with names" in error
+    assert "write MODULE:lab/Function-v0 for the id; or register it with names" in error

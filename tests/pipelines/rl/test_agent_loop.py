@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import tenfold
+from tenfold.envs import registry
 from tenfold.policies import checkpoints
 from tenfold.policies.transcript import Limits
 
@@ -246,6 +248,19 @@ def test_an_environment_is_made_from_its_registration(lab: Path, tokenizer: Any)
     del gymnasium.registry["lab/Rows-v0"]
     output, (episode,), _ = play(lab, tokenizer, ["5"], environment=spec)
     assert (output.reward_score, episode["messages"][0]["content"]) == (1, "5?")
+
+
+def test_an_environment_with_a_function_is_made_by_the_module_of_its_id(lab: Path, tokenizer: Any) -> None:
+    (lab / "lab_own.py").write_text(
+        "import tenfold\n"
+        "rows = [{'question': f'{n}?', 'answer': n} for n in range(9)]\n"
+        "tenfold.register('lab/Own-v0', problems=rows, verifier=lambda gold, answer: answer == f'<{gold}>')\n"
+    )
+    id, options = "lab_own:lab/Own-v0", {"template": "What is {prompt}"}
+    declaration = registry.declaration(tenfold.make(id, **options), id, options)
+    del gymnasium.registry["lab/Own-v0"], sys.modules["lab_own"]  # as in a process of verl
+    output, (episode,), _ = play(lab, tokenizer, ["<5>"], environment=declaration)
+    assert (output.reward_score, episode["messages"][0]["content"]) == (1, "What is 5?")
 
 
 def test_an_environment_is_reused_after_an_episode_and_closed_after_an_error(lab: Path, tokenizer: Any) -> None:

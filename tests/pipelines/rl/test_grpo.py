@@ -114,6 +114,34 @@ def test_verl_trains_on_a_two_turn_environment_without_faults(lab: Path) -> None
     assert kept == ["global_step_3"], "only the last"
 
 
+OWN = """
+import tenfold
+from tenfold import Status, Verdict
+
+def odd(problem, response):
+    return Verdict(Status.SCORED, float(len(response) % 2), "odd", str(problem.answer))
+
+rows = [{"question": f"Say {number}.", "answer": number} for number in range(6)]
+tenfold.register("lab/Odd-v0", problems=rows, verifier=odd)
+"""
+
+
+@pytest.mark.slow
+def test_an_environment_of_a_module_whose_verifier_is_a_function_trains(lab: Path) -> None:
+    (lab / "lab_own.py").write_text(OWN)
+    path = write(lab, environment="lab_own:lab/Odd-v0", steps=2, options={"template": "{prompt} Please."})
+    recipe = yaml.safe_load(path.read_text()) | {"modules": ["lab_own"]}
+    recipe["stages"] = recipe["stages"][1:]
+    path.write_text(yaml.safe_dump(recipe))
+    assert tenfold.run(path, "out", quiet=True, trust=True)["grpo"]["without_score"] == 0
+    episodes = [json.loads(line) for file in (lab / "out/grpo/episodes").iterdir() for line in file.read_text().splitlines()]
+    assert len(episodes) == 2 * 3 * 4
+    for row in episodes:
+        assert row["messages"][0]["content"] == f"Say {row['problem']}. Please."
+        assert (row["verdict"]["method"], row["verdict"]["reason"]) == ("odd", str(row["problem"]))
+    assert {row["verdict"]["score"] for row in episodes} == {0.0, 1.0}
+
+
 def test_problems_with_long_prompts_are_skipped_before_verl_starts(lab: Path) -> None:
     with pytest.raises(
         UserError,
