@@ -27,7 +27,7 @@ from .. import digests, disk, faults
 from ..core import TEXT, Conversation, UserError, message_text
 from ..disk import read_object, storable
 from ..responses import opened_thinking
-from .models import adapter, gguf, micro, packaged, smollm2
+from .models import adapter, gguf, micro, packaged, sharded, smollm2
 from .models.cached import cached
 from .models.learned_tokenizer import MICRO_CHAT, MICRO_TEXT, learned_tokenizer
 from .server import hub
@@ -365,9 +365,13 @@ def _stage(location: str) -> Path:
     name, step = stage_and_step(location)
     folder = _path(name)
     if step is not None:
-        kept = {number: path for number, path in disk.checkpoint_folders(folder).items() if any(path.glob("*.safetensors"))}
+        kept = {
+            number: path
+            for number, path in disk.checkpoint_folders(folder).items()
+            if any(path.glob("*.safetensors")) or sharded.is_sharded(path)
+        }
         if step in kept:
-            return kept[step]
+            return sharded.whole(kept[step]) if sharded.is_sharded(kept[step]) else kept[step]
         raise UserError(
             f"the stage {folder} has no checkpoint of step {step}; steps with a checkpoint: "
             f"{', '.join(map(str, sorted(kept))) or 'none'} (save_steps and keep_checkpoints of the stage decide)"

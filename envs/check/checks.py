@@ -192,9 +192,7 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
 
 def _process(make: Make, environment: Environment) -> Iterator[Finding]:
     """Makes the environment in another process, as GRPO does."""
-    remedy = (
-        "the other process has only the registration and the modules that it names; they must be enough"
-    )
+    remedy = "the other process has only the registration and the modules that it names; they must be enough"
     try:
         declaration = registry.declaration(environment, make.id, make.options)
     except UserError as error:

@@ -24,6 +24,7 @@ from ...core import Info, Message, UserError
 from ...disk import step_folders, storable
 from ...envs import registry
 from ...policies import checkpoints as initial
+from ...policies.models import shard_index
 from ...policies.play.games import Environment, count_problems, prompt_messages_of
 from .. import figures
 from ..cluster import Cluster
@@ -148,7 +149,7 @@ class GRPO(GRPOSettings):
                 supervise.follow(command, variables, folder / "verl.log", progress_marker, self.stall_seconds)
             except supervise.Stopped as stopped:
                 if stored.REJECTED in str(stopped):
-                    raise UserError(f"{self.name}: {stored.load_error(checkpoints, stopped)}") from None
+                    raise UserError(f"{self.name}: {shard_index.load_error(checkpoints, stopped)}") from None
                 raise UserError(f"{self.name}: {stopped}") from None
             finally:
                 steps.add_ended_steps()

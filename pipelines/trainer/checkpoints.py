@@ -5,76 +5,28 @@ leave a file incomplete.
 """
 
 import contextlib
-import enum
 import json
 import pickle
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch.distributed.checkpoint.metadata import Metadata
 
 from ... import named_code
 from ...core import UserError
 from ...disk import step_folders
+from ...policies.models import shard_index
 from ..stage import RECORD
 
 VARIABLES = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
 """Environment variables that make each `torch.load` of a process reject code, whatever its caller asks for."""
 REJECTED = "Weights only load failed"
 """The beginning of torch's error when it rejects a file."""
-_METADATA = "*.metadata"
-"""Index files of torch's distributed checkpoints. torch reads them as plain pickles."""
-_PLAIN = {
-    "torch.distributed.checkpoint.metadata": None,  # all names of the module
-    "torch.distributed.checkpoint.filesystem": ("_StorageInfo", "_StoragePrefix"),
-    "torch.serialization": ("_get_layout",),
-    "collections": ("OrderedDict",),
-    "pathlib": ("PosixPath", "PurePosixPath", "Path"),
-    "pathlib._local": ("PosixPath", "PurePosixPath", "Path"),  # its name in Python 3.13
-}
-"""Names that an index file may contain besides dtypes and sizes, by module."""
-
-
-def _member(kind: object, name: str) -> enum.Enum:
-    """Returns a member of an enumeration, which Python 3.11.0 to 3.11.3 pickle as `getattr(kind, name)`."""
-    if isinstance(kind, enum.EnumMeta) and type(name) is str and name in kind.__members__:
-        return kind.__members__[name]
-    raise pickle.UnpicklingError(f"builtins.getattr of {name!r:.50}")
-
-
-class _Reader(pickle._Unpickler):
-    """Unpickles an index file, and rejects the names that it may not contain.
-
-    It derives from the unpickler that is written in Python, because there `load_build` can be overridden, which would set
-    attributes of a class if the file says so.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("builtins", "getattr"):
-            return _member
-        names = _PLAIN.get(module, ())
-        kinds = (torch.dtype, torch.layout, torch.memory_format)
-        found = getattr(torch, name, None) if module == "torch" else None
-        if (module == "torch" and (name == "Size" or isinstance(found, kinds))) or (
-            module in _PLAIN and "." not in name and (names is None or name in names)
-        ):
-            found = super().find_class(module, name)
-            if names is not None or getattr(found, "__module__", "") == module:
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-    def load_build(self) -> None:
-        if callable(self.stack[-2]):  # type: ignore[attr-defined]
-            raise pickle.UnpicklingError("attributes of a class")
-        super().load_build()  # type: ignore[misc]
-
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
 
 @contextlib.contextmanager
@@ -87,18 +39,12 @@ def as_weights(folder: Path) -> Iterator[None]:
     Raises:
         UserError: the checkpoint contains something else, because it was changed or is damaged.
     """
-    for path in sorted(folder.rglob(_METADATA)):
-        with path.open("rb") as file:
-            try:
-                if not isinstance(_Reader(file).load(), Metadata):
-                    raise pickle.UnpicklingError("not an index of a checkpoint")
-            except Exception as error:  # a damaged or crafted file may raise anything
-                raise UserError(load_error(path, error)) from None
+    shard_index.check(folder)
     try:
         with named_code.environment_variables(VARIABLES), torch.serialization.safe_globals(_GLOBALS):
             yield
     except pickle.UnpicklingError as error:
-        raise UserError(load_error(folder, error)) from None
+        raise UserError(shard_index.load_error(folder, error)) from None
 
 
 def keep_last(stage: Path, count: int) -> None:
@@ -128,12 +74,6 @@ def new_policy(stage: Path) -> Iterator[Path]:
 def allow_random_states() -> None:
     """Makes this process's `torch.load` accept states of numpy's random generators, which verl's checkpoints contain."""
     torch.serialization.add_safe_globals(_GLOBALS)
-
-
-def load_error(path: Path, error: object) -> str:
-    """Returns the message for a checkpoint that contains code or is damaged."""
-    reason = " ".join(str(error).split())
-    return f"{path}: expected only weights ({reason:.200}); the checkpoint was changed or is damaged: remove it"
 
 
 _GLOBALS: list[Any] = [

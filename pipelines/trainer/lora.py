@@ -86,6 +86,16 @@ def save(model: "PreTrainedModel", weights: "Mapping[str, torch.Tensor] | None",
     _finish(partial, start, stage, policy)
 
 
+def save_configuration(model: "PreTrainedModel", folder: Path) -> None:
+    """Writes the configuration of a model, or that of its adapter if it has one, to a folder."""
+    if has_adapter(model):
+        cast("PeftModel", model).peft_config["default"].save_pretrained(str(folder))
+        return
+    model.config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+
+
 def export(checkpoint: Path, start: str, stage: Path, policy: Path) -> None:
     """Writes the same from a folder with an adapter and a tokenizer. See `save`."""
     partial = _empty(stage)

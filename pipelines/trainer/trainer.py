@@ -139,7 +139,7 @@ def fit(
         args=args,
         train_dataset=dataset,
         data_collator=collate,
-        callbacks=[_progress(context), _saved(saved, tokenizer), _rate_of_schedule()],
+        callbacks=[_progress(context), _saved(saved, model, tokenizer), _rate_of_schedule()],
     )
     running.remove_callback(PrinterCallback)
     last = _last_checkpoint(context.folder, steps)
@@ -297,10 +297,18 @@ def _progress(context: Context) -> "TrainerCallback":
     return Progress()
 
 
-def _saved(call: Callable[[int, Path], None] | None, tokenizer: "PreTrainedTokenizerBase") -> "TrainerCallback":
-    """Returns a Trainer callback that adds the tokenizer to each checkpoint.
+def _saved(
+    call: Callable[[int, Path], None] | None, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
+) -> "TrainerCallback":
+    """Returns a Trainer callback that adds the tokenizer and the configuration to each checkpoint.
 
-    It then calls a function, without changing the training's random state.
+    The Trainer writes the configuration itself, unless several processes write the weights. The callback then calls a function,
+    without changing the training's random state.
+
+    Args:
+        call: the function; see `fit`.
+        model: the model.
+        tokenizer: its tokenizer.
     """
     from transformers import TrainerCallback
 
@@ -311,6 +319,8 @@ def _saved(call: Callable[[int, Path], None] | None, tokenizer: "PreTrainedToken
             if state.is_world_process_zero:
                 folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
                 tokenizer.save_pretrained(folder)
+                if not any(folder.glob("*.safetensors")):
+                    lora.save_configuration(model, folder)
                 if call:
                     with torch.random.fork_rng():
                         call(state.global_step, folder)

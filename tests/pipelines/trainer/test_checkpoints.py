@@ -20,6 +20,7 @@ from tenfold.core import UserError
 from tenfold.pipelines.trainer import checkpoints
 from tenfold.pipelines.trainer.empty_model import parameters
 from tenfold.policies import checkpoints as policies
+from tenfold.policies import load_policy
 
 
 class Touches:
@@ -61,6 +62,28 @@ def test_a_changed_index_file_is_refused(distributed: Path, hit: Path, name: str
     with pytest.raises(UserError, match=message), checkpoints.as_weights(distributed):
         pass
     assert not hit.exists()
+
+
+def test_a_step_of_a_training_in_several_processes_is_a_policy(lab: Path, hit: Path, in_two_processes: Any) -> None:
+    sums = "generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=8&seed=1"
+    stage = {"kind": "sft", "name": "sft", "problems": sums, "steps": 2, "batch_size": 4, "learning_rate": 1e-2}
+    stage |= {"save_steps": 1, "keep_checkpoints": 2}
+    in_two_processes({"stage": stage, "policy": "micro:?hidden=16&layers=2&heads=2", "seed": 1}, lab / "sft")
+    final = policies.load(lab / "sft/policy", torch.float32)[0].state_dict()
+    for step, is_final in ((1, False), (2, True)):
+        model, _ = policies.load(policies.checkpoint(f"stage:sft@step={step}"), torch.float32)
+        assert all(torch.equal(weight, final[name]) for name, weight in model.state_dict().items()) is is_final
+    assert load_policy("stage:sft@step=1")
+    with pytest.raises(UserError, match="steps with a checkpoint: 1, 2"):
+        policies.checkpoint("stage:sft@step=3")
+    changed = lab / "sft/checkpoints/checkpoint-1"
+    (changed / "pytorch_model_fsdp_0/.metadata").write_bytes(pickle.dumps(Touches(hit)))
+    with pytest.raises(UserError, match=r"expected only weights.*remove it"):
+        policies.checkpoint("stage:sft@step=1")
+    assert not hit.exists()
+    (changed / "config.json").unlink()  # as an earlier version wrote it
+    with pytest.raises(UserError, match=r"no config\.json: copy that of the starting policy there"):
+        policies.checkpoint("stage:sft@step=1")
 
 
 class OfPython311(pickle.Pickler):

@@ -96,6 +96,10 @@ def test_training_in_two_processes_equals_training_in_one(lab: Path, by_one_and_
     by_one_and_by_two(sft(), TINY, 1)
     one, two = (load_file(lab / name / "adapter/adapter_model.safetensors") for name in ("by one", "by two"))
     assert one.keys() == two.keys()
+    # The checkpoints of two processes are shards of an adapter. Each is a policy.
+    final = load_file(lab / "by two/policy/model.safetensors")
+    policies = [load_file(checkpoints.checkpoint(f"stage:{lab}/by two@step={n}") / "model.safetensors") for n in (2, 6)]
+    assert [all(torch.equal(weights[name], final[name]) for name in final) for weights in policies] == [False, True]
 
 
 def test_a_reward_model_is_an_adapter(lab: Path) -> None:
