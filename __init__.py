@@ -21,7 +21,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from . import extras
-from .envs import gymnasium_hook
+from .envs.after_import import after_import
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -100,4 +100,9 @@ def __dir__() -> list[str]:
     return sorted((*__all__, *_MODULES))
 
 
-gymnasium_hook.install()
+def _register_environments(gymnasium: object) -> None:
+    """Registers the environments of this package and of installed plug-in packages."""
+    importlib.import_module(".envs.registry", __name__)
+
+
+after_import("gymnasium", _register_environments)

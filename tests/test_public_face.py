@@ -33,7 +33,7 @@ def test_help_begins_with_what_each_function_does() -> None:
     shown = pydoc.plain(pydoc.render_doc(tenfold)).splitlines()[:40]
     functions = [name for name in FACE if inspect.isfunction(getattr(tenfold, name))]
     assert [name for name in functions if not any(f"tenfold.{name}(" in line for line in shown)] == []
-    assert not any("gymnasium_hook" in line for line in shown)
+    assert not any("after_import" in line for line in shown)
 
 
 def test_importing_the_package_and_its_core_types_does_not_import_torch() -> None:

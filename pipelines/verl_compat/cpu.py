@@ -16,7 +16,7 @@ import torch.distributed
 import torch.distributed.fsdp
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
-from ..after_import import after_import
+from ...envs.after_import import after_import
 from . import vllm_name
 from .names import ROLLOUT
 

@@ -6,7 +6,7 @@ imported later, after the trainer of verl from which it derives.
 
 from types import ModuleType
 
-from ...after_import import after_import
+from ....envs.after_import import after_import
 
 
 def _register(module: ModuleType) -> None:

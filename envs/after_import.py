@@ -1,41 +1,42 @@
-"""An import hook that registers this package's environments with Gymnasium once both packages are imported, in any order.
+"""Calls a function after a module of another package has been imported, in whatever order the packages are imported.
 
-`import tenfold` does not import Gymnasium, because that import takes longer than a verdict.
+`import tenfold` does not import Gymnasium, because that import takes longer than a verdict. The environments are registered
+after it. The plug-in for verl adds its entries to verl's registries in the same way, because verl has no hook for it.
 """
 
-import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
-GYMNASIUM = "gymnasium"
 
+def after_import(module: str, call: Callable[[ModuleType], object]) -> None:
+    """Calls a function with a module right after the module's import, or now if it has been imported.
 
-def install() -> None:
-    """Registers the environments now if Gymnasium is imported, else right after its import."""
-    if GYMNASIUM in sys.modules:
-        _register()
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-
-
-def _register() -> None:
-    """Registers the environments of this package and of installed plug-in packages."""
-    importlib.import_module(".registry", __package__)
+    Args:
+        module: name of the module.
+        call: the function.
+    """
+    if found := sys.modules.get(module):
+        call(found)
+    else:
+        sys.meta_path.insert(0, _Finder(module, call))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds Gymnasium through the other finders, and adds a loader that registers the environments."""
+    """Finds a module through the finders after this one, and adds a loader that calls the function."""
+
+    def __init__(self, module: str, call: Callable[[ModuleType], object]):
+        self.module, self.call = module, call
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder`."""
-        if fullname != GYMNASIUM:
+        if fullname != self.module or self not in sys.meta_path:
             return None
-        for finder in [finder for finder in sys.meta_path if finder is not self]:
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
@@ -45,7 +46,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads Gymnasium with its original loader, then registers the environments."""
+    """Loads the module with its original loader, then calls the function."""
 
     def __init__(self, original: importlib.abc.Loader, finder: _Finder):
         self.original, self.finder = original, finder
@@ -65,4 +66,4 @@ class _Loader(importlib.abc.Loader):
         self.original.exec_module(module)
         if self.finder in sys.meta_path:
             sys.meta_path.remove(self.finder)
-        _register()
+        self.finder.call(module)
