@@ -163,10 +163,15 @@ def _usable(
         invalid = _unusable_of_large(checked, declared, verifier)
     else:
         invalid = unusable(problems, verifier)
+    others = len(problems) - len(checked)
+    unchecked = f"; the other {others:,} of this large source are not checked" if others else ""
     if not invalid.indices:
+        if unchecked:
+            can = f"{uri or 'problems'}: the first {len(checked):,} problems can be used"
+            warnings.warn(f"{can}{unchecked}; invalid_gold=drop or error checks all", stacklevel=3)
         return problems
     more = "; ..." if len(invalid.indices) > len(invalid.first) else ""
-    count = f"{len(checked)}" if len(checked) == len(problems) else f"the first {len(checked)}"
+    count = f"the first {len(checked)}" if others else f"{len(checked)}"
     named = f"{'; '.join(invalid.first)}{more}"
     message = f"{uri or 'problems'}: {len(invalid.indices)} of {count} problems cannot be used ({named})"
     if invalid_gold == "error" or (invalid_gold == "drop" and len(invalid.indices) == len(problems)):
@@ -174,7 +179,7 @@ def _usable(
     if invalid_gold == "drop":
         valid = np.delete(np.arange(len(problems)), np.frombuffer(invalid.indices, np.int64))
         return problems.at(valid) if isinstance(problems, IndexedProblems) else [problems[index] for index in valid.tolist()]
-    warnings.warn(f"{message}; invalid_gold=drop drops these problems", stacklevel=3)
+    warnings.warn(f"{message}{unchecked}; invalid_gold=drop drops these problems", stacklevel=3)
     return problems
 
 
@@ -239,7 +244,7 @@ class TextEnv(gymnasium.Env[str, str]):
             invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
                 raises an error. With "warn", problems of reasoning-gym are not checked, because they are generated only when
-                they are posed, and only the first `CHECKED` problems of a large source are.
+                they are posed, and only the first `CHECKED` problems of a large source are, which a warning says.
 
         Raises:
             UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.

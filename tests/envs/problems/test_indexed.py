@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, UserError
+from tenfold.envs import text
 from tenfold.envs.identity import of_argument
 from tenfold.envs.problems import sources
 from tenfold.envs.problems.stored.problems import IndexedProblems
@@ -195,6 +196,23 @@ def test_invalid_gold_of_large_sources(tmp_path: Path, large: Load) -> None:
     assert answers(TextEnv(problems, invalid_gold="drop").problems) == [0, 2, 4, 6, 8]
     with pytest.raises(UserError, match="5 of 10 problems cannot be used"):
         TextEnv(problems, invalid_gold="error")
+
+
+def test_a_warning_names_the_problems_of_a_large_source_that_are_not_checked(
+    tmp_path: Path, large: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "CHECKED", 4)
+    for invalid, words in (
+        (7, "the first 4 problems can be used; the other 6 of this large source are not checked; invalid_gold=drop or error"),
+        (2, r"1 of the first 4 problems cannot be used \(rows/2: .*\); the other 6 of this .* invalid_gold=drop drops"),
+    ):
+        rows = [{"question": f"{n}?", "answer": None if n == invalid else n} for n in range(10)]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        problems = large(f"jsonl:{tmp_path}/rows.jsonl")
+        with pytest.warns(UserWarning, match=words):
+            assert TextEnv(problems).problems == problems
+        with pytest.raises(UserError, match="1 of 10 problems cannot be used"):
+            TextEnv(problems, invalid_gold="error")
 
 
 def test_the_digest_depends_on_the_content_and_not_on_the_place(tmp_path: Path, large: Load) -> None:
