@@ -124,11 +124,12 @@ def _dry_run(unprepared: "Recipe", arguments: argparse.Namespace, selection: "Se
         read, display = plan.recipe, Display()
         display.plan(read.name, read.description, folder, plan.rows(folder))
         display.lines([*preparation.cautions(read, plan.selected, folder), *plan.stale_lines(folder)])
-        costs = cost.stage_costs(plan, folder)
+        machines = cost.hardware(read.cluster)
+        costs = cost.stage_costs(plan, folder, machines)
         if costs:
             display.console.print(dry_run.tokens(costs, read.name))
-            display.console.print(dry_run.hours(costs, read.cluster))
-        for line in dry_run.notes(costs, read.cluster):
+            display.console.print(dry_run.hours(costs, machines))
+        for line in dry_run.notes(costs, machines):
             print(line)
         for needed in supply.check(plan.selected_stages(), read.policy, folder):
             print(needed.line())

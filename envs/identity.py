@@ -35,6 +35,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from .. import digests, verifiers
 from ..core import Problem, UserError
+from ..policies import SAMPLERS, checkpoints
 from ..policies import identity as policies
 from ..version import __version__
 from . import registry
@@ -54,8 +55,6 @@ _NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
 """An object of a module: "package.module:name"."""
 _ID_WITH_MODULE = re.compile(r"[A-Za-z_][\w.]*:[\w/.-]+-v\d+")
 """An environment id with the module that registers it."""
-_POLICY_SCHEMES = ("stage", "path", "micro", "config", "smollm2", "gguf", "packaged", "call", "scripted", "openai")
-"""URI schemes that only policies have. `hf:` is not listed, because it may also name a data set."""
 _LONGEST_PATH = 1_000
 """Characters."""
 
@@ -229,7 +228,7 @@ def _of_text(name: str, text: str) -> Identity:
         return of_environment(text)
     if _URI.match(text) and scheme in problem_sources.SOURCES and (name == "problems" or scheme != "hf"):
         return _of_problem_uri(name, text)
-    if _URI.match(text) and scheme.rpartition("+")[2] in _POLICY_SCHEMES:
+    if _URI.match(text) and scheme.rpartition("+")[2] in {*checkpoints.SOURCES, *SAMPLERS} - {"hf"}:  # hf: may be a data set
         try:
             return policies.files(text)
         except UserError:  # the text only resembles the URI of a policy

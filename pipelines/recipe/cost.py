@@ -79,15 +79,15 @@ def hardware(cluster: Cluster) -> Hardware | None:
     return Hardware(cluster, here or gpus.ASSUMED, "found here" if here else "assumed; cluster.gpu_type names another")
 
 
-def stage_costs(plan: Plan, folder: Path) -> list[StageCost]:
+def stage_costs(plan: Plan, folder: Path, machines: Hardware | None) -> list[StageCost]:
     """Returns the cost of each stage that is to run, in order.
 
     Args:
         plan: as `preparation.prepare` returns it.
         folder: folder of the run.
+        machines: the GPUs of the recipe's cluster; None for a CPU.
     """
-    recipe, names = plan.recipe, plan.names_to_run(folder)
-    starts, machines = starts_of(recipe, folder), hardware(recipe.cluster)
+    recipe, names, starts = plan.recipe, plan.names_to_run(folder), starts_of(plan.recipe, folder)
     found: dict[str, StageCost] = {}
     for stage, policy in with_policies(recipe, folder):
         if stage.name not in names:

@@ -14,7 +14,7 @@ from ..rl import verl_config
 from ..rl.grpo import GRPO
 from ..stage import CostEstimate
 from . import resources
-from .cost import Hardware, StageCost, hardware
+from .cost import Hardware, StageCost
 from .plan import Plan
 from .preparation import with_policies
 
@@ -46,18 +46,17 @@ def tokens(costs: Sequence[StageCost], name: str) -> Table:
     return table
 
 
-def hours(costs: Sequence[StageCost], cluster: Cluster) -> Table:
+def hours(costs: Sequence[StageCost], machines: Hardware | None) -> Table:
     """Returns a table with the hours on GPUs, the memory and the disk space of each stage that is to run.
 
     Args:
         costs: the stages.
-        cluster: the machines.
+        machines: the GPUs; None for a CPU.
     """
-    machines = hardware(cluster)
     timed = ("GPU hours", "hours") if machines else ()
     spaces = ("weights, optimizer", "activations, cache", "disk", "disk, for a time")
-    table = _table(_title(cluster, machines), 1, "stage", *timed, *spaces)
-    many = (cluster.world, 1)[: len(timed)]
+    table = _table(_title(machines), 1, "stage", *timed, *spaces)
+    many = (machines.cluster.world, 1) if machines else ()
     for cost in costs:
         partly = cost.is_partly_unknown
         unknown_memory = cost.memory is None and (cost.seconds is None or partly)
@@ -78,14 +77,13 @@ def hours(costs: Sequence[StageCost], cluster: Cluster) -> Table:
     return table
 
 
-def notes(costs: Sequence[StageCost], cluster: Cluster) -> Iterator[str]:
-    """Yields lines on what is unknown or assumed, on stages that need more memory than there is, and on the disk.
+def notes(costs: Sequence[StageCost], machines: Hardware | None) -> Iterator[str]:
+    """Yields lines on what is unknown or assumed, and on stages that need more memory than the GPUs have.
 
     Args:
         costs: the stages.
-        cluster: the machines.
+        machines: the GPUs; None for a CPU.
     """
-    machines = hardware(cluster)
     if machines:
         yield SCOPE
     named: dict[str, list[str]] = {}
@@ -154,10 +152,10 @@ def _with_verl(plan: Plan, folder: Path) -> Iterator[tuple[GRPO, str]]:
             yield stage, policy
 
 
-def _title(cluster: Cluster, machines: Hardware | None) -> str:
+def _title(machines: Hardware | None) -> str:
     if machines is None:
         return f"on the CPU, with {resources.in_units(resources.main_memory())} of memory"
-    return f"on {cluster.nodes} x {cluster.gpus} GPUs ({machines.name}, {machines.source})"
+    return f"on {machines.cluster.nodes} x {machines.cluster.gpus} GPUs ({machines.name}, {machines.source})"
 
 
 def _table(title: str, left: int, *columns: str) -> Table:

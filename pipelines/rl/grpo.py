@@ -161,7 +161,7 @@ class GRPO(GRPOSettings):
 
     def check_policy(self, checkpoint: Path, cluster: Cluster) -> None:
         """Checks lengths, prompts and LoRA's settings against the model. See `Stage.check_policy`."""
-        model_checks.check(self, verl_config.check(self, cluster), checkpoint, cluster)
+        model_checks.check(self, checkpoint, cluster)
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
         """Returns the mean reward of the last tenth of the steps."""

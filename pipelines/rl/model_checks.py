@@ -1,7 +1,7 @@
 """Checks of a GRPO stage against the model and the tokenizer that it starts from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ...core import Info, UserError
 from ...envs import registry
@@ -9,26 +9,20 @@ from ...policies import checkpoints
 from ...policies.play.games import count_problems, prompt_messages_of
 from ..cluster import Cluster
 from ..trainer import lora
-from .settings import GRPOSettings
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from .settings import GRPOSettings, dotted
 
 
-def check(settings: GRPOSettings, config: "DictConfig", checkpoint: Path, cluster: Cluster) -> None:
+def check(settings: GRPOSettings, checkpoint: Path, cluster: Cluster) -> None:
     """Checks lengths, prompts and LoRA's settings.
 
     Args:
         settings: settings of the stage.
-        config: verl's configuration of the stage.
         checkpoint: folder with the model and the tokenizer.
         cluster: cluster to train on.
 
     Raises:
         UserError: the stage would fail with this model.
     """
-    from omegaconf import OmegaConf
-
     longest, window = settings.max_prompt_tokens + settings.max_response_tokens, checkpoints.window(checkpoint)
     vllm = not cluster.on_cpu() or cluster.rollout == "vllm"  # vLLM rejects such lengths; the CPU rollout ends at the window
     if vllm and window and longest > window:
@@ -38,8 +32,9 @@ def check(settings: GRPOSettings, config: "DictConfig", checkpoint: Path, cluste
         )
     check_prompts(settings, checkpoint)
     if settings.lora:
-        own = cast(dict[str, object], OmegaConf.to_container(config.actor_rollout_ref.model))
-        lora.check(settings.lora, checkpoint, {name: own.get(name) for name in ("target_parameters", "exclude_modules")})
+        own = {name.lstrip("+"): value for name, value in dotted(settings.verl).items()}
+        further = {name: own.get(f"actor_rollout_ref.model.{name}") for name in ("target_parameters", "exclude_modules")}
+        lora.check(settings.lora, checkpoint, further)
 
 
 def check_prompts(settings: GRPOSettings, checkpoint: Path) -> None:

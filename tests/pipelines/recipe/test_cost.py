@@ -61,7 +61,7 @@ def planned(*stages: dict[str, Any], cluster: dict[str, Any] = ONE, policy: str 
     """Returns the plan of the stages of a recipe."""
     read = Recipe.model_validate(recipe(*stages, cluster=cluster, policy=policy))
     with trust.limited(read, Path("out"), trusted=False, dry=True):
-        return cost.stage_costs(preparation.prepare(read, Path("out"), []), Path("out"))
+        return cost.stage_costs(preparation.prepare(read, Path("out"), []), Path("out"), cost.hardware(read.cluster))
 
 
 def seconds(stage: dict[str, Any], cluster: dict[str, Any] = ONE) -> float:
