@@ -106,7 +106,10 @@ def test_lora_needs_modules_of_the_model(lab: Path, capsys: pytest.CaptureFixtur
         "lora: targets: Target modules {'qproj'} not found in the base model; the linear modules of the model are down_proj, "
     )
     assert words in refused(capsys, dry_run(lab, GRPO | {"lora": {"targets": ["qproj"]}}))
-    assert dry_run(lab, GRPO | {"lora": {"rank": 8, "targets": ["q_proj"]}}) == 0
+    only = GRPO | {"lora": {"rank": 8, "targets": ["q_proj"]}}
+    assert dry_run(lab, only) == 0
+    capsys.readouterr()
+    assert "lora: targets: " in refused(capsys, dry_run(lab, only | {"verl": {f"{MODEL}.exclude_modules": ["q_proj"]}}))
 
 
 @pytest.mark.parametrize(
