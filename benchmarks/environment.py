@@ -17,6 +17,7 @@ from ..core import Completion, Episode, Message, Policy, Problem, Sampling, User
 from ..envs import held_out, identity, registry
 from ..policies import rollout as playing
 from ..policies.play import games
+from ..policies.play.hosts import OnNodes
 from ..policies.store import verdict_to_json
 from . import environment_name, voting
 from .catalogue import TaskRequest
@@ -156,6 +157,7 @@ def evaluate(
     store_settings: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
+    on_nodes: OnNodes | None = None,
 ) -> Result:
     """Measures a policy on an environment.
 
@@ -164,6 +166,7 @@ def evaluate(
         policy: the policy to measure.
         options: see `evaluate.evaluate`.
         store_settings, folder, progress: see `evaluate.evaluate`.
+        on_nodes: see `rollout.play`. Not used if the environment loads a model.
 
     Raises:
         UserError: there is no such environment, its problems cannot be loaded, or the stored episodes were played in another
@@ -178,7 +181,8 @@ def evaluate(
         "thinking": task.thinking,
     }
     store = free_store(folder, task.name, chosen, store_settings)
-    rewards = {"options": task.options, "rewards": identity.of_environment(task.id, task.arguments)}
+    inputs = identity.of_environment(task.id, task.arguments)
+    rewards = {"options": task.options, "rewards": inputs}
     played = playing.play(
         task.make,
         policy,
@@ -189,6 +193,7 @@ def evaluate(
         store=store,
         store_settings={**(store_settings or {}), **rewards, **({"thinking": task.thinking} if task.thinking else {})},
         progress=progress,
+        on_nodes=None if on_nodes is None or identity.loads_model(inputs) else on_nodes,
     )
     return scored(task, played, store, store_settings=store_settings, folder=folder)
 

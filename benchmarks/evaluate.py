@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lm_eval
 from lm_eval.tasks import TaskManager
@@ -15,7 +15,9 @@ from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
 from ..policies import chat_tokens
 from ..policies import identity as policies
-from . import catalogue, environment, identity, judged, lm_eval_tasks, voting
+from ..policies.play.hosts import OnNodes
+from ..policies.store import VerdictRow
+from . import catalogue, environment, identity, judged, lm_eval_tasks, verdicts, voting
 from .lm import PolicyLM
 from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
 from .task import Task, check, missing, resolve
@@ -118,6 +120,7 @@ def run_task(
     store_settings: Mapping[str, object] | None = None,
     folder: str | Path | None = None,
     progress: Callable[..., None] | None = None,
+    on_nodes: OnNodes | None = None,
 ) -> Result:
     """Measures a policy as `evaluate` does, with the settings as `Options`.
 
@@ -126,12 +129,14 @@ def run_task(
         policy: see `evaluate`.
         options: seed, sampling, number of problems, location of the data.
         store_settings, folder, progress: see `evaluate`.
+        on_nodes: starts the processes that play episodes and compute verdicts; the default is this process. Not used for tasks
+            of lm-eval, and for verifiers and environments that load a model.
 
     Raises:
         UserError: there is no such task, it is a suite, or its problems cannot be loaded.
     """
     with disk.locked(folder) if folder else contextlib.nullcontext(), chat_tokens.thinking(policy, options.thinking):
-        return _run_task(task, policy, options, store_settings, folder, progress)
+        return _run_task(task, policy, options, store_settings, folder, progress, on_nodes)
 
 
 def _run_task(
@@ -141,6 +146,7 @@ def _run_task(
     store_settings: Mapping[str, object] | None,
     folder: str | Path | None,
     progress: Callable[..., None] | None,
+    on_nodes: OnNodes | None,
 ) -> Result:
     requests = catalogue.expand([task])
     if len(requests) > 1:
@@ -148,7 +154,7 @@ def _run_task(
     request = requests[0]
     further: dict[str, Any] = {"store_settings": store_settings, "folder": folder, "progress": progress}
     if request.is_environment:
-        return environment.evaluate(request, policy, options, **further)
+        return environment.evaluate(request, policy, options, **further, on_nodes=on_nodes)
     check(task, options)
     if request.is_lm_eval:
         return lm_eval_tasks.evaluate(request.task, policy, options, **further)
@@ -159,7 +165,7 @@ def _run_task(
         {"seed": options.seed, "text": options.text or None, "thinking": options.thinking},
         store_settings,
     )
-    return run(resolved, policy, options, store, **further)
+    return run(resolved, policy, options, store, **further, on_nodes=on_nodes)
 
 
 def run(
@@ -173,6 +179,7 @@ def run(
     progress: Callable[..., None] | None = None,
     name: str | None = None,
     cautions: Sequence[str] | None = None,
+    on_nodes: OnNodes | None = None,
 ) -> Result:
     """Measures a policy on one of our tasks or a task file.
 
@@ -184,6 +191,7 @@ def run(
         store_settings, folder, progress: see `evaluate`.
         name: name of the result; default: the first that is free (`result.free_name`).
         cautions: see `Result.cautions`; default: about the policy's chat template.
+        on_nodes: see `run_task`.
     """
     metadata = task.metadata
     manager = TaskManager(include_path=str(catalogue.TASKS), include_defaults=False, metadata=metadata)
@@ -192,12 +200,13 @@ def run(
     loaded.set_config("repeats", task.samples)
     loaded.set_config("generation_kwargs", task.generation)
     model = PolicyLM(policy, {**(store_settings or {}), **options.prompt_settings()}, options.seed, store, progress)
-    # Not simple_evaluate, because it seeds every generator of this process and runs pip.
-    results = lm_eval.evaluate(lm=model, task_dict=loaded_tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
-    assert results is not None
-    documents = sorted(results["samples"][task.lm_eval], key=lambda logged: logged["doc_id"])
-    rows = [_row(logged, model) for logged in documents]
     verifier = metadata.get("verifier", avg_at_k.DEFAULTS["verifier"])
+    with verdicts.judged_by(loaded, verifier, None if "judged" in metadata else on_nodes) as judge:
+        # Not simple_evaluate, because it seeds every generator of this process and runs pip.
+        results = lm_eval.evaluate(lm=model, task_dict=loaded_tasks, limit=options.limit, bootstrap_iters=0, log_samples=True)
+        assert results is not None
+        documents = sorted(results["samples"][task.lm_eval], key=lambda logged: logged["doc_id"])
+        rows = [_row(*each, model) for each in zip(documents, judge(documents), strict=True)]
     if "judged" in metadata:
         figures = _judge(metadata["judged"], rows, model, options, folder, progress)
     else:
@@ -243,16 +252,22 @@ def run(
     return result
 
 
-def _row(logged: Mapping[str, Any], model: PolicyLM) -> ScoredProblem:
-    """Returns a problem with the verdicts on its samples, from what lm-eval logged."""
+def _row(logged: Mapping[str, Any], found: Sequence[VerdictRow], model: PolicyLM) -> ScoredProblem:
+    """Returns a problem with the verdicts on its samples.
+
+    Args:
+        logged: what lm-eval logged.
+        found: the verdicts of the verifier.
+        model: has the samples.
+    """
     problem = json.loads(logged["doc"]["problem"])
     request = model.request(logged["arguments"][0])
     samples: list[ScoredSample] = []
-    for number, verdict in enumerate(logged["avg_at_k"]):
+    for number, verdict in enumerate(found):
         sampled = model.sampled[request, number]
         if missing := sampled.verdict_without_response:
-            verdict = dataclasses.asdict(missing)
-        samples.append(verdict | {"tokens": sampled.tokens, "finish_reason": sampled.finish_reason})
+            verdict = cast(VerdictRow, dataclasses.asdict(missing))
+        samples.append(cast(ScoredSample, {**verdict, "tokens": sampled.tokens, "finish_reason": sampled.finish_reason}))
     return {
         "problem": problem["id"],
         "prompt": json.loads(logged["doc"]["text"]),

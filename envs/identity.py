@@ -153,6 +153,18 @@ def of_problems(uri: str) -> str:
     return cached[1]
 
 
+def loads_model(found: Identity) -> bool:
+    """True if the process that computes the rewards loads a checkpoint: a reward model, or a judge.
+
+    Args:
+        found: the identity of an environment or of a verifier.
+    """
+    from ..policies import checkpoints  # slow to import
+
+    uris = (value for key, value in found.items() if key.rpartition(" ")[2] in POLICIES)
+    return any(uri.partition(":")[0].rpartition("+")[2] in checkpoints.SOURCES for uri in uris)
+
+
 def of_argument(name: str, value: object) -> Identity:
     """Returns the identity of an argument. The key "" contains the argument's own value.
 

@@ -284,6 +284,16 @@ def registrations() -> list[str]:
     return specs
 
 
+def registered() -> list[EnvSpec]:
+    """Returns the registrations that another process lacks after `import tenfold`, also those with objects.
+
+    Gymnasium's own environments are skipped. An environment of this package is included if it is registered again.
+    """
+    load_plugins()
+    others = (spec for spec in gymnasium.registry.values() if _BUILT_IN.get(spec.id) is not spec)
+    return [spec for spec in others if not str(spec.entry_point).startswith(("gymnasium.", "shimmy."))]
+
+
 def user_code_names() -> Iterator[str]:
     """Yields the names of code that the user has given: in TENFOLD_JUDGE, in registrations, and by installing plug-in packages.
 
@@ -362,6 +372,6 @@ def _is_being_imported(module: str) -> bool:
 
 for _id, _declaration in built_in.ENVIRONMENTS.items():
     register(_id, **_declaration)
-_BUILT_IN = frozenset(_ids)
-"""Ids that are registered in every process that imports this module."""
+_BUILT_IN = {_id: gymnasium.registry[_id] for _id in _ids}
+"""Environments that are registered in every process that imports this module."""
 load_plugins()

@@ -61,6 +61,12 @@ class Cluster(BaseModel):
     agent_workers: int | None = Field(
         None, ge=1, description="processes that play episodes, on all nodes together; default: 8 per node, 1 on CPU"
     )
+    verdicts_per_node: int | None = Field(
+        None,
+        ge=1,
+        description="episodes and verdicts that each node of a Ray cluster computes at once in filters, benchmarks and other "
+        "stages that sample; default: as many as it has processors, at least 16",
+    )
     threads: int | None = Field(
         None,
         ge=1,

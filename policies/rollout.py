@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
@@ -21,7 +22,9 @@ from ..core import Episode, Policy, Sampling, Status, UserError
 from . import identity
 from .play import games
 from .play.games import Environment, count_problems
-from .play.loop import Loop
+from .play.hosted import Episodes, HostedEnvironment
+from .play.hosts import OnNodes
+from .play.loop import THREADS, Loop
 from .play.plan import Decided, Plan
 from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row, sampling_settings
 from .transcript import Limits, TokenPolicy, Transcript
@@ -89,6 +92,7 @@ def play(
     store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
     is_decided: Decided | None = None,
+    on_nodes: OnNodes | None = None,
 ) -> dict[int, list[Episode]]:
     """Plays episodes of each problem, and can stop early for a problem.
 
@@ -97,12 +101,13 @@ def play(
         is_decided: called with a problem's first episodes, in the order of their samples. If it returns true, the problem is
             not played further. If few problems are open, further episodes of a problem may be in play by then. They are stored
             but not returned.
+        on_nodes: starts the processes in which the environments are reset and stepped; the default is this process.
 
     Returns:
         For each index of a problem, its episodes in the order of their samples, up to the one that decides.
     """
     sampling = sampling or Sampling()
-    create = (lambda: _create(environment)) if isinstance(environment, str) else environment
+    create = functools.partial(_create, environment) if isinstance(environment, str) else environment
     limits = Limits(sampling.max_tokens, max_turns, policy.window if isinstance(policy, TokenPolicy) else None)
     with contextlib.closing(create()) as first, disk.locked_file(store) if store else contextlib.nullcontext():
         indices = _indices(first, problems)
@@ -113,22 +118,33 @@ def play(
             "max_turns": max_turns,
         }
         episode_store: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
-        return _play_missing(create, first, indices, policy, samples, sampling, limits, episode_store, progress, is_decided)
+        with on_nodes(functools.partial(Episodes, create)) if on_nodes else contextlib.nullcontext() as hosts:
+            made = functools.partial(HostedEnvironment, hosts) if hosts else create
+            environments: list[Environment] = [] if hosts else [first]
+            transcript = functools.partial(Transcript, limits, **_token_settings(policy))
+            threads = hosts.concurrency if hosts else THREADS
+            loop = functools.partial(Loop, made, environments, transcript, policy, sampling, threads=threads)
+            try:
+                return _play_missing(loop, indices, samples, episode_store, progress, is_decided)
+            finally:
+                for made_here in [] if hosts else environments[1:]:  # the first is closed below, and hosts end with theirs
+                    made_here.close()
+
+
+def _token_settings(policy: Policy) -> dict[str, Any]:
+    """Returns the arguments of `Transcript` that a policy with tokens has."""
+    return {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
 
 
 def _play_missing(
-    create: Callable[[], Environment],
-    first: Environment,
+    loop: Callable[[Callable[[Sequence[games.Game]], None]], Loop],
     indices: Sequence[int],
-    policy: Policy,
     samples: int,
-    sampling: Sampling,
-    limits: Limits,
     store: Store[EpisodeRow] | None,
     progress: Callable[[int, int], None] | None,
     is_decided: Decided | None,
 ) -> dict[int, list[Episode]]:
-    """Plays the episodes that the store does not have; see `play`."""
+    """Plays the episodes that the store does not have; see `play`. `loop` returns a loop that calls the given function."""
     played: dict[tuple[int, int], Episode] = {}
     for row in store.rows if store else ():
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
@@ -145,14 +161,7 @@ def _play_missing(
         if progress:
             progress(plan.done, len(indices) * samples)
 
-    token_settings = {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
-    environments = [first]
-    try:
-        transcript = functools.partial(Transcript, limits, **token_settings)
-        Loop(create, environments, transcript, policy, sampling, finished).run(plan)
-    finally:
-        for environment in environments[1:]:  # `play` closes the first
-            environment.close()
+    loop(finished).run(plan)
     return {index: plan.known[index] for index in indices}
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ...policies import identity as policies
 from ...policies.server.hub import Unreachable
+from ..launch import hosts
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import scoreboard
@@ -137,6 +138,7 @@ class Bench(Stage):
                 store_settings=policies.policy_identity(context.policy),
                 folder=context.folder,
                 progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
+                on_nodes=hosts.on_nodes(context.cluster),
             )
             others = {"hash": result.hash, "cautions": result.cautions, "sampling": result.settings.get("sampling") or {}}
             scores[result.task] = dataclasses.asdict(result.score) | others

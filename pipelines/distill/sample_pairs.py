@@ -26,6 +26,7 @@ from ...envs import registry
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
+from ..launch import hosts
 from ..launch.engines import load_policy
 from ..rl.filter import problem_count
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
@@ -106,6 +107,7 @@ class SamplePairs(Stage):
                 store=folder / name,
                 store_settings={"policy": policy, "identity": context.identity},
                 progress=context.progress,
+                on_nodes=hosts.for_environment(context.cluster, self.environment, self.options),
                 **options,
             )
             # The store may have further episodes that are not counted; see `play`.

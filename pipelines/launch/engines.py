@@ -95,9 +95,9 @@ class RayEngine:
         def ended(reply: "Future[list[Any]]") -> None:
             error = reply.exception()
             if isinstance(error, ray.exceptions.RayTaskError):
-                found.set_exception(_cause(error))
+                found.set_exception(cause_of(error))
             elif error:
-                reason = _last_line(error)
+                reason = last_line(error)
                 # An actor that could not load its policy would fail again if it were replaced.
                 found.set_exception(UserError(reason) if "creation task" in str(error) else EngineDied(reason))
             else:
@@ -107,13 +107,13 @@ class RayEngine:
         return found
 
 
-def _cause(error: Any) -> BaseException:
+def cause_of(error: Any) -> BaseException:
     """Returns the exception that an actor's method raised."""
     cause = error.cause
-    return cause if isinstance(cause, Exception) else UserError(_last_line(error))
+    return cause if isinstance(cause, Exception) else UserError(last_line(error))
 
 
-def _last_line(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
     """Returns the last line of Ray's message, which has the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].removeprefix("tenfold.core.UserError: ")[:300] if lines else type(error).__name__

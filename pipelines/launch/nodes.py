@@ -14,10 +14,11 @@ from typing import Any
 
 from ... import extras
 from ...core import UserError
+from ...texts import without_secrets
 from ..cluster import Cluster
 from ..verl_compat import ray_paths
 
-PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+PASSED = ("PYTHONPATH", "PYTHONSAFEPATH", "OPENAI_BASE_URL")
 """Environment variables of this process that the nodes' processes also need."""
 LOOK_SECONDS = 120.0
 """Time limit for a node to start Python and import the package, in seconds. Our choice."""
@@ -52,8 +53,12 @@ def own_sigterm() -> Iterator[None]:
 
 
 def inherited() -> dict[str, str]:
-    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit them."""
-    return {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PATHS}
+    """Returns the environment variables that tasks need, because workers of a running Ray do not inherit them.
+
+    Secrets in them are removed, because Ray logs the variables.
+    """
+    found = {name: value for name, value in os.environ.items() if name.startswith("TENFOLD_") or name in PASSED}
+    return {name: without_secrets(value) for name, value in found.items()}
 
 
 def connect(address: str, **options: Any) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from ... import verifiers
-from ...core import Message, Problem, Verifier
+from ...core import Message, Problem
 from ...envs.problems import cells
 from ...envs.problems import sources as problem_sources
+from ...policies.play.hosted import Verify
 from ...verifiers.answers.extraction.response import final_answer
 from ...verifiers.answers.grammar.expressions import parse
 from ...verifiers.answers.values.exact import TooLarge, Undefined, exact
@@ -49,7 +50,7 @@ _EQUATION = re.compile(
 """An equation with numbers alone on both sides, such as 3 + 4*5 = 23."""
 
 
-def flaw(chain: Answer, problem: Problem, solution: str, verify: Verifier | None) -> str | None:
+def flaw(chain: Answer, problem: Problem, solution: str, verify: Verify | None) -> str | None:
     """Returns why a chain is discarded; None if it is kept.
 
     Args:

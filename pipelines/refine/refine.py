@@ -15,7 +15,9 @@ Source of the steps: the Nanbeige4-3B report. Rounds, number of candidates and p
     problems.jsonl    targets for an sft stage: "jsonl:{stage:NAME}/problems.jsonl?solution=solution"
 """
 
+import contextlib
 import dataclasses
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +27,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ... import disk, verifiers
-from ...core import Conversation, Problem, UserError, Verifier
+from ...core import Conversation, Problem, UserError
 from ...envs.problems import sources as problem_sources
 from ...envs.text import template_defect
+from ...policies.play.hosted import HostedVerifier, Verdicts, Verify
 from ...responses import without_thinking
+from ..launch import hosts
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import chains, prompts
@@ -37,7 +41,7 @@ from .answer_cache import AnswerCache
 RETRY_TEMPERATURE = 0.7
 """Temperature of the judge's second attempt, if its first answer (at 0) cannot be read. Our choice."""
 THREADS = 16
-"""Solutions that are verified at once. Our choice."""
+"""Solutions that are verified at once by this process alone. Our choice."""
 
 
 class Refine(Stage):
@@ -104,6 +108,19 @@ class Refine(Stage):
         problems = problem_sources.load(self.problems)[: self.limit]
         if len({problem.id for problem in problems}) < len(problems):
             raise UserError(f"{self.problems}: two problems have the same id; give each problem its own")
+        with contextlib.ExitStack() as stack:
+            return self._refined(context, problems, self._verify(context, stack))
+
+    def _verify(self, context: Context, stack: contextlib.ExitStack) -> Verify | None:
+        """Returns the verifier, on the nodes of the cluster if there are several, until the stack ends; None without one."""
+        if not self.verifier:
+            return None
+        on_nodes = hosts.for_verifier(context.cluster, self.verifier)
+        started = stack.enter_context(on_nodes(functools.partial(Verdicts, self.verifier))) if on_nodes else None
+        return HostedVerifier(started) if started else verifiers.load(self.verifier)
+
+    def _refined(self, context: Context, problems: Sequence[Problem], verify: Verify | None) -> Metrics:
+        """Returns the metrics; see `run`."""
         policy = context.policy
         judge, writers = self.judge or policy, self.writers or [policy]
         upper_limit = self.cost().samples
@@ -117,7 +134,6 @@ class Refine(Stage):
             lambda done: context.progress(done, upper_limit),
             keep_all_loaded=context.cluster.on_cpu(),
         )
-        verify = verifiers.load(self.verifier) if self.verifier else None
         works = [Work(problem) for problem in problems]
 
         requests = [(f"{work.problem.id}/checklist", prompts.checklist(work.problem)) for work in works]
@@ -232,7 +248,7 @@ def _score(
     step: str,
     ask: AnswerCache,
     judge: str,
-    verify: Verifier | None,
+    verify: Verify | None,
 ) -> None:
     """Verifies and judges candidates. Scores that cannot be read are asked for once more."""
     waiting = [
@@ -242,7 +258,7 @@ def _score(
     ]
     if verify:
         complete = [(work.problem, candidate) for _, work, candidate in waiting if not candidate.truncated]
-        with ThreadPoolExecutor(THREADS) as threads:
+        with _threads(verify) as threads:
             verdicts = list(threads.map(lambda pair: verify(pair[0], pair[1].text), complete))
         for (_, candidate), verdict in zip(complete, verdicts, strict=True):
             candidate.correct = None if verdict.score is None else verdict.score == 1
@@ -258,8 +274,13 @@ def _score(
         waiting = [row for row in waiting if row[2].scores is None]
 
 
+def _threads(verify: Verify | None) -> ThreadPoolExecutor:
+    """Returns the threads in which solutions are verified."""
+    return ThreadPoolExecutor(verify.hosts.concurrency if isinstance(verify, HostedVerifier) else THREADS)
+
+
 def _revise(
-    works: Sequence[Work], number: int, settings: Refine, ask: AnswerCache, judge: str, reviser: str, verify: Verifier | None
+    works: Sequence[Work], number: int, settings: Refine, ask: AnswerCache, judge: str, reviser: str, verify: Verify | None
 ) -> None:
     """Runs one round: criticises and rewrites the best solution of each problem. The revision becomes a further candidate."""
     bests = [work.best for work in works]
@@ -279,7 +300,7 @@ def _revise(
     _score(works, lambda work: work.candidates[-1:], f"revision/{number}", ask, judge, verify)
 
 
-def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: str, verify: Verifier | None) -> None:
+def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: str, verify: Verify | None) -> None:
     """Writes summaries, then chains until one passes all checks or the attempts are used up."""
     requests: list[tuple[str, Conversation]] = [
         (f"{work.problem.id}/summary", prompts.summary(work.problem, work.best.solution)) for work in works
@@ -295,7 +316,7 @@ def _rebuild(works: Sequence[Work], settings: Refine, ask: AnswerCache, policy: 
         written = ask(policy, requests, settings.temperature)
         # The writer's own reasoning is removed, because it refers to the given solution.
         answers = [answer._replace(text=without_thinking(answer.text).strip()) for answer in written]
-        with ThreadPoolExecutor(THREADS) as threads:
+        with _threads(verify) as threads:
             flaws = list(
                 threads.map(
                     lambda work, answer: chains.flaw(answer, work.problem, work.best.solution, verify), waiting, answers

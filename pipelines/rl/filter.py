@@ -23,6 +23,7 @@ from ...core import Episode, Sampling, Status, UserError
 from ...envs import registry
 from ...policies.play.games import count_problems
 from ...policies.rollout import MAX_TURNS, play
+from ..launch import hosts
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import pass_rates
@@ -108,6 +109,7 @@ class Filter(Stage):
             store=context.folder / "episodes.jsonl",
             store_settings={"policy": context.policy, "identity": context.identity},
             progress=context.progress,
+            on_nodes=hosts.for_environment(context.cluster, self.environment, self.options),
             is_decided=None if self.all_samples else lambda episodes: stops([game.verdict.score for game in episodes]),
         )
         played: dict[int, list[Episode]] = {}

@@ -6,9 +6,12 @@ tenfold.make("tenfold/MBPP-v0", problems="jsonl:tests.jsonl")
 The stage writes `problems.jsonl`, for environments with problems: "jsonl:{stage:NAME}/problems.jsonl".
 """
 
+import contextlib
+import functools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict, cast
@@ -21,10 +24,12 @@ from ...core import Message, Problem, UserError
 from ...envs import identity
 from ...envs.problems import sources as problem_sources
 from ...golds import CodeTests
+from ...policies.play.hosts import ATTEMPTS, HostDied, OnNodes
 from ...policies.store import Store
 from ...verifiers import code
 from ...verifiers.programs import forms
 from ...verifiers.sandbox import Sandbox, SandboxFault
+from ..launch import hosts
 from ..stage import Context, Metrics, Stage
 from .examples import examples_in
 
@@ -79,6 +84,7 @@ class Synthesize(Stage):
             context.folder / "tests.jsonl",
             self.limit,
             progress=context.progress,
+            on_nodes=hosts.on_nodes(context.cluster, limit=1),
             inputs_per_round=self.inputs_per_round,
             public_tests=self.public_tests,
             min_private_tests=self.min_private_tests,
@@ -104,6 +110,7 @@ def synthesize(
     limit: int | None = None,
     compare: bool = False,
     progress: Callable[..., None] | None = None,
+    on_nodes: OnNodes | None = None,
     **options: int,
 ) -> list[Row]:
     """Generates tests for coding problems and stores one row per problem. An incomplete file is continued.
@@ -114,6 +121,7 @@ def synthesize(
         limit: maximum number of problems, the first ones.
         compare: also measure the problems' own tests. A problem whose solution does not pass them is left out.
         progress: called with the numbers of finished problems and of all problems.
+        on_nodes: starts the processes that generate tests, each for one problem at a time; the default is this process.
         options: options of `suites.synthesize` (inputs_per_round, public_tests, min_private_tests, seed).
 
     Returns:
@@ -124,22 +132,61 @@ def synthesize(
             sandbox failed.
     """
     extras.require("a test suite", *PACKAGES)
-    from . import suites  # here, because recipes without this stage do not need hypothesis
-
     chosen = [problem for problem in problem_sources.load(uri) if _entry_point(problem)][:limit]
     if not chosen:
         raise UserError(f"{uri} has no coding problem with a solution and a single function to call; use other problems")
     store_settings = {"problems": uri, "content": identity.of_problems(uri), "compare": compare, **options}
-    with disk.locked_file(out), suites.two_worker_sandbox() as box:
+    with disk.locked_file(out), contextlib.ExitStack() as stack:
         store: Store[Row] = Store(out, store_settings, _check)
         done = {row["id"]: row for row in store.rows}
+        missing = {problem.id: problem for problem in chosen if problem.id not in done}
+        rows = stack.enter_context(_rows([*missing.values()], functools.partial(Suites, compare, options), on_nodes))
         for number, problem in enumerate(chosen, start=1):
             if problem.id not in done:
-                done[problem.id] = _row(problem, compare, options, box)
+                done[problem.id] = next(rows)
                 store.append([done[problem.id]])
             if progress is not None:
                 progress(number, len(chosen))
     return [done[problem.id] for problem in chosen]
+
+
+class Suites:
+    """Generates tests, one problem after the other, in a sandbox of its own."""
+
+    def __init__(self, compare: bool, options: Mapping[str, int]):
+        """Takes arguments of `synthesize`."""
+        from . import suites  # here, because recipes without this stage do not need hypothesis
+
+        self.compare, self.options, self.opened = compare, options, contextlib.ExitStack()
+        self.box = self.opened.enter_context(suites.two_worker_sandbox())
+
+    def row(self, problem: Problem) -> Row:
+        """Returns the row of a problem."""
+        return _row(problem, self.compare, self.options, self.box)
+
+
+@contextlib.contextmanager
+def _rows(problems: Sequence[Problem], make: Callable[[], Suites], on_nodes: OnNodes | None) -> Iterator[Iterator[Row]]:
+    """Yields the rows of problems in their order, with their tests generated on all nodes or here.
+
+    Args:
+        problems: the problems.
+        make: makes what generates tests.
+        on_nodes: see `synthesize`.
+    """
+    with on_nodes(make) if on_nodes and problems else contextlib.nullcontext() as started:
+        if started is None:
+            here = make()
+            with here.opened:
+                yield map(here.row, problems)
+            return
+        threads = ThreadPoolExecutor(started.concurrency)
+        try:
+            yield (row for row, _ in threads.map(functools.partial(started.call, "row"), problems))
+        except HostDied as died:
+            raise UserError(f"{ATTEMPTS} processes that generate tests died; the last cause: {died}") from None
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _check(row: Mapping[str, Any]) -> None:

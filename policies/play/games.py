@@ -29,6 +29,10 @@ from ..transcript import Limits, TokenPolicy, Transcript
 Environment = gymnasium.Env[str, str]
 
 
+class Raised(Exception):
+    """An exception that an environment raised in another process. Its text is that of `faults.described`."""
+
+
 @dataclasses.dataclass(slots=True)
 class Game:
     """An episode that is being played."""
@@ -186,7 +190,7 @@ def verdict_of(info: Info, reward: float) -> Verdict:
 
 def environment_error(error: Exception) -> Verdict:
     """Returns the verdict of an episode whose environment raised: a fault, not a score of 0."""
-    return Verdict(Status.FAULT, None, "environment", faults.described(error))
+    return Verdict(Status.FAULT, None, "environment", str(error) if isinstance(error, Raised) else faults.described(error))
 
 
 def episode(game: Game) -> Episode:

@@ -12,7 +12,7 @@ from .games import Environment, Game
 from .plan import Plan
 
 THREADS = 16
-"""Threads in which episodes are started and judged. Our choice."""
+"""Threads of this process in which episodes are started and judged. Our choice."""
 QUIET_SECONDS = 0.05
 """A batch that is not full is sampled if no other episode has needed a turn for this time, in seconds. Our choice."""
 
@@ -39,6 +39,7 @@ class Loop:
         policy: Policy,
         sampling: Sampling,
         finished: Callable[[Sequence[Game]], None],
+        threads: int = THREADS,
     ):
         """Prepares a loop.
 
@@ -49,10 +50,11 @@ class Loop:
             policy: samples the turns.
             sampling: temperature, base seed, and so on.
             finished: called with episodes that have ended; it records them in the plan.
+            threads: number of threads in which episodes are started and judged.
         """
         self.create, self.environments, self.free = create, environments, [*environments]
         self.transcript, self.policy, self.sampling, self.finished = transcript, policy, sampling, finished
-        self.size = batch_size(policy)
+        self.size, self.thread_count = batch_size(policy), threads
         self.pool = policy if isinstance(policy, SupportsSubmit) else None
         self.room = (3 if self.pool else 2) * self.size
         """Largest number of episodes in play: one batch that is sampled, and one that waits. With several engines there is a
@@ -80,7 +82,7 @@ class Loop:
             UserError: the environment rejects a problem.
             SamplingIncomplete: the policy stopped.
         """
-        self.threads = ThreadPoolExecutor(THREADS)
+        self.threads = ThreadPoolExecutor(self.thread_count)
         try:
             while self._is_busy(plan):
                 self._collect(self._wait_time())
@@ -99,7 +101,7 @@ class Loop:
     def _is_busy(self, plan: Plan) -> bool:
         """Starts episodes while there is room, a few at a time; returns False if nothing is in play."""
         self.starting = False
-        for _ in range(4 * THREADS):
+        for _ in range(4 * self.thread_count):
             if self.error:
                 break
             in_play = len(self.waiting) + len(self.working) + len(self.sampled)
