@@ -5,12 +5,13 @@ process does the work itself.
 """
 
 import contextlib
-import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from ...core import UserError
 from ...envs import identity, registry
@@ -30,7 +31,7 @@ def on_nodes(cluster: Cluster, limit: int | None = None) -> OnNodes | None:
     """
     if not cluster.address or (cluster.nodes == 1 and cluster.copies == 1):
         return None
-    return functools.partial(_started, cluster, limit or cluster.verdicts_per_node)
+    return partial(_started, cluster, limit or cluster.verdicts_per_node)
 
 
 def for_environment(cluster: Cluster, id: str, options: Mapping[str, Any]) -> OnNodes | None:
@@ -81,7 +82,7 @@ def _start(cluster: Cluster, limit: int | None, make: Callable[[], object]) -> H
     found = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     if len(found) < 2:
         return None
-    actor = ray.remote(num_cpus=0, max_restarts=0)(Actor)
+    actor = ray.remote(num_cpus=0, max_restarts=0)(HostProcess)
     pin = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     limits = [limit or max(THREADS, int(node["Resources"]["CPU"])) for node in found]
     variables = {"env_vars": nodes.inherited()}
@@ -108,28 +109,38 @@ def _start(cluster: Cluster, limit: int | None, make: Callable[[], object]) -> H
 def _packed(make: Callable[[], object]) -> bytes:
     """Returns the function and the registrations of environments, as another process can load them.
 
-    Registrations that cannot be sent are left out, because the function may not need them.
-
     Raises:
         UserError: the function cannot be sent.
     """
     from ray import cloudpickle
 
-    registered = []
+    registered: dict[str, bytes | str] = {}
     for spec in registry.registered():
-        with contextlib.suppress(Exception):  # `pickle` may raise anything
-            registered.append(cloudpickle.dumps(spec))
+        try:
+            registered[spec.id] = cloudpickle.dumps(spec)
+        except Exception as error:  # `pickle` may raise anything
+            registered[spec.id] = _not_sent(spec.id, error)
     try:
         packed: bytes = cloudpickle.dumps((registered, make))
     except Exception as error:
-        raise UserError(
-            f"cluster: the environment or verifier cannot be sent to other nodes ({type(error).__name__}: {error}); name it "
-            '("module:Class", "module:verifier", problem URIs) instead of giving objects'
-        ) from None
+        raise UserError(_not_sent("cluster: the environment or verifier", error)) from None
     return packed
 
 
-class Actor:
+def _not_sent(name: str, error: Exception) -> str:
+    """Returns the message about an object that another process cannot load."""
+    return (
+        f"{name} cannot be made on other nodes ({type(error).__name__}: {error}); register it with names "
+        '("module:Class", "module:verifier", problem URIs) instead of objects'
+    )
+
+
+def _unavailable(reason: str, **arguments: object) -> NoReturn:
+    """Takes the place of an environment that this process cannot load. Raises `UserError` when it is made."""
+    raise UserError(reason)
+
+
+class HostProcess:
     """The process of a host."""
 
     def __init__(self, work: bytes, folder: str):
@@ -143,9 +154,12 @@ class Actor:
 
         os.chdir(folder)
         registered, make = cloudpickle.loads(work)
-        for packed in registered:
-            spec = cloudpickle.loads(packed)
-            gymnasium.registry[spec.id] = spec
+        for id, packed in registered.items():
+            try:
+                spec = cloudpickle.loads(packed) if isinstance(packed, bytes) else EnvSpec(id, partial(_unavailable, packed))
+            except Exception as error:  # for example a module that is not on this node
+                spec = EnvSpec(id, partial(_unavailable, _not_sent(id, error)))
+            gymnasium.registry[id] = spec
         self.object = make()
 
     def ready(self) -> None:
@@ -160,7 +174,7 @@ class RayHost:
     """An actor as a host."""
 
     def __init__(self, actor: Any):
-        """Takes an actor of the class `Actor`."""
+        """Takes an actor of the class `HostProcess`."""
         self.actor = actor
 
     def call(self, method: str, *arguments: Any) -> Any:

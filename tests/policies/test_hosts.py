@@ -1,6 +1,5 @@
 """Episodes and verdicts on several hosts: equal results, hosts that die, machines on which an environment fails."""
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from tenfold.verifiers.verifier import as_verifier
 
 PROBLEMS = [Problem(f"p{n}", ({"role": "user", "content": f"{n} + 1 ="},), str(n + 1), "here") for n in range(12)]
 BROKEN: set[int] = set()
-"""Machines on which `Fragile` raises."""
+"""Machines on which `Fragile` raises; -1 is this process."""
 
 
 class Local:
@@ -156,11 +155,8 @@ def test_an_episode_that_fails_on_one_machine_is_played_on_another() -> None:
     try:
         machines = Machines(4, 4)
         assert guesses(Fragile, machines) == guesses(Guess)
-        BROKEN.add(1)
-        here = functools.partial(BROKEN.add, -1)
-        everywhere = guesses(Fragile, Machines(4, 4))
-        here()
-        assert everywhere == guesses(Fragile), "the fault has the same reason as in this process"
+        BROKEN.update({1, -1})
+        assert guesses(Fragile, Machines(4, 4)) == guesses(Fragile), "the fault has the same reason as in this process"
     finally:
         BROKEN.clear()
 
