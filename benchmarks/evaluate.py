@@ -17,11 +17,11 @@ from ..policies import chat_tokens
 from ..policies import identity as policies
 from ..policies.play.hosts import OnNodes
 from ..policies.store import VerdictRow
-from . import catalogue, environment, identity, judged, lm_eval_tasks, verdicts, voting
+from . import catalogue, environment, identity, judged, lm_eval_tasks, voting
 from .lm import PolicyLM
 from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
 from .task import Task, check, missing, resolve
-from .tasks import avg_at_k
+from .tasks import avg_at_k, verdicts
 
 TASK_SETTINGS = frozenset(
     (

@@ -1,8 +1,8 @@
 """Stages that sample compute verdicts on all nodes of a Ray cluster: two nodes on this machine, without GPUs."""
 
+import importlib
 import json
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -227,15 +227,10 @@ def test_a_node_on_which_the_environment_cannot_be_made_is_named(lab: Path, two_
 
 
 @pytest.mark.slow
-def test_an_environment_that_cannot_be_sent_is_an_error(lab: Path, two_nodes: dict[str, Any]) -> None:
-    class Locked:
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
-
-        def __call__(self, problem: Any, response: str) -> bool:
-            return True
-
-    tenfold.register("lab/Locked-v0", problems="jsonl:sums.jsonl", verifier=Locked())
-    on_nodes = hosts.for_environment(Cluster.model_validate(two_nodes), "lab/Locked-v0", {})
-    with pytest.raises(UserError, match=r"lab/Locked-v0 cannot be made on other nodes .*register it with names"):
-        play(partial(registry.make, "lab/Locked-v0"), load_policy("call:sums:answer"), samples=1, on_nodes=on_nodes)
+def test_a_function_of_a_module_that_a_node_lacks_is_an_error(lab: Path, two_nodes: dict[str, Any]) -> None:
+    (lab / "only_here.py").write_text("def verify(problem, response):\n    return True\n")
+    verify = importlib.import_module("only_here").verify
+    tenfold.register("lab/OnlyHere-v0", problems="jsonl:sums.jsonl", verifier=verify)
+    on_nodes = hosts.for_environment(Cluster.model_validate(two_nodes), "lab/OnlyHere-v0", {})
+    with pytest.raises(UserError, match=r"lab/OnlyHere-v0 cannot be made on other nodes.*'only_here'.*register it with names"):
+        play(partial(registry.make, "lab/OnlyHere-v0"), load_policy("call:sums:answer"), samples=1, on_nodes=on_nodes)

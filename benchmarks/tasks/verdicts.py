@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..core import Problem
-from ..envs import identity
-from ..policies.play.hosted import HostedVerifier, Verdicts
-from ..policies.play.hosts import OnNodes
-from ..policies.store import VerdictRow, verdict_to_json
-from ..verifiers import VerifierLike
+from ...core import Problem
+from ...envs import identity
+from ...policies.play.hosted import HostedVerifier, Verdicts
+from ...policies.play.hosts import OnNodes
+from ...policies.store import VerdictRow, verdict_to_json
+from ...verifiers import VerifierLike
 
 Logged = Mapping[str, Any]
 """What lm-eval logs of a document."""
