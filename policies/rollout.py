@@ -13,7 +13,6 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 
@@ -24,7 +23,7 @@ from .play import games
 from .play.games import Environment, count_problems
 from .play.hosted import Episodes, HostedEnvironment
 from .play.hosts import OnNodes
-from .play.loop import THREADS, Loop
+from .play.loop import Loop
 from .play.plan import Decided, Plan
 from .store import EpisodeRow, Store, check_episode, episode_from_json, episode_row, sampling_settings
 from .transcript import Limits, TokenPolicy, Transcript
@@ -118,33 +117,60 @@ def play(
             "max_turns": max_turns,
         }
         episode_store: Store[EpisodeRow] | None = Store(store, settings, check_episode) if store else None
-        with on_nodes(functools.partial(Episodes, create)) if on_nodes else contextlib.nullcontext() as hosts:
-            made = functools.partial(HostedEnvironment, hosts) if hosts else create
-            environments: list[Environment] = [] if hosts else [first]
-            transcript = functools.partial(Transcript, limits, **_token_settings(policy))
-            threads = hosts.concurrency if hosts else THREADS
-            loop = functools.partial(Loop, made, environments, transcript, policy, sampling, threads=threads)
-            try:
-                return _play_missing(loop, indices, samples, episode_store, progress, is_decided)
-            finally:
-                for made_here in [] if hosts else environments[1:]:  # the first is closed below, and hosts end with theirs
-                    made_here.close()
+        run = functools.partial(_run, create, first, policy, sampling, limits, on_nodes)
+        return _play_missing(run, indices, samples, episode_store, progress, is_decided)
 
 
-def _token_settings(policy: Policy) -> dict[str, Any]:
-    """Returns the arguments of `Transcript` that a policy with tokens has."""
-    return {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
+Finished = Callable[[Sequence[games.Game]], None]
+"""Called with episodes that have ended."""
+
+
+def _run(
+    create: Callable[[], Environment],
+    first: Environment,
+    policy: Policy,
+    sampling: Sampling,
+    limits: Limits,
+    on_nodes: OnNodes | None,
+    finished: Finished,
+    plan: Plan,
+) -> None:
+    """Plays the episodes of a plan.
+
+    Args:
+        create: creates an environment.
+        first: an environment that exists already.
+        policy: see `play`.
+        sampling: see `play`.
+        limits: limits of an episode.
+        on_nodes: see `play`.
+        finished: see `Loop`.
+        plan: the episodes.
+    """
+    tokens = {"tokenizer": policy.tokenizer, "stop_ids": policy.stop_ids} if isinstance(policy, TokenPolicy) else {}
+    transcript = functools.partial(Transcript, limits, **tokens)
+    with on_nodes(functools.partial(Episodes, create)) if on_nodes else contextlib.nullcontext() as hosts:
+        if hosts:
+            hosted = functools.partial(HostedEnvironment, hosts)
+            Loop(hosted, [], transcript, policy, sampling, finished, hosts.concurrency).run(plan)
+            return
+        environments = [first]
+        try:
+            Loop(create, environments, transcript, policy, sampling, finished).run(plan)
+        finally:
+            for environment in environments[1:]:  # `play` closes the first
+                environment.close()
 
 
 def _play_missing(
-    loop: Callable[[Callable[[Sequence[games.Game]], None]], Loop],
+    run: Callable[[Finished, Plan], None],
     indices: Sequence[int],
     samples: int,
     store: Store[EpisodeRow] | None,
     progress: Callable[[int, int], None] | None,
     is_decided: Decided | None,
 ) -> dict[int, list[Episode]]:
-    """Plays the episodes that the store does not have; see `play`. `loop` returns a loop that calls the given function."""
+    """Plays the episodes that the store does not have; see `play`. `run` is `_run` without its last arguments."""
     played: dict[tuple[int, int], Episode] = {}
     for row in store.rows if store else ():
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:
@@ -161,7 +187,8 @@ def _play_missing(
         if progress:
             progress(plan.done, len(indices) * samples)
 
-    loop(finished).run(plan)
+    if plan.done < len(indices) * samples:  # else no process need be started
+        run(finished, plan)
     return {index: plan.known[index] for index in indices}
 
 

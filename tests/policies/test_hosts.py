@@ -116,6 +116,9 @@ def test_hosts_give_the_episodes_of_one_process(tmp_path: Path) -> None:
     assert stored[0] == stored[1], "the store does not depend on where episodes are played"
     assert machines.calls("step") == [12, 12]
     assert machines.calls("close host") == [1, 1]
+    started = len(machines.started)
+    assert found == play(sums, ScriptedPolicy("3"), samples=2, store=tmp_path / "hosts.jsonl", on_nodes=machines)
+    assert len(machines.started) == started, "no host is started if all episodes are stored"
 
 
 def test_a_machine_gets_episodes_in_proportion_to_its_limit() -> None:
