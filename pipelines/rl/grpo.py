@@ -36,7 +36,7 @@ from ..verl_compat import names
 from . import filter as rl_filter
 from . import model_checks, step_file, verl_config, watch
 from .metrics import CURVES, gather, last_step, mean
-from .settings import GRPOSettings, too_few_problems
+from .settings import GRPOSettings, in_grammar, too_few_problems
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ class GRPO(GRPOSettings):
             "-m",
             names.FORK_SERVER if own_ray else names.RAY_PATHS,
             *overrides,
-            f"hydra.run.dir={verl_config.in_grammar(str(folder / 'hydra'))}",
+            f"hydra.run.dir={in_grammar(str(folder / 'hydra'))}",
         ]
 
         def written() -> int:

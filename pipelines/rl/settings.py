@@ -1,5 +1,6 @@
 """Settings of a GRPO stage. `verl_config.overrides` fixes further settings of verl; all others keep verl's defaults."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,16 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     for name, value in settings.items():
         found |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
     return found
+
+
+def in_grammar(value: object) -> str:
+    """Returns a JSON value in the grammar of Hydra's overrides, whose texts have no escapes except those of quotes."""
+    if isinstance(value, str):
+        # A backslash is an escape only before a quote.
+        return '"' + re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), value) + '"'
+    if isinstance(value, list):
+        return f"[{','.join(map(in_grammar, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)  # infinity is inf
 
 
 class GRPOSettings(Stage):

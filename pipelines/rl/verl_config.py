@@ -5,7 +5,7 @@ import copy
 import difflib
 import functools
 import io
-import json
+import math
 import os
 import re
 import warnings
@@ -20,10 +20,11 @@ from ...texts import without_secrets
 from ..cluster import Cluster
 from ..launch.nodes import ray_python
 from ..trainer import checkpoints
+from ..trainer.empty_model import sizes
 from ..verl_compat import names, vllm_name
 from ..verl_compat.asynchronous import config as asynchronous
 from . import verl_checks
-from .settings import GRPOSettings, dotted
+from .settings import GRPOSettings, dotted, in_grammar
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -189,7 +190,7 @@ def overrides(
             config["actor_rollout_ref"]["rollout"] |= {
                 "enforce_eager": True,
                 "enable_chunked_prefill": False,  # vLLM rejects it on a CPU, because each sample has a seed of its own
-                "checkpoint_engine": {"update_weights_bucket_megabytes": 256},
+                "checkpoint_engine": {"update_weights_bucket_megabytes": _bucket(model)},
             }
         # Each unit is a process of 280 MB, and one is enough for small batches.
         config["transfer_queue"] = {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}
@@ -222,14 +223,9 @@ def overrides(
     return lines + [f"{key if key.startswith('+') else f'++{key}'}={in_grammar(value)}" for key, value in own.items()]
 
 
-def in_grammar(value: object) -> str:
-    """Returns a JSON value in the grammar of Hydra's overrides, whose texts have no escapes except those of quotes."""
-    if isinstance(value, str):
-        # A backslash is an escape only before a quote.
-        return '"' + re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), value) + '"'
-    if isinstance(value, list):
-        return f"[{','.join(map(in_grammar, value))}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value)  # infinity is inf
+def _bucket(model: Path) -> int:
+    """Returns MiB of the shared memory through which vLLM on a CPU receives the weights. The largest must fit, in float32."""
+    return max(256, math.ceil(4 * sizes(model).largest / 2**20)) if model.exists() else 256
 
 
 def _libraries(own: Mapping[str, object]) -> list[str]:

@@ -23,6 +23,8 @@ class Sizes(NamedTuple):
     """Number of attention heads times their width."""
     keys: int
     """Number of heads of the keys times their width; the values have the same."""
+    largest: int
+    """Number of values of the largest parameter."""
 
 
 def config_of(folder: Path) -> "PretrainedConfig":
@@ -67,7 +69,7 @@ def _sizes(folder: Path, configuration: bytes) -> Sizes:
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     key_heads = getattr(config, "num_key_value_heads", None) or heads
-    return Sizes(sum(count.values()), active, config.num_hidden_layers, heads * width, key_heads * width)
+    return Sizes(sum(count.values()), active, config.num_hidden_layers, heads * width, key_heads * width, max(count.values()))
 
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")

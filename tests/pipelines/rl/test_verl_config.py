@@ -1,5 +1,6 @@
 """A GRPO stage's settings as verl's configuration."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,17 @@ def test_verl_has_no_rollout_of_transformers_on_gpus() -> None:
     cluster = on("one_gpu").model_copy(update={"rollout": "transformers"})
     with pytest.raises(UserError, match="samples with vLLM on GPUs; set rollout to auto or vllm"):
         verls(cluster)
+
+
+def test_the_largest_weight_fits_into_the_memory_through_which_vllm_receives_weights_on_a_cpu(tmp_path: Path) -> None:
+    config = {
+        "model_type": "qwen2",
+        "vocab_size": 151_936,
+        "hidden_size": 896,
+        "num_hidden_layers": 1,
+        "tie_word_embeddings": True,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_attention_heads": 14, "num_key_value_heads": 2}))
+    lines = verl_config.overrides(stage(), 3, tmp_path, Path("/s"), on("cpu", rollout="vllm"), {})
+    rollout = verl_config.checked(lines, {}).actor_rollout_ref.rollout
+    assert rollout.checkpoint_engine.update_weights_bucket_megabytes * 2**20 >= 4 * 151_936 * 896
