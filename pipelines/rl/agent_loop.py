@@ -129,7 +129,10 @@ class EnvironmentLoop(AgentLoopBase):
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
         # Optimizer step of the weights, for reused samples. For new samples the server reports it.
         extra: dict[str, Any] = dict.fromkeys(("global_steps", "min_global_steps", "max_global_steps"), place.step - 1)
-        stored = stored_turns(self.sampled, place.problem, place.sample) if self.sampled and place.may_be_reused else []
+        stored: list[list[int]] = []
+        # A filter does not store the log-probabilities of its samples.
+        if self.sampled and place.may_be_reused and not self.rollout_config.calculate_log_probs:
+            stored = stored_turns(self.sampled, place.problem, place.sample)
         try:
             environment = await in_thread(_borrow, self.environment)
             text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})

@@ -81,7 +81,7 @@ def begin(lab: Path, tokenizer: Any, texts: list[str], budget: int, spec: str, s
     loop.tokenizer, loop.server_manager = tokenizer, Says(tokenizer, texts)
     loop.environment, loop.seed, loop.limits = spec, 7, Limits(tokens=budget, turns=4)
     loop.stop_ids = frozenset([tokenizer.eos_token_id])
-    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=sampled is None)
     loop.sampled, loop.seeded = sampled, True
     loop.log = lab / "episodes" / "1.jsonl"
     return loop
@@ -167,6 +167,16 @@ def test_the_first_step_reuses_the_filters_samples(lab: Path, tokenizer: Any) ->
     output, episodes, server = play(lab, tokenizer, [], sampled=stored(lab, tokenizer, ["1", "3"]))
     assert (server.requests, episodes[-1]["reused"], output.reward_score) == ([], True, 1)
     assert (output.response_ids, output.response_mask) == (new.response_ids, new.response_mask)
+
+
+def test_the_filters_samples_are_not_reused_if_their_log_probabilities_are_needed(lab: Path, tokenizer: Any) -> None:
+    spec = gymnasium.envs.registration.EnvSpec("lab/Guess-v0", entry_point="lab_guess:Guess").to_json()
+    loop = begin(lab, tokenizer, ["1", "3"], 64, spec, stored(lab, tokenizer, ["2", "3"]))
+    loop.rollout_config.calculate_log_probs = True
+    output = asyncio.run(loop.run({}, extra_info={"index": 5}, session_id=2, global_steps=1))
+    sampled = [value for value, mask in zip(output.response_logprobs, output.response_mask, strict=True) if mask]
+    assert sampled == [-1.0] * len(sampled)
+    assert len(loop.server_manager.requests) == 2
 
 
 def test_missing_samples_and_samples_of_later_steps_are_new(lab: Path, tokenizer: Any) -> None:
