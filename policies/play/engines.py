@@ -1,10 +1,12 @@
 """`EnginePool`: several engines with copies of one checkpoint, as one policy.
 
 Requests wait in one queue, from which engines take batches as they finish earlier ones. Therefore a slow engine does not hold
-up the others. While an engine works on a batch, it already has the next one, so that it does not wait for this process. A
-sample depends on its seed and prompt only, so it does not matter which engine computes it.
+up the others. While an engine works on a batch, it already has the next one, so that it does not wait for this process. An
+engine that accepts requests at any time, such as vLLM, takes them one by one instead, so that a long one does not hold up
+others. A sample depends on its seed and prompt only, so it does not matter which engine computes it.
 """
 
+import asyncio
 import concurrent.futures
 import contextlib
 import itertools
@@ -12,13 +14,14 @@ import math
 import statistics
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ...core import Completion, Conversation, Sampling, UserError
 from ..transcript import generate_from_tokens
+from .async_engine import EngineDied, results
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,14 +31,13 @@ LINGER_SECONDS = 0.2
 AHEAD = 2
 """Batches that an engine has at once: the one that it works on, and the next. Our choice."""
 SLOW = 4.0
-"""A batch that takes this many times the median duration is also given to an idle engine. Our choice."""
+"""A batch that takes this many times the median duration is also given to an idle engine. If engines take requests one by one,
+it is the longest duration instead, because a long sample is no sign of a slow engine. Our choice."""
+LOOK_SECONDS = 1.0
+"""Time between two searches for slow batches. Our choice."""
 ATTEMPTS = 3
 """A request fails after this number of engines have died while working on it. It also fails if an engine dies while working on
 it, and this number of deaths for each engine of the pool have occurred since the last finished batch. Our choice."""
-
-
-class EngineDied(Exception):
-    """The process of an engine has ended."""
 
 
 class Job(NamedTuple):
@@ -48,7 +50,7 @@ class Job(NamedTuple):
 
 
 class Engine(Protocol):
-    """Computes one batch at a time."""
+    """Computes batches."""
 
     def start(self, job: Job, items: Sequence[Any]) -> "Future[list[Any]]":
         """Starts `run`. The future raises `EngineDied` if the engine's process ends."""
@@ -68,6 +70,21 @@ def run(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
         return list(policy.complete(list(prompts), job.argument, seeds, limits))
     arguments = () if job.argument is None else (job.argument,)
     return list(getattr(policy, job.method)(items, *arguments))
+
+
+async def run_async(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
+    """Does the same as `run` while other batches are computed. The policy has `loop.SupportsSubmit`.
+
+    Args:
+        policy: the policy of the engine.
+        job: what is computed.
+        items: the items.
+    """
+    if job.method != "complete":
+        return await asyncio.to_thread(run, policy, job, items)
+    prompts, seeds, limits = zip(*items, strict=True)
+    futures = policy.submit(list(prompts), job.argument, seeds, limits)
+    return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
 
 
 class Request(NamedTuple):
@@ -106,6 +123,7 @@ class EnginePool:
         tokenizer: "PreTrainedTokenizerBase",
         stop_ids: frozenset[int],
         window: int | None,
+        one_by_one: bool = False,
     ):
         """Starts the engines.
 
@@ -116,16 +134,21 @@ class EnginePool:
             tokenizer: the checkpoint's.
             stop_ids: tokens that end a turn.
             window: the model's context window in tokens, or None if unknown.
+            one_by_one: an engine adds requests to those that it computes, so that they need not be given in batches.
         """
-        self.start, self.engine_batch, self.batch_size = start, engine_batch, count * engine_batch
+        self.start, self.batch_size = start, count * engine_batch
+        self.engine_batch, self.ahead = (1, AHEAD * engine_batch) if one_by_one else (engine_batch, AHEAD)
         self.tokenizer, self.stop_ids, self.window = tokenizer, stop_ids, window
         self.engines: list[Engine | None] = [start(number) for number in range(count)]
         """None: the engine has died, and the next batch starts another."""
-        self.numbers = itertools.count()
+        self.numbers, self.starts = itertools.count(), itertools.count()
         self.changed = threading.Condition()
         """Guards the attributes below."""
         self.pending: deque[Request] = deque()
-        self.running: list[_Batch] = []
+        self.running: dict[int, _Batch] = {}
+        """Batches by the number of their start."""
+        self.load = [0] * count
+        """Number of batches of each engine."""
         self.durations: deque[float] = deque(maxlen=100)
         self.deaths = 0
         """Number of engines that have died since the last batch was finished."""
@@ -155,10 +178,6 @@ class EnginePool:
                 self.thread.start()
         return [request.future for request in new]
 
-    def _results(self, futures: "list[Future[Any]]") -> list[Any]:
-        concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION)
-        return [future.result() for future in futures]
-
     def complete(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int] | None = None
     ) -> list[Completion]:
@@ -170,7 +189,7 @@ class EnginePool:
             seeds: see `TokenPolicy.complete`.
             limits: see `TokenPolicy.complete`.
         """
-        return self._results(self.submit(prompts, sampling, seeds, limits or [sampling.max_tokens] * len(prompts)))
+        return results(self.submit(prompts, sampling, seeds, limits or [sampling.max_tokens] * len(prompts)))
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -187,73 +206,83 @@ class EnginePool:
 
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
         """See `core.SupportsChoiceProbabilities`."""
-        return self._results(self._queue(Job("choice_probabilities", tuple(options)), conversations))
+        return results(self._queue(Job("choice_probabilities", tuple(options)), conversations))
 
     def _dispatch(self) -> None:
-        """Gives batches to idle engines until there is neither a request nor a running batch. Runs in a thread."""
+        """Gives batches to engines until there is neither a request nor a running batch. Runs in a thread."""
         latest: float | None = None
         """Deadline: at this time a batch is started even if it is not full. None if no request is waiting."""
+        look = 0.0
+        """Time of the next search for slow batches."""
         with self.changed:
             while self.pending or self.running:
-                batches = Counter(batch.number for batch in self.running)
-                idle = [number for number in range(len(self.engines)) if not batches[number]]
-                if not idle:
-                    least = min(range(len(self.engines)), key=batches.__getitem__)
-                    if batches[least] < AHEAD and len(self.pending) >= self.engine_batch:
-                        self._run(least, self._next(self.engine_batch), is_copy=False)
-                    else:
-                        self.changed.wait()
-                elif self.pending:
+                number = min(range(len(self.engines)), key=self.load.__getitem__)
+                is_idle = not self.load[number]
+                has_room = is_idle or self.load[number] < self.ahead
+                if has_room and len(self.pending) >= self.engine_batch and not (is_idle and self.engine_batch > 1):
+                    self._run(number, self._next(self.engine_batch), is_copy=False)
+                elif is_idle and self.pending:
+                    idle = self.load.count(0)
                     latest = latest or time.monotonic() + LINGER_SECONDS
-                    if len(self.pending) < self.engine_batch * len(idle) and (left := latest - time.monotonic()) > 0:
+                    if len(self.pending) < self.engine_batch * idle and (left := latest - time.monotonic()) > 0:
                         self.changed.wait(left)
                         continue
-                    share = min(self.engine_batch, math.ceil(len(self.pending) / len(idle)))
-                    self._run(idle[0], self._next(share), is_copy=False)
+                    share = min(self.engine_batch, math.ceil(len(self.pending) / idle))
+                    self._run(number, self._next(share), is_copy=False)
                     latest = latest if self.pending else None
-                elif slow := self._slow_batch():
-                    self._run(idle[0], [request for request in slow.requests if not request.future.done()], is_copy=True)
+                elif not (is_idle or (has_room and self.engine_batch == 1)):
+                    self.changed.wait()
+                elif (now := time.monotonic()) < look:
+                    self.changed.wait(look - now)
+                elif slow := self._slow_batch(number):
+                    self._run(number, [request for request in slow.requests if not request.future.done()], is_copy=True)
                 else:
-                    self.changed.wait(1.0)
+                    look = now + LOOK_SECONDS
             self.thread = None
 
     def _next(self, count: int) -> list[Request]:
-        """Removes the next requests of one job from the queue."""
+        """Removes the next requests of one job from the queue, and those that are cancelled."""
         first = self.pending[0].job
         batch: list[Request] = []
         while self.pending and len(batch) < count and self.pending[0].job == first:
-            batch.append(self.pending.popleft())
+            request = self.pending.popleft()
+            batch += [] if request.future.done() else [request]
         return batch
 
-    def _slow_batch(self) -> _Batch | None:
-        """Returns a batch that takes much longer than others, and that only one engine works on."""
+    def _slow_batch(self, number: int) -> _Batch | None:
+        """Returns a batch of another engine that takes much longer than others, and that only one engine works on."""
         if not self.durations:
             return None
-        limit = time.monotonic() - SLOW * statistics.median(self.durations)
-        doubled = {batch.requests[0].number for batch in self.running if batch.is_copy}
-        for batch in self.running:
+        usual = statistics.median(self.durations) if self.engine_batch > 1 else max(self.durations)
+        limit = time.monotonic() - SLOW * usual
+        doubled = {batch.requests[0].number for batch in self.running.values() if batch.is_copy}
+        for batch in self.running.values():
             undone = [request.number for request in batch.requests if not request.future.done()]
-            if undone and not batch.is_copy and batch.since < limit and not doubled & {*undone}:
+            if undone and not batch.is_copy and batch.number != number and batch.since < limit and not doubled & {*undone}:
                 return batch
         return None
 
     def _run(self, number: int, requests: list[Request], is_copy: bool) -> None:
+        if not requests:
+            return
         try:
             engine = self.engines[number] = self.engines[number] or self.start(number)
         except Exception as error:  # else the requests would wait forever
             _answer([(request, error) for request in requests])
             return
-        batch = _Batch(number, engine, requests, time.monotonic(), is_copy)
-        self.running.append(batch)
+        place = next(self.starts)
+        batch = self.running[place] = _Batch(number, engine, requests, time.monotonic(), is_copy)
+        self.load[number] += 1
         future = engine.start(requests[0].job, [request.item for request in requests])
-        future.add_done_callback(lambda future: self._ended(batch, future))
+        future.add_done_callback(lambda future: self._ended(place, batch, future))
 
-    def _ended(self, batch: _Batch, future: "Future[list[Any]]") -> None:
+    def _ended(self, place: int, batch: _Batch, future: "Future[list[Any]]") -> None:
         """Handles the end of a batch. Runs in a thread of the engine's future."""
         error = future.exception()
         results: list[tuple[Request, Any]] = []
         with self.changed:
-            self.running.remove(batch)
+            del self.running[place]
+            self.load[batch.number] -= 1
             if isinstance(error, EngineDied):
                 results = [(request, failure) for request in batch.requests if (failure := self._died(request, error))]
                 if self.engines[batch.number] is batch.engine:  # else its death is already counted
@@ -298,4 +327,4 @@ class LikelihoodPool(EnginePool):
 
     def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
         """See `core.SupportsLoglikelihoods`."""
-        return self._results(self._queue(Job("loglikelihoods"), pairs))
+        return results(self._queue(Job("loglikelihoods"), pairs))

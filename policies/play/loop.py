@@ -1,5 +1,6 @@
 """Plays many episodes at once. While the policy samples, other episodes are started and judged in threads."""
 
+import concurrent.futures
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,15 @@ THREADS = 16
 """Threads of this process in which episodes are started and judged. Our choice."""
 QUIET_SECONDS = 0.05
 """A batch that is not full is sampled if no other episode has needed a turn for this time, in seconds. Our choice."""
+JUDGED = 4
+"""Number of batches of a policy with `submit` whose episodes may be judged while it samples. Our choice."""
+INTERRUPT_SECONDS = 3.0
+"""Episodes are judged for this time after an interrupt such as Ctrl-C. Our choice."""
 
 
 @runtime_checkable
 class SupportsSubmit(TokenPolicy, Protocol):
-    """A policy that takes requests while it works on others, such as several engines."""
+    """A policy that takes requests while it works on others, such as vLLM or several engines."""
 
     def submit(
         self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int]
@@ -56,13 +61,15 @@ class Loop:
         self.transcript, self.policy, self.sampling, self.finished = transcript, policy, sampling, finished
         self.size, self.thread_count = batch_size(policy), threads
         self.pool = policy if isinstance(policy, SupportsSubmit) else None
-        self.room = (3 if self.pool else 2) * self.size
-        """Largest number of episodes in play: one batch that is sampled, and one that waits. With several engines there is a
-        third, because each engine already has its next batch."""
+        self.room = 2 * self.size
+        """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit`, episodes that are
+        judged do not count, up to `JUDGED` batches. Otherwise slow verdicts would leave the policy without requests."""
         self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         """Futures that are done."""
         self.working: set[Future[Game]] = set()
         """Episodes that are started or judged in the threads."""
+        self.beginning: set[Future[Game]] = set()
+        """Those that are started."""
         self.sampled: dict[Future[Completion], Game] = {}
         """Episodes whose turn a policy with `submit` samples."""
         self.waiting: list[Game] = []
@@ -90,10 +97,14 @@ class Loop:
                     self._sample()
         except BaseException as error:
             self.error = error
+            for sampled in [*self.sampled]:
+                sampled.cancel()
+            concurrent.futures.wait([*self.working], INTERRUPT_SECONDS if isinstance(error, KeyboardInterrupt) else None)
         # The error may be an interrupt that came while an event was handled. Therefore all futures are looked at again.
-        self.threads.shutdown()
+        self.threads.shutdown(cancel_futures=True)
         for future in [*self.working]:
-            self._handle(future)
+            if not future.cancelled():
+                self._handle(future)
         self._hand_over()
         if self.error:
             raise self.error.error_to_raise if isinstance(self.error, SamplingIncomplete) else self.error
@@ -105,12 +116,15 @@ class Loop:
             if self.error:
                 break
             in_play = len(self.waiting) + len(self.working) + len(self.sampled)
-            if in_play >= self.room or (pair := plan.next(speculate=in_play < self.size)) is None:
+            load = in_play - (len(self.working) - len(self.beginning) if self.pool else 0)
+            if load >= self.room or in_play >= self.room + JUDGED * self.size:
+                break
+            if (pair := plan.next(speculate=load < self.size)) is None:
                 break
             if not self.free:
                 self.free.append(self.create())
                 self.environments.append(self.free[-1])
-            self._work(games.begin, self.transcript, self.free.pop(), *pair)
+            self.beginning.add(self._work(games.begin, self.transcript, self.free.pop(), *pair))
         else:
             self.starting = True
         if self.error:
@@ -163,12 +177,14 @@ class Loop:
         else:
             self.ended[future.result().index, future.result().sample] = future.result()
         self.working.discard(future)
+        self.beginning.discard(future)
         self.sampled.pop(future, None)
 
-    def _work(self, work: Callable[..., Game], *arguments: Any) -> None:
+    def _work(self, work: Callable[..., Game], *arguments: Any) -> "Future[Game]":
         future = self.threads.submit(work, *arguments)
         self.working.add(future)
         future.add_done_callback(self.events.put)
+        return future
 
     def _sample(self) -> None:
         """Lets the policy sample the next turn of waiting episodes, in the order of their sample numbers and problems."""

@@ -13,7 +13,8 @@ import torch
 from tenfold.core import Completion, Episode, Problem, Sampling, UserError
 from tenfold.envs.text import TextEnv
 from tenfold.policies import checkpoints
-from tenfold.policies.play.engines import EngineDied, Job, LikelihoodPool, run
+from tenfold.policies.play.async_engine import EngineDied
+from tenfold.policies.play.engines import Job, LikelihoodPool, run
 from tenfold.policies.rollout import play, rollout
 from tenfold.policies.transformers import TransformersPolicy
 
