@@ -1,6 +1,7 @@
 """Several engines as one policy: equal samples, dead and slow engines, episodes that are judged while others are sampled."""
 
 import copy
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -49,10 +50,18 @@ def tiny() -> TransformersPolicy:
     return TransformersPolicy(checkpoints.checkpoint(TINY), batch_size=8)
 
 
-def pool(tiny: TransformersPolicy, count: int, work: Callable[[int], Callable[..., Any]] | None = None) -> LikelihoodPool:
+def pool(
+    tiny: TransformersPolicy, count: int, work: Callable[[int], Callable[..., Any]] | None = None, one_by_one: bool = False
+) -> LikelihoodPool:
     """Returns a pool of engines with this checkpoint. `work` returns what the engine of a number does."""
     return LikelihoodPool(
-        lambda number: Threads(tiny, work(number) if work else None), count, 4, tiny.tokenizer, tiny.stop_ids, tiny.window
+        lambda number: Threads(tiny, work(number) if work else None),
+        count,
+        4,
+        tiny.tokenizer,
+        tiny.stop_ids,
+        tiny.window,
+        one_by_one,
     )
 
 
@@ -207,3 +216,49 @@ def test_a_full_batch_is_given_to_each_engine(tiny: TransformersPolicy) -> None:
     assert sum(sizes) == 48
     assert sizes.count(4) >= 8
     assert torch.tensor(sizes).max() == 4
+
+
+def slow_first(tiny: TransformersPolicy, held: int, until: int) -> Callable[[int], Callable[..., Any]]:
+    """Returns engines whose first calls (a number of them, over all engines) end after the call number `until` has ended."""
+    calls, enough, ended = itertools.count(1), threading.Event(), itertools.count(1)
+    lock = threading.Lock()
+
+    def complete(*arguments: Any) -> list[Completion]:
+        if is_held := next(calls) <= held:
+            assert enough.wait(60)
+        with lock:  # this policy does not support calls from several threads
+            found = tiny.complete(*arguments)
+        if not is_held and next(ended) == until:
+            enough.set()
+        return found
+
+    return lambda number: complete
+
+
+def test_requests_that_join_do_not_wait_for_a_long_one(tiny: TransformersPolicy) -> None:
+    """Three of 36 samples end after all others. An engine of batches would wait for them with its other samples."""
+    alone = rollout(sums(), tiny, samples=3, sampling=SAMPLING)
+    for count in (1, 2):
+        engines = pool(tiny, count, slow_first(tiny, held=3, until=33), one_by_one=True)
+        assert rollout(sums(), engines, samples=3, sampling=SAMPLING) == alone
+
+
+def test_an_engine_that_hangs_or_dies_does_not_lose_the_requests_that_joined_it(tiny: TransformersPolicy) -> None:
+    alone, hangs, calls = rollout(sums(), tiny, samples=3, sampling=SAMPLING), threading.Event(), itertools.count()
+    lock = threading.Lock()
+
+    def work(number: int) -> Callable[..., list[Completion]]:
+        def complete(*arguments: Any) -> list[Completion]:
+            if number == 1:
+                hangs.wait()
+            if next(calls) in (3, 9):
+                raise EngineDied("the process ended with signal 9")
+            with lock:
+                return tiny.complete(*arguments)
+
+        return complete
+
+    try:
+        assert rollout(sums(), pool(tiny, 2, work, one_by_one=True), samples=3, sampling=SAMPLING) == alone
+    finally:
+        hangs.set()
