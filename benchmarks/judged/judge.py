@@ -1,6 +1,6 @@
-"""Batched questions to a judge.
+"""Questions to a judge, many at once.
 
-The answers of each batch are stored before the next batch. If an answer cannot be read, the judge is asked again.
+The answers are stored as they come, or batch after batch. If an answer cannot be read, the judge is asked again.
 """
 
 import dataclasses
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ... import disk
-from ...core import Completion, Conversation, Policy, Problem, Sampling, SamplingIncomplete, batch_size
+from ...core import Conversation, Policy, Problem, Sampling
+from ...policies.play.completions import in_parts
 from ...policies.store import Store
 from ...responses import complete_words, without_thinking
 
@@ -177,7 +178,6 @@ def _answers(
     attempts: dict[str, int] = {}
     for row in store.rows if store else ():
         answers[row["question"]], attempts[row["question"]] = row["text"], row["attempt"] + 1
-    size = batch_size(policy)
     for attempt in range(ATTEMPTS):
         left = [
             name
@@ -186,18 +186,8 @@ def _answers(
             and (name not in answers or benchmark.read(without_thinking(answers[name])) is None)
         ]
         sampling = SAMPLING if not attempt else dataclasses.replace(SAMPLING, temperature=1.0, seed=attempt)
-        for start in range(0, len(left), size):
-            batch = left[start : start + size]
-            stopped = None
-            try:
-                sampled: Sequence[Sequence[Completion | None]] = policy.generate(
-                    [questions[name] for name in batch], 1, sampling, batch
-                )
-            except SamplingIncomplete as error:
-                sampled, stopped = error.completions, error
-            completions = {
-                name: completion for name, row in zip(batch, sampled, strict=True) if row and (completion := row[0]) is not None
-            }
+        for places, rows in in_parts(policy, [questions[name] for name in left], 1, sampling, left):
+            completions = {left[place]: completion for place, (completion,) in zip(places, rows, strict=True)}
             texts = {
                 name: complete_words(completion.text) if completion.finish_reason == "length" else completion.text
                 for name, completion in completions.items()
@@ -210,8 +200,6 @@ def _answers(
                     for name, completion in completions.items()
                     if completion.finish_reason != "fault"
                 )
-            if stopped:
-                raise stopped.error_to_raise
             progress(len(answers.keys() & questions.keys()), len(questions))
     return answers
 

@@ -222,6 +222,8 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
     if len(store.rows) < len(texts):
         size = settings.annotator_batch_size
         annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed, context.cluster, size)
-        at_once = size if context.cluster.copies == 1 else max(1, len(texts))  # several copies share all documents
+        # vLLM and several copies take all documents, so that a long answer does not hold up others.
+        takes_all = context.cluster.copies > 1 or context.cluster.uses_vllm() or settings.annotator.startswith("vllm+")
+        at_once = max(1, len(texts)) if takes_all else size
         annotate.label(texts, annotator, store, at_once, context.progress)
     return store

@@ -18,6 +18,8 @@ from ...core import UserError
 Result = TypeVar("Result")
 CLOSE_SECONDS = 5.0
 """Longest wait for the event loop's end. Our choice."""
+WATCH_SECONDS = 1.0
+"""Time between two looks whether the engine has died. Our choice."""
 
 
 class EngineDied(UserError):
@@ -57,6 +59,7 @@ class AsyncRequests:
         # A daemon: Python does not wait for it, so that an interrupt ends the process although requests are open.
         thread = threading.Thread(target=self.loop.run_forever, daemon=True, name="tenfold: engine")
         thread.start()
+        asyncio.run_coroutine_threadsafe(_watch(engine), self.loop)
         self.close = weakref.finalize(self, _close, engine, self.loop, thread)
 
     def submit(self, prompt: Any, settings: Any, convert: Callable[[Any], Result]) -> "Future[Result]":
@@ -74,13 +77,20 @@ class AsyncRequests:
         return asyncio.run_coroutine_threadsafe(request, self.loop)
 
 
+async def _watch(engine: AsyncEngine) -> None:
+    """Cancels all open requests when the engine has died. vLLM reports its death only to requests that it has accepted."""
+    while not engine.errored:
+        await asyncio.sleep(WATCH_SECONDS)
+    await _end_tasks()
+
+
 async def _result(
     engine: AsyncEngine, died: str, prompt: Any, settings: Any, name: str, convert: Callable[[Any], Result]
 ) -> Result:
     """Returns the result of a request. It has no reference to `AsyncRequests`, which can thus be collected."""
     try:
         outputs = [output async for output in engine.generate(prompt, settings, name)]
-    except (Exception, asyncio.CancelledError):  # a dead engine cancels what waits for its socket
+    except (Exception, asyncio.CancelledError):
         if engine.errored:
             raise EngineDied(died) from None
         raise
@@ -96,8 +106,9 @@ def _close(engine: AsyncEngine, loop: asyncio.AbstractEventLoop, thread: threadi
 
 
 async def _end_tasks() -> None:
-    """Cancels all tasks of the event loop, because Python reports a task that is pending at its end."""
+    """Cancels all other tasks of the event loop. Otherwise Python would report those that are pending at its end."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.sleep(0)  # all of them begin, because a task that has not begun cannot handle that it is cancelled
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
