@@ -4,11 +4,14 @@
         [--samples 128] [--batch 64] [--max-tokens 512] [--rounds 1]
 
 The prompts are word problems like those of GSM8K. Both ways sample the same prompts with the same seeds, in the same engine.
+The processor time of vLLM's processes depends less on other programs than the duration does.
 """
 
 import argparse
 import time
 from collections.abc import Sequence
+
+import psutil
 
 from ...core import Completion, Sampling
 from ...envs.problems import sources
@@ -18,6 +21,12 @@ from ...policies.vllm import VLLMPolicy
 
 SAMPLES = 4
 """Samples of a problem."""
+
+
+def processor_seconds() -> float:
+    """Returns the processor time of vLLM's processes, in seconds."""
+    times = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    return sum(one.user + one.system for one in times)
 
 
 def main() -> None:
@@ -55,19 +64,23 @@ def main() -> None:
         return [found[place] for place in range(len(prompts))]
 
     for _ in range(given.rounds):
-        speeds, texts = [], []
+        tokens, seconds, processor = list[list[int]](), list[float](), list[float]()
         for name, sample in (("batches", in_batches), ("joined", joined)):
-            begun = time.monotonic()
-            lengths = [len(one.token_ids) for row in sample() for one in row]
-            seconds = time.monotonic() - begun
-            speeds.append(sum(lengths) / seconds)
-            texts.append(lengths)
-            print(f"{name}: {sum(lengths)} tokens in {seconds:.0f} s, {speeds[-1]:.0f} tokens per second", flush=True)
-        batches = [texts[0][start : start + given.batch] for start in range(0, len(texts[0]), given.batch)]
-        steps, equal = sum(map(max, batches)), sum(map(int.__eq__, *texts))
+            begun, used = time.monotonic(), processor_seconds()
+            tokens.append([len(one.token_ids) for row in sample() for one in row])
+            seconds.append(time.monotonic() - begun)
+            processor.append(processor_seconds() - used)
+            total = sum(tokens[-1])
+            print(
+                f"{name}: {total} tokens in {seconds[-1]:.0f} s, {total / seconds[-1]:.0f} tokens per second, "
+                f"{total / processor[-1]:.0f} per second of processor time",
+                flush=True,
+            )
+        batches = [tokens[0][start : start + given.batch] for start in range(0, len(tokens[0]), given.batch)]
         print(
-            f"ratio {speeds[1] / speeds[0]:.2f}; samples in a step of a batch: {sum(texts[0]) / steps:.0f} of {given.batch}; "
-            f"lengths from {min(texts[0])} to {max(texts[0])}; {equal} of {len(texts[0])} samples have equal lengths"
+            f"ratio {seconds[0] / seconds[1]:.2f}, of processor time {processor[0] / processor[1]:.2f}; a step of a batch has "
+            f"{sum(tokens[0]) / sum(map(max, batches)):.0f} of {given.batch} samples; lengths {min(tokens[0])} to "
+            f"{max(tokens[0])}; {sum(map(int.__eq__, *tokens))} of {len(tokens[0])} samples have equal lengths"
         )
 
 
