@@ -17,7 +17,8 @@ THREADS = 16
 QUIET_SECONDS = 0.05
 """A batch that is not full is sampled if no other episode has needed a turn for this time, in seconds. Our choice."""
 JUDGED = 4
-"""Number of batches of a policy with `submit` whose episodes may be judged while it samples. Our choice."""
+"""Number of batches of a policy with `submit` whose episodes may be judged while it samples, or one episode for each thread if
+that is more. Our choice."""
 INTERRUPT_SECONDS = 3.0
 """Episodes are judged for this time after an interrupt such as Ctrl-C. Our choice."""
 
@@ -63,7 +64,7 @@ class Loop:
         self.pool = policy if isinstance(policy, SupportsSubmit) else None
         self.room = 2 * self.size
         """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit`, episodes that are
-        judged do not count, up to `JUDGED` batches. Otherwise slow verdicts would leave the policy without requests."""
+        judged do not count, up to the limit of `JUDGED`. Otherwise slow verdicts would leave the policy without requests."""
         self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         """Futures that are done."""
         self.working: set[Future[Game]] = set()
@@ -117,7 +118,7 @@ class Loop:
                 break
             in_play = len(self.waiting) + len(self.working) + len(self.sampled)
             load = in_play - (len(self.working) - len(self.beginning) if self.pool else 0)
-            if load >= self.room or in_play >= self.room + JUDGED * self.size:
+            if load >= self.room or in_play >= self.room + max(JUDGED * self.size, self.thread_count):
                 break
             if (pair := plan.next(speculate=load < self.size)) is None:
                 break
