@@ -62,9 +62,10 @@ class Loop:
         self.transcript, self.policy, self.sampling, self.finished = transcript, policy, sampling, finished
         self.size, self.thread_count = batch_size(policy), threads
         self.pool = policy if isinstance(policy, SupportsSubmit) else None
-        self.room = 2 * self.size
-        """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit`, episodes that are
-        judged do not count, up to the limit of `JUDGED`. Otherwise slow verdicts would leave the policy without requests."""
+        self.room = (3 if self.pool else 2) * self.size
+        """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit` there is a third,
+        because each engine already has its next batch, and episodes that are judged do not count, up to the limit of `JUDGED`.
+        Otherwise slow verdicts would leave the policy without requests."""
         self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         """Futures that are done."""
         self.working: set[Future[Game]] = set()
