@@ -125,8 +125,8 @@ class Distill(Training):
         """Trains in this process, which may be one of several data-parallel processes."""
         device = trainer.processes(context.cluster).device
         uses_teacher = self.kd_positive or self.kd_negative
-        model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
-        teacher, teacher_tokenizer = checkpoints.load(checkpoints.checkpoint(self.teacher), torch.float32)
+        model, tokenizer = trainer.load(checkpoints.checkpoint(context.policy))
+        teacher, teacher_tokenizer = trainer.load(checkpoints.checkpoint(self.teacher))
         check_same_vocabulary(tokenizer, teacher_tokenizer, self.teacher)
         model = lora.with_adapter(model, self.lora, context.seed)
         model.to(device)
@@ -240,7 +240,7 @@ def _measured(settings: Distill, context: Context) -> Metrics:
         return {}
     release()  # the memory of the training
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
-    models = [checkpoints.load(checkpoints.checkpoint(uri), torch.float32)[0] for uri in uris]
+    models = [trainer.load(checkpoints.checkpoint(uri))[0] for uri in uris]
     reader = _reader(settings, context, *models)
     log_probs = []
     for model in models:  # one at a time on the accelerator

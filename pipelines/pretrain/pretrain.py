@@ -205,7 +205,7 @@ class Pretrain(Stage):
         sources = tokens.open_sources(self.data)
         planned = self.plan(sources)
         metrics = processes.train_in_processes(self, context)
-        model, _ = checkpoints.load(context.folder / "policy", torch.float32)
+        model, _ = trainer.load(context.folder / "policy")
         model = model.to(trainer.device_of(context.cluster)).eval()
         limited_logits.limit_logits(model)
         held_out = held_out_losses(model, sources, self.row_tokens, self.held_out_sequences)
@@ -216,7 +216,7 @@ class Pretrain(Stage):
         from transformers import Trainer
 
         sources = tokens.open_sources(self.data)
-        model, tokenizer = checkpoints.load(checkpoints.checkpoint(context.policy), torch.float32)
+        model, tokenizer = trainer.load(checkpoints.checkpoint(context.policy))
         if tokens.fingerprint(tokenizer) != sources.tokenizer:
             raise UserError(
                 f"{self.name}: the tokens in {self.data} were made with another tokenizer than that of {context.policy}; "

@@ -5,8 +5,7 @@ per parameter of the model for the fixed weights. The size of a transformer's ac
 al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
 With recomputation a layer keeps its input, and one layer at a time has all of its activations.
 
-The mask of the attention is counted for all stages but GRPO, which uses FlashAttention. It has one byte for each pair of
-positions in a row, and torch's scaled_dot_product_attention makes a number of each in every layer.
+The attention has no mask (`pipelines/trainer/attention.py`; GRPO uses FlashAttention). A model that needs one is not considered.
 
 The logits are counted three times: values, log-probabilities and gradients. If they are computed in chunks, they are those of a
 chunk, and the gradient of the head is added.
@@ -136,7 +135,6 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
     world = verl_config.training_gpus(stage, cluster) if isinstance(stage, GRPO) else cluster.world
     trained = _trained(stage, checkpoint)
     state = (STATE_BYTES * trained + (WEIGHT_BYTES * count if trained < count else 0)) / world
-    length = 0
     if isinstance(stage, GRPO):
         recompute = not cluster.on_cpu()
         reference = (stage.track_kl or stage.kl > 0) and not stage.lora  # with LoRA it is the model without the adapter
@@ -147,16 +145,15 @@ def memory_of(stage: Training | Pretrain | GRPO, checkpoint: Path, cluster: Clus
         tokens = micro * per_sample or cluster.tokens_per_gpu
     else:
         recompute = stage.gradient_checkpointing
-        length = stage.row_tokens if isinstance(stage, Pretrain) else round(stage.cost().training_length)
         share = (stage.micro_batch_size or max(1, stage.batch_size // world)) / stage.batch_size
         tokens = round(stage.cost().trained_tokens / stage.steps * share)
     precision = 2 if _in_float32(stage, cluster) else 1  # the equation is for 16 bits; float32 has twice the bytes
-    layer = (ACTIVATIONS * config.hidden_size + 2 * length) * precision
+    layer = ACTIVATIONS * config.hidden_size * precision
     layers = RECOMPUTED * config.hidden_size * precision * config.num_hidden_layers + layer
-    per_token = length + (layers if recompute else layer * config.num_hidden_layers)
+    per_token = layers if recompute else layer * config.num_hidden_layers
     with_logits, in_chunks = tokens, False
     if isinstance(stage, RewardModel):
-        with_logits = tokens // length  # those of one token of each prompt
+        with_logits = tokens // stage.max_tokens  # those of one token of each prompt
     elif isinstance(stage, Distill):
         with_logits, in_chunks = min(tokens, stage.chunk_tokens), True
     elif not isinstance(stage, GRPO) and tokens * config.vocab_size > limited_logits.MAX_LOGITS:

@@ -97,7 +97,7 @@ class RewardModel(Training):
         stored = trainer.by_main_process(context.cluster, lambda: _stored(self, context))
         pairs, _ = stored_pairs.opened(stored)
         start = checkpoints.checkpoint(context.policy)
-        model, tokenizer = checkpoints.load(start, torch.float32)
+        model, tokenizer = trainer.load(start)
         model = lora.with_adapter(model, self.lora, context.seed)
         longest = token_limit(checkpoints.window(start), self.max_tokens)
         seed = f"{context.seed}/{self.name}"  # so that two stages of a recipe have different seeds

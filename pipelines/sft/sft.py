@@ -154,7 +154,7 @@ class SFT(Training):
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
         start = checkpoints.checkpoint(context.policy)
-        model, tokenizer = checkpoints.load(start, torch.float32)
+        model, tokenizer = trainer.load(start)
         model = lora.with_adapter(model, self.lora, context.seed)
         if self.packed and not trainer.supports_packing(model):
             raise UserError(
@@ -255,8 +255,8 @@ def _shards(uri: str, settings: SFT, checkpoint: Path, context: Context) -> list
 def in_rows(batch: list[Example], pad: int) -> dict[str, torch.Tensor]:
     """Returns a packed batch: several examples per row, with little padding. The longest examples are placed first.
 
-    The positions of each example begin at 0. The model derives the attention mask from the positions. Therefore the examples do
-    not attend to each other, and the loss is the same as with one row per example.
+    The positions of each example begin at 0. The model recognizes the examples by their positions. Therefore they do not
+    attend to each other, and the loss is the same as with one row per example.
 
     Args:
         batch: examples.

@@ -11,10 +11,11 @@ import torch
 
 from ...core import UserError
 from ...disk import step_folders
+from ...policies import checkpoints
 from ..cluster import Cluster
 from ..stage import Context, Metrics
+from . import attention, lora
 from . import checkpoints as stored
-from . import lora
 from .settings import Precision, Training, check_batch
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Any: ...
+
+
+def load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Returns the model, in float32, and the tokenizer of a checkpoint folder for training and for the passes around it."""
+    model, tokenizer = checkpoints.load(folder, torch.float32)
+    attention.attend_within_sequences(model)
+    return model, tokenizer
 
 
 def fit(
@@ -98,7 +106,6 @@ def fit(
     from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
     set_seed(context.seed)
-    checkpoints = context.folder / "checkpoints"
     world, cpu = processes(context.cluster).num_processes, device_of(context.cluster) == "cpu"
     micro = micro_batch_size or max(1, batch_size // world)
     try:
@@ -108,7 +115,7 @@ def fit(
     # The interval divides save_steps, because a checkpoint does not contain the running sum of losses since the last log.
     every = max(interval for interval in range(1, max(1, steps // logged) + 1) if save_steps % interval == 0)
     args = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(context.folder / "checkpoints"),
         max_steps=steps,
         logging_steps=every,
         per_device_train_batch_size=micro,

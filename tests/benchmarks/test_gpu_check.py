@@ -28,6 +28,15 @@ def test_the_figures_of_training_are_reported_with_what_could_not_run(tmp_path: 
     assert report["machine"]["torch"]
 
 
+def test_the_attention_of_the_stages_is_compared_with_a_mask(tmp_path: Path) -> None:
+    status, report = checked(tmp_path / "g.json", "--only", "attention")
+    assert status == 0
+    found = report["figures"]["attention"]
+    assert found["sequences_loss"] == pytest.approx(found["sdpa_loss"], rel=2**-8)
+    assert found["sequences_tokens_per_s"] > 0
+    assert "attention: flash_attention_2" in report["not_run"]
+
+
 def test_a_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (broken := tmp_path / "sitecustomize.py").write_text("import torch\ntorch.randint = None\n")
     monkeypatch.setenv("PYTHONPATH", str(broken.parent), prepend=":")

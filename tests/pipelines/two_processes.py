@@ -17,9 +17,10 @@ from accelerate.utils import DistributedType
 
 from tenfold.pipelines.launch import supervise
 from tenfold.pipelines.recipe import worker
-from tenfold.pipelines.trainer import limited_logits
+from tenfold.pipelines.trainer import attention, limited_logits
 
 prepare, max_logits = PartialState.__init__, limited_logits.MAX_LOGITS
+min_scores = attention.MIN_SCORES["cpu"]
 
 
 def as_on_gpus(self: PartialState, *arguments: Any, **options: Any) -> None:
@@ -39,6 +40,8 @@ if __name__ == "__main__":
         os.chdir(folder.parent)  # the test's folder, to which the record's paths refer
         limit = folder / "max_logits"  # a test writes this file to train with the loss of large batches
         limited_logits.MAX_LOGITS = int(limit.read_text()) if limit.exists() else max_logits
+        # A test writes this file to train without masks also for short rows.
+        attention.MIN_SCORES["cpu"] = 0 if (folder / "without_masks").exists() else min_scores
         worker.main(folder)
         AcceleratorState._reset_state()  # else the next stage would inherit this state
         if PartialState().is_main_process:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ....pipelines.trainer import attention as sequences
 from ....pipelines.trainer import chunked_loss
 from ....pipelines.trainer.chunked_loss import Head
 from ....policies import checkpoints
@@ -66,23 +67,31 @@ def loss(sizes: Sizes, device: str, folder: Path) -> Figures:
 
 
 def attention(sizes: Sizes, device: str, folder: Path) -> Figures:
-    """Forward and backward pass of a packed row with SDPA and with FlashAttention: tokens per second and memory."""
+    """Forward and backward pass of a packed row: tokens per second, memory and loss.
+
+    `sdpa` uses a mask, `sequences` is the attention of the training stages, and `flash_attention_2` is that of flash-attn.
+    """
     model, _ = checkpoints.load(checkpoints.checkpoint(sizes.policy), torch.bfloat16)
     model.to(device).train()
-    tokens, each = sizes.attention_tokens, min(sizes.attention_tokens, 1024)
+    tokens, each = sizes.attention_tokens, min(sizes.attention_tokens // 4, 1024)
     ids = torch.randint(model.config.vocab_size, (1, tokens), device=device)
     positions = (torch.arange(tokens, device=device) % each)[None]
     found: Figures = {"tokens": tokens, "sequence": each, "not_run": {}}
     reason = missing("flash_attn", "flash-attn") or ("it needs a GPU" if device == "cpu" else "")
-    for name in ("sdpa", "flash_attention_2"):
-        if name != "sdpa" and reason:
+    for name in ("sdpa", sequences.NAME, "flash_attention_2"):
+        if name == "flash_attention_2" and reason:
             found["not_run"][name] = reason
             continue
-        model.set_attn_implementation(name)
+        if name == sequences.NAME:
+            sequences.attend_within_sequences(model)
+        else:
+            model.set_attn_implementation(name)
 
-        def once() -> None:
+        def once(name: str = name) -> None:
             model.zero_grad(set_to_none=True)
-            model(input_ids=ids, position_ids=positions, labels=ids, use_cache=False).loss.backward()
+            loss = model(input_ids=ids, position_ids=positions, labels=ids, use_cache=False).loss
+            loss.backward()
+            found[f"{name}_loss"] = float(loss)
 
         found[f"{name}_tokens_per_s"] = tokens / seconds_of(once, device, rounds=3)
         if (memory := peak_of(once, device)) is not None:

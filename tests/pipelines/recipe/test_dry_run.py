@@ -128,10 +128,10 @@ def activations(folder: Path, stage: dict[str, Any]) -> float:
 
 
 def test_with_recomputation_one_layer_has_all_activations(tmp_path: Path) -> None:
-    layer = 34 * WIDTH + 2 * LENGTH  # and a number of the attention's mask for each pair of positions
-    assert activations(tmp_path, TRAINING) == TOKENS * (LAYERS * layer + LENGTH + LOGIT * VOCABULARY)
+    layer = 34 * WIDTH
+    assert activations(tmp_path, TRAINING) == TOKENS * (LAYERS * layer + LOGIT * VOCABULARY)
     recomputed = activations(tmp_path, TRAINING | {"gradient_checkpointing": True})
-    assert recomputed == TOKENS * (LAYERS * 2 * WIDTH + layer + LENGTH + LOGIT * VOCABULARY)
+    assert recomputed == TOKENS * (LAYERS * 2 * WIDTH + layer + LOGIT * VOCABULARY)
 
 
 def test_large_batches_have_the_logits_of_a_chunk_and_the_gradient_of_the_head(
