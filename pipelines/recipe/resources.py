@@ -5,7 +5,7 @@ per parameter of the model for the fixed weights. The size of a transformer's ac
 al. (2022), "Reducing activation recomputation in large transformer models", without the attention matrix, which is not stored.
 With recomputation a layer keeps its input, and one layer at a time has all of its activations.
 
-The attention has no mask (`pipelines/trainer/attention.py`; GRPO uses FlashAttention). A model that needs one is not considered.
+The attention has no mask (`pipelines/trainer/attention.py`; GRPO uses FlashAttention). Models that need one are not considered.
 
 The logits are counted three times: values, log-probabilities and gradients. If they are computed in chunks, they are those of a
 chunk, and the gradient of the head is added.

@@ -159,7 +159,7 @@ def _attention(
     groups = heads // key.shape[1]
     if groups > 1 and _needs_equal_heads(query):
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
-    # One row of all tokens, (tokens, heads, width of a head). The gradient of `split` is a single tensor, that of slices is not.
+    # One row of all tokens, (tokens, heads, width of a head). The gradient of `split` is one tensor, that of slices is many.
     split = (part.transpose(1, 2).flatten(0, 1).split(attention_mask.lengths) for part in (query, key, value))
     outputs = [
         one_value.new_zeros(len(one_value), heads, value.shape[-1])

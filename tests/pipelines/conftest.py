@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.launch import processes, supervise
 from tenfold.pipelines.stage import Context, Stage
+from tenfold.pipelines.trainer import attention
 from tenfold.policies import checkpoints
 
 Trained = dict[str, Any]
@@ -97,6 +98,22 @@ def by_one_and_by_two(
         return json.loads(json.dumps(alone)), shared
 
     return train
+
+
+@pytest.fixture
+def without_masks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Returns a function after whose call short rows are treated like long ones, and a mask of the attention is an error."""
+    compute = torch.nn.functional.scaled_dot_product_attention
+
+    def checked(*arguments: Any, attn_mask: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
+        assert attn_mask is None, f"there is a mask of {tuple(attn_mask.shape)}"
+        return compute(*arguments, **options)
+
+    def start() -> None:
+        monkeypatch.setitem(attention.MIN_SCORES, "cpu", 0)
+        monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", checked)
+
+    return start
 
 
 RELATIVE = 1e-4

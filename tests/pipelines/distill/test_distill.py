@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,28 @@ def test_every_margin_is_exactly_0_while_the_policy_is_unchanged(
     assert found["pairs"] < 20 * 8 / 2, "several passes"
     assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 20
     assert [value for _, value in found["figures"]["preferred"]] == [0] * 20
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_without_masks_of_the_attention_every_margin_starts_at_exactly_0_too(
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, without_masks: Callable[[], None], precision: torch.dtype
+) -> None:
+    monkeypatch.setattr(trainer, "precision", lambda cluster: precision)
+    without_masks()
+    found = distilled(distills(trained, **NO_CHANGE | {"steps": 4}), lab / "dpd")
+    assert [value for _, value in found["figures"]["dpo"]] == [LOG_2] * 4
+
+
+def test_the_training_needs_no_mask_of_the_attention(
+    lab: Path, trained: Path, without_masks: Callable[[], None], assert_same_training: Any
+) -> None:
+    stage = distills(trained, steps=4)
+    plain = distilled(stage, lab / "plain")
+    without_masks()
+    found = distilled(stage, lab / "without")
+    assert_same_training(lab / "plain", lab / "without", stage["policy"])
+    for side in ("chosen", "preferred"):
+        assert found["held_out"]["after"][side] == pytest.approx(plain["held_out"]["after"][side], rel=1e-3)
 
 
 def test_margins_start_at_exactly_0_in_two_processes_in_bfloat16(lab: Path, trained: Path, in_two_processes: Any) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,17 @@ def test_large_batches_and_recomputation_do_not_change_the_training(
     assert plain["held_out"].keys() == large["held_out"].keys() == {"code", "text"}
     for source, measured in plain["held_out"].items():
         assert large["held_out"][source] == pytest.approx(measured, rel=1e-4), source
+
+
+def test_the_training_needs_no_mask_of_the_attention(
+    data: Path, tmp_path: Path, without_masks: Callable[[], None], assert_same_training: Any
+) -> None:
+    plain = run(settings(data), tmp_path / "plain")
+    without_masks()
+    found = run(settings(data), tmp_path / "without")
+    assert_same_training(tmp_path / "plain", tmp_path / "without", TINY)
+    for source, measured in plain["held_out"].items():
+        assert found["held_out"][source] == pytest.approx(measured, rel=1e-4), source
 
 
 def test_training_in_two_processes_equals_training_in_one(data: Path, by_one_and_by_two: Any) -> None:

@@ -110,6 +110,15 @@ def test_recomputation_does_not_change_the_training(tmp_path: Path, assert_same_
     assert_same_training(tmp_path / "plain", tmp_path / "recomputed", POLICY)
 
 
+def test_the_training_needs_no_mask_of_the_attention(
+    tmp_path: Path, without_masks: Callable[[], None], assert_same_training: Any
+) -> None:
+    run(settings(tmp_path), tmp_path / "plain")
+    without_masks()
+    run(settings(tmp_path), tmp_path / "without")
+    assert_same_training(tmp_path / "plain", tmp_path / "without", POLICY)
+
+
 def test_another_learning_rate_or_batch_size_changes_the_training(tmp_path: Path, assert_same_training: Any) -> None:
     run(settings(tmp_path), tmp_path / "one")
     run(settings(tmp_path, learning_rate=5.9e-3), tmp_path / "slower")

@@ -10,12 +10,9 @@ import pytest
 import torch
 import transformers
 
-from tenfold.pipelines.distill.distill import Distill
-from tenfold.pipelines.pretrain.pretrain import Pretrain
-from tenfold.pipelines.reward.reward_model import RewardModel
 from tenfold.pipelines.sft.sft import SFT
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import attention, limited_logits, lora, trainer
+from tenfold.pipelines.trainer import attention, limited_logits, lora
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=2&heads=2"
@@ -31,7 +28,9 @@ def llama() -> Any:
 
 
 def experts() -> Any:
-    return transformers.Qwen3MoeForCausalLM(transformers.Qwen3MoeConfig(**SMALL, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16))
+    return transformers.Qwen3MoeForCausalLM(
+        transformers.Qwen3MoeConfig(**SMALL, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16)
+    )
 
 
 def windows() -> Any:
@@ -46,6 +45,11 @@ def eager() -> Any:
 def without_position_ids() -> Any:
     """Its attention does not accept all kinds of masks."""
     return transformers.BloomForCausalLM(transformers.BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -129,11 +133,15 @@ def test_no_mask_is_made(short_rows: None, masks: list[torch.Size], name: str) -
     assert not masks
 
 
-def test_only_layers_with_a_window_that_is_shorter_than_a_sequence_have_a_mask(short_rows: None, masks: list[torch.Size]) -> None:
+def test_only_layers_with_a_window_that_is_shorter_than_a_sequence_have_a_mask(
+    short_rows: None, masks: list[torch.Size]
+) -> None:
     model = windows()
     attention.attend_within_sequences(model)
     trained(model, packed((11, 10, 19), (12,) * 3 + (4,)))
-    assert masks == [torch.Size([2, 1, WIDTH, WIDTH])], "the first row has a sequence of 19 tokens, and one of two layers a window"
+    assert masks == [torch.Size([2, 1, WIDTH, WIDTH])], (
+        "the first row has a sequence of 19 tokens, and one of two layers a window"
+    )
     masks.clear()
     trained(model, packed((11, 10, 12, 7), (12,) * 3 + (4,)))
     assert not masks
@@ -180,3 +188,34 @@ def test_an_adapter_is_trained_as_with_a_mask(short_rows: None) -> None:
     assert torch.allclose(logits, others, rtol=1e-4, atol=1e-5)
     for name, gradient in gradients.items():
         assert torch.allclose(other_gradients[name], gradient, rtol=1e-4, atol=1e-7), name
+
+
+def sft(**changes: Any) -> SFT:
+    rows = [json.dumps({"question": "1 + " * (n % 9 + 1), "answer": n}) + "\n" for n in range(1, 41)]
+    Path("r.jsonl").write_text("".join(rows))
+    stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 5, "batch_size": 8, "learning_rate": 1e-3}
+    return SFT.model_validate(stage | changes)
+
+
+def train(stage: SFT, folder: Path) -> None:
+    folder.mkdir()
+    stage.train(Context(folder, TINY, 1, {}, lambda *done, **values: None))
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_sft_needs_no_mask(lab: Path, without_masks: Callable[[], None], assert_same_training: Any, is_packed: bool) -> None:
+    train(sft(packed=is_packed), lab / "plain")
+    without_masks()
+    train(sft(packed=is_packed, micro_batch_size=4), lab / "without")
+    assert_same_training(lab / "plain", lab / "without", TINY)
+
+
+def test_sft_in_two_processes_with_an_adapter_needs_no_mask(
+    lab: Path, in_two_processes: Any, assert_same_training: Any
+) -> None:
+    train(sft(lora={"rank": 2}), lab / "plain")
+    (lab / "two").mkdir()
+    (lab / "two" / "without_masks").touch()
+    stage = sft(lora={"rank": 2}, micro_batch_size=2, gradient_checkpointing=True)
+    in_two_processes({"stage": stage.model_dump(mode="json"), "policy": TINY, "seed": 1}, lab / "two")
+    assert_same_training(lab / "plain", lab / "two", TINY)
