@@ -159,19 +159,19 @@ def _attention(
     groups = heads // key.shape[1]
     if groups > 1 and _needs_equal_heads(query):
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
+
+    def alone(*sequence: torch.Tensor) -> torch.Tensor:
+        query, key, value = (part.transpose(0, 1)[None] for part in sequence)
+        found = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=dropout, scale=scaling, is_causal=True, enable_gqa=groups > 1
+        )
+        return found[0].transpose(0, 1)
+
     # One row of all tokens, (tokens, heads, width of a head). The gradient of `split` is one tensor, that of slices is many.
     split = (part.transpose(1, 2).flatten(0, 1).split(attention_mask.lengths) for part in (query, key, value))
     outputs = [
-        one_value.new_zeros(len(one_value), heads, value.shape[-1])
-        if padding
-        else torch.nn.functional.scaled_dot_product_attention(
-            *(part.transpose(0, 1)[None] for part in (one_query, one_key, one_value)),
-            dropout_p=dropout,
-            scale=scaling,
-            is_causal=True,
-            enable_gqa=groups > 1,
-        )[0].transpose(0, 1)
-        for one_query, one_key, one_value, padding in zip(*split, attention_mask.padding, strict=True)
+        value.new_zeros(len(sequence[0]), heads, value.shape[-1]) if padding else alone(*sequence)
+        for *sequence, padding in zip(*split, attention_mask.padding, strict=True)
     ]
     return torch.cat(outputs).unflatten(0, (rows, width)), None
 
