@@ -1,6 +1,6 @@
 """Memory and time of the attention over packed rows: of each sequence alone, compared with a mask.
 
-    python -m tenfold.benchmarks.speed.attention [--tokens 8192] [--rows 1] [--rounds 3] [--lengths 64,1024,8192]
+    python -m tenfold.benchmarks.speed.attention [--tokens 8192] [--rows 1] [--rounds 3] [--lengths 64,1024]
 
 Each measurement is a forward and a backward pass of `micro:` over rows of `--tokens` tokens, packed with sequences of one
 length, in a process of its own. The two methods run in turn:
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8192, help="tokens of a row; default: %(default)s")
     parser.add_argument("--rows", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--lengths", default="64,1024,8192", help="tokens of a sequence; default: %(default)s")
+    parser.add_argument("--lengths", default="64,1024", help="tokens of a sequence; default: %(default)s")
     parser.add_argument("--one", nargs=3, metavar=("METHOD", "LENGTH", "FILE"), help="print one measurement as JSON")
     arguments = parser.parse_args()
     if arguments.one:
