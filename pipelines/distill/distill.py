@@ -134,9 +134,9 @@ class Distill(Training):
         if uses_teacher and not self.cache_teacher:
             trainer.shard_layers(teacher, context.cluster)
         teacher.to(device)
-        pairs, held_out, left_out = stored_pairs.opened(
-            trainer.by_main_process(context.cluster, lambda: _shards(self, context))
-        )
+        shards = trainer.by_main_process(context.cluster, lambda: _shards(self, context))
+        pairs, held_out = map(stored_pairs.Pairs, shards)
+        left_out = pairs.left_out()
         if not pairs:
             raise UserError(
                 f"{self.name}: {self.pairs} has no pair for training within max_tokens={self.max_tokens}; raise max_tokens or "
@@ -220,10 +220,14 @@ class Distill(Training):
         return figures.line_plots(values, [step for step, _ in metrics["losses"]])
 
 
-def _shards(settings: Distill, context: Context) -> Path:
+def _shards(settings: Distill, context: Context) -> stored_pairs.Prepared:
     """See `pairs.prepare`."""
+
+    def progress(done: int, total: int) -> None:
+        context.progress(0, settings.steps, read=f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB of pairs")
+
     run = context.folder.resolve().parent
-    return stored_pairs.prepare(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out, run)
+    return stored_pairs.prepare(Path(settings.pairs) / PAIRS, settings.max_tokens, settings.held_out, run, progress)
 
 
 def _reader(settings: Distill, context: Context, *models: "PreTrainedModel") -> responses.ModelReader:
@@ -235,7 +239,7 @@ def _reader(settings: Distill, context: Context, *models: "PreTrainedModel") -> 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
     """Returns the metrics on the held-out pairs; empty without such pairs."""
-    _, held_out, _ = stored_pairs.opened(_shards(settings, context))
+    held_out = stored_pairs.Pairs(_shards(settings, context).held_out)
     if not held_out:
         return {}
     release()  # the memory of the training

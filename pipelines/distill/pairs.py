@@ -1,27 +1,28 @@
 """The pairs of a `sample_pairs` stage, read by number from memory-mapped shards.
 
-The file of pairs is read once, line by line, into shards (`trainer/tokenized.py`) in the run's folder. Each pair makes two
-examples there: the prompt with the chosen response, and the prompt with the rejected one.
+The file of pairs is read once, part by part (`trainer/parts.py`), into shards (`trainer/tokenized.py`) in the run's folder.
+Each part has a shard of pairs for training and one of pairs for measurement. Each pair makes two examples there: the prompt
+with the chosen response, and the prompt with the rejected one.
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy
 
 from ... import digests, disk
 from ...core import UserError
-from ...disk import storable
+from ...texts import without_surrogates
 from ...version import __version__
-from ..trainer import tokenized
+from ..trainer import parts, tokenized
 from ..trainer.by_number import ByNumber
+from ..trainer.parts import Part, Progress
 
-INDEX = "pairs.json"
-"""File that is written last into a folder of shards."""
+TOO_LONG = "too long"
+"""Reason why a pair is left out."""
 
 
 class ResponseTokens(TypedDict):
@@ -75,7 +76,11 @@ class Pairs(ByNumber[Pair]):
 
     def shuffled(self, seed: int) -> "Pairs":
         """Returns the pairs in a random order."""
-        return Pairs(self._examples.shards, self._order[numpy.random.default_rng(seed).permutation(len(self))])
+        return self.at(numpy.random.default_rng(seed).permutation(len(self)))
+
+    def at(self, numbers: numpy.ndarray) -> "Pairs":
+        """Returns the pairs with these numbers, (pairs,)."""
+        return Pairs(self._examples.shards.paths, self._order[numbers])
 
     def written(self) -> numpy.ndarray:
         """Returns the number of tokens that the policy wrote in the chosen and the rejected response, (pairs, 2)."""
@@ -85,79 +90,72 @@ class Pairs(ByNumber[Pair]):
         """Returns the largest token id."""
         return self._examples.largest()
 
+    def left_out(self) -> int:
+        """Returns the number of pairs of the same file that are too long."""
+        return self._examples.reasons[TOO_LONG]
 
-def prepare(path: Path, max_tokens: int, held_out: float, run: Path) -> Path:
-    """Writes the shards of a file of pairs, if they are missing or damaged; returns their folder.
+
+class Prepared(NamedTuple):
+    """The shards of a file of pairs."""
+
+    train: list[Path]
+    """Shards of the pairs for training. They also count the pairs that are left out."""
+    held_out: list[Path]
+
+
+def prepare(path: Path, max_tokens: int, held_out: float, run: Path, progress: Progress) -> Prepared:
+    """Writes the shards of a file of pairs that are missing or damaged; returns all of them.
 
     Args:
         path: file of pairs of a `sample_pairs` stage.
         max_tokens: longest response with its prompt, in tokens; pairs with a longer one are left out.
         held_out: share of the problems whose pairs are for measurement.
         run: the run's folder.
+        progress: called with the numbers of bytes of the file.
 
     Raises:
         UserError: the file cannot be read.
     """
     try:
-        settings = [digests.of_file(path), max_tokens, held_out, tokenized.PART, __version__]
+        settings = [digests.of_file(path), max_tokens, held_out, parts.BYTES, __version__]
+        bounds = parts.of_lines(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name the folder of a sample_pairs stage, as in {{stage:NAME}}") from None
     folder = run / tokenized.FOLDER / digests.of(settings)[:24]
-    if _is_whole(folder):
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    left_out, shards = 0, dict[str, list[str]](train=[], held_out=[])
-    waiting: dict[str, list[tuple[tokenized.Tokens, str]]] = {"train": [], "held_out": []}
 
-    def write(part: str) -> None:
-        shards[part].append(f"{part}-{len(shards[part]):06}.safetensors")
-        tokenized.write(folder / shards[part][-1], waiting[part])
-        waiting[part].clear()
+    def part(start: int, stop: int) -> Part:
+        return Part(start, stop, [str(folder / f"{start:015}-{name}.safetensors") for name in Prepared._fields])
 
-    with disk.reading(path, "run its sample_pairs stage again"):
-        for pair in _rows(path):
-            both = [(each["ids"], each["mask"]) for each in sides(pair)]
-            if any(len(ids) > max_tokens for ids, _ in both):
-                left_out += 1
-                continue
-            is_measured = int(hashlib.sha256(pair["id"].encode()).hexdigest()[:8], 16) < held_out * 16**8
-            part = "held_out" if is_measured else "train"
-            waiting[part] += [(tokens, "") for tokens in both]
-            if len(waiting[part]) >= tokenized.PART:
-                write(part)
-    for part in waiting:
-        if waiting[part]:
-            write(part)
-    disk.write(folder / INDEX, json.dumps({**shards, "left_out": left_out}))
-    return folder
+    found = parts.prepare(str(path), write, (str(path), max_tokens, held_out), [part(*each) for each in bounds], progress)
+    return Prepared(*([Path(shards[side]) for shards in found] for side in range(2)))
 
 
-def _rows(path: Path) -> Iterator[Any]:
-    """Yields the pairs of a file."""
-    with path.open("rb") as lines:
-        for line in lines:
-            pair = storable(json.loads(line))
-            for tokens in sides(pair):
-                disk.check_types(dict(tokens), ids=list, mask=list)
-            yield pair
-
-
-def _is_whole(folder: Path) -> bool:
-    if not (folder / INDEX).is_file():
-        return False
-    index = disk.read_object(folder / INDEX, "remove it, and run again")
-    return all(tokenized.is_whole(folder / name) for name in itertools.chain(index["train"], index["held_out"]))
-
-
-def opened(folder: Path) -> tuple[Pairs, Pairs, int]:
-    """Returns the pairs for training, those for measurement, and the number of pairs that are too long.
+def write(source: Sequence[Any], part: Part) -> None:
+    """Writes the shards of a part.
 
     Args:
-        folder: the folder that `prepare` returned.
+        source: path, max_tokens and held_out, as in `prepare`.
+        part: bytes of the file.
+
+    Raises:
+        UserError: the part cannot be read.
     """
-    index = disk.read_object(folder / INDEX, "remove it, and run again")
-    train, held_out = (Pairs([folder / name for name in index[part]]) for part in ("train", "held_out"))
-    return train, held_out, index["left_out"]
+    path, max_tokens, held_out = source
+    train: list[tuple[tokenized.Tokens | None, str]] = []
+    measured: list[tuple[tokenized.Tokens | None, str]] = []
+    with disk.reading(path, "run its sample_pairs stage again"):
+        for line in parts.lines(Path(path), part):
+            pair = json.loads(line)
+            for tokens in sides(pair):
+                disk.check_types(dict(tokens), ids=list, mask=list)
+            if any(len(tokens["ids"]) > max_tokens for tokens in sides(pair)):
+                train.append((None, TOO_LONG))
+                continue
+            name = without_surrogates(pair["id"]).encode()
+            is_measured = int(hashlib.sha256(name).hexdigest()[:8], 16) < held_out * 16**8
+            (measured if is_measured else train).extend(((each["ids"], each["mask"]), "") for each in sides(pair))
+    for shard, found in zip(part.shards, (train, measured), strict=True):
+        tokenized.write(Path(shard), found)
 
 
 class WithReference(ByNumber[Pair]):

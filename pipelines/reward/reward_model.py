@@ -87,7 +87,9 @@ class RewardModel(Training):
             measurement = report.Measurement(
                 self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens, self.steps
             )
-            metrics |= report.measure(measurement, context, *stored_pairs.opened(_stored(self, context)))
+            stored = _stored(self, context)
+            train, held_out = map(stored_pairs.StoredPairs, (stored.train, stored.held_out))
+            metrics |= report.measure(measurement, context, train, held_out)
         return metrics
 
     def train(self, context: Context) -> Metrics:
@@ -95,7 +97,7 @@ class RewardModel(Training):
         from transformers import Trainer
 
         stored = trainer.by_main_process(context.cluster, lambda: _stored(self, context))
-        pairs, _ = stored_pairs.opened(stored)
+        pairs = stored_pairs.StoredPairs(stored.train)
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = trainer.load(start)
         model = lora.with_adapter(model, self.lora, context.seed)
@@ -138,7 +140,7 @@ class RewardModel(Training):
             train_sampling_strategy="sequential",
         )
         counts = {"examples": count, "perturbed": sum(examples.perturbation(index) is not None for index in range(count))}
-        return found | counts | {"pairs": len(pairs), "problems": stored_pairs.problems(stored)}
+        return found | counts | {"pairs": len(pairs), "problems": stored.problems}
 
     def comparable(self, metrics: Metrics) -> dict[str, float]:
         """Returns the accuracy on held-out pairs."""
@@ -253,9 +255,13 @@ def _counts(uri: str, held_out: float, file: str | None) -> tuple[int, int]:
     return counts[False], counts[True]
 
 
-def _stored(settings: RewardModel, context: Context) -> Path:
+def _stored(settings: RewardModel, context: Context) -> stored_pairs.Prepared:
     """See `stored_pairs.prepare`."""
-    return stored_pairs.prepare(settings.pairs, settings.held_out, context.folder.resolve().parent)
+
+    def progress(done: int) -> None:
+        context.progress(0, settings.steps, read=f"{done:,} pairs")
+
+    return stored_pairs.prepare(settings.pairs, settings.held_out, context.folder.resolve().parent, progress)
 
 
 def _collate(batch: list[TokenizedExample]) -> dict[str, torch.Tensor]:

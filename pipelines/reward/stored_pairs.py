@@ -1,18 +1,22 @@
-"""The pairs of a `reward_model` stage, read by number from a file, so that no process holds all of them.
+"""The pairs of a `reward_model` stage, read by number from memory-mapped shards, so that no process holds all of them.
 
-The pairs are written one by one into a folder of the run, unless the folder has them already:
+One process reads the source, which takes 14 microseconds for a short pair, and writes its pairs, part by part, into a folder of
+the run. Each part has a shard (`trainer/shards.py`) of pairs for training and one of held-out pairs:
 
-    train.jsonl, held_out.jsonl         a pair on each line
-    train.npy, held_out.npy             the offset of each line, and finally the file's size, memory-mapped
-    pairs.json                          the number of training problems and a checksum of each file; written last
+    text        a pair as JSON, one after the other, (bytes,)
+    offsets     first byte of each pair, and finally the number of bytes, (pairs + 1,)
+    problems    first 8 bytes of the digest of each problem
+
+A killed preparation reads the source from its beginning again, because a pair may depend on all rows before it (`per_question`),
+and writes the missing shards only.
 """
 
 import hashlib
+import itertools
 import json
-import os
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 
@@ -20,99 +24,124 @@ from ... import digests, disk
 from ...envs.problems import pairs as pair_sources
 from ...envs.problems.pairs import PreferencePair
 from ...version import __version__
-from ..trainer import source_file
+from ..trainer import parts, shards, source_file
 from ..trainer.by_number import ByNumber
+from ..trainer.shards import Shards
 
 FOLDER = ".pairs"
 """Folder in the run's folder. No stage can have this name."""
 INDEX = "pairs.json"
-PARTS = ("train", "held_out")
+"""File with the numbers of shards and of training problems. It is written last."""
+SHOWN = 10_000
+"""Pairs between two reports of the progress. Our choice."""
 
 
 class StoredPairs(ByNumber[PreferencePair]):
-    """The pairs of a file."""
+    """The pairs of shards."""
 
-    def __init__(self, folder: Path, part: str) -> None:
-        """Maps the offsets.
-
-        Args:
-            folder: the folder that `prepare` returned.
-            part: one of `PARTS`.
-        """
-        self._lines = (folder / f"{part}.jsonl").open("rb", buffering=0)
-        self._offsets = numpy.load(folder / f"{part}.npy", mmap_mode="r")
+    def __init__(self, paths: list[Path]) -> None:
+        """Opens the shards."""
+        self._shards = Shards(paths)
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._shards)
 
     def item(self, number: int) -> PreferencePair:
         """See `ByNumber`."""
-        start, end = self._offsets[number:][:2].tolist()
-        prompt, chosen, rejected, text = json.loads(os.pread(self._lines.fileno(), end - start, start))
+        content, place = self._shards.place(number)
+        prompt, chosen, rejected, text = json.loads(content["text"][place].tobytes())
         return PreferencePair(tuple(prompt), chosen, rejected, text)
 
 
-def prepare(uri: str, held_out: float, run: Path) -> Path:
-    """Writes the files of a URI's pairs, if they are missing or damaged; returns their folder.
+class Prepared(NamedTuple):
+    """The shards of a source."""
+
+    train: list[Path]
+    held_out: list[Path]
+    problems: int
+    """Number of problems of the training pairs."""
+
+
+def prepare(uri: str, held_out: float, run: Path, progress: Callable[[int], None]) -> Prepared:
+    """Writes the shards of a URI's pairs that are missing or damaged; returns all of them.
 
     Args:
         uri: URI of pairs.
         held_out: share of the problems whose pairs are held out.
         run: the run's folder.
+        progress: called with the number of pairs that are read.
 
     Raises:
         UserError: see `pairs.load`.
     """
     data = source_file.digest(uri) or digests.of_all(pair_sources.each(uri))
-    folder = run / FOLDER / digests.of([uri, data, held_out, __version__])[:24]
-    if _is_whole(folder):
-        return folder
+    folder = run / FOLDER / digests.of([uri, data, held_out, parts.BYTES, __version__])[:24]
     folder.mkdir(parents=True, exist_ok=True)
-    problems = set[bytes]()
-    offsets = {part: [0] for part in PARTS}
-    with (folder / "train.jsonl").open("wb") as train, (folder / "held_out.jsonl").open("wb") as other:
-        for pair in pair_sources.each(uri):
-            part, lines = ("held_out", other) if pair_sources.in_held_out(pair.prompt_text, held_out) else ("train", train)
-            line = json.dumps([pair.prompt, pair.chosen, pair.rejected, pair.prompt_text]).encode() + b"\n"
-            lines.write(line)
-            offsets[part].append(offsets[part][-1] + len(line))
-            if part == "train":
-                problems.add(hashlib.sha256(pair.prompt_text.encode("utf-8", "surrogatepass")).digest()[:12])
-    for part in PARTS:
-        numpy.save(folder / f"{part}.npy", numpy.array(offsets[part]))
-    checksums = {name: _checksum(folder / name) for name in _names()}
-    disk.write(folder / INDEX, json.dumps({"problems": len(problems), "checksums": checksums}))
-    return folder
+    index = folder / INDEX
+    if index.is_file():
+        found = disk.read_object(index, "remove it, and run again")
+        names = [_paths(folder, number) for number in range(found["shards"])]
+        if all(map(shards.is_whole, itertools.chain(*names))):
+            return _prepared(names, found["problems"])
+    pairs, names, problems = _counted(pair_sources.each(uri), progress), [], numpy.empty(0, numpy.uint64)
+    for number in itertools.count():
+        names.append(_paths(folder, number))
+        if all(map(shards.is_whole, names[-1])):
+            written = sum(len(shards.mapped(path).offsets) - 1 for path in names[-1])
+            for _ in itertools.islice(pairs, written):
+                pass
+        elif not _write(names[-1], pairs, held_out):
+            break
+        problems = numpy.union1d(problems, shards.mapped(names[-1][0]).content["problems"][:])
+    names.pop()
+    disk.write(index, json.dumps({"shards": len(names), "problems": len(problems)}))
+    return _prepared(names, len(problems))
 
 
-def opened(folder: Path) -> tuple[StoredPairs, StoredPairs]:
-    """Returns the pairs for training and those for measurement.
+def _paths(folder: Path, number: int) -> tuple[Path, Path]:
+    """Returns the paths of the shards of a part: those for training and for measurement."""
+    return folder / f"{number:06}-train.safetensors", folder / f"{number:06}-held_out.safetensors"
+
+
+def _prepared(names: list[tuple[Path, Path]], problems: int) -> Prepared:
+    return Prepared([train for train, _ in names], [measured for _, measured in names], problems)
+
+
+def _counted(pairs: Iterator[PreferencePair], progress: Callable[[int], None]) -> Iterator[PreferencePair]:
+    """Yields pairs, and reports how many they are."""
+    for number, pair in enumerate(pairs, start=1):
+        yield pair
+        if number % SHOWN == 0:
+            progress(number)
+
+
+def _write(paths: tuple[Path, Path], pairs: Iterator[PreferencePair], share: float) -> bool:
+    """Writes the shards of the next part.
 
     Args:
-        folder: the folder that `prepare` returned.
+        paths: the shards.
+        pairs: yields the pairs from the part's first one on.
+        share: share of the problems whose pairs are held out.
+
+    Returns:
+        False if there is no pair left, and nothing is written.
     """
-    return StoredPairs(folder, "train"), StoredPairs(folder, "held_out")
-
-
-def problems(folder: Path) -> int:
-    """Returns the number of problems of the training pairs; see `opened`."""
-    return int(disk.read_object(folder / INDEX, "remove it, and run again")["problems"])
-
-
-def _names() -> Iterator[str]:
-    return (f"{part}.{ending}" for part in PARTS for ending in ("jsonl", "npy"))
-
-
-def _is_whole(folder: Path) -> bool:
-    if not (folder / INDEX).is_file():
-        return False
-    checksums = disk.read_object(folder / INDEX, "remove it, and run again")["checksums"]
-    return all((folder / name).is_file() and _checksum(folder / name) == checksums[name] for name in _names())
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.crc32(block, value)
-    return value
+    texts, problems = ([], []), (set[bytes](), set[bytes]())
+    size = 0
+    for pair in pairs:
+        side = pair_sources.in_held_out(pair.prompt_text, share)
+        text = json.dumps([pair.prompt, pair.chosen, pair.rejected, pair.prompt_text]).encode()
+        texts[side].append(text)
+        problems[side].add(hashlib.sha256(pair.prompt_text.encode("utf-8", "surrogatepass")).digest()[:8])
+        size += len(text)
+        if size >= parts.BYTES:
+            break
+    for path, own, of_own in zip(paths, texts, problems, strict=True):
+        if size:
+            arrays = {
+                "text": numpy.frombuffer(b"".join(own), numpy.uint8),
+                "offsets": numpy.cumsum([0, *map(len, own)]),
+                "problems": numpy.sort(numpy.frombuffer(b"".join(of_own), numpy.uint64)),
+            }
+            shards.write(path, arrays, {})
+    return bool(size)

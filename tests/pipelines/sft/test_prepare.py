@@ -10,7 +10,7 @@ import pytest
 from tenfold.envs.problems import sources
 from tenfold.pipelines.sft import examples, prepare, sft
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import tokenized
+from tenfold.pipelines.trainer import parts, tokenized
 from tenfold.policies import checkpoints
 
 from . import chat_templates
@@ -35,8 +35,8 @@ def write_rows(path: Path, count: int) -> str:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes shards of five problems, tokenized in this process."""
-    monkeypatch.setattr(tokenized, "PART", 5)
-    monkeypatch.setattr(prepare, "PARALLEL", 1000)
+    monkeypatch.setattr(prepare, "PART", 5)
+    monkeypatch.setattr(parts, "PARALLEL", 1000)
 
 
 def source(uri: str, verifier: str | None = None, policy: str = TINY, **form: Any) -> prepare.Source:
@@ -69,13 +69,13 @@ def shards(run: Path) -> dict[Path, int]:
 @pytest.mark.usefixtures("small_parts")
 def test_the_size_of_the_parts_does_not_change_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = write_rows(tmp_path / "r.jsonl", 32)
-    parts = train(uri, tmp_path / "parts" / "sft")
-    monkeypatch.setattr(tokenized, "PART", 100)
-    assert train(uri, tmp_path / "whole" / "sft") == parts
+    several = train(uri, tmp_path / "parts" / "sft")
+    monkeypatch.setattr(prepare, "PART", 100)
+    assert train(uri, tmp_path / "whole" / "sft") == several
     assert len(shards(tmp_path / "parts")) == 7
     assert len(shards(tmp_path / "whole")) == 1
-    assert parts[0]["why_left_out"] == {"without an answer": 5, "too long": 4}
-    assert parts[0]["examples"] == 23
+    assert several[0]["why_left_out"] == {"without an answer": 5, "too long": 4}
+    assert several[0]["examples"] == 23
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -171,19 +171,20 @@ def test_two_processes_share_one_preparation(tmp_path: Path, by_one_and_by_two: 
 
 
 def test_several_processes_write_the_shards_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenized, "PART", 5)
+    monkeypatch.setattr(prepare, "PART", 5)
     rows = source(write_rows(tmp_path / "r.jsonl", 14), verifier="math", target_template="It is {answer}.")
     contents = []
     for name, least in (("one", 1000), ("several", 2)):
-        monkeypatch.setattr(prepare, "PARALLEL", least)
+        monkeypatch.setattr(parts, "PARALLEL", least)
         contents.append([path.read_bytes() for path in prepare.prepare(rows, tmp_path / name, silent)])
     assert contents[0] == contents[1]
 
 
 def test_an_error_in_another_process_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text(json.dumps({"question": "?", "answer": "1", "thinking": "One."}) + "\n")
-    given = json.loads(json.dumps([source(f"jsonl:{tmp_path}/r.jsonl"), prepare.Part(0, 1, str(tmp_path / "shard"))]))
-    assert "r/0 has thinking, but the model has no <think> tags; set thinking_template" in prepare.tokenize(*given)
+    given = json.loads(json.dumps([source(f"jsonl:{tmp_path}/r.jsonl"), parts.Part(0, 1, [str(tmp_path / "shard")])]))
+    message = parts.call(f"{prepare.__name__}:tokenize", "r.jsonl", *given)
+    assert "r/0 has thinking, but the model has no <think> tags; set thinking_template" in message
 
 
 TEMPLATES = {name: getattr(chat_templates, name) for name in "QWEN QWEN3 LLAMA MISTRAL DEEPSEEK MARKED THINKS".split()}
