@@ -92,6 +92,7 @@ def write_rows(kind: str, path: Path, count: int, words: int, policy: str) -> No
     with path.open("w") as file:
         for start in range(0, count, AT_ONCE):
             rows = [_row(draw, words) for _ in range(min(AT_ONCE, count - start))]
+            made: list[dict[str, object]]
             if kind == "sft":
                 made = [{"question": question, "answer": answer} for question, answer, _ in rows]
             elif tokenizer is None:

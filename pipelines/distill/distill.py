@@ -18,10 +18,10 @@ margin is that of the initial policy. Source of the KL terms and the margin: the
 weights, the direction of the divergence, the temperature, top-k and beta; these defaults are our choice. With some weights at 0
 the stage is fine-tuning, distillation or DPO (Rafailov et al., 2023) alone.
 
-The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities are computed once. The
-teacher's distributions are computed during training, by a teacher whose layers are sharded over the processes. With
-`cache_teacher` they are computed once before it, each process computes a part, and only the top k tokens and their
-log-probabilities are stored. The sum of all other probabilities follows from them.
+The logits are computed for a few tokens at a time (`chunked_loss.py`). The reference log-probabilities of the pairs that the
+steps use are computed once, if `dpo` is positive. The teacher's distributions are computed during training, by a teacher whose
+layers are sharded over the processes. With `cache_teacher` they are computed once before it, each process computes a part, and
+only the top k tokens and their log-probabilities are stored. The sum of all other probabilities follows from them.
 
 Before the first step the policy equals the reference, so every margin must equal its reference margin exactly. For this, the
 reference is computed in the precision and in the batches of the training. Every pass has the same pairs in each batch, and with
@@ -34,6 +34,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy
 import torch
 from pydantic import Field, model_validator
 
@@ -261,7 +262,9 @@ def _with_reference(
     pairs: stored_pairs.Pairs,
     progress: Progress,
 ) -> stored_pairs.WithReference:
-    """See `responses.with_reference`. Uses the precision of the training."""
+    """See `responses.with_reference`. Uses the precision of the training. Without `dpo` all values are NaN."""
+    if not settings.dpo:
+        return stored_pairs.WithReference(pairs, numpy.full((len(pairs), 2), numpy.nan, numpy.float32))
     state, precision = trainer.processes(context.cluster), reader.precision
     if precision != torch.float32 and state.num_processes > 1:
         # FSDP gathers all weights, the head included, in the precision of the layers.
@@ -274,6 +277,7 @@ def _with_reference(
         pairs,
         context.folder,
         progress,
+        FixedBatches(len(pairs), settings.batch_size, context.seed).first(settings.steps),
         micro_batch=settings.micro_batch_size or max(1, settings.batch_size // state.num_processes),
     )
 

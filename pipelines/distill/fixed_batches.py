@@ -33,7 +33,17 @@ class FixedBatches(Sampler[int]):
         return self.examples
 
     def __iter__(self) -> Iterator[int]:
-        complete = self.examples // self.batch_size
-        for batch in numpy.random.default_rng([self.seed, self.epoch]).permutation(complete).tolist():
+        for batch in self._batches(self.epoch).tolist():
             yield from range(batch * self.batch_size, (batch + 1) * self.batch_size)
-        yield from range(complete * self.batch_size, self.examples)
+        yield from range(self.examples // self.batch_size * self.batch_size, self.examples)
+
+    def _batches(self, epoch: int) -> numpy.ndarray:
+        """Returns the numbers of the complete batches in the order of a pass, (batches,)."""
+        return numpy.random.default_rng([self.seed, epoch]).permutation(self.examples // self.batch_size)
+
+    def first(self, steps: int) -> numpy.ndarray:
+        """Returns the indices of the examples in the first batches, in ascending order, (examples,)."""
+        batches = self._batches(0)
+        if steps >= len(batches):
+            return numpy.arange(self.examples)
+        return (numpy.sort(batches[:steps])[:, None] * self.batch_size + numpy.arange(self.batch_size)).ravel()

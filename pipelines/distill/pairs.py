@@ -76,11 +76,8 @@ class Pairs(ByNumber[Pair]):
 
     def shuffled(self, seed: int) -> "Pairs":
         """Returns the pairs in a random order."""
-        return self.at(numpy.random.default_rng(seed).permutation(len(self)))
-
-    def at(self, numbers: numpy.ndarray) -> "Pairs":
-        """Returns the pairs with these numbers, (pairs,)."""
-        return Pairs(self._examples.shards.paths, self._order[numbers])
+        order = self._order[numpy.random.default_rng(seed).permutation(len(self))]
+        return Pairs(self._examples.shards.paths, order)
 
     def written(self) -> numpy.ndarray:
         """Returns the number of tokens that the policy wrote in the chosen and the rejected response, (pairs, 2)."""

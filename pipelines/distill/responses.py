@@ -13,6 +13,7 @@ import torch
 
 from ...core import UserError
 from ..trainer import chunked_loss, limited_logits, trainer
+from ..trainer.by_number import At
 from ..trainer.chunked_loss import Dense, Head, TopK
 from .pairs import Pair, WithReference, offsets, sides
 from .stored_arrays import Progress, computed_once
@@ -154,6 +155,7 @@ def with_reference(
     pairs: Sequence[Pair],
     folder: Path,
     progress: Progress,
+    used: numpy.ndarray | None = None,
     micro_batch: int = trainer.ROWS // 2,
 ) -> WithReference:
     """Returns the pairs with the log-probabilities of both responses under the initial policy. They are computed once and
@@ -169,6 +171,7 @@ def with_reference(
         pairs: pairs in the order of their micro-batches.
         folder: folder of the stored values.
         progress: called with the numbers of finished pairs and of all pairs.
+        used: numbers of the pairs that the training uses, in ascending order; None: all. The others have NaN.
         micro_batch: pairs per forward pass in training.
     """
 
@@ -179,9 +182,12 @@ def with_reference(
             log_probs = chunked_loss.log_probs(hidden, reader.head(model), labels, reader.chunk)
         yield response_log_probs(log_probs, length).cpu().reshape(2, -1).T.numpy()
 
+    used = numpy.arange(len(pairs)) if used is None else used
     arrays = {"reference": (2, numpy.float32)}
-    (parts,) = computed_once(folder, arrays, pairs, range(len(pairs) + 1), compute, progress, micro_batch)
-    return WithReference(pairs, numpy.concatenate(parts))
+    (parts,) = computed_once(folder, arrays, At(pairs, used), range(len(used) + 1), compute, progress, micro_batch)
+    reference = numpy.full((len(pairs), 2), numpy.nan, numpy.float32)
+    reference[used] = numpy.concatenate(parts)
+    return WithReference(pairs, reference)
 
 
 class StoredTopK(NamedTuple):

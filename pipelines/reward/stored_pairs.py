@@ -7,8 +7,8 @@ the run. Each part has a shard (`trainer/shards.py`) of pairs for training and o
     offsets     first byte of each pair, and finally the number of bytes, (pairs + 1,)
     problems    first 8 bytes of the digest of each problem
 
-A killed preparation reads the source from its beginning again, because a pair may depend on all rows before it (`per_question`),
-and writes the missing shards only.
+A killed preparation reads the source from its beginning again, because a pair may depend on all rows before it
+(`per_question`), and writes the missing shards only.
 """
 
 import hashlib
@@ -126,7 +126,7 @@ def _write(paths: tuple[Path, Path], pairs: Iterator[PreferencePair], share: flo
     Returns:
         False if there is no pair left, and nothing is written.
     """
-    texts, problems = ([], []), (set[bytes](), set[bytes]())
+    texts, problems = (list[bytes](), list[bytes]()), (set[bytes](), set[bytes]())
     size = 0
     for pair in pairs:
         side = pair_sources.in_held_out(pair.prompt_text, share)

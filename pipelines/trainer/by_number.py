@@ -4,6 +4,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar, overload
 
+import numpy
+
 T = TypeVar("T", covariant=True)
 
 
@@ -27,3 +29,18 @@ class ByNumber(Sequence[T]):
     def __getitem__(self, index: int | slice) -> T | list[T]:
         found = range(len(self))[index]
         return self.item(found) if isinstance(found, int) else [self.item(number) for number in found]
+
+
+class At(ByNumber[T]):
+    """The items of a sequence at given numbers."""
+
+    def __init__(self, items: Sequence[T], numbers: numpy.ndarray) -> None:
+        """Stores the sequence and the numbers, (items,)."""
+        self.items, self.numbers = items, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def item(self, number: int) -> T:
+        """See `ByNumber`."""
+        return self.items[int(self.numbers[number])]

@@ -1,7 +1,7 @@
 """Prepares data part by part, in several processes if there are many parts, and cuts files of lines into parts.
 
-Each process reads only its own parts, so that its memory does not depend on the size of the data. A killed preparation continues
-with the missing shards, and a damaged shard is written again.
+Each process reads only its own parts, so that its memory does not depend on the size of the data. A killed preparation
+continues with the missing shards, and a damaged shard is written again.
 """
 
 import importlib

@@ -208,6 +208,22 @@ def test_more_steps_with_a_constant_learning_rate_give_the_result_of_a_new_run(l
     assert weights[0] == weights[1], "equal in all bits"
 
 
+@pytest.mark.parametrize(("changes", "reference"), [({"steps": 2}, ["4 of 4 pairs"]), ({"steps": 2, "dpo": 0}, [])])
+def test_reference_values_are_computed_for_the_pairs_that_are_used(
+    lab: Path, trained: Path, changes: dict[str, Any], reference: list[str]
+) -> None:
+    reports = []
+
+    def progress(done: int, total: int, **values: Any) -> None:
+        if "reference" in values:
+            reports.append(values["reference"])
+
+    few_pairs(trained, 10)
+    found = distilled(distills(trained, pairs=str(lab), held_out=0.0, batch_size=2, **changes), lab / "dpd", progress)
+    assert found["pairs"] == 10
+    assert reports[-1:] == reference
+
+
 def test_two_processes_resume_within_the_second_pass_with_the_same_result(
     lab: Path, trained: Path, in_two_processes: Any
 ) -> None:

@@ -63,7 +63,9 @@ def test_a_damaged_or_missing_file_is_written_again(tmp_path: Path, uri: str, da
     else:
         (shard if damage == "removed" else shard.with_name(damage)).unlink()
     assert prepared(uri, 0.3, tmp_path) == found
-    assert {path: content for path, (_, content) in files(tmp_path).items()} == {p: content for p, (_, content) in whole.items()}
+    assert {path: content for path, (_, content) in files(tmp_path).items()} == {
+        p: content for p, (_, content) in whole.items()
+    }
 
 
 def test_a_killed_preparation_keeps_its_shards(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,4 +88,6 @@ def test_a_killed_preparation_keeps_its_shards(tmp_path: Path, uri: str, monkeyp
     after = files(tmp_path / "killed")
     complete = [*before][: len(before) // 2 * 2]
     assert {path: after[path] for path in complete} == {path: before[path] for path in complete}
-    assert {p: content for p, (_, content) in after.items()} == {p: content for p, (_, content) in files(tmp_path / "whole").items()}
+    assert {p: content for p, (_, content) in after.items()} == {
+        p: content for p, (_, content) in files(tmp_path / "whole").items()
+    }
