@@ -12,6 +12,8 @@ _THINKING_MARK = re.compile(
     rf"|<{_THINKING}>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis\b|commentary<\|message\|>)"
 )
 """The final channel may name the format of its content. Decoding may remove the marks before "assistant"."""
+_OPENING_ENDS = (">", "]", "▷", "analysis")
+"""The ends of all marks that open reasoning."""
 
 
 def without_thinking(response: str) -> str:
@@ -83,5 +85,7 @@ def without_turn_end(response: str) -> str:
 def opened_thinking(prompt: str) -> str:
     """Returns the mark that opens reasoning if the prompt ends with one, else ""."""
     prompt = prompt.rstrip()
+    if not prompt.endswith(_OPENING_ENDS):  # few prompts do, and a search takes longer
+        return ""
     last = next((mark for mark in reversed([*_THINKING_MARK.finditer(prompt)])), None)
     return last[0] if last and last.end() == len(prompt) and last["close"] is None else ""

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ...cli.options import positive
 from ...envs import registry
 from ...envs.problems import sources
 from .memory import peak_kib
@@ -52,13 +53,13 @@ def play(uri: str, method: str) -> None:
     environment.reset(seed=0)
     environment.step("#### 5")
     seconds = time.process_time() - started
-    print(peak_kib() / 1_000, seconds)
+    print(peak_kib() * 1024 / 1e6, seconds)
 
 
 def main() -> None:
     """Prints the memory and the seconds of each method for each number of rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="numbers of rows")
+    parser.add_argument("--rows", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000], help="numbers of rows")
     parser.add_argument("--play", nargs=2, metavar=("URI", "METHOD"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.play:

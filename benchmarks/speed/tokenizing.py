@@ -22,12 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+from ...cli.options import positive
 from ...pipelines.distill import distill, sample_pairs
 from ...pipelines.reward import reward_model
 from ...pipelines.sft import sft
 from ...pipelines.stage import Context
 from ...pipelines.trainer.settings import Training
-from ...policies import checkpoints, chat_tokens
+from ...policies import chat_tokens, checkpoints
 from .memory import peak_kib
 
 WORDS = "apples boxes coins days friends hours miles pages pears shops tickets trees weeks and for in of the with".split()
@@ -205,11 +206,11 @@ def main() -> None:
     """Prints a row of a table for each number of rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="numbers of rows (default: %(default)s)"
+        "--rows", type=positive, nargs="+", default=[10_000, 100_000, 1_000_000], help="numbers of rows (default: %(default)s)"
     )
     parser.add_argument("--stage", choices=[*STAGES], default="sft", help="kind of the stage (default: %(default)s)")
     parser.add_argument("--policy", default="micro:", help="policy to train (default: %(default)s)")
-    parser.add_argument("--words", type=int, default=12, help="random words in each question (default: %(default)s)")
+    parser.add_argument("--words", type=positive, default=12, help="random words in each question (default: %(default)s)")
     parser.add_argument("--figure", type=Path, help="file of a plot of the results")
     parser.add_argument("--in-process", nargs=4, metavar=("KIND", "ROWS", "POLICY", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

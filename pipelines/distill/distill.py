@@ -117,6 +117,14 @@ class Distill(Training):
             written_bytes=tokens * (self.top_k or 0) * responses.STORED_BYTES if self.cache_teacher else 0,
         )
 
+    def prepared_bytes(self) -> float:
+        """Returns the size of the file of pairs, if it exists; see `Training`.
+
+        A shard has at most 5 bytes for a token, and the file more: its id and its mask, each with a comma and a space.
+        """
+        path = Path(self.pairs) / PAIRS
+        return float(path.stat().st_size) if path.is_file() else 0.0
+
     def run(self, context: Context) -> Metrics:
         """Trains the student with one process per GPU, writes it to `policy` and measures it on the held-out pairs."""
         metrics = processes.train_in_processes(self, context)

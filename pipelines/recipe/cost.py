@@ -52,7 +52,7 @@ class StageCost(NamedTuple):
     memory: resources.Memory | None = None
     """Of each GPU, or main memory on a CPU."""
     disk: resources.Disk = resources.Disk()
-    """Policy and checkpoints."""
+    """Policy, checkpoints and prepared data."""
     written: float | None = None
     """Bytes of the samples' texts and of other files."""
     notes: tuple[str, ...] = ()

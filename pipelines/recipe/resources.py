@@ -51,7 +51,7 @@ class Memory(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """Disk space of a stage's policy and its checkpoints, in bytes."""
+    """Disk space of a stage's policy, its checkpoints and its prepared data, in bytes."""
 
     kept: float = 0.0
     """What stays."""
@@ -60,7 +60,7 @@ class Disk(NamedTuple):
 
 
 def disk_of(stage: Training | Pretrain | GRPO, checkpoint: Path) -> Disk:
-    """Returns an estimate of the disk space of a stage's policy and its checkpoints.
+    """Returns an estimate of the disk space of a stage's policy, its checkpoints and its prepared data.
 
     Args:
         stage: a stage that trains.
@@ -69,8 +69,9 @@ def disk_of(stage: Training | Pretrain | GRPO, checkpoint: Path) -> Disk:
     size = (VERL_BYTES if isinstance(stage, GRPO) else TRAINER_BYTES) * _trained(stage, checkpoint)
     written = -(-stage.steps // stage.save_steps)
     staying = min(stage.keep_checkpoints, written)
+    prepared = stage.prepared_bytes() if isinstance(stage, Training) else 0.0
     return Disk(
-        WEIGHT_BYTES * parameters(checkpoint) + staying * size,
+        WEIGHT_BYTES * parameters(checkpoint) + staying * size + prepared,
         size * (min(max(MIN_CHECKPOINTS, stage.keep_checkpoints) + 1, written) - staying),
     )
 
@@ -112,8 +113,8 @@ def disk_line(stages: Sequence[Disk], folder: Path, *, must_fit: bool) -> str:
     at = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(at).free
     text = (
-        f"estimated disk space: {in_units(kept + largest)} ({in_units(kept)} for policies and the checkpoints that stay, "
-        f"{in_units(largest)} for further checkpoints while a stage trains)"
+        f"estimated disk space: {in_units(kept + largest)} ({in_units(kept)} for policies, prepared data and the checkpoints "
+        f"that stay, {in_units(largest)} for further checkpoints while a stage trains)"
     )
     if kept + largest > free:
         text = f"{at}: {text}, but {in_units(free)} are free; choose another --out, or delete files"

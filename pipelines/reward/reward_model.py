@@ -12,7 +12,6 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import numpy
@@ -79,6 +78,10 @@ class RewardModel(Training):
     def cost(self) -> CostEstimate:
         """Returns an upper limit: every prompt has `max_tokens`."""
         return CostEstimate(trained_tokens=self.steps * self.batch_size * self.max_tokens, training_length=self.max_tokens)
+
+    def prepared_bytes(self) -> float:
+        """Returns twice the size of the file of pairs, because a shard has each prompt twice; see `Training`."""
+        return 2.0 * source_file.size(self.pairs)
 
     def run(self, context: Context) -> Metrics:
         """Trains the model, writes it to `policy` and its measurement to `report.json`, `report.md` and `calibration.svg`."""

@@ -70,6 +70,10 @@ class Training(Stage):
         reason = "" if self.schedule == "constant" else f"schedule={self.schedule} depends on the number of steps"
         return Extension(before["steps"], frozenset({"steps"}), reason)
 
+    def prepared_bytes(self) -> float:
+        """Returns an estimate of the disk space of the data that the stage prepares before its first step, in bytes."""
+        return 0.0
+
     def check_cluster(self, cluster: Cluster) -> None:
         """Checks that batches can be split. See `Stage.check_cluster`."""
         check_batch(self.batch_size, self.micro_batch_size, cluster.world)

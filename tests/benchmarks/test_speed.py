@@ -12,14 +12,15 @@ import gymnasium
 import pytest
 
 import tenfold
-from tenfold.benchmarks.speed import chunked_loss, curation, loader, retrieval, tokenizing, verl_step
+from tenfold.benchmarks.speed import chunked_loss, curation, large_sources, loader, retrieval, tokenizing, verl_step
 from tenfold.benchmarks.speed.gpu_check import stages
 from tenfold.benchmarks.stats import interval_coverage
+from tenfold.pipelines.distill import sample_pairs
 from tenfold.pipelines.rl import verl_config
 from tenfold.pipelines.stages import KINDS
 
 STAGES: list[dict[str, Any]] = [
-    tokenizing.STAGE,
+    *tokenizing.STAGES.values(),
     verl_step.STAGE,
     stages.GRPO,
     chunked_loss.STAGE | {"batch_size": 8},
@@ -50,11 +51,16 @@ def test_all_speed_programs_with_stages_are_tested() -> None:
     assert with_stages == {Path(inspect.getfile(module)).stem for module in modules}
 
 
-def test_the_tokenizing_program_measures_a_run(tmp_path: Path) -> None:
-    tokenizing.write_rows(tmp_path / "rows.jsonl", 20, words=3)
-    found = tokenizing.train(tmp_path / "rows.jsonl", "micro:?hidden=16&layers=1&heads=2", tmp_path / "run")
+@pytest.mark.parametrize("kind", tokenizing.STAGES)
+def test_the_tokenizing_program_measures_a_run(tmp_path: Path, kind: str) -> None:
+    policy, rows = "micro:?hidden=16&layers=1&heads=2", tmp_path / sample_pairs.PAIRS
+    tokenizing.write_rows(kind, rows, 40, 3, policy)
+    found = tokenizing.train(kind, rows, policy, tmp_path / "run")
     assert found["first_step"] > 0
     assert found["trainer_mb"] > 100
+
+
+def test_the_tokenizing_program_draws_its_measurements(tmp_path: Path) -> None:
     rows = [tokenizing.Measured(10**n, n, 5000, 3, 500, 400) for n in (4, 5, 6)]
     tokenizing.draw(rows, tmp_path / "rows.svg")
     assert "<svg" in (tmp_path / "rows.svg").read_text()
@@ -76,6 +82,8 @@ def test_the_generator_of_the_curation_program_yields_documents() -> None:
         (interval_coverage, "--lost 1", "--lost: expected a probability of at least 0 and below 1"),
         (interval_coverage, "--simulations 0", "--simulations: expected 1 or more"),
         (verl_step, "--instant", "--instant needs --run"),
+        (tokenizing, "--rows 0", "argument --rows: expected an integer >= 1, got '0'"),
+        (large_sources, "--rows 0", "argument --rows: expected an integer >= 1, got '0'"),
     ],
 )
 def test_sizes_that_cannot_be_measured_are_a_one_line_error(

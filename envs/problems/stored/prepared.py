@@ -1,22 +1,31 @@
 """A temporary folder with files that are prepared once and shared by a process and the processes that it starts.
 
 The first process that prepares something creates the folder and names it in an environment variable, which its child processes
-inherit. It removes the folder when it ends. The folder is in the system's folder for temporary files; `TMPDIR` chooses another
-one, which must have space for the decompressed content of large files.
+inherit. It removes the folder when it ends. If it is killed, the next process that creates such a folder removes it: the owner
+holds a lock on a file in the folder, and the kernel releases the lock. The folder is in the system's folder for temporary
+files; `TMPDIR` chooses another one, which must have space for the decompressed content of large files.
 """
 
 import atexit
+import contextlib
 import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from .... import digests
 
 VARIABLE = "TENFOLD_PREPARED"
 """Environment variable with the folder's path."""
+PREFIX = "tenfold-prepared-"
+"""Start of the folder's name."""
+OWNER = "owner.lock"
+"""File in the folder that its owner has locked."""
+_owned: list[IO[str]] = []
+"""The open file with the lock. A process that is forked from the owner has it, too."""
 
 
 def folder(key: object, write: Callable[[Path], None]) -> Path:
@@ -48,9 +57,23 @@ def _root() -> Path:
     """Returns the folder, which is created if no process has done so."""
     named = os.environ.get(VARIABLE, "")
     if not named or not os.path.isdir(named):
-        named = os.environ[VARIABLE] = tempfile.mkdtemp(prefix="tenfold-prepared-")
+        _remove_abandoned(Path(tempfile.gettempdir()))
+        named = os.environ[VARIABLE] = tempfile.mkdtemp(prefix=PREFIX)
         atexit.register(_remove, named, os.getpid())
+        # It gets its name when it is locked, so that no process finds it without the lock.
+        lock = open(f"{named}/partial", "w")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(lock.name, f"{named}/{OWNER}")
+        _owned[:] = [lock]
     return Path(named)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes the folders of this user's processes that were killed."""
+    for lock in folder.glob(f"{PREFIX}*/{OWNER}"):
+        with contextlib.suppress(OSError), lock.open("r+") as file:  # another process has the lock, or is removing the folder
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _remove(path: str, owner: int) -> None:

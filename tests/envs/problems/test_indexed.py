@@ -1,9 +1,11 @@
 """Large sources: their problems are read when they are asked for, and are equal to those of a list."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tenfold.core import Problem, UserError
 from tenfold.envs import text
 from tenfold.envs.identity import of_argument
 from tenfold.envs.problems import sources
+from tenfold.envs.problems.stored import prepared
 from tenfold.envs.problems.stored.problems import IndexedProblems
 from tenfold.envs.text import TextEnv
 
@@ -223,3 +226,23 @@ def test_the_digest_depends_on_the_content_and_not_on_the_place(tmp_path: Path, 
         digests += [of_argument("problems", large(f"jsonl:{tmp_path}/{folder}/rows.jsonl{end}")) for end in ("", "?skip=1")]
     assert digests[:2] == digests[2:4]
     assert len({json.dumps(digest) for digest in digests}) == 4
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(prepared.VARIABLE, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def runs(end: str) -> set[Path]:
+        """Prepares something in another process; returns the folders that are left."""
+        program = f"import os; from {prepared.__name__} import folder; folder('key', lambda path: None); {end}"
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+        return {*tmp_path.iterdir()}
+
+    (killed,) = runs("os.kill(os.getpid(), 9)")
+    own = prepared.folder("key", lambda path: None).parent
+    monkeypatch.setenv(prepared.VARIABLE, "")  # the processes have folders of their own
+    assert own != killed
+    assert {*tmp_path.iterdir()} == {own}
+    assert runs("") == {own}, "its owner lives"
+    assert len(runs("os.kill(os.getpid(), 9)")) == 2
+    assert runs("") == {own}

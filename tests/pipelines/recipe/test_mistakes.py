@@ -1,6 +1,7 @@
 """Recipes with mistakes that would end a run after minutes or hours: a dry run names each in one line."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -244,15 +245,18 @@ def test_too_little_disk_space_and_memory(
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
-        ([SFT, SFT | {"name": "again"}], "8.0 MiB (8.0 MiB for policies and the checkpoints that stay"),
-        ([SFT | {"steps": 100, "save_steps": 2}], "10.0 MiB (4.0 MiB for policies and the checkpoints that stay"),
+        ([SFT, SFT | {"name": "again"}], "8.0 MiB (8.0 MiB for policies, prepared data and the checkpoints that stay"),
+        (
+            [SFT | {"steps": 100, "save_steps": 2}],
+            "10.0 MiB (4.0 MiB for policies, prepared data and the checkpoints that stay",
+        ),
         (
             [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 10}],
-            "34.0 MiB (31.0 MiB for policies and the checkpoints that stay",
+            "34.0 MiB (31.0 MiB for policies, prepared data and the checkpoints that stay",
         ),
         (
             [SFT | {"steps": 100, "save_steps": 2, "keep_checkpoints": 0}],
-            "10.0 MiB (1.0 MiB for policies and the checkpoints that stay",
+            "10.0 MiB (1.0 MiB for policies, prepared data and the checkpoints that stay",
         ),
     ],
 )
@@ -262,6 +266,20 @@ def test_the_disk_space_includes_the_checkpoints_that_stay(
     monkeypatch.setattr(resources, "parameters", lambda folder: 1 << 18)  # 1 MiB of weights and 3 MiB for a checkpoint
     assert dry_run(lab, *stages) == 0
     assert f"estimated disk space: {words}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("data", ["problems", "pairs"])
+def test_the_disk_space_includes_the_prepared_data(lab: Path, capsys: pytest.CaptureFixture[str], data: str) -> None:
+    row = {"question": "1 + 1 = ?", "answer": "2", "chosen": "2", "rejected": "3", "padding": "0" * 100_000}
+    stage = SFT if data == "problems" else {"kind": "reward_model", "name": "reward", "steps": 1, "held_out": 0}
+    found = []
+    for rows in (1, 101):  # 10 MB more
+        (lab / "large.jsonl").write_text((json.dumps(row) + "\n") * rows)
+        assert dry_run(lab, stage | {data: "jsonl:large.jsonl"}) == 0
+        line = re.search(r"estimated disk space: ([\d.]+) MiB", capsys.readouterr().out)
+        assert line
+        found.append(float(line[1]))
+    assert found[1] - found[0] > 10
 
 
 def test_only_the_selected_stages_need_memory(
