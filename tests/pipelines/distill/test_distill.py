@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import transformers
@@ -15,6 +16,7 @@ from tenfold.core import UserError
 from tenfold.pipelines.distill import distill, sample_pairs
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.stage import Context
+from tenfold.pipelines.trainer import parts
 from tenfold.policies import checkpoints
 
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"
@@ -222,6 +224,21 @@ def test_reference_values_are_computed_for_the_pairs_that_are_used(
     found = distilled(distills(trained, pairs=str(lab), held_out=0.0, batch_size=2, **changes), lab / "dpd", progress)
     assert found["pairs"] == 10
     assert reports[-1:] == reference
+
+
+def test_neither_the_parts_nor_the_unused_reference_values_change_the_weights(
+    lab: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_pairs(trained, 10)
+    stage = distills(trained, pairs=str(lab), held_out=0.0, batch_size=2, steps=3)
+    weights = []
+    for name in ("usual", "other"):
+        (lab / name).mkdir()
+        weights.append(distilled(stage, lab / name / "dpd") and (lab / name / "dpd/policy/model.safetensors").read_bytes())
+        monkeypatch.setattr(parts, "BYTES", 500)
+        monkeypatch.setattr(parts, "PARALLEL", 1000)
+        monkeypatch.setattr(distill.FixedBatches, "first", lambda self, steps: numpy.arange(self.examples))
+    assert weights[0] == weights[1]
 
 
 def test_two_processes_resume_within_the_second_pass_with_the_same_result(
