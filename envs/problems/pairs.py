@@ -15,11 +15,9 @@ combination of a correct and an incorrect solution. Pairs of equal responses are
     name, split, revision    of `hf:` only, see `sources.py`
 """
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -49,26 +47,12 @@ class PreferencePair:
     """The prompt as text. All pairs of one prompt are either in the training part or in the held-out part."""
 
 
-def load(uri: str) -> Sequence[PreferencePair]:
-    """Returns the pairs of a URI. The list is cached in the process until the file changes.
+def load(uri: str) -> Iterator[PreferencePair]:
+    """Yields the pairs of a URI one by one, because a file may not fit in memory.
 
     Raises:
         UserError: an unknown scheme or option, a missing file, a row without a prompt or a response (with its number), or no
             pair at all.
-    """
-    return _load(uri, sources.file_state(uri))
-
-
-@functools.lru_cache(maxsize=4)
-def _load(uri: str, file: tuple[Path, int, int] | None) -> Sequence[PreferencePair]:
-    return list(each(uri))
-
-
-def each(uri: str) -> Iterator[PreferencePair]:
-    """Yields the pairs of a URI one by one, for files that do not fit in memory.
-
-    Raises:
-        UserError: see `load`.
     """
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
@@ -89,15 +73,6 @@ def each(uri: str) -> Iterator[PreferencePair]:
 def in_held_out(prompt_text: str, share: float) -> bool:
     """True if a prompt is in the held-out share. This depends only on a hash of its text, not on the file or the run."""
     return int(_hash("held out", prompt_text)[:12], 16) < share * 16**12
-
-
-def split_held_out(pairs: Sequence[PreferencePair], share: float) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Returns the training pairs and the held-out pairs, which have no prompt in common."""
-    held_out = [in_held_out(pair.prompt_text, share) for pair in pairs]
-    return (
-        [pair for pair, out in zip(pairs, held_out, strict=True) if not out],
-        [pair for pair, out in zip(pairs, held_out, strict=True) if out],
-    )
 
 
 def _pairs(uri: str, rows: Iterable[object], options: dict[str, str]) -> Iterator[PreferencePair]:

@@ -254,7 +254,7 @@ def _numbers(count: int, *parts: object) -> numpy.ndarray:
 @functools.lru_cache(4)
 def _counts(uri: str, held_out: float, file: str | None) -> tuple[int, int]:
     """Returns the numbers of pairs for training and for measurement. `file` is the digest of the URI's file."""
-    counts = Counter(pair_sources.in_held_out(pair.prompt_text, held_out) for pair in pair_sources.each(uri))
+    counts = Counter(pair_sources.in_held_out(pair.prompt_text, held_out) for pair in pair_sources.load(uri))
     return counts[False], counts[True]
 
 

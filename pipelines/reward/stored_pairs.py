@@ -74,7 +74,7 @@ def prepare(uri: str, held_out: float, run: Path, progress: Callable[[int], None
     Raises:
         UserError: see `pairs.load`.
     """
-    data = source_file.digest(uri) or digests.of_all(pair_sources.each(uri))
+    data = source_file.digest(uri) or digests.of_all(pair_sources.load(uri))
     folder = run / FOLDER / digests.of([uri, data, held_out, parts.BYTES, __version__])[:24]
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / INDEX
@@ -83,7 +83,7 @@ def prepare(uri: str, held_out: float, run: Path, progress: Callable[[int], None
         names = [_paths(folder, number) for number in range(found["shards"])]
         if all(map(shards.is_whole, itertools.chain(*names))):
             return _prepared(names, found["problems"])
-    pairs, names, problems = _counted(pair_sources.each(uri), progress), [], numpy.empty(0, numpy.uint64)
+    pairs, names, problems = _counted(pair_sources.load(uri), progress), [], numpy.empty(0, numpy.uint64)
     for number in itertools.count():
         names.append(_paths(folder, number))
         if all(map(shards.is_whole, names[-1])):

@@ -33,7 +33,7 @@ def of_data(kind: str, uri: str) -> str | None:
     """
     scheme, _, location = uri.partition("?")[0].partition(":")
     if kind == "pairs":
-        return digests.of_all(pairs.each(uri)) if scheme in pairs.SOURCES else None
+        return digests.of_all(pairs.load(uri)) if scheme in pairs.SOURCES else None
     if scheme == "text":
         return of_files(uri, by_content=False)
     if scheme == "generate" and kind in ("sources", "uri"):

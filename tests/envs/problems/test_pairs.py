@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +67,6 @@ def test_calls_in_a_table_have_only_their_own_arguments(tmp_path: Path) -> None:
         assert "null" not in pair.chosen + pair.rejected
 
 
-def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    row = {"prompt": "q", "chosen": "a", "rejected": "b"}
-    uri = written(tmp_path / "p.jsonl", row)
-    assert len(pairs.load(uri)) == 1
-    time = (tmp_path / "p.jsonl").stat().st_mtime_ns
-    written(tmp_path / "p.jsonl", row, row)
-    os.utime(tmp_path / "p.jsonl", ns=(time, time))  # two writes within the resolution of the file system's time
-    assert len(pairs.load(uri)) == 2
-
-
 def test_columns_can_be_named(tmp_path: Path) -> None:
     arrow.parquet.write_table(arrow.Table.from_pylist([{"task": "t", "refined": "r", "raw": "u"}]), tmp_path / "p.parquet")
     (pair,) = pairs.load(f"parquet:{tmp_path / 'p.parquet'}?prompt=task&chosen=refined&rejected=raw")
@@ -88,13 +77,13 @@ def test_graded_solutions_give_a_pair_of_each_correct_and_each_incorrect_one(tmp
     uri = written(
         tmp_path / "p.jsonl", GSM8K, {**GSM8K, "question": "all wrong", "6b_verification": None, "175b_finetuning": None}
     )
-    found = pairs.load(uri)
+    found = list(pairs.load(uri))
     assert {(pair.chosen, pair.rejected) for pair in found} == {
         (right, wrong) for right in ("2 + 3 = 5", "5") for wrong in ("2 + 3 = 6", "It is 7")
     }
     assert len(found) == 4
     assert {pair.prompt_text for pair in found} == {"How many are 2 and 3?"}
-    named = pairs.load(written(tmp_path / "q.jsonl", GSM8K | {"a": "5", "b": "6"}) + "?chosen=a&rejected=b")
+    named = list(pairs.load(written(tmp_path / "q.jsonl", GSM8K | {"a": "5", "b": "6"}) + "?chosen=a&rejected=b"))
     assert [(pair.chosen, pair.rejected) for pair in named] == [("5", "6")]
     assert list(pairs.load(f"{uri}?per_question=3")) == list(found[:3])
     assert list(pairs.load(f"{uri}?limit=1")) == list(found[:1])
@@ -104,14 +93,14 @@ def test_null_solutions_of_a_table_make_no_pair(tmp_path: Path) -> None:
     null = {"is_correct": None, "solution": None}
     rows = [GSM8K | {"175b_verification": null}, GSM8K | {"question": "none?"} | dict.fromkeys([*GSM8K][2:], null)]
     arrow.parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "p.parquet")
-    found = pairs.load(f"parquet:{tmp_path / 'p.parquet'}")
+    found = list(pairs.load(f"parquet:{tmp_path / 'p.parquet'}"))
     assert {pair.rejected for pair in found} == {"2 + 3 = 6"}
     assert {pair.prompt_text for pair in found} == {GSM8K["question"]}
 
 
 def test_pairs_of_equal_responses_are_dropped(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no pairs"):
-        pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a "}))
+        list(pairs.load(written(tmp_path / "p.jsonl", {"prompt": "q", "chosen": "a", "rejected": "a "})))
 
 
 def test_a_function_may_generate_pairs(lab: Path) -> None:
@@ -120,16 +109,12 @@ def test_a_function_may_generate_pairs(lab: Path) -> None:
     assert [pair.prompt_text for pair in pairs.load("generate:lab_pairs:refined?size=2")] == ["question 0", "question 1"]
 
 
-def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
+def test_a_share_of_the_prompts_is_held_out(tmp_path: Path) -> None:
     rows = [{"prompt": f"question {n // 3}", "chosen": f"good {n}", "rejected": "bad"} for n in range(900)]
-    train, held_out = pairs.split_held_out(pairs.load(written(tmp_path / "p.jsonl", *rows)), 0.2)
-    groups = {pair.prompt_text for pair in held_out}
-    assert len(train) + len(held_out) == 900
-    assert not groups & {pair.prompt_text for pair in train}
-    assert 0.12 < len(groups) / 300 < 0.28
-    _, alone = pairs.split_held_out(pairs.load(written(tmp_path / "q.jsonl", *reversed(rows[:90]))), 0.2)
-    assert {pair.prompt_text for pair in alone} == {f"question {n}" for n in range(30)} & groups
-    assert pairs.split_held_out(train, 0.0) == (train, [])
+    found = list(pairs.load(written(tmp_path / "p.jsonl", *rows)))
+    held_out = {pair.prompt_text for pair in found if pairs.in_held_out(pair.prompt_text, 0.2)}
+    assert 0.12 < len(held_out) / 300 < 0.28
+    assert not any(pairs.in_held_out(pair.prompt_text, 0.0) for pair in found)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +132,10 @@ def test_all_pairs_of_a_prompt_are_in_the_same_part(tmp_path: Path) -> None:
 )
 def test_a_row_without_a_pair_is_reported(tmp_path: Path, row: dict[str, Any], options: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        pairs.load(written(tmp_path / "p.jsonl", row) + options)
+        list(pairs.load(written(tmp_path / "p.jsonl", row) + options))
 
 
 @pytest.mark.parametrize("uri", ["p.jsonl", "reasoning_gym:chain_sum", "jsonl:nowhere.jsonl", "jsonl:"])
 def test_an_invalid_uri_is_rejected(uri: str) -> None:
     with pytest.raises(UserError):
-        pairs.load(uri)
+        list(pairs.load(uri))

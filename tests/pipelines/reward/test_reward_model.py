@@ -144,7 +144,7 @@ def test_two_killed_processes_resume_from_their_checkpoint(tmp_path: Path, in_tw
 
 
 def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(tmp_path: Path) -> None:
-    pairs = pair_sources.load(settings(tmp_path).pairs)[:20]
+    pairs = list(pair_sources.load(settings(tmp_path).pairs))[:20]
     examples = list(reward_model.Schedule(pairs, 40, 0.0, "seed"))
     first, second = (
         {example.pair[0][0]["content"]: example for example in one_pass} for one_pass in (examples[:20], examples[20:])
@@ -159,7 +159,7 @@ def test_every_pass_contains_every_pair_once_and_the_next_pass_the_other_order(t
 
 
 def test_both_letters_are_correct_equally_often_in_every_step(tmp_path: Path) -> None:
-    pairs = pair_sources.load(settings(tmp_path).pairs)[:21]
+    pairs = list(pair_sources.load(settings(tmp_path).pairs))[:21]
     examples = list(reward_model.Schedule(pairs, 63, 0.0, "seed"))
     for start in range(0, 60, 4):  # three passes; some steps contain the end of one pass and the start of the next
         assert sorted(example.letter for example in examples[start : start + 4]) == ["A", "A", "B", "B"]
@@ -169,7 +169,7 @@ def test_both_letters_are_correct_equally_often_in_every_step(tmp_path: Path) ->
 
 
 def test_a_share_of_the_examples_rejects_a_perturbed_copy(tmp_path: Path) -> None:
-    pairs = pair_sources.load(settings(tmp_path).pairs)
+    pairs = list(pair_sources.load(settings(tmp_path).pairs))
     examples = list(reward_model.Schedule(pairs, 1000, 0.2, "seed"))
     perturbed = [example for example in examples if example.perturbation]
     assert len(perturbed) / 1000 == pytest.approx(0.2, abs=0.05)

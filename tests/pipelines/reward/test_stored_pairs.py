@@ -34,13 +34,15 @@ def files(run: Path) -> dict[Path, tuple[int, bytes]]:
 def test_the_pairs_are_those_of_the_source(tmp_path: Path, uri: str, options: str) -> None:
     uri += options
     found = prepared(uri, 0.3, tmp_path)
-    expected = pair_sources.split_held_out(pair_sources.load(uri), 0.3)
-    for paths, pairs in zip(found[:2], expected, strict=True):
+    expected: dict[bool, list[pair_sources.PreferencePair]] = {False: [], True: []}
+    for pair in pair_sources.load(uri):
+        expected[pair_sources.in_held_out(pair.prompt_text, 0.3)].append(pair)
+    for paths, pairs in zip(found[:2], expected.values(), strict=True):
         stored = stored_pairs.StoredPairs(paths)
         assert list(stored) == pairs
         assert stored[-1] == pairs[-1]
         assert stored[2:5] == pairs[2:5]
-    assert found.problems == len({pair.prompt_text for pair in expected[0]})
+    assert found.problems == len({pair.prompt_text for pair in expected[False]})
 
 
 def test_the_files_are_written_once_for_a_source_and_a_share(tmp_path: Path, uri: str) -> None:
