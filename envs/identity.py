@@ -159,8 +159,6 @@ def loads_model(found: Identity) -> bool:
     Args:
         found: the identity of an environment or of a verifier.
     """
-    from ..policies import checkpoints  # slow to import
-
     uris = (value for key, value in found.items() if key.rpartition(" ")[2] in POLICIES)
     return any(uri.partition(":")[0].rpartition("+")[2] in checkpoints.SOURCES for uri in uris)
 
