@@ -78,9 +78,10 @@ def main() -> None:
             )
         batches = [tokens[0][start : start + given.batch] for start in range(0, len(tokens[0]), given.batch)]
         print(
-            f"ratio {seconds[0] / seconds[1]:.2f}, of processor time {processor[0] / processor[1]:.2f}; a step of a batch has "
-            f"{sum(tokens[0]) / sum(map(max, batches)):.0f} of {given.batch} samples; lengths {min(tokens[0])} to "
-            f"{max(tokens[0])}; {sum(map(int.__eq__, *tokens))} of {len(tokens[0])} samples have equal lengths"
+            f"speed relative to batches: {seconds[0] / seconds[1]:.2f} by duration, {processor[0] / processor[1]:.2f} by "
+            f"processor time; in batches, a step computes {sum(tokens[0]) / sum(map(max, batches)):.0f} of {given.batch} "
+            f"samples on average; lengths {min(tokens[0])} to {max(tokens[0])}; "
+            f"{sum(map(int.__eq__, *tokens))} of {len(tokens[0])} samples have equal lengths"
         )
 
 
