@@ -1,7 +1,7 @@
 """Few-shot examples of the built-in tasks, from data sets of the hub.
 
-`datasets` takes a folder with the name of a data set for the data set, so these tests need no hub. The rows have the columns of
-the data sets.
+If there is a folder with the name of a data set, `datasets` reads it instead of the hub's data set. So these tests need no hub.
+The rows have the columns of the data sets.
 """
 
 import json
@@ -22,7 +22,7 @@ Rows = Sequence[Mapping[str, object]]
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """Forgets the data sets after a test: for the process they are the hub's, which do not change."""
+    """Clears the cache of loaded data sets after a test. The process keeps them, because the hub's do not change."""
     yield
     sources._load.cache_clear()
 

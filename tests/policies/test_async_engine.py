@@ -153,7 +153,7 @@ def test_a_long_sample_does_not_hold_up_other_episodes() -> None:
 
 
 def test_the_engine_has_requests_while_verdicts_are_slow() -> None:
-    """No verdict comes before the engine has got the samples of all problems, which are six batches."""
+    """No verdict comes before the engine has received the requests of all problems, which are six batches."""
     all_came = threading.Event()
 
     def output(number: int) -> "Future[None]":

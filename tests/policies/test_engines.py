@@ -219,7 +219,7 @@ def test_a_full_batch_is_given_to_each_engine(tiny: TransformersPolicy) -> None:
 
 
 def slow_first(tiny: TransformersPolicy, held: int, until: int) -> Callable[[int], Callable[..., Any]]:
-    """Returns engines whose first calls (a number of them, over all engines) end after the call number `until` has ended."""
+    """Returns `work` for `pool`: the first `held` calls, over all engines, end only after `until` other calls have ended."""
     calls, enough, ended = itertools.count(1), threading.Event(), itertools.count(1)
     lock = threading.Lock()
 

@@ -32,7 +32,7 @@ def answer(conversation, seed):
 
 
 def verify(problem, response):
-    "Notes the node. On the node that the file `victim` names, it kills what it finds there: this process, or the whole node."
+    "Notes the node. The file `victim` names a node and what to kill on it: the process of this verifier, or the whole node."
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "here"
     with open("nodes", "a") as file:
         file.write(node + "\\n")
