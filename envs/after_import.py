@@ -1,7 +1,8 @@
 """Calls a function after a module of another package has been imported, in whatever order the packages are imported.
 
 `import tenfold` does not import Gymnasium, because that import takes longer than a verdict. The environments are registered
-after it. The plug-in for verl adds its entries to verl's registries in the same way, because verl has no hook for it.
+when Gymnasium has been imported. The plug-in for verl adds its entries to verl's registries in the same way, because verl has
+no hook for it.
 """
 
 import importlib.abc

@@ -188,9 +188,9 @@ def held_out_of(id: str) -> str | Sequence[Problem | Mapping[str, object]] | Non
 def declaration(environment: "gymnasium.Env[str, str]", id: str, options: Mapping[str, object]) -> str:
     """Returns a registration as JSON, from which another process can make the environment.
 
-    This is the environment's own registration. If it holds objects, such as functions, it is a registration that calls `make`
-    with the id. Then the other process registers the environment again: it imports the module that the id names, or loads the
-    plug-in package.
+    This is the environment's own registration, unless that holds objects, such as functions. In that case another registration
+    is returned, which calls `make` with the id. The other process then registers the environment again: it imports the module
+    that the id names, or loads the plug-in package.
 
     Args:
         environment: the environment.
@@ -198,7 +198,8 @@ def declaration(environment: "gymnasium.Env[str, str]", id: str, options: Mappin
         options: the keyword arguments that it was made with.
 
     Raises:
-        UserError: the registration holds objects, and the id does not tell another process where to register it.
+        UserError: the registration holds objects, and the id names neither a module nor an environment of a plug-in package, or
+            the options are no JSON data.
     """
     assert environment.spec is not None
     module, _, name = id.rpartition(":")
@@ -275,7 +276,7 @@ def ids() -> list[str]:
 
 
 def registrations() -> list[str]:
-    """Returns the registrations, as JSON, that another process lacks after `import tenfold`. Those with objects are skipped."""
+    """Returns the registrations of `ids` that are not built in, as JSON. Those with objects are skipped."""
     specs = []
     for id in ids():
         if id not in _BUILT_IN:
@@ -285,9 +286,9 @@ def registrations() -> list[str]:
 
 
 def registered() -> list[EnvSpec]:
-    """Returns the registrations that another process lacks after `import tenfold`, also those with objects.
+    """Returns all registrations except those of Gymnasium and of this package, also those with objects.
 
-    Gymnasium's own environments are skipped. An environment of this package is included if it is registered again.
+    An environment of this package is included if it has been registered again.
     """
     load_plugins()
     others = (spec for spec in gymnasium.registry.values() if _BUILT_IN.get(spec.id) is not spec)

@@ -244,7 +244,7 @@ class TextEnv(gymnasium.Env[str, str]):
             invalid_gold: what to do with problems that cannot be used, because the verifier cannot read the gold answer or the
                 prompt is empty: "warn" keeps them with a warning (their verdicts are undecided), "drop" drops them, "error"
                 raises an error. With "warn", problems of reasoning-gym are not checked, because they are generated only when
-                they are posed, and only the first `CHECKED` problems of a large source are, which a warning says.
+                they are posed. Of a large source, "warn" checks only the first `CHECKED` problems; a warning says so.
 
         Raises:
             UserError: the URI or the verifier's name is invalid, or the template lacks `{prompt}`.

@@ -170,7 +170,10 @@ def _play_missing(
     progress: Callable[[int, int], None] | None,
     is_decided: Decided | None,
 ) -> dict[int, list[Episode]]:
-    """Plays the episodes that the store does not have; see `play`. `run` is `_run` without its last arguments."""
+    """Plays the episodes that the store does not have; see `play`.
+
+    `run` is `_run` with all arguments given except `finished` and `plan`.
+    """
     played: dict[tuple[int, int], Episode] = {}
     for row in store.rows if store else ():
         if (episode := episode_from_json(row)).verdict.status != Status.FAULT:

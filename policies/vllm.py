@@ -57,7 +57,7 @@ class VLLMPolicy:
             gpu_memory_utilization: share of each GPU's memory that vLLM may use. On a CPU it has no effect; see
                 `CPU_CACHE_BYTES`.
             max_model_len: limit of prompt and response together, in tokens; the default is the model's own.
-            batch_size: number of samples that callers keep open at least; vLLM schedules them itself.
+            batch_size: least number of samples that callers keep open, if they have so many; vLLM schedules them itself.
             **engine: further settings of vLLM's engine (`vllm.EngineArgs`).
 
         Raises:
@@ -69,7 +69,8 @@ class VLLMPolicy:
 
         self.vllm, self.batch_size = vllm, batch_size
         os.environ.setdefault(END_WITH_PARENT, str(os.getpid()))
-        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)  # it would log a traceback of `_DIED`
+        # If the engine died, vLLM would log a traceback in addition to the error `_DIED`.
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
         settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | _for_device()
         settings |= {"model": str(checkpoint), "tensor_parallel_size": tensor_parallel_size, "disable_log_stats": True} | engine
         try:

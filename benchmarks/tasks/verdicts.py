@@ -31,8 +31,8 @@ def judged_by(task: Any, verifier: VerifierLike, on_nodes: OnNodes | None) -> It
     Args:
         task: a task of lm-eval that is one of ours.
         verifier: its verifier.
-        on_nodes: starts the processes that compute the verdicts; None, and a verifier that loads a model: lm-eval calls
-            `avg_at_k.process_results`.
+        on_nodes: starts the processes that compute the verdicts. If it is None, or if the verifier loads a model, lm-eval
+            computes them in this process, with `avg_at_k.process_results`.
     """
     if on_nodes is None or identity.loads_model(identity.of_verifier(verifier)):
         yield _logged_verdicts

@@ -88,7 +88,7 @@ class Pairs(ByNumber[Pair]):
         return self._examples.largest()
 
     def left_out(self) -> int:
-        """Returns the number of pairs of the same file that are too long."""
+        """Returns the number of pairs that are left out because they are too long. Only shards for training count them."""
         return self._examples.reasons[TOO_LONG]
 
 
@@ -108,7 +108,7 @@ def prepare(path: Path, max_tokens: int, held_out: float, run: Path, progress: P
         max_tokens: longest response with its prompt, in tokens; pairs with a longer one are left out.
         held_out: share of the problems whose pairs are for measurement.
         run: the run's folder.
-        progress: called with the numbers of bytes of the file.
+        progress: called with the number of bytes that are prepared, and with the size of the file.
 
     Raises:
         UserError: the file cannot be read.

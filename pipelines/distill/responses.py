@@ -94,7 +94,7 @@ class ModelReader(NamedTuple):
         return Targets(hidden[mask], inputs["input_ids"][:, 1:][mask], rows[mask], mask.sum(-1))
 
     def log_prob_targets(self, model: "PreTrainedModel", inputs: Inputs) -> Targets:
-        """Returns `targets` outside of training: in this reader's precision, with hidden states in that of the head."""
+        """Returns `targets` of a pass without gradients: in this reader's precision, with hidden states in that of the head."""
         with torch.autocast(model.device.type, self.precision, enabled=self.precision != torch.float32):
             found = self.targets(model, inputs)
         return found._replace(hidden=found.hidden.to(self.head(model).weight.dtype))

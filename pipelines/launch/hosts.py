@@ -23,7 +23,9 @@ from .engines import cause_of, last_line
 
 
 def on_nodes(cluster: Cluster, limit: int | None = None) -> OnNodes | None:
-    """Returns the function that starts a host on each node of the cluster; None if the cluster is this machine.
+    """Returns the function that starts a host on each node of the cluster.
+
+    None if there is no Ray cluster to join, or if the stage uses one node and one copy of the policy.
 
     Args:
         cluster: the cluster.

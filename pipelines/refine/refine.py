@@ -112,7 +112,7 @@ class Refine(Stage):
             return self._refined(context, problems, self._verify(context, stack))
 
     def _verify(self, context: Context, stack: contextlib.ExitStack) -> Verify | None:
-        """Returns the verifier, on the nodes of the cluster if there are several, until the stack ends; None without one."""
+        """Returns the verifier; None if the stage has none. With several nodes it runs on them, until the stack is closed."""
         if not self.verifier:
             return None
         on_nodes = hosts.for_verifier(context.cluster, self.verifier)

@@ -31,7 +31,7 @@ from ..trainer.shards import Shards
 FOLDER = ".pairs"
 """Folder in the run's folder. No stage can have this name."""
 INDEX = "pairs.json"
-"""File with the numbers of shards and of training problems. It is written last."""
+"""File with the number of parts, and that of training problems. It is written last."""
 SHOWN = 10_000
 """Pairs between two reports of the progress. Our choice."""
 

@@ -61,7 +61,7 @@ def prepare(source: Source, run: Path, progress: Progress) -> list[Path]:
     Args:
         source: the source.
         run: the run's folder.
-        progress: called with the numbers of problems.
+        progress: called with the number of problems that are prepared, and with that of all problems.
 
     Raises:
         UserError: a problem cannot become an example.

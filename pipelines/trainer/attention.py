@@ -5,7 +5,7 @@ computes the scores of all pairs of tokens, those of two sequences included, and
 needs no memory for scores. `attend_within_sequences` calls this kernel for each sequence alone. The result for the tokens is
 the same except for rounding. The result for padding is 0.
 
-Where the sequences are follows from transformers' own rule for the mask, `mask_function(row, head, position, other)`, which is
+The sequences are found with transformers' own rule for the mask, `mask_function(row, head, position, other)`, which is
 true if the token at a position attends to the other one. A sequence begins at each token that does not attend to the token
 before it. Therefore the position ids, which separate packed sequences, are treated as transformers treats them.
 """
@@ -38,9 +38,14 @@ class Sequences(NamedTuple):
 def attend_within_sequences(model: "PreTrainedModel") -> None:
     """Makes a model compute the attention of each sequence alone.
 
-    The model's own attention stays if it is not transformers' `sdpa`. `sdpa` with a mask stays for small masks, if a cache is
-    used, and in layers whose tokens do not attend to all earlier tokens of their sequence, such as a sequence that is longer
-    than the layer's sliding window.
+    The model's own attention stays if it is not transformers' `sdpa`, or if transformers does not let others replace it.
+    `sdpa` with a mask stays in these cases:
+
+    - The mask is small.
+    - There is a cache, or the rule for the mask does not accept tensors.
+    - A row has tokens on both sides of padding.
+    - A token attends to a later one.
+    - A sequence is longer than the layer's sliding window.
 
     Args:
         model: a causal language model without an adapter.
@@ -76,7 +81,7 @@ def _mask(
         kv_length, q_offset, kv_offset: differ from q_length and 0 if there is a cache.
         mask_function: see above.
         attention_mask: (rows, width), false for padding; None: no padding.
-        local_size: number of earlier tokens to which a token attends at most; None: all.
+        local_size: largest number of tokens to which a token attends, itself included; None: no limit.
         use_vmap: `mask_function` does not accept tensors.
         device: the device of the batch.
         options: further arguments of transformers' `sdpa_mask`.
@@ -167,7 +172,8 @@ def _attention(
         )
         return found[0].transpose(0, 1)
 
-    # One row of all tokens, (tokens, heads, width of a head). The gradient of `split` is one tensor, that of slices is many.
+    # All tokens as one row, (tokens, heads, width of a head). The gradient of `split` is one tensor of this size. Slices would
+    # have one each.
     split = (part.transpose(1, 2).flatten(0, 1).split(attention_mask.lengths) for part in (query, key, value))
     outputs = [
         value.new_zeros(len(sequence[0]), heads, value.shape[-1]) if padding else alone(*sequence)

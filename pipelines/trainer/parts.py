@@ -26,7 +26,7 @@ CPU_SECONDS, MEMORY = 36_000.0, 1 << 40
 """Limits of a part, in seconds and bytes. They are far above what a part with a slow verifier takes. Our choice."""
 
 Progress = Callable[[int, int], None]
-"""Called with the sizes of the finished parts and of all parts, in total."""
+"""Called with the total size of the finished parts, and with that of all parts."""
 
 
 class Part(NamedTuple):
@@ -109,7 +109,7 @@ def call(target: str, name: str, source: Sequence[Any], part: Sequence[Any]) -> 
     Returns:
         The message of a `UserError`, else an empty text.
     """
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # because all processors have such a process
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # because the pool already uses all processors
     module, _, function = target.partition(":")
     try:
         with faults.as_user_errors(name):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DESCRIPTION = "recompute activations: less memory for a third more time"
-"""Description of the setting of all stages that train."""
+"""Description of the setting of all stages that train, except `grpo`."""
 
 
 def without_dropout(model: "PreTrainedModel") -> Callable[[], None]:

@@ -17,7 +17,7 @@ PRECISION = (
     "precision of the forward and backward pass; the weights stay float32; default: bfloat16 on a GPU, float32 on a CPU, where "
     "processors with instructions for bfloat16 are about twice as fast with bfloat16"
 )
-"""Type and description of the setting of all stages that train."""
+"""Type and description of the setting of all stages that train, except `grpo`."""
 KEEP_CHECKPOINTS = "number of last checkpoints to keep in the folder; 0: none after the stage is finished"
 """Description of the setting of all stages that train."""
 

@@ -1,11 +1,11 @@
 """Shards: files of prepared data that all processes of a training map into memory, and their items by number.
 
-A shard is a safetensors file. Its arrays have the content of its items, one item after the other; the array `offsets` has the
-first place of each item in them, and finally their length, (items + 1,). The metadata has facts about the shard, and a checksum
-of the arrays. The format was chosen by measuring shards of 8,192 examples of 200 tokens: to open one takes 24 microseconds with
-safetensors, 134 with Arrow and 174 with three .npy files; a random example takes 11, 7 and 9 microseconds. Opening matters
-more, because at most `OPEN` shards are mapped at a time. So neither the memory nor the number of open files of a process grows
-with the number of items.
+A shard is a safetensors file. Its arrays have the content of its items, one item after the other. The array `offsets` has the
+first place of each item in them, and finally their length, (items + 1,). Further arrays are not divided into items. The
+metadata has facts about the shard, and a checksum of the arrays. The format was chosen by measuring shards of 8,192 examples of
+200 tokens: to open one takes 24 microseconds with safetensors, 134 with Arrow and 174 with three .npy files; a random example
+takes 11, 7 and 9 microseconds. Opening matters more, because at most `OPEN` shards are mapped at a time. So neither the memory
+nor the number of open files of a process grows with the number of items.
 """
 
 import functools

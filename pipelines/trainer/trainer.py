@@ -45,7 +45,7 @@ class Examples(Protocol):
 
 
 def load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Returns the model, in float32, and the tokenizer of a checkpoint folder for training and for the passes around it."""
+    """Returns the model, in float32, and the tokenizer of a checkpoint folder, for all passes of a stage that trains."""
     model, tokenizer = checkpoints.load(folder, torch.float32)
     attention.attend_within_sequences(model)
     return model, tokenizer
@@ -307,10 +307,10 @@ def _progress(context: Context) -> "TrainerCallback":
 def _saved(
     call: Callable[[int, Path], None] | None, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
 ) -> "TrainerCallback":
-    """Returns a Trainer callback that adds the tokenizer and the configuration to each checkpoint.
+    """Returns a Trainer callback that adds the tokenizer and the configuration to each checkpoint, and then calls a function.
 
-    The Trainer writes the configuration itself, unless several processes write the weights. The callback then calls a function,
-    without changing the training's random state.
+    The Trainer writes the configuration itself, unless several processes write the weights. The function does not change the
+    training's random state.
 
     Args:
         call: the function; see `fit`.

@@ -21,7 +21,7 @@ SHARDS = "pytorch_model_fsdp_0"
 _OTHERS = ("*config.json", "tokenizer*", "chat_template*", "vocab.*", "merges.txt", "*_tokens*.json")
 """Names of the files of a checkpoint with configurations and the tokenizer."""
 _PREFIX = "model."
-"""Start of the weights' names in that folder."""
+"""Start of the weights' names in the folder `SHARDS`."""
 
 
 def is_sharded(folder: Path) -> bool:

@@ -87,7 +87,10 @@ async def _watch(engine: AsyncEngine) -> None:
 async def _result(
     engine: AsyncEngine, died: str, prompt: Any, settings: Any, name: str, convert: Callable[[Any], Result]
 ) -> Result:
-    """Returns the result of a request. It has no reference to `AsyncRequests`, which can thus be collected."""
+    """Returns the result of a request.
+
+    This function is not a method, because an open request would then keep `AsyncRequests` from being collected.
+    """
     try:
         outputs = [output async for output in engine.generate(prompt, settings, name)]
     except (Exception, asyncio.CancelledError):

@@ -53,7 +53,8 @@ def _as_they_end(
     ended: queue.SimpleQueue[int] = queue.SimpleQueue()
     waiting: dict[int, list[Future[Completion]]] = {}
     missing: Counter[int] = Counter()
-    """Number of open requests of each conversation. A long one does not keep further conversations from being started."""
+    """Number of open requests of each conversation. Only their sum is limited. So if one sample of a conversation is long, its
+    other samples no longer count, and further conversations are started."""
     place, error = 0, None
     try:
         while waiting or (place < len(conversations) and not error):

@@ -31,8 +31,9 @@ LINGER_SECONDS = 0.2
 AHEAD = 2
 """Batches that an engine has at once: the one that it works on, and the next. Our choice."""
 SLOW = 4.0
-"""A batch that takes this many times the median duration is also given to an idle engine. If engines take requests one by one,
-it is the longest duration instead, because a long sample is no sign of a slow engine. Our choice."""
+"""A batch that takes longer than this many times the median duration is also given to an idle engine. If engines take requests
+one by one, the longest of the last durations replaces the median, because a long sample is no sign of a slow engine. The second
+engine then need not be idle, but must have room. Our choice."""
 LOOK_SECONDS = 1.0
 """Time between two searches for slow batches. Our choice."""
 ATTEMPTS = 3
@@ -146,7 +147,7 @@ class EnginePool:
         """Guards the attributes below."""
         self.pending: deque[Request] = deque()
         self.running: dict[int, _Batch] = {}
-        """Batches by the number of their start."""
+        """Batches that engines work on, by a running number."""
         self.load = [0] * count
         """Number of batches of each engine."""
         self.durations: deque[float] = deque(maxlen=100)
@@ -241,7 +242,7 @@ class EnginePool:
             self.thread = None
 
     def _next(self, count: int) -> list[Request]:
-        """Removes the next requests of one job from the queue, and those that are cancelled."""
+        """Removes the next requests of one job from the queue, and returns those whose futures are not done."""
         first = self.pending[0].job
         batch: list[Request] = []
         while self.pending and len(batch) < count and self.pending[0].job == first:

@@ -1,4 +1,4 @@
-"""What hosts hold: environments in which episodes are played, and a verifier; and what stands for them in this process."""
+"""Environments and verifiers on hosts: the objects that hosts hold, and the classes with which this process calls them."""
 
 import contextlib
 import itertools
@@ -15,7 +15,7 @@ from .hosts import ATTEMPTS, HostDied, Hosts
 
 Step = tuple[str, float, bool, bool, dict[str, Any]]
 Verify = Callable[[Problem, str], Verdict]
-"""A verifier, or one on hosts."""
+"""A verifier of this process, or a `HostedVerifier`."""
 _KEYS = itertools.count()
 
 

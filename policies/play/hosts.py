@@ -150,4 +150,4 @@ class Hosts:
 
 OnNodes = Callable[[Callable[[], object]], AbstractContextManager[Hosts | None]]
 """Starts a host on each node of a cluster, and ends the hosts after the block. The argument makes the object that each host
-holds. None: there is one node, and this process does the work itself."""
+holds. If there is only one node, the context manager yields None, and this process does the work itself."""

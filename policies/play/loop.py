@@ -17,10 +17,11 @@ THREADS = 16
 QUIET_SECONDS = 0.05
 """A batch that is not full is sampled if no other episode has needed a turn for this time, in seconds. Our choice."""
 JUDGED = 4
-"""Number of batches of a policy with `submit` whose episodes may be judged while it samples, or one episode for each thread if
-that is more. Our choice."""
+"""With a policy that has `submit`, this number of batches of episodes may be judged in addition to `Loop.room`, or as many
+episodes as there are threads if that is more. Our choice."""
 INTERRUPT_SECONDS = 3.0
-"""Episodes are judged for this time after an interrupt such as Ctrl-C. Our choice."""
+"""Seconds in which threads still begin to judge episodes after an interrupt such as Ctrl-C. Later they only finish what they
+have begun. Our choice."""
 
 
 @runtime_checkable
@@ -63,15 +64,15 @@ class Loop:
         self.size, self.thread_count = batch_size(policy), threads
         self.pool = policy if isinstance(policy, SupportsSubmit) else None
         self.room = (3 if self.pool else 2) * self.size
-        """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit` there is a third,
-        because each engine already has its next batch, and episodes that are judged do not count, up to the limit of `JUDGED`.
-        Otherwise slow verdicts would leave the policy without requests."""
+        """Largest number of episodes in play: one batch that is sampled, and one that waits. With `submit` there is a third
+        batch, because each engine already has its next one. Episodes that are judged then do not count, up to the limit of
+        `JUDGED`. Otherwise slow verdicts would leave the policy without requests."""
         self.events: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         """Futures that are done."""
         self.working: set[Future[Game]] = set()
-        """Episodes that are started or judged in the threads."""
+        """Episodes that are being started or judged in the threads."""
         self.beginning: set[Future[Game]] = set()
-        """Those that are started."""
+        """Episodes of `working` that are being started, and not judged."""
         self.sampled: dict[Future[Completion], Game] = {}
         """Episodes whose turn a policy with `submit` samples."""
         self.waiting: list[Game] = []

@@ -60,7 +60,7 @@ def _root() -> Path:
         _remove_abandoned(Path(tempfile.gettempdir()))
         named = os.environ[VARIABLE] = tempfile.mkdtemp(prefix=PREFIX)
         atexit.register(_remove, named, os.getpid())
-        # It gets its name when it is locked, so that no process finds it without the lock.
+        # The file gets the name `OWNER` only after it is locked, so that no process finds it unlocked.
         lock = open(f"{named}/partial", "w")  # noqa: SIM115
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.rename(lock.name, f"{named}/{OWNER}")
