@@ -1,6 +1,7 @@
 """The pairs of a `sample_pairs` stage, read by number from memory-mapped shards.
 
-The file of pairs is read once, part by part (`trainer/parts.py`), into shards (`trainer/tokenized.py`) in the run's folder.
+The file of pairs is read once, part by part (`trainer/data/parts.py`), into shards (`trainer/data/tokenized.py`) in the run's
+folder.
 Each part has a shard of pairs for training and one of pairs for measurement. Each pair makes two examples there: the prompt
 with the chosen response, and the prompt with the rejected one.
 """
@@ -17,9 +18,9 @@ from ... import digests, disk
 from ...core import UserError
 from ...texts import without_surrogates
 from ...version import __version__
-from ..trainer import parts, tokenized
-from ..trainer.by_number import ByNumber
-from ..trainer.parts import Part, Progress
+from ..trainer.data import parts, tokenized
+from ..trainer.data.by_number import ByNumber
+from ..trainer.data.parts import Part, Progress
 
 TOO_LONG = "too long"
 """Reason why a pair is left out."""

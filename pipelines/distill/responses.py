@@ -13,8 +13,8 @@ import torch
 
 from ...core import UserError
 from ..trainer import chunked_loss, limited_logits, trainer
-from ..trainer.by_number import At
 from ..trainer.chunked_loss import Dense, Head, TopK
+from ..trainer.data.by_number import At
 from .pairs import Pair, WithReference, offsets, sides
 from .stored_arrays import Progress, computed_once
 

@@ -30,8 +30,8 @@ from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import limited_logits, recomputation, trainer
+from ..trainer.data.tokenized import IGNORED
 from ..trainer.settings import KEEP_CHECKPOINTS, PRECISION, Precision, check_batch
-from ..trainer.tokenized import IGNORED
 from . import stream
 from .rotary import check_theta, set_theta
 from .schedule import ScheduleName, Segment, learning_rate

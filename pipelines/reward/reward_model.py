@@ -27,8 +27,9 @@ from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import lora, source_file, trainer
-from ..trainer.by_number import ByNumber
+from ..trainer import lora, trainer
+from ..trainer.data import source_file
+from ..trainer.data.by_number import ByNumber
 from ..trainer.settings import Training
 from . import perturbations, report, stored_pairs
 

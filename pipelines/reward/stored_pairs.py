@@ -1,7 +1,7 @@
 """The pairs of a `reward_model` stage, read by number from memory-mapped shards, so that no process holds all of them.
 
 One process reads the source, which takes 14 microseconds for a short pair, and writes its pairs, part by part, into a folder of
-the run. Each part has a shard (`trainer/shards.py`) of pairs for training and one of held-out pairs:
+the run. Each part has a shard (`trainer/data/shards.py`) of pairs for training and one of held-out pairs:
 
     text        a pair as JSON, one after the other, (bytes,)
     offsets     first byte of each pair, and finally the number of bytes, (pairs + 1,)
@@ -24,9 +24,9 @@ from ... import digests, disk
 from ...envs.problems import pairs as pair_sources
 from ...envs.problems.pairs import PreferencePair
 from ...version import __version__
-from ..trainer import parts, shards, source_file
-from ..trainer.by_number import ByNumber
-from ..trainer.shards import Shards
+from ..trainer.data import parts, shards, source_file
+from ..trainer.data.by_number import ByNumber
+from ..trainer.data.shards import Shards
 
 FOLDER = ".pairs"
 """Folder in the run's folder. No stage can have this name."""

@@ -20,7 +20,7 @@ from ...envs.text import prompt_messages
 from ...policies import checkpoints
 from ...policies.chat_tokens import conversation_tokens, prompts_tokens, texts_tokens
 from ...texts import without_surrogates
-from ..trainer.tokenized import IGNORED, Example, Tokens
+from ..trainer.data.tokenized import IGNORED, Example, Tokens
 from . import tool_turns
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""Tokenizes the problems of a stage once, part by part (`trainer/parts.py`), into the shards that its processes train from.
+"""Tokenizes the problems of a stage once, part by part (`trainer/data/parts.py`), into shards from which its processes train.
 
-The shards of a source (`trainer/tokenized.py`) are in a folder of their own in the run's folder. Its name is a digest of
+The shards of a source (`trainer/data/tokenized.py`) are in a folder of their own in the run's folder. Its name is a digest of
 everything that decides the examples: the problems, the tokenizer with its chat template, the verifier, the settings and the
 versions of the packages. So several stages of a run, and a run that resumes, use the same shards.
 """
@@ -18,8 +18,8 @@ from ...envs import identity as environments
 from ...envs.problems import sources as problem_sources
 from ...policies import checkpoints
 from ...version import __version__
-from ..trainer import parts, source_file, tokenized
-from ..trainer.parts import Part, Progress
+from ..trainer.data import parts, source_file, tokenized
+from ..trainer.data.parts import Part, Progress
 from . import examples
 from .examples import Form
 

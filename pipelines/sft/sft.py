@@ -21,9 +21,10 @@ from ..bench.bench import Bench
 from ..cluster import Cluster
 from ..launch import processes
 from ..stage import Context, CostEstimate, Metrics
-from ..trainer import limited_logits, lora, shuffled, source_file, trainer
+from ..trainer import limited_logits, lora, trainer
+from ..trainer.data import shuffled, source_file
+from ..trainer.data.tokenized import IGNORED, Chosen, Example, Examples
 from ..trainer.settings import Training, rate_cautions
-from ..trainer.tokenized import IGNORED, Chosen, Example, Examples
 from . import examples, prepare
 from .examples import CUT, INCORRECT, NO_TARGET, TOO_LONG, Form
 

@@ -13,7 +13,7 @@ import torch
 
 from . import chunked_loss
 from .chunked_loss import Head
-from .tokenized import IGNORED
+from .data.tokenized import IGNORED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -298,7 +298,7 @@ def test_ray_workers() -> None:
 import ray, shlex, sys, tenfold
 python = {"py_executable": shlex.quote(sys.executable)}  # Ray does not quote it, and its path may hold a space
 spare = {"prestart_worker_first_driver": False}  # such workers would not have the runtime environment
-ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=python, _system_config=spare)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=python, _system_config=spare)
 pairs = [("1/2", "0.5"), (r"\int_0^1 x dx", r"\boxed{1/2}")]
 judge = ray.remote(lambda n: [tenfold.verify(*pair).score for pair in pairs])
 print(ray.get([judge.remote(n) for n in range(4)]))

@@ -20,8 +20,8 @@ from ....pipelines.rl import step_file
 from ....pipelines.sft.examples import example
 from ....pipelines.stage import Context, Stage
 from ....pipelines.stages import KINDS
+from ....pipelines.trainer.data.tokenized import IGNORED
 from ....pipelines.trainer.empty_model import parameters
-from ....pipelines.trainer.tokenized import IGNORED
 from ....policies import checkpoints
 from ....policies.transformers import TransformersPolicy
 from ....policies.vllm import VLLMPolicy

@@ -16,7 +16,7 @@ from tenfold.core import UserError
 from tenfold.pipelines.distill import distill, sample_pairs
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import parts
+from tenfold.pipelines.trainer.data import parts
 from tenfold.policies import checkpoints
 
 STUDENT, TEACHER = "micro:?hidden=16&layers=1&heads=2", "micro:?hidden=32&layers=1&heads=2&seed=5"

@@ -9,7 +9,7 @@ import pytest
 
 from tenfold.core import UserError
 from tenfold.pipelines.distill import pairs
-from tenfold.pipelines.trainer import parts, shards
+from tenfold.pipelines.trainer.data import parts, shards
 
 
 def rows(count: int) -> list[dict[str, Any]]:

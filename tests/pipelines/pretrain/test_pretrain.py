@@ -20,7 +20,7 @@ from tenfold.pipelines.corpus import mix, shards
 from tenfold.pipelines.pretrain import pretrain, rotary
 from tenfold.pipelines.stage import Context
 from tenfold.pipelines.trainer import limited_logits, trainer
-from tenfold.pipelines.trainer.tokenized import IGNORED
+from tenfold.pipelines.trainer.data.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=1&heads=2"

@@ -8,7 +8,7 @@ import pytest
 
 from tenfold.envs.problems import pairs as pair_sources
 from tenfold.pipelines.reward import stored_pairs
-from tenfold.pipelines.trainer import parts, shards
+from tenfold.pipelines.trainer.data import parts, shards
 
 
 @pytest.fixture(params=[10_000, 400], ids=["one part", "several parts"])

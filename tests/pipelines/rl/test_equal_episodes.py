@@ -65,7 +65,7 @@ def loop_of(checkpoint: Path, limits: Limits, sampled: Path | None, log: Path) -
     loop.environment = gymnasium.envs.registration.EnvSpec("lab/Talk-v0", entry_point=f"{__name__}:Talk").to_json()
     loop.seed, loop.limits, loop.sampled, loop.log = SEED, limits, str(sampled) if sampled else None, log
     loop.seeded = True
-    loop.rollout_config = SimpleNamespace(calculate_log_probs=True)
+    loop.rollout_config = SimpleNamespace(calculate_log_probs=sampled is None)  # then no samples are reused
     loop.server_manager = Server(SimpleNamespace(response_length=limits.tokens, max_num_seqs=8), str(checkpoint))
     return loop
 

@@ -14,7 +14,7 @@ from tenfold.core import UserError
 from tenfold.envs.problems import sources
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.sft import examples
-from tenfold.pipelines.trainer.tokenized import IGNORED
+from tenfold.pipelines.trainer.data.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=1&heads=2"

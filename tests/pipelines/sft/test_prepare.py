@@ -10,7 +10,7 @@ import pytest
 from tenfold.envs.problems import sources
 from tenfold.pipelines.sft import examples, prepare, sft
 from tenfold.pipelines.stage import Context
-from tenfold.pipelines.trainer import parts, tokenized
+from tenfold.pipelines.trainer.data import parts, tokenized
 from tenfold.policies import checkpoints
 
 from . import chat_templates

@@ -15,7 +15,7 @@ from tenfold import cli
 from tenfold.pipelines.recipe import recipe, runner
 from tenfold.pipelines.sft import sft
 from tenfold.pipelines.trainer import trainer
-from tenfold.pipelines.trainer.tokenized import IGNORED
+from tenfold.pipelines.trainer.data.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
 TINY = "micro:?hidden=16&layers=1&heads=2"

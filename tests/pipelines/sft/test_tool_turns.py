@@ -9,7 +9,7 @@ import pytest
 from tenfold.core import Message, Problem, UserError
 from tenfold.envs.problems import sources
 from tenfold.pipelines.sft import examples
-from tenfold.pipelines.trainer.tokenized import IGNORED
+from tenfold.pipelines.trainer.data.tokenized import IGNORED
 from tenfold.policies import checkpoints
 
 from .chat_templates import DEEPSEEK, LLAMA, MARKED, MISTRAL, QWEN, QWEN3, THINKS

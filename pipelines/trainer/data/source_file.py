@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from ... import digests
-from ...core import UserError
-from ...envs.problems.stored import files, tables
+from .... import digests
+from ....core import UserError
+from ....envs.problems.stored import files, tables
 
 
 def digest(uri: str) -> str | None:

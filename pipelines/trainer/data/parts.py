@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ... import faults
-from ...core import UserError
-from ...verifiers.pool import Pool, WorkerFault
+from .... import faults
+from ....core import UserError
+from ....verifiers.pool import Pool, WorkerFault
 from . import shards
 
 PARALLEL = 4

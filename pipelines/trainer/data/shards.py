@@ -19,8 +19,8 @@ import numpy
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ... import disk
-from ...core import UserError
+from .... import disk
+from ....core import UserError
 
 OPEN = 32
 """Shards that a process maps at a time. Our choice."""
