@@ -1,9 +1,8 @@
 """The pairs of a `sample_pairs` stage, read by number from memory-mapped shards.
 
 The file of pairs is read once, part by part (`trainer/data/parts.py`), into shards (`trainer/data/tokenized.py`) in the run's
-folder.
-Each part has a shard of pairs for training and one of pairs for measurement. Each pair makes two examples there: the prompt
-with the chosen response, and the prompt with the rejected one.
+folder. Each part has a shard of pairs for training and one of pairs for measurement. Each pair makes two examples there: the
+prompt with the chosen response, and the prompt with the rejected one.
 """
 
 import hashlib

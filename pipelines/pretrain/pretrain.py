@@ -31,7 +31,7 @@ from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import limited_logits, recomputation, trainer
 from ..trainer.data.tokenized import IGNORED
-from ..trainer.settings import KEEP_CHECKPOINTS, PRECISION, Precision, check_batch
+from ..trainer.settings import KEEP_CHECKPOINTS, PRECISION, Precision, check_batch, is_none
 from . import stream
 from .rotary import check_theta, set_theta
 from .schedule import ScheduleName, Segment, learning_rate
@@ -105,7 +105,7 @@ class Pretrain(Stage):
     beta2: float = Field(0.95, gt=0, lt=1, description="decay rate of AdamW's second moment")
     max_grad_norm: float = Field(1.0, gt=0, description="maximum norm of the gradient, by clipping")
     gradient_checkpointing: bool = Field(False, description=recomputation.DESCRIPTION)
-    precision: Precision = Field(None, description=PRECISION)
+    precision: Precision = Field(None, description=PRECISION, exclude_if=is_none)
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")

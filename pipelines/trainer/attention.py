@@ -26,6 +26,10 @@ each sequence would be longer than that of the scores that it avoids. Our choice
 (`benchmarks/speed/attention.py`), calculated for a GPU with 0.1 ms per call, forward and backward."""
 
 
+READ_THE_MASK = frozenset({"doge", "glm_moe_dsa"})
+"""Architectures whose layers compute with the mask themselves and need a tensor."""
+
+
 class Sequences(NamedTuple):
     """The sequences of a batch, row after row. The layers get it in place of a mask."""
 
@@ -41,7 +45,7 @@ def attend_within_sequences(model: "PreTrainedModel") -> None:
     The model's own attention stays if it is not transformers' `sdpa`, or if transformers does not let others replace it.
     `sdpa` with a mask stays in these cases:
 
-    - The mask is small.
+    - The mask is small, or there is none, because each row is one sequence.
     - There is a cache, or the rule for the mask does not accept tensors.
     - A row has tokens on both sides of padding.
     - A token attends to a later one.
@@ -54,6 +58,8 @@ def attend_within_sequences(model: "PreTrainedModel") -> None:
 
     # Other models may expect a tensor as the mask.
     if model.config._attn_implementation != "sdpa" or not model.is_backend_compatible():
+        return
+    if model.config.model_type in READ_THE_MASK:
         return
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, _mask)
@@ -110,8 +116,8 @@ def _mask(
 def _sequences(
     rows: int, width: int, attends: Callable[..., torch.Tensor], real: torch.Tensor | None, device: torch.device
 ) -> Sequences | None:
-    """Returns the sequences of a batch; None if its mask is small, a token attends to a later one, or a row has tokens on both
-    sides of padding.
+    """Returns the sequences of a batch; None if each row is one sequence, the mask is small, a token attends to a later one, or
+    a row has tokens on both sides of padding.
 
     Args:
         rows, width: of the batch.
@@ -129,7 +135,7 @@ def _sequences(
         pieces = real[:, 0] + (real[:, 1:] & ~real[:, :-1]).sum(1)
         unusual |= (pieces > 1).any()
     starts = begins.flatten().nonzero()[:, 0]
-    if unusual or rows * width**2 < len(starts) * MIN_SCORES.get(device.type, MIN_SCORES["cuda"]):
+    if unusual or len(starts) == rows or rows * width**2 < len(starts) * MIN_SCORES.get(device.type, MIN_SCORES["cuda"]):
         return None
     lengths = torch.diff(starts, append=starts.new_tensor([rows * width]))
     padding = torch.zeros_like(starts, dtype=torch.bool) if real is None else ~real.flatten()[starts]

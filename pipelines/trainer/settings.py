@@ -18,6 +18,13 @@ PRECISION = (
     "processors with instructions for bfloat16 are about twice as fast with bfloat16"
 )
 """Type and description of the setting of all stages that train, except `grpo`."""
+
+
+def is_none(value: object) -> bool:
+    """True for None. A setting that is left out of records if it is None does not change the identity of earlier runs."""
+    return value is None
+
+
 KEEP_CHECKPOINTS = "number of last checkpoints to keep in the folder; 0: none after the stage is finished"
 """Description of the setting of all stages that train."""
 
@@ -59,7 +66,7 @@ class Training(Stage):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
     lora: adapters.Lora | None = Field(None, description=adapters.LORA)
     gradient_checkpointing: bool = Field(False, description=recomputation.DESCRIPTION)
-    precision: Precision = Field(None, description=PRECISION)
+    precision: Precision = Field(None, description=PRECISION, exclude_if=is_none)
     save_steps: int = Field(200, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
 

@@ -25,8 +25,8 @@ _PREFIX = "model."
 
 
 def is_sharded(folder: Path) -> bool:
-    """True if a checkpoint has weights that several processes have written."""
-    return (folder / SHARDS).is_dir()
+    """True if a checkpoint has weights that several processes have written. Their index is written last."""
+    return (folder / SHARDS / ".metadata").is_file()
 
 
 def whole(folder: Path) -> Path:

@@ -32,8 +32,8 @@ AHEAD = 2
 """Batches that an engine has at once: the one that it works on, and the next. Our choice."""
 SLOW = 4.0
 """A batch that takes longer than this many times the median duration is also given to an idle engine. If engines take requests
-one by one, the longest of the last durations replaces the median, because a long sample is no sign of a slow engine. The second
-engine then need not be idle, but must have room. Our choice."""
+one by one, the longest of the last durations replaces the median, because a long sample is no sign of a slow engine. Our
+choice."""
 LOOK_SECONDS = 1.0
 """Time between two searches for slow batches. Our choice."""
 ATTEMPTS = 3
@@ -73,6 +73,10 @@ def run(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
     return list(getattr(policy, job.method)(items, *arguments))
 
 
+_THREADS = concurrent.futures.ThreadPoolExecutor(256, "tenfold: engine")
+"""Threads of `run_async`. Those of asyncio are too few for an engine's batch."""
+
+
 async def run_async(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
     """Does the same as `run` while other batches are computed. The policy has `loop.SupportsSubmit`.
 
@@ -82,7 +86,7 @@ async def run_async(policy: Any, job: Job, items: Sequence[Any]) -> list[Any]:
         items: the items.
     """
     if job.method != "complete":
-        return await asyncio.to_thread(run, policy, job, items)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, run, policy, job, items)
     prompts, seeds, limits = zip(*items, strict=True)
     futures = policy.submit(list(prompts), job.argument, seeds, limits)
     return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
@@ -231,7 +235,7 @@ class EnginePool:
                     share = min(self.engine_batch, math.ceil(len(self.pending) / idle))
                     self._run(number, self._next(share), is_copy=False)
                     latest = latest if self.pending else None
-                elif not (is_idle or (has_room and self.engine_batch == 1)):
+                elif not is_idle:
                     self.changed.wait()
                 elif (now := time.monotonic()) < look:
                     self.changed.wait(look - now)

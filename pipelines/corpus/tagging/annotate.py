@@ -92,13 +92,15 @@ def label(
     """
     stored = {row["id"] for row in store.rows}
     waiting = [name for name in texts if name not in stored]
+    done = len(texts) - len(waiting)
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
         for part in annotate([texts[name] for name in batch]):
             rows = [LabelRow(id=batch[number], labels=labels) for number, labels in part.items()]
             store.append(rows)
             store.rows.extend(rows)
-        progress(len(texts) - len(waiting) + min(start + batch_size, len(waiting)), len(texts))
+            done += len(rows)
+            progress(done, len(texts))
 
 
 def label_with_policy(

@@ -88,6 +88,12 @@ def test_in_bfloat16_the_losses_are_rounded_and_the_weights_stay_float32(lab: Pa
     assert {values.dtype for values in weights.values()} == {torch.float32}
 
 
+def test_without_a_precision_the_settings_are_those_of_runs_that_did_not_have_it() -> None:
+    stage = {"kind": "sft", "name": "sft", "problems": "jsonl:r.jsonl", "steps": 1}
+    assert "precision" not in sft.SFT.model_validate(stage).model_dump(mode="json")
+    assert sft.SFT.model_validate(stage | {"precision": "bfloat16"}).model_dump(mode="json")["precision"] == "bfloat16"
+
+
 def test_packing_is_not_supported_for_recurrent_models() -> None:
     gpt2 = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
     mamba = transformers.MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1)

@@ -47,6 +47,11 @@ def without_position_ids() -> Any:
     return transformers.BloomForCausalLM(transformers.BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4))
 
 
+def reads_the_mask() -> Any:
+    """Its layers compute with the mask themselves."""
+    return transformers.DogeForCausalLM(transformers.DogeConfig(**SMALL))
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
@@ -105,7 +110,7 @@ def trained(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, 
 
 @pytest.mark.parametrize("recomputed", [False, True])
 @pytest.mark.parametrize("inputs", BATCHES.values(), ids=BATCHES)
-@pytest.mark.parametrize("model", [llama, experts, windows, eager, without_position_ids])
+@pytest.mark.parametrize("model", [llama, experts, windows, eager, without_position_ids, reads_the_mask])
 def test_logits_and_gradients_are_those_with_a_mask(
     short_rows: None, model: Callable[[], Any], inputs: dict[str, torch.Tensor], recomputed: bool
 ) -> None:
