@@ -95,16 +95,22 @@ def _start(cluster: Cluster, limit: int | None, make: Callable[[], object]) -> H
         options = actor.options(scheduling_strategy=place, max_concurrency=limits[number], runtime_env=variables)
         return RayHost(options.remote(work, os.getcwd()))
 
-    hosts = Hosts(start, limits)
+    hosts, own = Hosts(start, limits), identity.versions()
     for node, host in zip(found, hosts.hosts, strict=True):
         try:
-            ray.get(host.actor.ready.remote(), timeout=nodes.LOOK_SECONDS)  # type: ignore[union-attr]
+            versions = ray.get(host.actor.ready.remote(), timeout=nodes.LOOK_SECONDS)  # type: ignore[union-attr]
         except ray.exceptions.RayError as error:
             hosts.close()
             raise UserError(
                 f"cluster: node {node['NodeManagerAddress']} cannot play episodes and compute verdicts ({last_line(error)}): "
                 "`tenfold doctor --cluster` says what works on each node"
             ) from None
+        if other := [f"{name} {versions.get(name)} (here {own[name]})" for name in own if versions.get(name) != own[name]]:
+            hosts.close()
+            raise UserError(
+                f"cluster: node {node['NodeManagerAddress']} has {', '.join(other)}, and verdicts may depend on it: install the "
+                "same versions on all nodes"
+            )
     return hosts
 
 
@@ -164,8 +170,9 @@ class HostProcess:
             gymnasium.registry[id] = spec
         self.object = make()
 
-    def ready(self) -> None:
-        """Returns when the process has started."""
+    def ready(self) -> dict[str, str]:
+        """Returns the versions of this node's packages that may affect verdicts, when the process has started."""
+        return identity.versions()
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Calls a method of the object."""
@@ -191,5 +198,5 @@ class RayHost:
             raise HostDied(last_line(error)) from None
 
     def close(self) -> None:
-        """Lets the process end after its calls."""
-        self.actor.__ray_terminate__.remote()
+        """Lets the process end after its calls: Ray ends an actor when the last reference to it is gone."""
+        self.actor = None

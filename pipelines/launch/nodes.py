@@ -37,6 +37,11 @@ def release() -> None:
     """Shuts Ray down and frees GPU memory, because the next stage may train on the same GPU in another process."""
     if "ray" in sys.modules:
         sys.modules["ray"].shutdown()
+    free_memory()
+
+
+def free_memory() -> None:
+    """Frees the GPU memory of objects without references. Actors of Ray end when the last reference to them is gone."""
     gc.collect()
     if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -77,7 +77,7 @@ class AnswerCache:
         if new and uri not in self.policies:
             if not self.keep_all_loaded:
                 self.policies.clear()
-                nodes.release()
+                nodes.free_memory()  # Ray stays, because the verifier may be on its nodes
             self.policies[uri] = self.load(uri)
         keys, sampling = list(new), Sampling(temperature, max_tokens=self.max_tokens, seed=self.seed)
         parts = in_parts(self.policies[uri], list(new.values()), 1, sampling, keys) if new else ()

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,12 +20,18 @@ Verify = Callable[[Problem, str], Verdict]
 _KEYS = itertools.count()
 
 
+class EpisodeLost(HostDied):
+    """The process with the environment has ended, and another one is at its place."""
+
+
 class Episodes:
     """The environments of a host."""
 
     def __init__(self, create: Callable[[], Environment]):
         """Takes the function that creates an environment."""
         self.create = create
+        self.making = threading.Lock()
+        """Environments are made one after the other, because the first one reads the problems for all."""
         self.environments: dict[str, Environment] = {}
 
     def reset(self, key: str, seed: int | None, options: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
@@ -41,7 +48,8 @@ class Episodes:
         """
         try:
             if key not in self.environments:
-                self.environments[key] = self.create()
+                with self.making:
+                    self.environments[key] = self.create()
             text, info = self.environments[key].reset(seed=seed, options=options)
         except UserError:
             raise
@@ -57,8 +65,11 @@ class Episodes:
             action: the turn.
 
         Raises:
+            EpisodeLost: the environment was in an earlier process of this host, which has died.
             Raised: the environment raised an exception.
         """
+        if key not in self.environments:
+            raise EpisodeLost("the process of the episode has ended")
         try:
             text, reward, terminated, truncated, info = self.environments[key].step(action)
             return text, float(reward), terminated, truncated, _sent(info)

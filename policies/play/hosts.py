@@ -105,9 +105,9 @@ class Hosts:
             host = self.hosts[number] = self.hosts[number] or self.start(number)
         try:
             result = host.call(method, *arguments)
-        except HostDied:
+        except HostDied as error:
             with self.lock:
-                if self.hosts[number] is host:  # else its death is already counted
+                if type(error) is HostDied and self.hosts[number] is host:  # else its death is already counted
                     self.hosts[number] = None
                     self.deaths[number] += 1
             raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tenfold.core import Episode, Problem, Status, UserError, Verdict
 from tenfold.envs.text import Text, TextEnv
-from tenfold.policies.play.hosted import HostedVerifier, Verdicts
+from tenfold.policies.play.hosted import Episodes, HostedEnvironment, HostedVerifier, Verdicts
 from tenfold.policies.play.hosts import ATTEMPTS, HostDied, Hosts
 from tenfold.policies.rollout import play
 from tenfold.policies.scripted import ScriptedPolicy
@@ -196,3 +197,15 @@ def test_a_verdict_whose_hosts_die_again_and_again_is_a_fault() -> None:
         first, second = verify(PROBLEMS[0], "1"), verify(PROBLEMS[0], "1")
     assert (first.status, first.score) == (Status.FAULT, None)
     assert second.score == 1.0
+
+
+def test_an_episode_whose_process_was_replaced_is_replayed_without_a_fault() -> None:
+    """Another episode has started a new process at the place of the one that died."""
+    machines = Machines(2)
+    with machines(partial(Episodes, Guess)) as hosts:
+        environment = HostedEnvironment(hosts)
+        environment.reset(options={"problem": 1})
+        assert environment.step("1")[0] == "higher"
+        machines.started[0].made.environments.clear()
+        assert environment.step("4")[1:3] == (1.0, True)
+    assert len(machines.started) == 1, "the new process has not died"

@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,7 @@ PREFIX = "tenfold-prepared-"
 """Start of the folder's name."""
 OWNER = "owner.lock"
 """File in the folder that its owner has locked."""
+_MAKING = threading.Lock()
 _owned: list[IO[str]] = []
 """The open file with the lock. A process that is forked from the owner has it, too."""
 
@@ -55,16 +57,17 @@ def folder(key: object, write: Callable[[Path], None]) -> Path:
 
 def _root() -> Path:
     """Returns the folder, which is created if no process has done so."""
-    named = os.environ.get(VARIABLE, "")
-    if not named or not os.path.isdir(named):
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        named = os.environ[VARIABLE] = tempfile.mkdtemp(prefix=PREFIX)
-        atexit.register(_remove, named, os.getpid())
-        # The file gets the name `OWNER` only after it is locked, so that no process finds it unlocked.
-        lock = open(f"{named}/partial", "w")  # noqa: SIM115
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        os.rename(lock.name, f"{named}/{OWNER}")
-        _owned[:] = [lock]
+    with _MAKING:
+        named = os.environ.get(VARIABLE, "")
+        if not named or not os.path.isdir(named):
+            _remove_abandoned(Path(tempfile.gettempdir()))
+            named = os.environ[VARIABLE] = tempfile.mkdtemp(prefix=PREFIX)
+            atexit.register(_remove, named, os.getpid())
+            # The file gets the name `OWNER` only after it is locked, so that no process finds it unlocked.
+            lock = open(f"{named}/partial", "w")  # noqa: SIM115
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.rename(lock.name, f"{named}/{OWNER}")
+            _owned[:] = [lock]
     return Path(named)
 
 
