@@ -108,8 +108,8 @@ def _start(cluster: Cluster, limit: int | None, make: Callable[[], object]) -> H
         if other := [f"{name} {versions.get(name)} (here {own[name]})" for name in own if versions.get(name) != own[name]]:
             hosts.close()
             raise UserError(
-                f"cluster: node {node['NodeManagerAddress']} has {', '.join(other)}, and verdicts may depend on it: install the "
-                "same versions on all nodes"
+                f"cluster: node {node['NodeManagerAddress']} has {', '.join(other)}, and verdicts may depend on it: install "
+                "the same versions on all nodes"
             )
     return hosts
 
