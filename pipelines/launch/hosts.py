@@ -105,7 +105,10 @@ def _start(cluster: Cluster, limit: int | None, make: Callable[[], object]) -> H
                 f"cluster: node {node['NodeManagerAddress']} cannot play episodes and compute verdicts ({last_line(error)}): "
                 "`tenfold doctor --cluster` says what works on each node"
             ) from None
-        if other := [f"{name} {versions.get(name)} (here {own[name]})" for name in own if versions.get(name) != own[name]]:
+        names = sorted(own.keys() | versions.keys())
+        if other := [
+            f"{name} {versions.get(name)} (here {own.get(name)})" for name in names if versions.get(name) != own.get(name)
+        ]:
             hosts.close()
             raise UserError(
                 f"cluster: node {node['NodeManagerAddress']} has {', '.join(other)}, and verdicts may depend on it: install "

@@ -1,6 +1,9 @@
 """Episodes and verdicts on several hosts: equal results, hosts that die, machines on which an environment fails."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -209,3 +212,19 @@ def test_an_episode_whose_process_was_replaced_is_replayed_without_a_fault() -> 
         machines.started[0].made.environments.clear()
         assert environment.step("4")[1:3] == (1.0, True)
     assert len(machines.started) == 1, "the new process has not died"
+
+
+def test_episodes_that_begin_at_once_make_their_environments_one_after_the_other() -> None:
+    """The first environment reads the problems for all; two at once would read them twice."""
+    making, together = threading.Lock(), []
+
+    def create() -> Guess:
+        together.append(making.acquire(blocking=False))
+        time.sleep(0)  # lets other threads run
+        making.release()
+        return Guess()
+
+    episodes = Episodes(create)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda key: episodes.reset(key, None, None), map(str, range(16))))
+    assert together == [True] * 16
