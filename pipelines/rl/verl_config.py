@@ -225,7 +225,9 @@ def overrides(
 
 def _bucket(model: Path) -> int:
     """Returns MiB of the shared memory through which vLLM on a CPU receives the weights. The largest must fit, in float32."""
-    return max(256, math.ceil(4 * sizes(model).largest / 2**20)) if model.exists() else 256
+    if not (model / "config.json").is_file():  # `check` has no model
+        return 256
+    return max(256, math.ceil(4 * sizes(model).largest / 2**20))
 
 
 def _libraries(own: Mapping[str, object]) -> list[str]:

@@ -266,3 +266,9 @@ def test_the_largest_weight_fits_into_the_memory_through_which_vllm_receives_wei
     lines = verl_config.overrides(stage(), 3, tmp_path, Path("/s"), on("cpu", rollout="vllm"), {})
     rollout = verl_config.checked(lines, {}).actor_rollout_ref.rollout
     assert rollout.checkpoint_engine.update_weights_bucket_megabytes * 2**20 >= 4 * 151_936 * 896
+
+
+def test_a_folder_called_model_does_not_disturb_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    verl_config.check(stage(), on("cpu", rollout="vllm"))
