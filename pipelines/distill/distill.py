@@ -95,6 +95,7 @@ class Distill(Training):
         4096, ge=2, description="longest response with its prompt, in tokens; pairs with a longer one are left out"
     )
     held_out: float = Field(0.1, ge=0, lt=1, description="share of the problems whose pairs are held out for measurement")
+    held_out_pairs: int = Field(1000, ge=1, description="maximum number of held-out pairs to measure on")
     chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are in memory at once")
 
     @model_validator(mode="after")
@@ -248,16 +249,20 @@ def _reader(settings: Distill, context: Context, *models: "PreTrainedModel") -> 
 
 def _measured(settings: Distill, context: Context) -> Metrics:
     """Returns the metrics on the held-out pairs; empty without such pairs."""
-    held_out = stored_pairs.Pairs(_shards(settings, context).held_out)
+    held_out = stored_pairs.Pairs(_shards(settings, context).held_out).sample(settings.held_out_pairs)
     if not held_out:
         return {}
     release()  # the memory of the training
     uris = (settings.teacher, context.policy, f"path:{context.folder / 'policy'}")
     models = [trainer.load(checkpoints.checkpoint(uri))[0] for uri in uris]
     reader = _reader(settings, context, *models)
-    log_probs = []
+    log_probs: list[list[torch.Tensor]] = []
+
+    def progress(done: int) -> None:
+        context.progress(len(log_probs) * len(held_out) + done, len(models) * len(held_out))
+
     for model in models:  # one at a time on the accelerator
-        log_probs.append(reader.token_log_probs(model.to(trainer.device_of(context.cluster)), held_out))
+        log_probs.append(reader.token_log_probs(model.to(trainer.device_of(context.cluster)), held_out, progress))
         model.to("cpu")
     return responses.compared(held_out, *log_probs)
 

@@ -79,6 +79,11 @@ class Pairs(ByNumber[Pair]):
         order = self._order[numpy.random.default_rng(seed).permutation(len(self))]
         return Pairs(self._examples.shards.paths, order)
 
+    def sample(self, count: int) -> "Pairs":
+        """Returns at most `count` pairs, chosen at random. Equal pairs give equal choices."""
+        chosen = numpy.random.default_rng(0).permutation(len(self))[:count]
+        return Pairs(self._examples.shards.paths, self._order[numpy.sort(chosen)])
+
     def written(self) -> numpy.ndarray:
         """Returns the number of tokens that the policy wrote in the chosen and the rejected response, (pairs, 2)."""
         return self._examples.trained().reshape(-1, 2)[self._order]

@@ -4,7 +4,7 @@ A pair makes two rows of a batch: the prompt with the chosen response, and the p
 a batch come first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,8 +123,16 @@ class ModelReader(NamedTuple):
             dense = Dense(self.log_prob_targets(model, inputs).hidden, self.head(model))
             return dense if k is None else chunked_loss.top_k(dense, k, temperature, self.chunk)
 
-    def token_log_probs(self, model: "PreTrainedModel", pairs: Sequence[Pair]) -> list[torch.Tensor]:
-        """Returns the log-probabilities of each response's tokens: chosen, rejected, chosen, rejected and so on."""
+    def token_log_probs(
+        self, model: "PreTrainedModel", pairs: Sequence[Pair], progress: Callable[[int], None] = lambda done: None
+    ) -> list[torch.Tensor]:
+        """Returns the log-probabilities of each response's tokens: chosen, rejected, chosen, rejected and so on.
+
+        Args:
+            model: computes them.
+            pairs: the pairs.
+            progress: called with the number of finished pairs.
+        """
         model.eval()
         found: list[torch.Tensor] = []
         with torch.no_grad():
@@ -132,6 +140,7 @@ class ModelReader(NamedTuple):
                 hidden, labels, _, length = self.log_prob_targets(model, _moved(collate(batch), model.device))
                 split = chunked_loss.log_probs(hidden, self.head(model), labels, self.chunk).cpu().split(length.tolist())
                 found += [side for two in zip(split[: len(batch)], split[len(batch) :], strict=True) for side in two]
+                progress(len(found) // 2)
         return found
 
 

@@ -10,7 +10,6 @@ hash of their text.
 import dataclasses
 import functools
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
@@ -35,6 +34,9 @@ from . import perturbations, report, stored_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+CHECKED = 10_000
+"""Pairs that are checked before the first stage of a run. All others are checked when the stage prepares them. Our choice."""
 
 
 class RewardModel(Training):
@@ -66,13 +68,11 @@ class RewardModel(Training):
     judge_batch_size: int = Field(16, ge=1, description="prompts per forward pass during measurement")
 
     def check(self) -> None:
-        """Checks that there are pairs to train on and pairs to measure on."""
-        train, held_out = _counts(self.pairs, self.held_out, source_file.digest(self.pairs))
-        if not train or (self.held_out and not held_out):
-            raise UserError(
-                f"{self.pairs}: held_out={self.held_out} leaves {train} pairs for training and {held_out} for "
-                "measurement; change held_out or add pairs"
-            )
+        """Checks the first `CHECKED` pairs, and that there are pairs to train on and pairs to measure on."""
+        missing = {False, True} - _parts(self.pairs, self.held_out, source_file.digest(self.pairs))
+        if False in missing or (self.held_out and missing):
+            use = "training" if False in missing else "measurement"
+            raise UserError(f"{self.pairs}: held_out={self.held_out} leaves no pair for {use}; change held_out or add pairs")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise UserError(f"batch_size={self.batch_size} is not a multiple of micro_batch_size={self.micro_batch_size}")
 
@@ -253,10 +253,20 @@ def _numbers(count: int, *parts: object) -> numpy.ndarray:
 
 
 @functools.lru_cache(4)
-def _counts(uri: str, held_out: float, file: str | None) -> tuple[int, int]:
-    """Returns the numbers of pairs for training and for measurement. `file` is the digest of the URI's file."""
-    counts = Counter(pair_sources.in_held_out(pair.prompt_text, held_out) for pair in pair_sources.load(uri))
-    return counts[False], counts[True]
+def _parts(uri: str, held_out: float, file: str | None) -> set[bool]:
+    """Returns the parts that have a pair: False for training, True for measurement.
+
+    Args:
+        uri: URI of pairs. After the first `CHECKED` pairs it is read only until both parts have one.
+        held_out: share of the problems whose pairs are held out.
+        file: digest of the URI's file.
+    """
+    found = set[bool]()
+    for number, pair in enumerate(pair_sources.load(uri)):
+        if number >= CHECKED and (len(found) == 2 or not held_out):
+            break
+        found.add(pair_sources.in_held_out(pair.prompt_text, held_out))
+    return found
 
 
 def _stored(settings: RewardModel, context: Context) -> stored_pairs.Prepared:

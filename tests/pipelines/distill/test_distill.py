@@ -288,6 +288,14 @@ def test_an_adapter_learns_from_the_teacher(lab: Path, trained: Path) -> None:
     assert set(metrics["held_out"]) >= {"before", "after"}
 
 
+def test_the_number_of_measured_pairs_is_limited_and_the_measurement_has_progress(lab: Path, trained: Path) -> None:
+    reports: list[tuple[int, int]] = []
+    stage = distills(trained, held_out=0.5, held_out_pairs=3)
+    metrics = distilled(stage, lab / "out", lambda done, total, **values: reports.append((done, total)))
+    assert metrics["held_out"]["pairs"] == 3
+    assert reports[-3:] == [(3, 9), (6, 9), (9, 9)], "three models"
+
+
 def test_a_teacher_with_another_vocabulary_is_an_error(lab: Path, trained: Path) -> None:
     checkpoints.learned_tokenizer(["entirely other words"], 300, checkpoints.MICRO_CHAT).save_pretrained(lab / "other")
     other_teacher = f"micro:?hidden=16&layers=1&heads=2&tokenizer={lab}/other"

@@ -58,6 +58,16 @@ def test_the_pairs_are_those_of_the_file(path: Path) -> None:
     assert train.shuffled(3)[1:3] == [train[int(number)] for number in order[1:3]]
 
 
+def test_a_sample_is_the_same_for_equal_pairs(path: Path) -> None:
+    held_out = pairs.Pairs(prepared(path, 20, 0.4).held_out)
+    sample = list(held_out.sample(3))
+    assert len(sample) == 3
+    assert sample == [pair for pair in held_out if pair in sample], "in the order of the file"
+    assert sample != list(held_out)[:3]
+    assert list(pairs.Pairs(prepared(path, 20, 0.4).held_out).sample(3)) == sample
+    assert list(held_out.sample(1000)) == list(held_out)
+
+
 def test_all_pairs_of_a_problem_are_for_training_or_for_measurement(path: Path) -> None:
     train, held_out = map(pairs.Pairs, prepared(path, 100, 0.4))
     problems = [{pair["chosen_tokens"]["ids"][-1] // 2 for pair in part} for part in (train, held_out)]

@@ -221,7 +221,7 @@ def test_a_judge_without_letters_is_one_line(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"pairs": "jsonl:nowhere.jsonl"}, "no file"),
-        ({"held_out": 1e-6}, "leaves 200 pairs for training and 0 for measurement"),
+        ({"held_out": 1e-6}, "held_out=1e-06 leaves no pair for measurement"),
         ({"micro_batch_size": 3}, "not a multiple of micro_batch_size=3"),
         ({"pairs": "jsonl:~no_such_user/pairs.jsonl"}, "there is no file ~no_such_user/pairs.jsonl"),
     ],
@@ -229,3 +229,16 @@ def test_a_judge_without_letters_is_one_line(tmp_path: Path) -> None:
 def test_impossible_settings_are_errors_before_training(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         settings(tmp_path, **changes).check()
+
+
+def test_all_of_a_large_file_is_read_only_when_the_stage_prepares_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reward_model, "CHECKED", 150)
+    stage = settings(tmp_path, held_out=0.1)
+    with (tmp_path / "pairs.jsonl").open("a") as file:
+        file.write('\n{"prompt": "no responses"}\n')
+    stage.check()
+    with pytest.raises(UserError, match="row 201: there is no column 'chosen'"):
+        run(stage, tmp_path / "out")
+    monkeypatch.setattr(reward_model, "CHECKED", 250)
+    with pytest.raises(UserError, match="row 201: there is no column 'chosen'"):
+        stage.model_copy(update={"held_out": 0.11}).check()
