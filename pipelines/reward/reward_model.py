@@ -93,7 +93,10 @@ class RewardModel(Training):
             )
             stored = _stored(self, context)
             train, held_out = map(stored_pairs.StoredPairs, (stored.train, stored.held_out))
-            metrics |= report.measure(measurement, context, train, held_out)
+            precision = trainer.dtype_of(self.precision, context.cluster)
+            device = trainer.device_of(context.cluster)
+            with torch.autocast(device, precision, enabled=precision != torch.float32):  # as in the training
+                metrics |= report.measure(measurement, context, train, held_out)
         return metrics
 
     def train(self, context: Context) -> Metrics:

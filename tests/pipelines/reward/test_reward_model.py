@@ -242,3 +242,14 @@ def test_all_of_a_large_file_is_read_only_when_the_stage_prepares_it(tmp_path: P
     monkeypatch.setattr(reward_model, "CHECKED", 250)
     with pytest.raises(UserError, match="row 201: there is no column 'chosen'"):
         stage.model_copy(update={"held_out": 0.11}).check()
+
+
+def test_the_measurement_has_the_precision_of_the_training(tmp_path: Path) -> None:
+    chances = {}
+    for precision in ("float32", "bfloat16"):
+        stage = settings(tmp_path, held_out=0.1, perturbed_responses=0, judge=POLICY, precision=precision)
+        run(stage, tmp_path / precision)
+        rows = (tmp_path / precision / "judged-untrained.jsonl").read_text().splitlines()[1:]
+        chances[precision] = [json.loads(row)["first"] for row in rows]
+    assert chances["bfloat16"] != chances["float32"]
+    assert chances["bfloat16"] == pytest.approx(chances["float32"], abs=0.02)
