@@ -167,6 +167,13 @@ def verdict_to_json(verdict: Verdict) -> VerdictRow:
     return row
 
 
+def verdict_from_json(row: VerdictRow) -> Verdict:
+    """Returns the verdict of a JSON object. Further keys are ignored."""
+    status, judge_messages = Status(row["status"]), tuple(row.get("judge_messages", ()))
+    parts = tuple(Part(**part) for part in row.get("parts", ()))
+    return Verdict(status, row["score"], row["method"], row["reason"], judge_messages, parts)
+
+
 def part_means(parts: Iterable[Sequence[PartRow]]) -> dict[str, float]:
     """Returns the mean score of each part of a reward, by the part's name. Parts without a score are left out.
 
@@ -196,10 +203,7 @@ def episode_row(problem: int, episode: Episode, turns: Sequence[Completion]) -> 
 
 def episode_from_json(row: EpisodeRow) -> Episode:
     """Returns the episode of a row. Further keys are ignored."""
-    fields = row["verdict"]
-    status, judge_messages = Status(fields["status"]), tuple(fields.get("judge_messages", ()))
-    parts = tuple(Part(**part) for part in fields.get("parts", ()))
-    verdict = Verdict(status, fields["score"], fields["method"], fields["reason"], judge_messages, parts)
+    verdict = verdict_from_json(row["verdict"])
     messages = tuple(cast(Message, {**turn, "role": turn["role"], "content": turn["content"]}) for turn in row["messages"])
     return Episode(row["problem_id"], row["sample"], messages, verdict, row["tokens"], row["finish_reason"])
 
