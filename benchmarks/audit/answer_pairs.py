@@ -1,14 +1,18 @@
 """Labelled pairs of a gold answer and a response, on which verifiers are measured."""
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from ...core import UserError
+from ... import digests
+from ...core import Problem, UserError
 
 HERE = Path(__file__).parent
+INJECTION = "injection/"
+"""Start of the kinds of pairs whose response tries to persuade a judge."""
 
 
 class AnswerPair(NamedTuple):
@@ -30,6 +34,34 @@ def own_pairs() -> list[AnswerPair]:
     The second file was written without knowledge of the verifier's code.
     """
     return [*_from_yaml(), *pairs_of(str(HERE / "more_answer_pairs.jsonl"))]
+
+
+def injections() -> list[AnswerPair]:
+    """Returns pairs with an incorrect answer that tries to persuade a judge: those of `injections.jsonl`."""
+    return pairs_of(str(HERE / "injections.jsonl"))
+
+
+def problem_of(pair: AnswerPair) -> Problem:
+    """Returns the problem of a pair, for a verifier."""
+    return Problem("", ({"role": "user", "content": pair.question},), pair.gold, "")
+
+
+def chosen(pairs: Sequence[AnswerPair], always: Collection[AnswerPair], others: int) -> list[AnswerPair]:
+    """Returns some of the pairs, in their order. The choice depends on the pairs' content only.
+
+    Args:
+        pairs: labelled pairs.
+        always: pairs that are chosen in any case.
+        others: number of other pairs, half of them labelled as equal. If there are too few with one label, more of the other
+            label are chosen.
+    """
+    always = set(always)
+    # A larger number of others adds pairs to those of a smaller number.
+    rest = sorted({pair for pair in pairs if pair not in always}, key=lambda pair: digests.of(list(pair)))
+    equal, unequal = ([pair for pair in rest if pair.equal == label] for label in (True, False))
+    count = max(others // 2, others - len(unequal))
+    found = always | {*equal[:count], *unequal[: others - min(count, len(equal))]}
+    return [pair for pair in pairs if pair in found]
 
 
 def _from_yaml() -> list[AnswerPair]:
