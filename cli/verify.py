@@ -1,7 +1,9 @@
 """`tenfold verify`: judges one response, or audits verifiers on labelled pairs."""
 
 import argparse
+import contextlib
 import json
+import sys
 
 from ..core import UserError
 from ..texts import json_or_text
@@ -24,6 +26,27 @@ def add(commands: Commands) -> None:
     command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
     command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")
     command.add_argument("--limit", type=options.positive, help="with --audit: number of pairs, from the first (default: all)")
+    command.add_argument(
+        "--sample",
+        metavar="N",
+        type=options.not_negative,
+        help="with --audit: only the pairs that the rules leave undecided, and N others, half of them labelled as equal",
+    )
+    command.add_argument(
+        "--injections", action="store_true", help="with --audit: also pairs whose response tries to persuade a judge"
+    )
+    command.add_argument(
+        "--at-once",
+        metavar="N",
+        type=options.positive,
+        help="with --policy: verdicts of the judge at the same time (default: 64 for vLLM and servers, else 1)",
+    )
+    command.add_argument(
+        "--out", help="with --policy: JSONL file for the verdicts of the judge (default: none); an unfinished file is resumed"
+    )
+    command.add_argument(
+        "--json", action="store_true", help="with --audit: print one line of JSON on stdout; all other output goes to stderr"
+    )
     command.set_defaults(call=run, command="verify")
 
 
@@ -32,9 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..verifiers import verify
 
     if arguments.audit:
-        from ..benchmarks.audit import graders
-
-        return graders.main(arguments.audit, arguments.verifier, arguments.policy, arguments.baselines, arguments.limit)
+        return _audit(arguments)
     if arguments.gold is None or arguments.response is None:
         raise UserError("missing options: give --gold and --response, or --audit FILE")
     gold = arguments.gold
@@ -42,3 +63,24 @@ def run(arguments: argparse.Namespace) -> None:
         gold = json_or_text(gold)
     verdict = verify(gold, arguments.response, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    """Measures a verifier on labelled pairs, and a judge and other graders if they are given."""
+    from ..benchmarks.audit.measure import Settings, measure
+    from ..pipelines.recipe.report import Display
+
+    settings = Settings(
+        arguments.audit,
+        arguments.verifier,
+        arguments.policy,
+        arguments.baselines,
+        arguments.limit,
+        arguments.sample,
+        arguments.injections,
+        arguments.at_once,
+        arguments.out,
+    )
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        measure(settings, Display().stage, stdout if arguments.json else None)
