@@ -1,7 +1,7 @@
 """A plug-in of vLLM (`vllm.general_plugins`). vLLM calls `register` in each of its processes.
 
 The processes end soon after their parent has ended for any reason. vLLM's engine and workers are processes of their own, which
-would survive if the process that started them is killed. On a CPU they sample as in `policies/play/cpu_sampler.py`.
+would survive if the process that started them is killed. On a CPU they sample as in `policies/play/vllm_on_cpu.py`.
 """
 
 import multiprocessing
@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from ...policies.play import cpu_sampler
+from ...policies.play import vllm_on_cpu
 from ...policies.vllm import END_WITH_PARENT
 
 POLL_SECONDS = 1.0
@@ -21,7 +21,7 @@ def register() -> None:
     """Watches the parent, and sets the sampler on a CPU, if another process has set the variable END_WITH_PARENT."""
     if os.environ.get(END_WITH_PARENT) in (None, str(os.getpid())):
         return
-    cpu_sampler.install()
+    vllm_on_cpu.install()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True, name="tenfold: parent").start()
 
 

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.policies.play import cpu_sampler
+from tenfold.policies.play import vllm_on_cpu
 
 VOCABULARY = 3000
 
 
 def by_sorting(logits: torch.Tensor, k: torch.Tensor | None, p: torch.Tensor | None) -> torch.Tensor:
-    """The same as `cpu_sampler.masked`, row by row."""
+    """The same as `vllm_on_cpu.masked`, row by row."""
     found = torch.full_like(logits, -torch.inf)
     for row, values in enumerate(logits):
         ranked, order = values.sort(descending=True)
@@ -40,7 +40,7 @@ def test_the_masked_logits_are_those_of_the_definition(seed: int, spread: float,
     at_most = None if k is None else torch.full((len(p),), k)
     nuclei = torch.tensor(p)
     expected = by_sorting(logits, at_most, nuclei)
-    found = cpu_sampler.masked(logits.clone(), at_most, nuclei, by_sorting)
+    found = vllm_on_cpu.masked(logits.clone(), at_most, nuclei, by_sorting)
     differing = (found.isfinite() != expected.isfinite()).sum(-1)
     assert differing.max() <= 1, "rounding may decide about the token at the border of the nucleus"
     assert torch.equal(found[differing == 0], expected[differing == 0])
@@ -49,7 +49,7 @@ def test_the_masked_logits_are_those_of_the_definition(seed: int, spread: float,
 def test_rows_with_small_nuclei_are_not_sorted_completely() -> None:
     logits = torch.zeros(2, VOCABULARY)
     logits[:, :3] = 20.0
-    found = cpu_sampler.masked(logits, None, torch.tensor([0.9, 0.5]), never)
+    found = vllm_on_cpu.masked(logits, None, torch.tensor([0.9, 0.5]), never)
     assert found.isfinite().sum(-1).tolist() == [3, 2]
 
 
@@ -57,15 +57,15 @@ def test_tokens_have_their_probabilities_and_depend_on_the_generator_alone() -> 
     log_probs = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.3, 0.0]).log()
     generator = torch.Generator().manual_seed(1)
     count = 4000
-    tokens = cpu_sampler.sampled(log_probs.expand(count, -1), [generator] * count)
+    tokens = vllm_on_cpu.sampled(log_probs.expand(count, -1), [generator] * count)
     shares = {token: number / count for token, number in Counter(tokens.tolist()).items()}
     assert shares == pytest.approx({1: 0.5, 3: 0.2, 4: 0.3}, abs=0.04)
-    alone = cpu_sampler.sampled(log_probs[None], [torch.Generator().manual_seed(7)])
-    among = cpu_sampler.sampled(log_probs.expand(3, -1), [torch.Generator().manual_seed(seed) for seed in (5, 7, 9)])
+    alone = vllm_on_cpu.sampled(log_probs[None], [torch.Generator().manual_seed(7)])
+    among = vllm_on_cpu.sampled(log_probs.expand(3, -1), [torch.Generator().manual_seed(seed) for seed in (5, 7, 9)])
     assert alone[0] == among[1]
 
 
 def test_no_token_of_probability_0_is_sampled() -> None:
     log_probs = torch.tensor([[-torch.inf, 0.0, -torch.inf, -torch.inf]])
     for seed in range(50):
-        assert cpu_sampler.sampled(log_probs, [torch.Generator().manual_seed(seed)]).tolist() == [1]
+        assert vllm_on_cpu.sampled(log_probs, [torch.Generator().manual_seed(seed)]).tolist() == [1]
