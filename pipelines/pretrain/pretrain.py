@@ -15,10 +15,9 @@ position ids restart at each document, and attention does not cross documents.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
-import numpy
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -30,15 +29,14 @@ from ..corpus import tokens
 from ..launch import processes
 from ..stage import Context, CostEstimate, Extension, Metrics, Stage
 from ..trainer import limited_logits, recomputation, trainer
-from ..trainer.data.tokenized import IGNORED
 from ..trainer.settings import KEEP_CHECKPOINTS, PRECISION, Precision, check_batch, is_none
-from . import stream
+from . import held_out, stream
+from .batch import batch_of
 from .rotary import check_theta, set_theta
 from .schedule import ScheduleName, Segment, learning_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from transformers import PreTrainedModel
 
 MAX_LOGGED_LOSSES = 1000
 """Approximate number of losses that are stored for a run. Our choice."""
@@ -109,6 +107,9 @@ class Pretrain(Stage):
     save_steps: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)
     held_out_sequences: int = Field(64, ge=0, description="held-out sequences per source for the evaluation; 0: none")
+    held_out_data: str | None = Field(
+        None, description="folder of the mix stage with the held-out tokens; default: that of data", exclude_if=is_none
+    )
     data_workers: int = Field(0, ge=0, description="data loading processes per training process")
 
     @field_validator("phases")
@@ -179,7 +180,9 @@ class Pretrain(Stage):
 
     def check(self) -> None:
         """Checks that the sources exist and have the tokens that the phases need."""
-        self.plan(tokens.open_sources(self.data))
+        sources = tokens.open_sources(self.data)
+        self.plan(sources)
+        held_out.open_sources(self.held_out_data, sources)
 
     def stream_phases(self) -> list[stream.Phase]:
         """Returns the phases with their sizes in sequences."""
@@ -208,8 +211,9 @@ class Pretrain(Stage):
         model, _ = trainer.load(context.folder / "policy")
         model = model.to(trainer.device_of(context.cluster)).eval()
         limited_logits.limit_logits(model)
-        held_out = held_out_losses(model, sources, self.row_tokens, self.held_out_sequences)
-        return metrics | {"phases": _phase_metrics(self, sources, planned), "held_out": held_out}
+        measured = held_out.open_sources(self.held_out_data, sources)
+        losses = held_out.losses_of(model, measured, self.row_tokens, self.held_out_sequences)
+        return metrics | {"phases": _phase_metrics(self, sources, planned), "held_out": losses}
 
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several in a torch process group."""
@@ -311,25 +315,6 @@ class Pretrain(Stage):
         return figures.table(("phase", "steps", "source", "tokens", "passes by the end of the phase"), rows)
 
 
-def batch_of(rows: Sequence[tuple[numpy.ndarray, int]], end: int) -> dict[str, torch.Tensor]:
-    """Returns a batch for the model: position ids restart at each document, and the label of its first token is masked.
-
-    Args:
-        rows: pairs of a row's tokens, (row_tokens,), and the length of the sequences in the row.
-        end: id of the end-of-text token.
-
-    Returns:
-        input_ids, position_ids and labels, each of shape (rows, row_tokens).
-    """
-    ids = torch.as_tensor(numpy.stack([row for row, _ in rows]))
-    lengths = torch.tensor([length for _, length in rows])[:, None]
-    columns = torch.arange(ids.shape[1]).expand_as(ids)
-    begins = columns % lengths == 0
-    begins[:, 1:] |= ids[:, :-1] == end
-    positions = columns - (columns * begins).cummax(dim=1).values
-    return {"input_ids": ids, "position_ids": positions, "labels": ids.masked_fill(begins, IGNORED)}
-
-
 def _theta(settings: Pretrain, step: int) -> float | None:
     """Returns the rotary base at a step, or None if no phase so far sets one."""
     theta = None
@@ -364,34 +349,3 @@ def _phase_metrics(settings: Pretrain, sources: tokens.Sources, planned: stream.
         }
         rows.append({"name": phase.name, "steps": segment.steps, "tokens": trained, "passes": passes})
     return rows
-
-
-def held_out_losses(
-    model: "PreTrainedModel", sources: tokens.Sources, length: int, max_sequences: int
-) -> dict[str, dict[str, float]]:
-    """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
-
-    Only whole sequences are used. A source with fewer held-out tokens than one sequence has no entry.
-
-    Args:
-        model: the model, on the device for the evaluation.
-        sources: the token files.
-        length: tokens per sequence.
-        max_sequences: maximum number of sequences per source, the first ones.
-    """
-    losses = {}
-    for source in sources.held_out:
-        data = tokens.memory_map(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)
-        whole = len(data) // length * length
-        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
-        total = count = 0.0
-        together = trainer.rows_together(length)
-        for first in range(0, len(rows), together):
-            batch = batch_of(rows[first : first + together], sources.end)
-            predicted = int((batch["labels"][:, 1:] != IGNORED).sum())
-            with torch.inference_mode():
-                loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss
-            total, count = total + float(loss) * predicted, count + predicted
-        if count:
-            losses[source] = {"loss": total / count, "tokens": count}
-    return losses

@@ -17,7 +17,7 @@ from transformers import AutoConfig, MambaConfig, MambaForCausalLM
 from tenfold.core import UserError
 from tenfold.pipelines.cluster import Cluster
 from tenfold.pipelines.corpus import mix, shards
-from tenfold.pipelines.pretrain import pretrain, rotary
+from tenfold.pipelines.pretrain import batch, pretrain, rotary
 from tenfold.pipelines.stage import Context
 from tenfold.pipelines.trainer import limited_logits, trainer
 from tenfold.pipelines.trainer.data.tokenized import IGNORED
@@ -64,9 +64,9 @@ def run(stage: pretrain.Pretrain, folder: Path, policy: str = TINY, stop_at: int
 
 
 def test_positions_restart_at_each_document_and_its_first_label_is_masked() -> None:
-    batch = pretrain.batch_of([(numpy.array([5, 6, 9, 7, 8, 9, 4, 3]), 4), (numpy.array([1, 2, 3, 4, 5, 6, 7, 8]), 8)], end=9)
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7]]
-    assert batch["labels"].tolist() == [
+    rows = batch.batch_of([(numpy.array([5, 6, 9, 7, 8, 9, 4, 3]), 4), (numpy.array([1, 2, 3, 4, 5, 6, 7, 8]), 8)], end=9)
+    assert rows["position_ids"].tolist() == [[0, 1, 2, 0, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5, 6, 7]]
+    assert rows["labels"].tolist() == [
         [IGNORED, 6, 9, IGNORED, IGNORED, 9, IGNORED, 3],
         [IGNORED, 2, 3, 4, 5, 6, 7, 8],
     ]
@@ -76,7 +76,7 @@ def test_logits_of_a_document_do_not_depend_on_the_other_documents_in_its_row() 
     model, _ = checkpoints.load(checkpoints.checkpoint("micro:?hidden=32&layers=2&heads=2"), torch.float32)
     first, second = [10, 11, 12, 9], [20, 21, 22, 23]
     with torch.inference_mode():
-        packed = pretrain.batch_of([(numpy.array(first + second), 8)], end=9)
+        packed = batch.batch_of([(numpy.array(first + second), 8)], end=9)
         together = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"], use_cache=False).logits
         alone = model(input_ids=torch.tensor([second]), use_cache=False).logits
     # Logits are about 1, each a sum of 32 products. 1e-4 is far above rounding and far below the effect of other documents.
@@ -101,6 +101,26 @@ def test_every_phase_has_its_tokens_and_the_last_rotary_base_is_saved(data: Path
     assert AutoConfig.from_pretrained(tmp_path / "run" / "policy").rope_parameters["rope_theta"] == 5e4
     assert set(metrics["held_out"]) == {"code", "text"}
     assert metrics["losses"][-1][1] < metrics["losses"][0][1]
+
+
+def test_the_loss_is_measured_on_the_held_out_tokens_of_another_mix_stage(data: Path, tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "text": f"{n} is a number; so it is said, and it is said again", "domain": "good"} for n in range(99)
+    ]
+    (tmp_path / "documents").mkdir()
+    shards.write(tmp_path / "documents" / "0.parquet", pyarrow.Table.from_pylist(rows))
+    stage = mix.Mix.model_validate({"kind": "mix", "name": "good", "documents": str(tmp_path), "held_out": 0.5})
+    (tmp_path / "good").mkdir()
+    stage.run(Context(tmp_path / "good", TINY, 0, {}, lambda *a, **k: None))
+    chosen = settings(data, held_out_data=str(tmp_path / "good"))
+    chosen.check()
+    assert set(run(chosen, tmp_path / "run")["held_out"]) == {"good"}
+    assert "held_out_data" not in settings(data).model_dump()  # so that runs of earlier versions resume
+
+    index = tmp_path / "good" / "sources.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"tokenizer": "another"}))
+    with pytest.raises(UserError, match="were made with another tokenizer"):
+        chosen.check()
 
 
 def test_a_run_killed_after_its_last_step_saves_the_last_rotary_base(

@@ -1,0 +1,67 @@
+"""The loss on held-out tokens of a `mix` stage, by source."""
+
+from typing import TYPE_CHECKING
+
+import numpy
+import torch
+
+from ...core import UserError
+from ..corpus import tokens
+from ..trainer import trainer
+from ..trainer.data.tokenized import IGNORED
+from .batch import batch_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def open_sources(folder: str | None, trained: tokens.Sources) -> tokens.Sources:
+    """Returns the sources whose held-out tokens are measured.
+
+    Args:
+        folder: folder of the `mix` stage; None for the sources of the training.
+        trained: the sources of the training.
+
+    Raises:
+        UserError: the folder has no sources, or they were made with another tokenizer.
+    """
+    if folder is None:
+        return trained
+    sources = tokens.open_sources(folder)
+    if sources.tokenizer != trained.tokenizer:
+        raise UserError(
+            f"the tokens in {folder} were made with another tokenizer than those in {trained.folder}; "
+            "set the policies of both mix stages to the same one"
+        )
+    return sources
+
+
+def losses_of(
+    model: "PreTrainedModel", sources: tokens.Sources, length: int, max_sequences: int
+) -> dict[str, dict[str, float]]:
+    """Returns the mean loss per held-out token of each source: {source: {loss, tokens}}.
+
+    Only whole sequences are used. A source with fewer held-out tokens than one sequence has no entry.
+
+    Args:
+        model: the model, on the device for the evaluation.
+        sources: the token files.
+        length: tokens per sequence.
+        max_sequences: maximum number of sequences per source, the first ones.
+    """
+    losses = {}
+    for source in sources.held_out:
+        data = tokens.memory_map(tokens.file_of(sources.folder, source, held_out=True), sources.dtype)
+        whole = len(data) // length * length
+        rows = [(row.astype(numpy.int64), length) for row in data[:whole].reshape(-1, length)[:max_sequences]]
+        total = count = 0.0
+        together = trainer.rows_together(length)
+        for first in range(0, len(rows), together):
+            batch = batch_of(rows[first : first + together], sources.end)
+            predicted = int((batch["labels"][:, 1:] != IGNORED).sum())
+            with torch.inference_mode():
+                loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}, use_cache=False).loss
+            total, count = total + float(loss) * predicted, count + predicted
+        if count:
+            losses[source] = {"loss": total / count, "tokens": count}
+    return losses
