@@ -1,6 +1,6 @@
 """Writes a run's results as tables into the pages of docs/results/, with command, commit and machine.
 
-    python docs/results.py runs/quickstart                   the run of a recipe: its stages and its benchmarks
+    python docs/results.py runs/quickstart                   the run of a recipe: its stages, tags and benchmarks
     python docs/results.py bench/mine                        a folder of `tenfold bench`
 
 Figures come from `stage.json` and `*.result.json` alone. The tables replace what stands between these two lines of a page:
@@ -17,7 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from tenfold.benchmarks import catalogue, task
 from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import UserError
 from tenfold.pipelines.bench import scoreboard
+from tenfold.pipelines.corpus.tag import Tag
+from tenfold.pipelines.corpus.tagging import predictability
 from tenfold.pipelines.recipe import provenance
 from tenfold.pipelines.recipe import recipe as recipes
 from tenfold.pipelines.stage import finished_record
@@ -41,7 +43,7 @@ def cell(text: object) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-def table(head: list[str], rows: list[list[object]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """A table in Markdown."""
     return [
         "| " + " | ".join(head) + " |",
@@ -56,7 +58,7 @@ def percent(share: float) -> str:
 
 
 def of_run(folder: Path) -> Iterator[str]:
-    """The tables of a recipe's run: one row for each stage, and the benchmarks with their changes.
+    """The tables of a recipe's run: one row for each stage, the dimensions of tag stages, and the benchmarks' changes.
 
     Raises:
         UserError: a stage is not finished, or its record is broken.
@@ -64,11 +66,17 @@ def of_run(folder: Path) -> Iterator[str]:
     content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     records = {stage["name"]: finished_record(folder / stage["name"]) for stage in content["stages"]}
     rows: list[list[object]] = []
+    tags: list[str] = []
     for name, record in records.items():
         stage = KINDS[record["stage"]["kind"]].model_construct(**record["stage"])  # its settings were checked by the run
+        if isinstance(stage, Tag):
+            said = (f"- {line}" for line in predictability.lines(record["metrics"]))
+            tags += ["", f"Rank correlations by dimension, stage {name}:", "", *said, ""]
+            tags += table(*stage.by_dimension(record["metrics"]))
         seconds = f"{record['wall_seconds']:.0f}" + (" (resumed)" if record["resumed"] else "")
         rows.append([name, stage.kind, seconds, stage.summary(record["metrics"])])
     yield from table(["stage", "kind", "seconds", "result"], rows)
+    yield from tags
     if board := scoreboard.board(folder, records):
         tasks = scoreboard.tasks(board)
         yield ""

@@ -27,11 +27,10 @@ from .. import figures
 from ..stage import Context, CostEstimate, Metrics, Stage
 from . import shards
 from .retrieve import SIMILAR
-from .tagging.dimensions import dimensions
+from .tagging.dimensions import MAX_LABEL, dimensions
 
 TAGS = "tags"
 """Name of the folder of tags within a `tag` stage's folder."""
-MAX_TAG = 9
 WEIGHTS = {"content": 1.0, "format": 0.5, "similarity": 2.0}
 """Default weights. Our choice: content tags weigh more than format tags because they are more predictable (the Nanbeige4-3B
 report); similarity counts as much as two content tags."""
@@ -203,7 +202,7 @@ def _tagged(path: Path, ids: pyarrow.ChunkedArray, weights: dict[str, float]) ->
     for name in (name for name in table.column_names if name in kinds):
         weight = weights.get(name, weights.get(kinds[name], WEIGHTS[kinds[name]]))
         tag = table[name].cast(pyarrow.float64()).to_numpy()  # null becomes NaN
-        sums += weight * np.stack([np.nan_to_num(tag) / MAX_TAG, ~np.isnan(tag)])
+        sums += weight * np.stack([np.nan_to_num(tag) / MAX_LABEL, ~np.isnan(tag)])
     if not any(name in kinds for name in table.column_names):
         raise UserError(f"{path} has no column of a dimension in rubrics.yaml; run its tag stage again")
     return sums

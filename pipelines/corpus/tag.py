@@ -1,7 +1,8 @@
 """The `tag` stage: scores every document from 0 to 9 on each dimension of `rubrics.yaml`.
 
 An annotator labels a sample of the documents (`annotate.py`). A small tagger is trained on the labels (`tagger.py`) and scores
-all documents in bulk. The tagger is measured on held-out documents (`predictability.py`).
+all documents in bulk. The tagger is measured on held-out documents (`predictability.py`), and compared with those of other
+`tag` stages on the same documents (`agreement.py`).
 
     labels.jsonl            the annotator's labels: the settings in the first line, then one document per line
     tagger/                 the tagger, for `tagger.load`
@@ -12,27 +13,32 @@ all documents in bulk. The tagger is measured on held-out documents (`predictabi
 import functools
 import hashlib
 import heapq
+import html
 import json
+import operator
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ... import disk
 from ...core import UserError, sample_seed
 from ...policies import SAMPLERS
 from ...policies import identity as policy_identity
 from ...policies.store import Store
+from .. import figures
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import shards
 from .retrieval import embed
-from .tagging import annotate, predictability, tagger
+from .tagging import agreement, annotate, predictability, questions, tagger
 from .tagging.annotate import LabelRow
-from .tagging.dimensions import dimensions
+from .tagging.dimensions import POSITIVE, dimensions
+from .tagging.questions import Question
 
 CALIBRATION = 0.15
 """Share of the labelled documents for the calibration. Our choice."""
@@ -54,11 +60,39 @@ class Tag(Stage):
         description="URI of the tagger's embedding model (`retrieval/embed.py`); 2048 is our choice, by measurement",
     )
     sample: int = Field(4_000, ge=MIN_LABELLED, description="number of documents that the annotator labels")
+    excerpt: int = Field(
+        questions.MAX_EXCERPT,
+        ge=100,
+        description="characters of a document that a policy is shown, two thirds of them from its beginning",
+        exclude_if=questions.MAX_EXCERPT.__eq__,
+    )
+    scale: questions.Scale = Field(
+        "graded",
+        description="labels: graded from 0 to 9, or binary: 0 or 1, stored as 0 and 9; rules: rounds its graded labels",
+        exclude_if="graded".__eq__,
+    )
+    answer: questions.Answer = Field(
+        "json",
+        description="how a policy answers: json, a written object with all scores; or choice, the probabilities of the scores "
+        "of one dimension after another, which only checkpoints have",
+        exclude_if="json".__eq__,
+    )
+    compare: list[str] = Field(
+        [],
+        description="folders of other tag stages on the same documents; the report has the agreement with their labels",
+        exclude_if=operator.not_,
+    )
     held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")
     max_tokens: int = Field(2_048, ge=1, description="maximum number of new tokens of a policy's answer, its thinking included")
     annotator_batch_size: int = Field(64, ge=1, description="documents per call of the annotator")
     batch_size: int = Field(256, ge=1, description="documents per call of the tagger")
     workers: int | None = Field(None, ge=1, description="shards scored in parallel; default: one per processor")
+
+    @model_validator(mode="after")
+    def _can_choose(self) -> "Tag":
+        if self.answer == "choice" and not annotate.can_choose(self.annotator):
+            raise ValueError(f"annotator: {annotate.NO_CHOICE.format(uri=self.annotator)}")
+        return self
 
     def check(self) -> None:
         """Checks that the documents, the annotator and the embedding model exist."""
@@ -68,15 +102,26 @@ class Tag(Stage):
             annotate.load(self.annotator)
         else:
             policy_identity.checkpoint_of(self.annotator)
+        for folder in self.compare:
+            agreement.load(folder, dimensions())
+
+    @property
+    def question(self) -> Question:
+        """How a policy is asked."""
+        return Question(self.excerpt, self.scale, self.answer)
 
     def identity(self) -> dict[str, str]:
         """Returns the digests of the embedding model's files."""
         return {f"embedder {name}": digest for name, digest in embed.files(self.embedder).items()}
 
     def cost(self) -> CostEstimate:
-        """Returns the cost if every document needs all attempts and every answer has the maximum length."""
-        samples = 0 if self.annotator == annotate.RULES else self.sample * annotate.ATTEMPTS
-        tokens = samples * self.max_tokens
+        """Returns the cost if every document needs all attempts and every answer has the maximum length.
+
+        A choice is a sample of one token for each dimension.
+        """
+        each, length = (annotate.ATTEMPTS, self.max_tokens) if self.answer == "json" else (len(dimensions()), 1)
+        samples = 0 if self.annotator == annotate.RULES else self.sample * each
+        tokens = samples * length
         others = (OtherPolicy(self.annotator, samples, tokens),) if samples else ()
         return CostEstimate(
             samples,
@@ -100,6 +145,7 @@ class Tag(Stage):
         result = disk.read_object(record, remedy)
         with disk.reading(record, remedy):
             rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in result.pop("dimensions")]
+            result.pop(agreement.HELD_OUT, None)
         work = functools.partial(tag_shard, folder=str(folder.resolve()), batch_size=self.batch_size)
         counted = shards.map_shards(paths, work, context.folder / "tags", context, self.workers)
         documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
@@ -112,9 +158,52 @@ class Tag(Stage):
         }
 
     def summary(self, metrics: Metrics) -> str:
-        """Returns the mean rank correlations between the tagger and the annotator."""
-        means = ", ".join(f"{kind} {mean:.2f}" for kind, mean in metrics["rank_correlation"].items() if mean is not None)
-        return f"{metrics['documents']:,} documents; rank correlation with the annotator: {means or 'not defined'}"
+        """Returns the mean rank correlations of the tagger with the annotator, and of the labels with those of other stages."""
+        parts = [f"rank correlation with the annotator: {_means_text(metrics['rank_correlation'])}"]
+        parts += [
+            f"labels with {name}: {_means_text(found['means']['labels'])}"
+            for name, found in metrics.get("agreement", {}).items()
+        ]
+        if unreadable := metrics.get("unreadable"):
+            parts.append(f"no readable score in {sum(unreadable.values()) / len(unreadable):.1%} of the answers' scores")
+        return "; ".join([f"{metrics['documents']:,} documents", *parts])
+
+    def by_dimension(self, metrics: Metrics) -> tuple[list[str], list[list[str]]]:
+        """Returns the head and the rows of a table: a row per dimension, and the means.
+
+        The columns have the rank correlation of the tagger with the annotator's labels on held-out documents; the share of
+        answers without a readable score; and for each stage that this one is compared with the rank correlations of the labels,
+        of this tagger with the other labels, and of the other tagger with these labels.
+        """
+        compared, unreadable = metrics.get("agreement", {}), metrics.get("unreadable", {})
+        head = ["dimension", "kind", "tagger, labels", *(["unreadable"] if unreadable else [])]
+        for name in compared:
+            head += [f"labels, labels of {name}", f"tagger, labels of {name}", f"tagger of {name}, labels"]
+        found = [{row["name"]: row for row in other["dimensions"]} for other in compared.values()]
+        keys = ("labels", "tags", "other_tags")
+        rows = []
+        for dimension in dimensions():
+            values = [metrics["dimensions"].get(dimension.name)]
+            values += [other[dimension.name][key] for other in found for key in keys]
+            own, *others = map(predictability.as_text, values)
+            share = [f"{unreadable.get(dimension.name, 0):.1%}"] if unreadable else []
+            rows.append([dimension.name, dimension.kind, own, *share, *others])
+        for kind, mean in metrics["rank_correlation"].items():
+            own, *others = map(
+                predictability.as_text, [mean, *(other["means"][key][kind] for other in compared.values() for key in keys)]
+            )
+            share = [""] if unreadable else []
+            rows.append([f"mean of {kind}", "" if kind == "all" else kind, own, *share, *others])
+        return head, rows
+
+    def tables(self, metrics: Metrics) -> str:
+        """Returns sentences on the report, and the table of `by_dimension`."""
+        said = "".join(f"<p>{html.escape(line)}" for line in predictability.lines(metrics))
+        return said + figures.table(*self.by_dimension(metrics))
+
+
+def _means_text(means: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{kind} {mean:.2f}" for kind, mean in means.items() if mean is not None) or "not defined"
 
 
 def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple[pyarrow.Table, shards.Counts]:
@@ -155,9 +244,7 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
         settings.embedder, names, features[training_start:], scored[training_start:], features[calibration], scored[calibration]
     )
     held_out_scores = tagger.raw_scores(trained, features[:held_out])
-    binary_tagger = tagger.Tagger(
-        "", (), *tagger.fit(features[training_start:], scored[training_start:] >= predictability.POSITIVE), ()
-    )
+    binary_tagger = tagger.Tagger("", (), *tagger.fit(features[training_start:], scored[training_start:] >= POSITIVE), ())
     binary = tagger.raw_scores(binary_tagger, features[:held_out])
     result = predictability.report(
         dimensions(),
@@ -171,11 +258,27 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
         "annotator": settings.annotator,
         "labels_by_rules": settings.annotator == annotate.RULES,
         "embedder": settings.embedder,
+        "scale": settings.scale,
         "labelled": len(labels),
         "unlabelled": len(texts) - len(labels),
+        **_unreadable(store.rows),
         "held_out": held_out,
+        agreement.HELD_OUT: ids[:held_out],
     }
-    return trained, about | result
+    own = agreement.Labelled(settings.name, labels, frozenset(ids[:held_out]), trained)
+    others = [agreement.load(folder, dimensions()) for folder in settings.compare]
+    compared = {other.name: agreement.agreement(own, other, texts, dimensions()) for other in others}
+    return trained, about | result | ({"agreement": compared} if compared else {})
+
+
+def _unreadable(rows: Sequence[LabelRow]) -> dict[str, Any]:
+    """Returns the number of answers in JSON, and the share of them without a valid score, by dimension; nothing for none."""
+    if not (answers := sum(row.get("answers", 0) for row in rows)):
+        return {}
+    missing: Counter[str] = Counter()
+    for row in rows:
+        missing.update(row.get("unreadable", {}))
+    return {"answers": answers, "unreadable": {name.name: missing[name.name] / answers for name in dimensions()}}
 
 
 def sample_ids(paths: Sequence[Path], count: int, seed: int) -> list[str]:
@@ -211,6 +314,8 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
         "max_tokens": settings.max_tokens,
         "seed": context.seed,
         "rubrics": rubrics,
+        # Stores of earlier versions lack these settings.
+        **settings.model_dump(include={"excerpt", "scale", "answer"}),
     }
     names = [dimension.name for dimension in dimensions()]
 
@@ -221,7 +326,9 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
     store: Store[LabelRow] = Store(context.folder / "labels.jsonl", store_settings, check)
     if len(store.rows) < len(texts):
         size = settings.annotator_batch_size
-        annotator = annotate.load(settings.annotator, settings.max_tokens, context.seed, context.cluster, size)
+        annotator = annotate.load(
+            settings.annotator, settings.max_tokens, context.seed, context.cluster, size, settings.question
+        )
         # vLLM and several copies take all documents, so that a long answer does not hold up others.
         takes_all = context.cluster.copies > 1 or context.cluster.uses_vllm() or settings.annotator.startswith("vllm+")
         at_once = max(1, len(texts)) if takes_all else size

@@ -48,7 +48,7 @@ _SKIPPED = frozenset(("name", "kind", "seed", "policy", "environment", "options"
 """Settings whose values are not searched for files and URIs: they are compared as text, or `identity_of` treats them itself."""
 _DATA = ("problems", "pairs", "sources", "uri", "decontaminate")
 """Names of settings that are URIs of problems, pairs or documents."""
-_FOLDERS = ("documents", "tags", "similar", "data", "pairs")
+_FOLDERS = ("documents", "tags", "similar", "data", "pairs", "compare", "held_out_data")
 """Names of settings whose values are folders written by a stage. A stage whose `data` is a folder of benchmark files compares
 these files itself."""
 
@@ -138,7 +138,8 @@ class IdentityReader:
                     found[f"{key} {text} content"] = digest
             elif last in _FOLDERS and Path(text).is_dir() and not Path(text).is_relative_to(self.folder.resolve()):
                 done = Path(text) / "stage.json"  # exists if a stage of another run wrote the folder
-                found[f"{key} content"] = digests.of_file(done) if done.is_file() else digests.of_folder(text)
+                label = key if isinstance(value, str) else f"{key} {text}"
+                found[f"{label} content"] = digests.of_file(done) if done.is_file() else digests.of_folder(text)
         return inputs, found
 
     def _of_results(self, stage: Stage) -> Identity:

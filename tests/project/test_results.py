@@ -62,6 +62,28 @@ def test_a_runs_tables_say_what_its_records_say(program: ModuleType, run: Path) 
     assert f"torch {record['versions']['torch']}" in text
 
 
+def test_the_tables_of_tag_stages_have_a_row_for_each_dimension(program: ModuleType, tmp_path: Path) -> None:
+    source = "generate:tenfold.pipelines.corpus.planted.documents:bad?size=60"
+    stages = [
+        {"kind": "documents", "name": "documents", "sources": [source]},
+        {"kind": "tag", "name": "rules", "documents": "{stage:documents}", "sample": 60},
+        {
+            **{"kind": "tag", "name": "binary", "documents": "{stage:documents}", "sample": 60},
+            **{"scale": "binary", "compare": ["{stage:rules}"]},
+        },
+    ]
+    (tmp_path / "r.yaml").write_text(json.dumps({"name": "r", "policy": "micro:", "stages": stages}))
+    runner.run(tmp_path / "r.yaml", tmp_path / "run", quiet=True)
+    text = program.written(tmp_path / "run", "abc1234")
+    found = json.loads((tmp_path / "run/binary/stage.json").read_text())["metrics"]["agreement"]["rules"]
+    (row,) = (row for row in found["dimensions"] if row["name"] == "clean_markup")
+    assert "Rank correlations by dimension, stage rules:" in text
+    assert "| dimension | kind | tagger, labels | labels, labels of rules | tagger, labels of rules |" in text
+    assert re.search(rf"^\| clean_markup \| format \| [^|]* \| {row['labels']:.2f} \| ", text, re.MULTILINE)
+    assert re.search(rf"^\| mean of all \| .* \| {found['means']['labels']['all']:.2f} \| ", text, re.MULTILINE)
+    assert f"- Mean rank correlation with the labels of rules on 60 documents: {found['means']['labels']['all']:.2f}." in text
+
+
 def test_another_result_makes_another_table(program: ModuleType, run: Path, tmp_path: Path) -> None:
     import shutil
 

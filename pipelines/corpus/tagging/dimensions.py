@@ -7,7 +7,11 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-Labels = dict[str, int]
+MAX_LABEL = 9
+"""The best score."""
+POSITIVE = 5
+"""Least label that counts as positive in the binary task. Our choice: the upper half of 0 to 9."""
+Labels = dict[str, float]
 """A score, 0 to 9, by name of the dimension."""
 
 

@@ -12,10 +12,8 @@ from typing import Any, TypedDict
 import numpy as np
 from scipy import stats
 
-from .dimensions import Dimension
+from .dimensions import POSITIVE, Dimension
 
-POSITIVE = 5
-"""Least label that counts as positive in the binary task. Our choice: the upper half of 0 to 9."""
 BINS = 10
 """Groups of documents of similar score in the calibration error. Our choice."""
 RESAMPLES = 200
@@ -104,11 +102,14 @@ def report(
         for column, row in enumerate(rows)
         if row["raw_rank_correlation"] is not None and row["binary_rank_correlation"] is not None
     ]
-    means = {
-        kind: _mean(row["rank_correlation"] for row in rows if kind in ("all", row["kind"]))
-        for kind in ("all", "content", "format")
-    }
-    return {"rank_correlation": means, "binary": _compare(rows, both, labels, raw, binary), "dimensions": rows}
+    correlations = means((row["kind"], row["rank_correlation"]) for row in rows)
+    return {"rank_correlation": correlations, "binary": _compare(rows, both, labels, raw, binary), "dimensions": rows}
+
+
+def means(values: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
+    """Returns the means over all, content and format dimensions, from pairs of a dimension's kind and its value."""
+    pairs = [*values]
+    return {kind: _mean(value for own, value in pairs if kind in ("all", own)) for kind in ("all", "content", "format")}
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -192,6 +193,36 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """Returns sentences on the report as a whole.
+
+    Args:
+        found: the report of a `tag` stage, or its metrics.
+    """
+    means, binary = found["rank_correlation"], found["binary"]
+    said = [
+        f"Labels by {found['annotator']}"
+        + (", rules instead of a model: the numbers show how well rules are learned" if found["labels_by_rules"] else "")
+        + f"; {found['labelled']} documents labelled, {found['unlabelled']} not, {found['held_out']} held out. "
+        f"Embedding {found['embedder']}.",
+        f"Mean rank correlation {as_text(means['all'])} "
+        f"(content {as_text(means['content'])}, format {as_text(means['format'])}).",
+    ]
+    if unreadable := found.get("unreadable"):
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in unreadable.items() if share)
+        said.append(f"{found['answers']} answers. Answers without a readable score: {shares or 'none'}.")
+    for name, other in found.get("agreement", {}).items():
+        said.append(_agreement_line(name, other))
+    if binary["dimensions"] and found.get("scale") != "binary":
+        said.append(
+            f"Mean rank correlation before calibration over {binary['dimensions']} dimensions: trained on labels 0 to 9 "
+            f"{as_text(binary['raw_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
+            f"{as_text(binary['binary_rank_correlation'])}; difference {as_text(binary['difference'])} "
+            f"[{as_text(binary['low'])}, {as_text(binary['high'])}]."
+        )
+    return said
+
+
 def page(found: Mapping[str, Any]) -> str:
     """Returns the report as an HTML page with a row per dimension, the best predicted first."""
     columns = {
@@ -205,36 +236,32 @@ def page(found: Mapping[str, Any]) -> str:
     }
     ordered = sorted(found["dimensions"], key=lambda row: (row["rank_correlation"] is None, -(row["rank_correlation"] or 0)))
     body = "".join(
-        f"<tr><td>{html.escape(row['name'])}<td>{row['kind']}{''.join(f'<td>{_figure(row[key])}' for key in columns.values())}"
+        f"<tr><td>{html.escape(row['name'])}<td>{row['kind']}{''.join(f'<td>{as_text(row[key])}' for key in columns.values())}"
         f"<td>{_nearest_cell(row['nearest'])}"
         for row in ordered
     )
-    means, binary = found["rank_correlation"], found["binary"]
-    lines = [
-        f"Labels by {found['annotator']}"
-        + (", rules instead of a model: the numbers show how well rules are learned" if found["labels_by_rules"] else "")
-        + f"; {found['labelled']} documents labelled, {found['unlabelled']} not, {found['held_out']} held out. "
-        f"Embedding {found['embedder']}.",
-        f"Mean rank correlation {_figure(means['all'])} "
-        f"(content {_figure(means['content'])}, format {_figure(means['format'])}).",
-    ]
-    if binary["dimensions"]:
-        lines.append(
-            f"Mean rank correlation before calibration over {binary['dimensions']} dimensions: trained on labels 0 to 9 "
-            f"{_figure(binary['raw_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
-            f"{_figure(binary['binary_rank_correlation'])}; difference {_figure(binary['difference'])} "
-            f"[{_figure(binary['low'])}, {_figure(binary['high'])}]."
-        )
     head = "".join(f"<th>{name}" for name in ("dimension", "kind", *columns, "most similar dimension"))
     return (
         "<!doctype html><meta charset=utf-8><title>Predictability of the dimensions</title>"
         "<style>body{font:16px system-ui;max-width:75em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
         "border-bottom:1px solid #ddd}</style><h1>Predictability of the dimensions</h1>"
-        f"{''.join(f'<p>{html.escape(line)}' for line in lines)}<table><tr>{head}{body}</table>"
+        f"{''.join(f'<p>{html.escape(line)}' for line in lines(found))}<table><tr>{head}{body}</table>"
     )
 
 
-def _figure(value: float | None) -> str:
+def _agreement_line(name: str, other: Mapping[str, Any]) -> str:
+    """Returns a sentence on the agreement with another stage (`agreement.py`)."""
+    mean = {key: as_text(values["all"]) for key, values in other["means"].items()}
+    return (
+        f"Mean rank correlation with the labels of {name} on {other['documents']} documents: {mean['labels']}. "
+        f"On {other['held_out']} documents that both held out: this tagger with these labels {mean['own']}, with the labels of "
+        f"{name} {mean['tags']}; the tagger of {name} with these labels {mean['other_tags']}, with its own {mean['other']}. "
+        f"Means over {other['defined']} dimensions in which all of these are defined."
+    )
+
+
+def as_text(value: float | None) -> str:
+    """Returns a value with two decimals."""
     return "not defined" if value is None else f"{value:.2f}"
 
 

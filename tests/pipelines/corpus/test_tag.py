@@ -7,10 +7,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tenfold.core import UserError
+from tenfold.core import Conversation, UserError
 from tenfold.pipelines.corpus import shards, tag
-from tenfold.pipelines.corpus.tagging import annotate, dimensions, tagger
+from tenfold.pipelines.corpus.tagging import annotate, dimensions, rule_labels, tagger
 from tenfold.pipelines.stage import Context
+from tenfold.policies.scripted import ScriptedPolicy
 
 NAMES = [dimension.name for dimension in dimensions.dimensions()]
 PROSE = "Let the number {n} be given. Because it is {kind}, it follows that {n} + {n} = {double}. For example, 2 + 2 = 4.\n\n"
@@ -143,6 +144,96 @@ def test_equal_labels_make_every_dimension_constant(corpus: Path, tmp_path: Path
     assert set(tags(tmp_path / "tag")["d000"]) == {6.0}
 
 
+def answer(conversation: Conversation, seed: int) -> str:
+    """Answers with the labels of the rules for the document in the prompt, and forgets one score of documents in code."""
+    shown = conversation[0]["content"].split("\n\nThe document stands between")[1].split("\n", 2)[2].rsplit("\n", 4)[0]
+    labels = rule_labels.annotate(shown)
+    return json.dumps({name: label for name, label in labels.items() if name != "clarity" or "def " not in shown})
+
+
+@pytest.fixture
+def policy(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(annotate, "load_policy", lambda *_, **__: ScriptedPolicy(answer))
+    return "micro:"
+
+
+def test_answers_without_a_readable_score_are_counted_by_dimension(corpus: Path, tmp_path: Path, policy: str) -> None:
+    chosen = settings(corpus, annotator=policy)
+    metrics = chosen.run(context(tmp_path / "tag"))
+    unlabelled = metrics["unlabelled"]
+    assert 20 < unlabelled < 60
+    assert metrics["labelled"] == 120 - unlabelled
+    assert metrics["answers"] == 120 + unlabelled * (annotate.ATTEMPTS - 1)
+    assert metrics["unreadable"]["clarity"] == unlabelled * annotate.ATTEMPTS / metrics["answers"]
+    assert metrics["unreadable"]["safety"] == 0
+    assert f"clarity {metrics['unreadable']['clarity']:.1%}" in (tmp_path / "tag" / "report.html").read_text()
+    assert "no readable score in " in chosen.summary(metrics)
+
+
+def test_stages_on_the_same_documents_are_compared(
+    corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path, policy: str
+) -> None:
+    rules = tmp_path / "by_rules"
+    shutil.copytree(tagged[0], rules)
+    chosen = settings(corpus, annotator=policy, compare=[str(rules)])
+    chosen.check()
+    metrics = chosen.run(context(tmp_path / "tag"))
+    found = metrics["agreement"]["by_rules"]
+    rows = {row["name"]: row for row in found["dimensions"]}
+    assert found["documents"] == metrics["labelled"]
+    assert 0 < found["held_out"] <= metrics["held_out"]
+    assert rows["boilerplate_free"]["labels"] == pytest.approx(1)  # the policy copies the rules
+    assert rows["safety"]["labels"] is None  # all labels are equal
+    assert 0 < rows["boilerplate_free"]["tags"] <= 1
+    assert found["means"]["labels"]["all"] == pytest.approx(1)
+    head, table = chosen.by_dimension(metrics)
+    assert head[4:] == ["labels, labels of by_rules", "tagger, labels of by_rules", "tagger of by_rules, labels"]
+    assert [row[0] for row in table] == [*NAMES, "mean of all", "mean of content", "mean of format"]
+    assert table[-3][4] == "1.00"
+    assert "labels with by_rules: all 1.00" in chosen.summary(metrics)
+    assert "Mean rank correlation with the labels of by_rules" in (tmp_path / "tag" / "report.html").read_text()
+
+
+def test_equal_annotators_have_equal_taggers(corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    metrics = settings(corpus, compare=[str(tagged[0])]).run(context(tmp_path / "again"))
+    (found,) = metrics["agreement"].values()
+    assert found["held_out"] == metrics["held_out"]
+    for row in found["dimensions"]:
+        assert row["tags"] == row["other_tags"] == row["own"] == row["other"] == metrics["dimensions"][row["name"]]
+
+
+def test_binary_labels_are_a_scale_of_their_own(corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    metrics = settings(corpus, scale="binary", compare=[str(tagged[0])]).run(context(tmp_path / "binary"))
+    rows = [json.loads(line) for line in (tmp_path / "binary" / "labels.jsonl").read_text().splitlines()]
+    assert rows[0]["settings"]["scale"] == "binary"
+    assert {label for row in rows[1:] for label in row["labels"].values()} == {0, 9}
+    (found,) = metrics["agreement"].values()
+    defined = [row for row in found["dimensions"] if None not in row.values()]
+    assert found["defined"] == len(defined) < 20  # more dimensions are constant than with graded labels
+    assert found["means"]["labels"]["all"] == pytest.approx(sum(row["labels"] for row in defined) / len(defined))
+    assert 0.4 < found["means"]["labels"]["all"] < 1
+    assert 0 <= min(tags(tmp_path / "binary")["d001"]) <= max(tags(tmp_path / "binary")["d001"]) <= 9
+
+
+def test_a_stage_without_labels_cannot_be_compared(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no labels\.jsonl: use the folder of a finished tag stage"):
+        settings(corpus, compare=[str(tmp_path)]).check()
+
+
+def test_a_stage_on_other_documents_cannot_be_compared(tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    other = documents(tmp_path / "other", [range(300, 400)])
+    with pytest.raises(UserError, match="no document in common"):
+        settings(other, sample=60, compare=[str(tagged[0])]).run(context(tmp_path / "tag"))
+
+
+def test_settings_that_are_new_do_not_change_the_labels_file_of_earlier_versions(
+    corpus: Path, tagged: tuple[Path, dict[str, Any]]
+) -> None:
+    assert not {"excerpt", "scale", "answer", "compare"} & settings(corpus).model_dump().keys()
+    stored = json.loads((tagged[0] / "labels.jsonl").read_text().splitlines()[0])["settings"]
+    assert stored.keys() == {"annotator", "max_tokens", "seed", "rubrics"}
+
+
 def test_a_tagger_that_is_trained_again_in_the_same_folder_replaces_the_first(corpus: Path, tmp_path: Path) -> None:
     for label in (6, 3):
         annotator = "scripted:" + json.dumps(dict.fromkeys(NAMES, label))
@@ -175,6 +266,13 @@ def test_check_refuses_missing_documents_embedders_and_annotators(corpus: Path, 
             settings(corpus, **changes).check()
 
 
+def test_a_policy_without_probabilities_cannot_answer_by_choice(corpus: Path) -> None:
+    with pytest.raises(ValueError, match="use a checkpoint, or answer: json"):
+        settings(corpus, annotator="openai:m", answer="choice")
+
+
 def test_the_cost_includes_the_labels_of_a_policy(corpus: Path) -> None:
     assert settings(corpus).cost().samples == 0
     assert settings(corpus, annotator="openai:m", max_tokens=100).cost().generated_tokens == 120 * annotate.ATTEMPTS * 100
+    chosen = settings(corpus, annotator="micro:", answer="choice").cost()
+    assert chosen.samples == chosen.generated_tokens == 120 * 20

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tenfold.core import Conversation, SamplingIncomplete, UserError
-from tenfold.pipelines.corpus.tagging import annotate, dimensions
+from tenfold.pipelines.corpus.tagging import annotate, dimensions, questions
+from tenfold.pipelines.corpus.tagging.annotate import Annotation
+from tenfold.pipelines.corpus.tagging.questions import Question
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.store import Store
 
@@ -16,8 +18,8 @@ NAMES = [dimension.name for dimension in dimensions.dimensions()]
 SCORES = {name: number % 10 for number, name in enumerate(NAMES)}
 
 
-def labels_of(parts: Iterator[dict[int, dimensions.Labels | None]]) -> dict[int, dimensions.Labels | None]:
-    return {number: labels for part in parts for number, labels in part.items()}
+def labels_of(parts: Iterator[dict[int, Annotation]]) -> dict[int, dimensions.Labels | None]:
+    return {number: annotation.labels for part in parts for number, annotation in part.items()}
 
 
 def test_there_are_twenty_content_and_format_dimensions_with_rubrics() -> None:
@@ -27,17 +29,33 @@ def test_there_are_twenty_content_and_format_dimensions_with_rubrics() -> None:
 
 
 def test_the_prompt_has_the_rubric_and_the_text() -> None:
-    content = annotate.prompt("Seven is prime.")[0]["content"]
+    content = questions.prompt("Seven is prime.")[0]["content"]
     assert "Seven is prime." in content
     assert all(f"{d.name}: {d.asks}" in content and d.rubric[9] in content for d in dimensions.dimensions())
 
 
 def test_a_long_text_is_shortened_to_its_beginning_and_end() -> None:
-    shown = annotate.excerpt("begin" + "x" * 100_000 + "end")
+    shown = questions.excerpt("begin" + "x" * 100_000 + "end")
     assert shown.startswith("begin")
     assert shown.endswith("end")
     assert "not shown" in shown
-    assert len(shown) < annotate.MAX_EXCERPT + 200
+    assert len(shown) < questions.MAX_EXCERPT + 200
+
+
+def test_the_excerpt_in_the_prompt_has_the_given_length() -> None:
+    text = " ".join(f"word{number}" for number in range(1_000))
+    content = questions.prompt(text, Question(excerpt=300))[0]["content"]
+    assert text[:200] in content
+    assert text[-100:] in content
+    assert text[:201] not in content
+
+
+def test_the_binary_question_has_the_same_descriptions_for_two_scores() -> None:
+    content = questions.prompt("Seven is prime.", Question(scale="binary"))[0]["content"]
+    assert all(f"  1: {d.rubric[6]} Or: {d.rubric[9]}" in content for d in dimensions.dimensions())
+    assert '"clarity": 0-1' in content
+    assert "9" not in content.split("Score the document", 1)[1].split("dimension by itself", 1)[0]
+    assert questions.schema(Question(scale="binary"))["properties"]["clarity"]["maximum"] == 1
 
 
 @pytest.mark.parametrize(
@@ -47,10 +65,14 @@ def test_a_long_text_is_shortened_to_its_beginning_and_end() -> None:
         f"```json\n{json.dumps(SCORES, indent=2)}\n```\nI hope this helps.",
         f"<think>\nMaybe {json.dumps(dict.fromkeys(NAMES, 9))}\n</think>\n{json.dumps(SCORES)}",
         json.dumps({"scores": SCORES | {"remark": "short"}}),
+        json.dumps({name: str(score) for name, score in SCORES.items()}),
+        json.dumps(SCORES).replace("}", ",}"),
+        json.dumps(SCORES).replace("_", " ").replace('"', "'"),
+        "\n".join(f"- **{name.replace('_', '-').title()}**: {score}" for name, score in SCORES.items()),
     ],
 )
 def test_scores_are_found_in_an_answer(answer: str) -> None:
-    assert annotate.parse(answer) == SCORES
+    assert questions.read(answer) == SCORES
 
 
 @pytest.mark.parametrize(
@@ -62,6 +84,7 @@ def test_scores_are_found_in_an_answer(answer: str) -> None:
         '{"a":' * 5_000,
         json.dumps(SCORES)[:-9],
         json.dumps({name: score for name, score in SCORES.items() if name != "clarity"}),
+        json.dumps(SCORES).replace('"clarity": 6', '"clarity": 0-9'),
         json.dumps(SCORES | {"clarity": 10}),
         json.dumps(SCORES | {"clarity": -1}),
         json.dumps(SCORES | {"clarity": 4.5}),
@@ -70,8 +93,15 @@ def test_scores_are_found_in_an_answer(answer: str) -> None:
         f"<think>\n{json.dumps(SCORES)}\n</think>\nI cannot say.",
     ],
 )
-def test_an_incomplete_set_of_scores_is_no_label(answer: str) -> None:
-    assert annotate.parse(answer) is None
+def test_an_answer_without_a_valid_score_of_each_dimension_is_no_label(answer: str) -> None:
+    assert questions.read(answer).keys() < set(NAMES)
+    assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["a text"])) == {0: None}
+
+
+def test_binary_labels_are_0_and_9() -> None:
+    answer = json.dumps({name: score % 2 for name, score in SCORES.items()} | {"clarity": 2})
+    expected = {name: 9 * (score % 2) for name, score in SCORES.items() if name != "clarity"}
+    assert questions.read(answer, Question(scale="binary")) == expected
 
 
 def test_a_policy_is_asked_again_after_an_invalid_answer() -> None:
@@ -83,6 +113,72 @@ def test_a_policy_is_asked_again_after_an_invalid_answer() -> None:
 
     assert labels_of(annotate.label_with_policy(ScriptedPolicy(answer), ["a text"])) == {0: SCORES}
     assert len(set(seeds)) == annotate.ATTEMPTS
+
+
+def test_scores_that_an_answer_lacks_are_taken_from_the_next_answer() -> None:
+    answers = iter(
+        [
+            json.dumps({name: score for name, score in SCORES.items() if name not in ("clarity", "safety")}),
+            json.dumps({"clarity": SCORES["clarity"], "breadth": 0}),
+            json.dumps(dict.fromkeys(NAMES, 9) | {"safety": SCORES["safety"]}),
+        ]
+    )
+    policy = ScriptedPolicy(lambda conversation, seed: next(answers))
+    ((annotation,),) = (part.values() for part in annotate.label_with_policy(policy, ["a text"]) if part)
+    assert annotation.labels == SCORES
+    assert annotation.answers == 3
+    assert {name: annotation.unreadable.get(name, 0) for name in ("clarity", "safety", "breadth", "structure")} == {
+        **{"clarity": 1, "safety": 2},
+        **{"breadth": 0, "structure": 1},
+    }
+
+
+class Chooser:
+    """A policy whose probabilities depend on whether a text contains "good"."""
+
+    def __init__(self) -> None:
+        self.options: list[list[str]] = []
+
+    def choice_probabilities(self, conversations: Any, options: Any) -> list[list[float]]:
+        self.options.append([*options])
+        best = len(options) - 1
+        chances = {True: {best: 0.75, 0: 0.25}, False: {0: 0.75, best: 0.25}}
+        return [
+            [chances["\ngood\n" in turns[0]["content"]].get(score, 0.0) for score in range(len(options))]
+            for turns in conversations
+        ]
+
+
+def test_a_choice_labels_each_dimension_with_its_mean_score() -> None:
+    policy = Chooser()
+    labels = labels_of(annotate.label_by_choice(policy, ["good", "bad", "good"], Question(answer="choice"), 2))
+    assert labels == {number: dict.fromkeys(NAMES, label) for number, label in enumerate((6.75, 2.25, 6.75))}
+    assert len(policy.options) == 2 * 20  # two texts at once
+    assert policy.options[0] == [f'{{"{NAMES[0]}": {score}' for score in range(10)]
+
+
+def test_a_binary_choice_is_the_more_probable_score() -> None:
+    labels = labels_of(annotate.label_by_choice(Chooser(), ["good", "bad"], Question(scale="binary", answer="choice")))
+    assert labels == {0: dict.fromkeys(NAMES, 9), 1: dict.fromkeys(NAMES, 0)}
+
+
+def test_a_checkpoint_labels_by_choice() -> None:
+    labels = labels_of(annotate.load("micro:", question=Question(100, answer="choice"))(["one", "two"]))
+    assert all(row is not None and list(row) == NAMES and 0 < min(row.values()) < 9 for row in labels.values())
+
+
+def test_policies_without_probabilities_cannot_label_by_choice() -> None:
+    for uri in ("openai:m?base_url=http://localhost/v1", "scripted:7"):
+        with pytest.raises(UserError, match="use a checkpoint, or answer: json"):
+            annotate.load(uri, question=Question(answer="choice"))
+
+
+def test_the_rules_round_their_labels_on_the_binary_scale() -> None:
+    (graded,) = labels_of(annotate.load("rules:")([PROSE])).values()
+    (binary,) = labels_of(annotate.load("rules:", question=Question(scale="binary"))([PROSE])).values()
+    assert graded is not None
+    assert binary == {name: 9 if label >= 5 else 0 for name, label in graded.items()}
+    assert set(binary.values()) == {0, 9}
 
 
 def test_a_text_without_valid_answers_stays_unlabelled() -> None:
@@ -99,10 +195,10 @@ def test_a_text_without_valid_answers_stays_unlabelled() -> None:
 def test_stored_labels_are_not_requested_again(tmp_path: Path) -> None:
     texts, asked = {f"d{number}": f"text {number}" for number in range(5)}, []
 
-    def annotator(batch: Any) -> Iterator[dict[int, dimensions.Labels | None]]:
+    def annotator(batch: Any) -> Iterator[dict[int, Annotation]]:
         for number, text in enumerate(batch):
             asked.append(text)
-            yield {number: SCORES if text != "text 1" else None}
+            yield {number: Annotation(SCORES if text != "text 1" else None, 1, {})}
             if text == "text 3" and asked.count(text) == 1:
                 raise KeyboardInterrupt
 
@@ -183,7 +279,7 @@ def test_a_server_labels_documents(serve: Any) -> None:
     assert len(server.requests) == 4  # the first answer to each prompt is invalid, the second is valid
     assert len({request["seed"] for request in server.requests}) == 4
     sent_schema = server.requests[0]["response_format"]["json_schema"]["schema"]
-    assert sent_schema["required"] == list(annotate.schema()["properties"])
+    assert sent_schema["required"] == list(questions.schema()["properties"])
 
 
 def test_a_server_without_valid_answers_labels_nothing(serve: Any) -> None:

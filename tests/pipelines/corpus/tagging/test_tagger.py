@@ -5,7 +5,7 @@ import pytest
 
 from tenfold.core import UserError
 from tenfold.pipelines.corpus.tagging import predictability, tagger
-from tenfold.pipelines.corpus.tagging.dimensions import Dimension
+from tenfold.pipelines.corpus.tagging.dimensions import POSITIVE, Dimension
 
 RNG = np.random.default_rng(0)
 WORDS = "sum proof prime even odd number line point circle angle".split()
@@ -96,7 +96,7 @@ def test_the_report_distinguishes_predictable_dimensions() -> None:
 
 
 def test_a_dimension_with_low_labels_only_has_no_binary_values() -> None:
-    labels = np.random.default_rng(1).integers(0, predictability.POSITIVE, (100, 1))
+    labels = np.random.default_rng(1).integers(0, POSITIVE, (100, 1))
     (low,) = predictability.report([dimension("low", "content")], labels, labels, labels, labels, labels)["dimensions"]
     assert not low["constant"]
     assert low["rank_correlation"] == pytest.approx(1)
