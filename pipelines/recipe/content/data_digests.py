@@ -1,6 +1,6 @@
 """Digests of the data at URIs of problems, pairs and documents, for the identity of a stage."""
 
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from .... import digests
 from ....envs import identity as environments
@@ -42,5 +42,15 @@ def of_data(kind: str, uri: str) -> str | None:
         options = dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
         fingerprint = getattr(problem_sources.hub_rows(uri, location, options), "_fingerprint", None)
         return None if fingerprint is None else str(fingerprint)
-    problems = uri.removeprefix("problems:")
+    problems = _without_options_of_documents(uri).removeprefix("problems:")
     return environments.of_problems(problems) if problems.partition(":")[0] in problem_sources.SOURCES else None
+
+
+def _without_options_of_documents(uri: str) -> str:
+    """Returns the URI of documents that are made from problems without the options that sources of problems do not have."""
+    address, _, query = uri.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)
+    kept = [(name, value) for name, value in options if name not in ("domain", "holds", "characters")]
+    if not uri.startswith("problems:") or kept == options:
+        return uri
+    return address + (f"?{urlencode(kept)}" if kept else "")

@@ -13,6 +13,8 @@ from tenfold.pipelines.recipe.identity import IdentityReader
 from tenfold.pipelines.stage import Stage
 from tenfold.pipelines.stages import KINDS
 
+PHASE = {"name": "a", "tokens": 9, "learning_rate": 1e-3, "mixture": {"*": 1}, "context": 8}
+
 
 @pytest.mark.parametrize(
     ("kind", "setting", "required"),
@@ -64,6 +66,39 @@ def test_only_the_tasks_own_files_of_a_data_folder_are_in_the_identity(lab: Path
     (lab / "data/notes.txt").write_text("of another benchmark")
     assert identity() == before
     (lab / "data/aime24.jsonl").write_text(json.dumps(row | {"problem": "What is 2 + 0?"}) + "\n")
+    assert identity() != before
+
+
+def test_options_of_documents_do_not_matter_to_the_digest_of_problems(lab: Path) -> None:
+    def content(options: str) -> list[object]:
+        uri = f"problems:generate:tenfold.envs.toy.chain_sums:chain_sums_with_solutions?size=3{options}"
+        stage = KINDS["documents"].model_validate({"kind": "documents", "name": "s", "sources": [uri]})
+        settings = IdentityReader(lab / "out", {"s": 0}, {"s": (stage, "")}, {}).identity_of(stage, "").settings
+        return [value for name, value in settings["identity"].items() if name.startswith("sources ")]
+
+    assert len(content("")) == 1
+    assert content("&domain=sums&holds=300&characters=300") == content("")
+    assert content("&seed=2") != content("")
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "required"),
+    [
+        ("tag", "compare", {"documents": "documents"}),
+        ("pretrain", "held_out_data", {"data": "tokens", "batch_tokens": 8, "phases": [PHASE]}),
+    ],
+)
+def test_the_identity_covers_the_results_of_another_run(lab: Path, kind: str, setting: str, required: dict[str, Any]) -> None:
+    Path("other").mkdir()
+    Path("other/stage.json").write_text("{}")
+    value = ["other"] if setting == "compare" else "other"
+    stage = KINDS[kind].model_validate({"kind": kind, "name": "s", setting: value} | required)
+
+    def identity() -> object:
+        return IdentityReader(Path("out"), {"s": 0}, {"s": (stage, "micro:")}, {}).identity_of(stage, "").settings
+
+    before = identity()
+    Path("other/stage.json").write_text('{"metrics": 1}')
     assert identity() != before
 
 
