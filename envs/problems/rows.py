@@ -54,7 +54,9 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
         problem = _by_columns(row, uri, name, where, options)
     meta = {name: row[name] for name in ("thinking", "summary") if not cells.is_missing(row.get(name))} | dict(problem.meta)
     meta |= {option: row[options[option]] for option in ("solution", "thinking") if option in options}
-    if not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
+    if "entry_point" in meta:  # a function, whose prompt may be empty, too
+        meta["invalid_gold"] = NO_ANSWER
+    elif not any(turn["content"].strip() or "tool_calls" in turn for turn in problem.prompt):
         meta["invalid_gold"] = "the prompt is empty"
     if "id" not in options:
         id = problem.id

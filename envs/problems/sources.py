@@ -37,9 +37,10 @@ skip= and limit= need are downloaded.
 If a row's prompt or answer is missing (null, NaN, blank) or cannot be read, its problem has no answer: `meta["invalid_gold"]`
 is the reason, and the setting `invalid_gold` of an environment decides how such problems are treated. Repeated ids get numbers.
 
-Rows in known formats need no options (`rows.py`): HumanEval and MBPP (`code.py`), the function-calling leaderboard
-(`function_calls.py`), GSM8K, SVAMP, CMATH, MATH and OlympiadBench (`math.py`), multiple choice such as GPQA, SuperGPQA, MMLU,
-C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks that a model judges (`judged.py`).
+Rows in known formats need no options (`rows.py`): HumanEval, MBPP, and functions without tests (`code.py`), the
+function-calling leaderboard (`function_calls.py`), GSM8K, SVAMP, CMATH, MATH and OlympiadBench (`math.py`), multiple choice
+such as GPQA, SuperGPQA, MMLU, C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks that a model judges
+(`judged.py`).
 """
 
 import functools
@@ -85,6 +86,7 @@ GENERATORS = (
     "tenfold.envs.games.nim:problems",
     "tenfold.envs.games.twenty_questions:problems",
     "tenfold.envs.generators.json_objects:problems",
+    "tenfold.envs.generators.library_functions:functions",
     "tenfold.envs.generators.logic_puzzles:problems",
     "tenfold.envs.generators.regular_expressions:problems",
     "tenfold.envs.generators.repairs:problems",

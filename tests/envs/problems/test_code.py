@@ -120,3 +120,21 @@ def test_a_pickle_of_private_tests_is_not_executed(loot: Any, tmp_path: Path, ca
     with pytest.raises(UserError, match="not valid"):
         sources.load(f"jsonl:{tmp_path}/rows.jsonl")
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("further", [{}, {"prompt": ""}, {"prompt": "Add."}, {"task_id": "add"}])
+def test_a_function_without_tests_keeps_its_solution_and_its_name(lab: Path, further: dict[str, str]) -> None:
+    row = {"solution": "def add(a, b): return a + b", "entry_point": "add"} | further
+    (lab / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
+    assert problem.id == further.get("task_id", "rows/0")
+    assert problem.prompt == ({"role": "user", "content": further.get("prompt", "")},)
+    assert (problem.answer, problem.meta["solution"], problem.meta["entry_point"]) == (None, row["solution"], "add")
+    with pytest.raises(UserError, match="1 of 1 problems cannot be used"):
+        tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{lab}/rows.jsonl", invalid_gold="drop")
+
+
+def test_a_row_with_an_answer_is_no_function(lab: Path) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": 2, "solution": "2", "entry_point": "f"}) + "\n")
+    (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
+    assert (problem.answer, "entry_point" in problem.meta) == (2, False)
