@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Writes tests for coding problems."""
     from ..pipelines.recipe.report import Display
-    from ..pipelines.synthesize.synthesize import synthesize, table
+    from ..pipelines.synthesize.rows import synthesize, table
 
     display = Display()
     out = arguments.out or "tests.jsonl"

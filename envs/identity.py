@@ -47,7 +47,9 @@ from .text import as_problems
 Identity = dict[str, str]
 """Inputs by name. The values are settings as text, or digests."""
 
-POLICIES = frozenset("policy judge reward_model teacher writers reviser chain_writer annotator".split())
+POLICIES = frozenset(
+    "policy judge reward_model teacher writers reviser chain_writer example_writer statement_writer annotator".split()
+)
 """Names of settings whose value is the URI of a policy."""
 _URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:")
 """Start of a URI of problems or of a policy."""

@@ -63,6 +63,19 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
     )
 
 
+def check_policy(uri: str) -> None:
+    """Checks that a policy exists, without loading its weights.
+
+    Raises:
+        UserError: the URI is invalid, or names no policy.
+    """
+    policies.check_uri(uri)
+    if uri.partition(":")[0] in policies.SAMPLERS:
+        policies.load_policy(uri)
+    else:
+        checkpoint_of(uri)
+
+
 class Actor:
     """An engine in a process of its own."""
 

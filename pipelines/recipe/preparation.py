@@ -6,6 +6,7 @@ from pathlib import Path
 from ... import disk, named_code
 from ...core import UserError
 from ...policies import check_uri, checkpoints
+from ...policies.identity import without_backend
 from ...policies.server.hub import Unreachable
 from ..pretrain import supply
 from ..stage import RECORD, Stage, rerun_advice, work_record
@@ -219,10 +220,11 @@ def starting_checkpoints(
                 starts[stage.name] = starts[earlier]
         elif policy:
             check_uri(policy)
-            if not stage.writes_policy and policy.partition(":")[0] not in checkpoints.SOURCES:
+            start = policy if stage.writes_policy else without_backend(policy)  # a backend only samples
+            if not stage.writes_policy and start.partition(":")[0] not in checkpoints.SOURCES:
                 continue
             try:
-                starts[stage.name] = checkpoints.checkpoint(policy)
+                starts[stage.name] = checkpoints.checkpoint(start)
             except UserError as error:
                 if isinstance(error, Unreachable) and skipped is not None:
                     line = f"the policy {policy} is not checked: {error}"

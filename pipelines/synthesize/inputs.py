@@ -2,8 +2,9 @@
 
     inputs = generate(strategy("def f(xs: list[int], k: int = 2): ...", "f"), count=100, seed=0)     # distinct argument lists
 
-The types, ranges and characters of examples define the values of a parameter; without examples its annotation does. Half of the
-inputs are examples with a small change, because random inputs hardly ever are valid dates or bracket sequences.
+The types, ranges and characters of examples define the values of a parameter; without examples its annotation does. Examples
+that a policy has written only add values, because they may be few or unusual. Half of the inputs are examples with a small
+change, because random inputs hardly ever are valid dates or bracket sequences.
 """
 
 import ast
@@ -64,13 +65,16 @@ def _definitions(tree: ast.Module, function: str) -> list[ast.FunctionDef]:
     return [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
 
 
-def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = ()) -> st.SearchStrategy[list[Value]]:
+def strategy(
+    program: str, function: str, examples: Sequence[Sequence[Value]] = (), written: Sequence[Sequence[Value]] = ()
+) -> st.SearchStrategy[list[Value]]:
     """Returns a strategy for the argument lists of a function.
 
     Args:
         program: source of the program. It is parsed, not run.
         function: name of the function.
         examples: argument lists that the function takes.
+        written: argument lists that a policy has written.
 
     Raises:
         UserError: the program does not define the function, or the type of a parameter is unknown.
@@ -82,18 +86,24 @@ def strategy(program: str, function: str, examples: Sequence[Sequence[Value]] = 
     constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     parameters = [*defined[-1].args.posonlyargs, *defined[-1].args.args]
     required = len(parameters) - len(defined[-1].args.defaults)
-    examples = [list(example) for example in examples if required <= len(example) <= len(parameters)]
+    examples, written = (
+        [list(example) for example in given if required <= len(example) <= len(parameters)] for given in (examples, written)
+    )
     length = max((len(example) for example in examples), default=len(parameters))
     columns = []
     for position, parameter in enumerate(parameters[:length]):
         default = defined[-1].args.defaults[position - required] if position >= required else None
         seen = [example[position] for example in examples if position < len(example)]
         column = _like(seen, constants) if seen else _declared(parameter.annotation, default, constants)
+        if further := [example[position] for example in written if position < len(example)]:
+            column = _like(further, constants) if column is None else column | _like(further, constants)
+        if column is None and written and position >= required:
+            break  # the policy leaves out this parameter, so its default is used
         if column is None:
             raise UserError(f"unknown type of parameter {parameter.arg} of {function}: annotate it, or give examples")
         columns.append(column)
     fresh = st.tuples(*columns).map(list)
-    longer = [example for example in examples if example]
+    longer = [example for example in (*examples, *written) if example]
     return st.one_of(fresh, st.sampled_from(longer).flatmap(_one_changed)) if longer else fresh
 
 

@@ -4,8 +4,8 @@
     suite.answer()          # gold answer for the verifier `code`: {"entry_point": "gcd", "calls": [...], "encoded": True}
     suite.report.score      # share of mutants that the private tests kill
 
-1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A model may give examples
-   (`examples.py`).
+1. Inputs: hypothesis generates them from the signature and from examples (`inputs.py`). A policy may write further examples
+   (`examples.py`); they are used if the program returns a value for them.
 2. Outputs: the reference runs on each input alone, then on all of them in both orders and in two processes. Inputs with
    different outputs are dropped. Without a reference, several candidates run, and an output is used if enough of them agree.
 3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, in at most
@@ -29,8 +29,8 @@ from ...verifiers import code
 from ...verifiers.programs.equality import exactly, same, within
 from ...verifiers.sandbox import Call, CallResult, Limits, LocalSandbox, Sandbox, SandboxFault
 from ...verifiers.sandbox.inside.wire import decode, encode
-from . import inputs, mutation
-from .examples import Model, Value, ask_model
+from . import inputs, mutation, selection
+from .examples import Value
 
 SINGLE_LIMITS = Limits(cpu_seconds=1.0, wall_seconds=2.0)
 """Limits of the reference, on one input and on all of them. Inputs that take longer are dropped. Our choice."""
@@ -76,6 +76,8 @@ class Report:
     """Number of tests in the small set that `minimal_tests` returns."""
     private: int
     public: int
+    written: int = 0
+    """Number of argument lists of a policy for which the program returns a value."""
 
     @property
     def score(self) -> float | None:
@@ -112,7 +114,7 @@ def synthesize(
     programs: str | Sequence[str],
     entry_point: str,
     examples: Sequence[Sequence[Value]] = (),
-    model: Model | None = None,
+    written: Sequence[Sequence[Value]] = (),
     inputs_per_round: int = 60,
     public_tests: int = 2,
     min_private_tests: int = 8,
@@ -128,7 +130,7 @@ def synthesize(
         programs: the reference solution, or several candidates without a reference.
         entry_point: name of the function.
         examples: argument lists that the function takes; needed if the parameters have no annotations.
-        model: a model that is asked for more examples.
+        written: argument lists that a policy has written, and that the function may not take.
         inputs_per_round: inputs generated in each of up to `ROUNDS` rounds.
         public_tests: number of public tests, beside the private ones. If no test is left, the first private tests are
             public, too.
@@ -150,11 +152,9 @@ def synthesize(
         raise UserError("programs is empty; give at least one program")
     valid = [program for program in candidates if inputs.defines(program, entry_point)]
     signature = (valid or candidates)[0]
-    example_lists = [list(example) for example in examples]
-    if model is not None:
-        example_lists += ask_model(model, signature, entry_point)
-    source = inputs.strategy(signature, entry_point, example_lists)
     with contextlib.nullcontext(box) if box is not None else two_worker_sandbox() as box:
+        usable = _that_run(box, signature, entry_point, written)
+        source = inputs.strategy(signature, entry_point, examples, usable)
         equal = functools.partial(same, close=within(tolerance), unordered=unordered)
         tests = _Tests(box, candidates, entry_point, agreement, equal)
         for number in range(ROUNDS):
@@ -165,10 +165,10 @@ def synthesize(
             counts = f"of {tests.generated} inputs, {tests.failing} fail and {tests.unstable} differ"
             raise UserError(f"no input of {entry_point} has a stable output: {counts}")
         sizes = [len(json.dumps(test)) for test in tests.tests]
-        minimal = minimal_tests(tests.kills, sizes)
-        private = _with_further(minimal, tests.tests, min_private_tests)
+        minimal = selection.minimal_tests(tests.kills, sizes)
+        private = selection.with_further(minimal, tests.tests, min_private_tests)
         others = sorted(set(range(len(sizes))) - set(private), key=lambda test: sizes[test])
-        visible = _evenly_spaced(others, public_tests) or private[:public_tests]
+        visible = selection.evenly_spaced(others, public_tests) or private[:public_tests]
         private_tests = [tests.tests[test] for test in private]
         killed = sum(bool(killers) for killers in _killers(box, tests.mutants, entry_point, private_tests, equal))
     report = Report(
@@ -181,6 +181,7 @@ def synthesize(
         minimal=len(minimal),
         private=len(private),
         public=len(visible),
+        written=len(usable),
     )
     options: dict[str, float | bool] = {"tolerance": tolerance, **({"unordered": True} if unordered else {})}
     shown_tests = tuple(tests.tests[test] for test in visible)
@@ -281,6 +282,17 @@ def _results(box: Sandbox, program: str, entry_point: str, forms: Sequence[list[
     return list(box.run(program, calls, limits=limits).results)
 
 
+def _that_run(box: Sandbox, program: str, entry_point: str, written: Sequence[Sequence[Value]]) -> list[Sequence[Value]]:
+    """Returns the argument lists for which a program returns a value that can be compared."""
+
+    def runs(arguments: Sequence[Value]) -> bool:
+        form = [encode(argument) for argument in arguments]
+        return _usable(_results(box, program, entry_point, [form], SINGLE_LIMITS))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return [arguments for arguments, run in zip(written, threads.map(runs, written), strict=True) if run]
+
+
 def _usable(results: Sequence[CallResult]) -> bool:
     """True if the first result exists and its value can be compared and written as JSON."""
     if not results or results[0].error is not None:
@@ -315,48 +327,6 @@ def _killers(
 
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(killers, mutants))
-
-
-def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
-    """Returns a small set of tests that kills all killed mutants.
-
-    Greedy set cover: the test with most new kills is added, the shorter one in a tie. For m mutants the set has at most
-    1 + ln(m) times as many tests as the smallest set (Chvatal, 1979). Tests that have become redundant are removed at the end.
-
-    Args:
-        kills: the mutants that each test kills.
-        sizes: length of each test in characters.
-    """
-    left = set().union(*kills)
-    kept: list[int] = []
-    while left:
-        best = max(range(len(kills)), key=lambda test: (len(kills[test] & left), -sizes[test]))
-        kept.append(best)
-        left -= kills[best]
-    for test in list(kept):
-        if kills[test] <= set().union(*(kills[other] for other in kept if other != test)):
-            kept.remove(test)
-    return kept
-
-
-def _with_further(kept: Sequence[int], tests: Sequence[CallTest], minimum: int) -> list[int]:
-    """Returns the kept tests and further ones up to `minimum`. Tests whose output no chosen test has yet come first."""
-    chosen = list(kept)
-    outputs = {json.dumps(tests[test]["output"]) for test in chosen}
-    rest = [test for test in range(len(tests)) if test not in kept]
-    for new_only in (True, False):
-        for test in rest:
-            output = json.dumps(tests[test]["output"])
-            if len(chosen) < minimum and test not in chosen and (output not in outputs or not new_only):
-                chosen.append(test)
-                outputs.add(output)
-    return chosen
-
-
-def _evenly_spaced(tests: Sequence[int], count: int) -> list[int]:
-    """Returns evenly spaced tests of the shorter half. The shortest ones alone would be empty lists and zeros."""
-    half = tests[: max(count, len(tests) // 2)]
-    return [half[(2 * number + 1) * len(half) // (2 * count)] for number in range(min(count, len(half)))]
 
 
 @contextlib.contextmanager

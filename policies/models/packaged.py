@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ... import digests
 from ...core import UserError
+from ..server.hub import Unreachable
 from . import gguf
 from .cached import cache
 
@@ -93,11 +94,12 @@ def fetched(model: PackagedModel) -> Path:
     """Returns the file of a model, after a check of its digest.
 
     Raises:
-        UserError: the file is not there, or it is another one.
+        Unreachable: the file is not there.
+        UserError: it is another one.
     """
     command = f"run `tenfold fetch {model.name}` ({model.size / 1e6:,.0f} MB)"
     if not model.file.is_file():
-        raise UserError(f"the model packaged:{model.name} is not in the cache: {command}")
+        raise Unreachable(f"the model packaged:{model.name} is not in the cache: {command}")
     if digests.of_file(model.file) != model.sha256:
         raise UserError(f"{model.file} does not have the pinned SHA-256: delete it, and {command}")
     return model.file

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Unreachable(UserError):
-    """There is no connection to the hub, and the cache lacks what is needed."""
+    """The cache lacks what is needed, and there is no connection to the hub, or only `tenfold fetch` downloads it."""
 
 
 CONNECT_SECONDS = 4.0

@@ -23,6 +23,8 @@ PHASE = {"name": "a", "tokens": 9, "learning_rate": 1e-3, "mixture": {"*": 1}, "
         ("refine", "judge", {"problems": "jsonl:golds.jsonl"}),
         ("refine", "reviser", {"problems": "jsonl:golds.jsonl"}),
         ("refine", "chain_writer", {"problems": "jsonl:golds.jsonl"}),
+        ("synthesize", "example_writer", {"problems": "jsonl:golds.jsonl"}),
+        ("synthesize", "statement_writer", {"problems": "jsonl:golds.jsonl"}),
         ("sample_pairs", "teacher", {"environment": "tenfold/ChainSum-v0"}),
         ("distill", "teacher", {"pairs": "pairs", "steps": 1}),
         ("reward_model", "judge", {"pairs": "jsonl:golds.jsonl", "steps": 1}),

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core import Problem, Status, UserError, Verdict
-from tenfold.pipelines.synthesize import inputs, mutation, suites
-from tenfold.pipelines.synthesize.examples import examples_in
+from tenfold.pipelines.synthesize import inputs, mutation, selection, suites
+from tenfold.pipelines.synthesize.examples import examples_in, prompt, read_written
 from tenfold.verifiers import code
 from tenfold.verifiers.programs import forms
 from tenfold.verifiers.sandbox import Sandbox, SandboxFault
@@ -153,25 +153,24 @@ def test_a_code_fence_in_a_docstring_is_part_of_the_program(box: Sandbox) -> Non
     assert suites.mutation_score(suite.answer(), program) == suite.report.score
 
 
-def test_a_model_can_give_examples(box: Sandbox) -> None:
+def test_a_policy_can_write_examples(box: Sandbox) -> None:
     program = "def f(text): return text.split('-')[2].upper()"
     with pytest.raises(UserError, match="unknown type of parameter text of f"):
         synthesize(program, "f", box)
-    prompts = []
-
-    def model(prompt: str) -> str:
-        prompts.append(prompt)
-        return "Sure:\n1. ['2024-01-x']\n- [\"a-b-c-d\"]\n[__import__('os').system('true')]\n[1, 2\nnone"
-
-    suite = synthesize(program, "f", box, model=model)
-    assert program in prompts[0]
+    assert program in prompt(program, "f")[0]["content"]
+    written = read_written(
+        "Sure:\n1. ['2024-01-x']\n- [\"a-b-c-d\"]\n[__import__('os').system('true')]\n[1, 2\n['a']\nnone", "f"
+    )
+    assert written == [["2024-01-x"], ["a-b-c-d"], ["a"]]
+    suite = synthesize(program, "f", box, written=written)
+    assert suite.report.written == 2, "there is no third part in a"
     assert judge(suite, program).score == 1
     assert judge(suite, program.replace("upper", "lower")).score == 0
 
 
 @given(st.lists(st.sets(st.integers(0, 12)), min_size=1, max_size=10))
 def test_a_minimal_suite_kills_all_killed_mutants_without_redundant_tests(kills: list[set[int]]) -> None:
-    kept = suites.minimal_tests(kills, [1] * len(kills))
+    kept = selection.minimal_tests(kills, [1] * len(kills))
     assert set().union(*(kills[test] for test in kept)) == set().union(*kills)
     for removed in kept:
         assert set().union(*(kills[test] for test in kept if test != removed)) != set().union(*kills)

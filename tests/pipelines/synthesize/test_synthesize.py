@@ -7,7 +7,7 @@ import tenfold
 from tenfold import cli
 from tenfold.core import UserError
 from tenfold.envs.problems import sources
-from tenfold.pipelines.synthesize.synthesize import synthesize
+from tenfold.pipelines.synthesize.rows import synthesize
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

@@ -1,0 +1,163 @@
+"""The statement of a coding problem, which a policy writes from the solution and the public tests.
+
+A statement is refused if it is incomplete, does not name the function and its parameters, or contains the solution. It contains
+the solution if one of these is true:
+
+- The expression in a line of the solution, such as that after `return` or `x =`, stands in it, apart from white space and the
+  kind of quotes. Short ones (fewer than `MIN_TOKENS` names, numbers and signs), docstrings, imports and the first lines of
+  definitions do not count.
+- It defines a function or a class with a body, or a block of code in it has a loop, a condition or a `return`.
+
+Calls with their results, and the signature, are not the solution.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+
+from ...core import Conversation, Message
+from ...responses import without_thinking
+from ...verifiers.programs.fences import fenced
+from ..refine.answer_cache import Answer
+
+MIN_WORDS, MAX_CHARACTERS = 8, 5_000
+"""Smallest number of words and largest number of characters of a statement. Our choice."""
+MIN_TOKENS = 6
+"""Smallest number of names, numbers and signs of an expression that must not stand in a statement. A shorter one, such as
+`a + b`, may also be a description. Our choice."""
+_PROMPT = """Here is a Python function:
+
+```python
+{program}
+```
+
+These tests pass:
+
+```python
+{tests}
+```
+
+Write the statement of a programming exercise that has this function as its solution. A person who reads only the statement must
+be able to write a function that returns the same values. Name the function `{entry_point}`{parameters}. Say what it takes and
+what it returns, with all rules, constants and special cases. Do not show or describe the code, and write no program. Answer
+with the statement only."""
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_IGNORED = re.compile(r"(?:async def|def|class|import|from)\b|@")
+"""Start of the lines of a program that do not give the solution away."""
+_BEFORE_EXPRESSION = re.compile(r"(?:(?:return|yield|if|elif|while)\b|\w+ \S{0,3}=(?= ))\s*")
+"""What comes before the expression of a line that `ast.unparse` has written."""
+_DOCSTRING = re.compile(r'"""(?:[^"]|"(?!""))*"""|' + r"'''(?:[^']|'(?!''))*'''")
+_NO_BODY = r"(?!\.\.\.|pass\b|#|raise[ ]+NotImplementedError\b)\S"
+_DEFINITION = re.compile(
+    rf"^([ \t]*)(?:async[ ]+)?(?:def|class)[ ]+\w[^\n]*:[ \t]*(?:#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*\1[ \t]+{_NO_BODY}"
+    rf"|^[ \t]*(?:async[ ]+)?def[ ]+\w[^\n]*\)[^():\n]*:[ \t]*{_NO_BODY}",
+    re.MULTILINE,
+)
+"""A definition with a body, in the next lines or in the same one."""
+_CODE = re.compile(r"^[ \t]*(?:return|yield|for|while|if|elif|else|try|with)\b", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+
+
+def prompt(program: str, entry_point: str, tests: Sequence[str]) -> Conversation:
+    """Returns the prompt for the statement.
+
+    Args:
+        program: the solution. Its entry point is defined.
+        entry_point: name of the function.
+        tests: the public tests.
+    """
+    names = ", ".join(f"`{name}`" for name in parameters(program, entry_point))
+    named = f" and its parameters {names}" if names else ""
+    text = _PROMPT.format(program=program, tests="\n".join(tests), entry_point=entry_point, parameters=named)
+    return [Message(role="user", content=text)]
+
+
+def read(answer: Answer) -> str:
+    """Returns the statement in a policy's answer."""
+    return without_thinking(answer.text).strip()
+
+
+def flaw(answer: Answer, program: str, entry_point: str) -> str | None:
+    """Returns why a statement is refused; None if it is accepted.
+
+    Args:
+        answer: the policy's answer.
+        program: the solution. Its entry point is defined.
+        entry_point: name of the function.
+    """
+    statement = read(answer)
+    if answer.truncated or len(_FENCE.findall(statement)) % 2:
+        return "truncated"
+    if not statement:
+        return "empty"
+    if len(re.findall(r"\w+", statement)) < MIN_WORDS:
+        return "too short"
+    if len(statement) > MAX_CHARACTERS:
+        return "too long"
+    if not _names(statement, entry_point):
+        return "does not name the function"
+    if not all(_names(statement, parameter) for parameter in parameters(program, entry_point)):
+        return "does not name each parameter"
+    text = _DOCSTRING.sub("", statement)
+    if _DEFINITION.search(text) or any(_CODE.search(block.body) for block in fenced(text)):
+        return "contains a program"
+    compact = _compact(statement)
+    if any(_compact(expression) in compact for expression in _expressions(program)):
+        return "contains a line of the solution"
+    return None
+
+
+def problem_text(statement: str, program: str, entry_point: str, tests: Sequence[str]) -> str:
+    """Returns the prompt of the problem: the statement, the signature and, in the form of MBPP, the public tests.
+
+    Args:
+        statement: an accepted statement.
+        program: the solution. Its entry point is defined.
+        entry_point: name of the function.
+        tests: the public tests.
+    """
+    text = f"{statement}\n\nThe function has this signature:\n\n```python\n{signature(program, entry_point)}\n```"
+    if not tests:
+        return text
+    which = "this one" if len(tests) == 1 else "these"
+    return f"{text}\n\nYour program should pass tests such as {which}:\n\n" + "\n".join(tests)
+
+
+def signature(program: str, entry_point: str) -> str:
+    """Returns the first line of a function's definition."""
+    function = _function(program, entry_point)
+    returns = f" -> {ast.unparse(function.returns)}" if function.returns else ""
+    return f"def {entry_point}({ast.unparse(function.args)}){returns}:"
+
+
+def parameters(program: str, entry_point: str) -> list[str]:
+    """Returns the names of a function's parameters."""
+    given = _function(program, entry_point).args
+    every = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
+    return [parameter.arg for parameter in every if parameter]
+
+
+def _function(program: str, name: str) -> ast.FunctionDef:
+    """Returns the definition of a function that is run: the last one."""
+    return [node for node in ast.parse(program).body if isinstance(node, ast.FunctionDef) and node.name == name][-1]
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+
+
+def _expressions(program: str) -> Iterator[str]:
+    """Yields the expressions of a program's lines that give the solution away, as `ast.unparse` writes them."""
+    tree = ast.parse(program)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body[0] = ast.Pass()
+    for line in map(str.strip, ast.unparse(tree).splitlines()):
+        expression = _BEFORE_EXPRESSION.sub("", line, count=1).removesuffix(":")
+        if not _IGNORED.match(line) and len(_TOKEN.findall(expression)) >= MIN_TOKENS:
+            yield expression
+
+
+def _compact(text: str) -> str:
+    """Returns a text without white space and with one kind of quotes."""
+    return re.sub(r"\s+", "", text).replace('"', "'")

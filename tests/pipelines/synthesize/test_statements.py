@@ -1,0 +1,98 @@
+import pytest
+
+from tenfold.pipelines.refine.answer_cache import Answer
+from tenfold.pipelines.synthesize import statements
+
+LEAP = '''def is_leap(year: int, strict: bool = True) -> bool:
+    """Returns whether a year of the Gregorian calendar has a 29th of February."""
+    if not strict:
+        year = abs(year)
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+'''
+WORDS = (
+    "Write `is_leap(year, strict)`, which says whether a year has a 29th of February: every fourth, but not every hundredth."
+)
+CALLS = "```python\n>>> is_leap(2000, True)\nTrue\nassert is_leap(1900, True) == False\n```"
+
+
+def flaw(text: str, truncated: bool = False, program: str = LEAP, name: str = "is_leap") -> str | None:
+    return statements.flaw(Answer(text, truncated), program, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WORDS,
+        f"{WORDS} It returns whether a year of the Gregorian calendar has a 29th of February.",
+        f"{WORDS}\n\nFor example:\n\n{CALLS}",
+        f"{WORDS}\n\n```python\ndef is_leap(year: int, strict: bool = True) -> bool:\n    ...\n```",
+        f'{WORDS}\n\n```python\ndef is_leap(year, strict):\n    """Says so."""\n    pass\n```',
+        f"{WORDS}\n\ndef is_leap(year: int, strict: bool = True) -> bool:\n\nIf `strict` is false, the sign is ignored.",
+        f"{WORDS}\n\nReturn `True` if it does; for other years, return `False`.",
+        f"<think>It is the program\n{LEAP}</think>\n\n{WORDS}",
+    ],
+)
+def test_a_statement_may_have_the_signature_calls_and_words_of_the_docstring(text: str) -> None:
+    assert flaw(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        (" \n", "empty"),
+        (f"<think>{WORDS}</think>", "empty"),
+        ("is_leap(year, strict): a leap year?", "too short"),
+        (f"{WORDS}\n\n```python\nis_leap(2000, True)", "truncated"),
+        (WORDS.replace("is_leap", "leap"), "does not name the function"),
+        (WORDS.replace("is_leap", "is_leap_year"), "does not name the function"),
+        (WORDS.replace(", strict", ""), "does not name each parameter"),
+        (f"{WORDS}\n\n```python\n{LEAP}```", "contains a program"),
+        (f"{WORDS}\n\n{LEAP}", "contains a program"),
+        (f"{WORDS}\n\ndef is_leap(y: int, s: bool = True) -> bool: return calendar(y)", "contains a program"),
+        (f"{WORDS}\n\n```\ny = abs(year)\nif y % 400 == 0:\n    print(True)\n```", "contains a program"),
+        (f"{WORDS}\n\n```python\nclass Leap:\n\n    # the rule\n    every = 4\n```", "contains a program"),
+        (f"{WORDS} That is `year%4==0 and (year%100!=0 or year%400==0)`.", "contains a line of the solution"),
+        (f"{WORDS} That is\nyear % 4 == 0 and\n (year % 100 != 0 or year % 400 == 0).", "contains a line of the solution"),
+    ],
+)
+def test_an_incomplete_statement_and_one_with_the_solution_are_refused(text: str, why: str) -> None:
+    assert flaw(text) == why
+
+
+def test_a_truncated_answer_is_no_statement() -> None:
+    assert flaw(WORDS, truncated=True) == "truncated"
+
+
+def test_the_quotes_of_a_line_of_the_solution_do_not_matter() -> None:
+    program = "def split(text):\n    parts = [part.strip() for part in text.split(',')]\n    return parts"
+    words = "Write the function `split`, which takes a text and returns its parts between commas."
+    assert flaw(words, program=program, name="split") is None
+    copied = f'{words} Use [part.strip() for part in text.split(",")] for it.'
+    assert flaw(copied, program=program, name="split") == "contains a line of the solution"
+
+
+def test_a_short_expression_is_a_description() -> None:
+    assert (
+        flaw("The function add takes a and b, and has to return a + b.", program="def add(a, b): return a + b", name="add")
+        is None
+    )
+
+
+def test_the_prompts_have_the_solution_or_the_signature_and_the_public_tests() -> None:
+    tests = ["assert is_leap(2000, True) == True", "assert is_leap(1900, False) == False"]
+    asked = statements.prompt(LEAP, "is_leap", tests)[0]["content"]
+    assert LEAP in asked
+    assert "\n".join(tests) in asked
+    assert "`is_leap` and its parameters `year`, `strict`" in asked
+    posed = statements.problem_text(WORDS, LEAP, "is_leap", tests)
+    assert posed == (
+        f"{WORDS}\n\nThe function has this signature:\n\n```python\ndef is_leap(year: int, strict: bool=True) -> bool:\n```\n\n"
+        f"Your program should pass tests such as these:\n\n{tests[0]}\n{tests[1]}"
+    )
+    assert "tests" not in statements.problem_text(WORDS, LEAP, "is_leap", [])
+
+
+@pytest.mark.parametrize("text", ['"""' * 2_000, "def f(x):\n" * 1_000, "```\n" * 2_000, "(" * 10_000, "is_leap year " * 1_000])
+def test_a_very_long_statement_is_refused(text: str) -> None:
+    assert flaw(f"{WORDS}\n{text}") == "too long"
