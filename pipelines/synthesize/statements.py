@@ -4,8 +4,8 @@ A statement is refused if it is incomplete, does not name the function and its p
 the solution if one of these is true:
 
 - The expression in a line of the solution, such as that after `return` or `x =`, stands in it, apart from white space and the
-  kind of quotes. Short ones (fewer than `MIN_TOKENS` names, numbers and signs), docstrings, imports and the first lines of
-  definitions do not count.
+  kind of quotes. Short ones (fewer than `MIN_TOKENS` names, numbers, strings and signs), docstrings, imports and the first
+  lines of definitions do not count.
 - It defines a function or a class with a body, or a block of code in it has a loop, a condition or a `return`.
 
 Calls with their results, and the signature, are not the solution.
@@ -23,8 +23,8 @@ from ..refine.answer_cache import Answer
 MIN_WORDS, MAX_CHARACTERS = 8, 5_000
 """Smallest number of words and largest number of characters of a statement. Our choice."""
 MIN_TOKENS = 6
-"""Smallest number of names, numbers and signs of an expression that must not stand in a statement. A shorter one, such as
-`a + b`, may also be a description. Our choice."""
+"""Smallest number of names, numbers, strings and signs of an expression that must not stand in a statement. A shorter one, such
+as `a + b` or a message, may also be a description. Our choice."""
 _PROMPT = """Here is a Python function:
 
 ```python
@@ -41,7 +41,7 @@ Write the statement of a programming exercise that has this function as its solu
 be able to write a function that returns the same values. Name the function `{entry_point}`{parameters}. Say what it takes and
 what it returns, with all rules, constants and special cases. Do not show or describe the code, and write no program. Answer
 with the statement only."""
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]""")
 _IGNORED = re.compile(r"(?:async def|def|class|import|from)\b|@")
 """Start of the lines of a program that do not give the solution away."""
 _BEFORE_EXPRESSION = re.compile(r"(?:(?:return|yield|if|elif|while)\b|\w+ \S{0,3}=(?= ))\s*")

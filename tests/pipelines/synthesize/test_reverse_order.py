@@ -212,3 +212,6 @@ def test_the_recipe_for_real_models_says_what_a_dry_run_cannot_check(lab: Path, 
     for name in ("0.5b", "1.5b"):
         assert f"run `tenfold fetch qwen2.5-coder-{name}`" in said
     assert "problems is not checked: " in said
+    assert cli.main(["run", "real/synthesis", "--out", "out"]) == 2
+    assert "run `tenfold fetch qwen2.5-coder-1.5b`" in capsys.readouterr().err
+    assert not Path("out/problems").exists(), "it fails before the first stage"

@@ -72,6 +72,12 @@ def test_the_quotes_of_a_line_of_the_solution_do_not_matter() -> None:
     assert flaw(copied, program=program, name="split") == "contains a line of the solution"
 
 
+def test_a_text_that_the_function_returns_may_be_named() -> None:
+    program = "def verdict(count):\n    message = 'There are too many of them, sorry!'\n    return message if count > 9 else ''"
+    words = "Write verdict(count). Above 9 it returns 'There are too many of them, sorry!', else an empty text."
+    assert flaw(words, program=program, name="verdict") is None
+
+
 def test_a_short_expression_is_a_description() -> None:
     assert (
         flaw("The function add takes a and b, and has to return a + b.", program="def add(a, b): return a + b", name="add")
