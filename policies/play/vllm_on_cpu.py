@@ -6,7 +6,8 @@ parameters. Here the most likely tokens are sorted, and a token is sampled by in
 probability exceeds a random number of the request's own generator. The distribution is the same.
 
 Waiting: the process with the scheduler and the one with the model poll the shared memory for messages of each other, without a
-pause. On two cores this takes half a core from the model. Here they wait for the notification that follows each message.
+pause. On two cores this takes half a core from the model. Here they wait for the notification that follows each message, and
+look at the memory every `RECHECK_MS`, because a notification is lost if it follows another one within about a millisecond.
 """
 
 import functools
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 RANKED = 1024
 """Tokens of a row that are sorted. A row whose nucleus is larger is sorted completely. Our choice."""
+
+RECHECK_MS = 2
+"""Milliseconds between two looks at the shared memory while a process waits. Our choice: it takes about 1% of a core."""
 
 Masked = Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
 """Masks logits; see `masked`."""
@@ -37,6 +41,7 @@ def install() -> None:
     from vllm.distributed.device_communicators import shm_broadcast
     from vllm.v1.sample.ops import topk_topp_sampler
 
+    shm_broadcast.SHM_READER_RECHECK_INTERVAL_MS = RECHECK_MS
     condition = shm_broadcast.SpinCondition
     condition.__init__ = functools.partialmethod(condition.__init__, busy_loop_s=0)
     theirs = topk_topp_sampler.TopKTopPSampler.forward_cpu
@@ -82,6 +87,8 @@ def masked(logits: torch.Tensor, k: torch.Tensor | None, p: torch.Tensor | None,
     probabilities = (ranked - total[:, None]).exp()
     sums = probabilities.cumsum(-1)
     larger = ~limited & (sums[:, -1] < p)
+    if k is not None:  # the probabilities among more than RANKED tokens
+        larger |= ~limited & (k < vocabulary)
     found = torch.full_like(logits, -torch.inf)
     found.scatter_(-1, order, ranked.masked_fill(sums - probabilities >= p[:, None], -torch.inf))
     if larger.any():
@@ -99,6 +106,7 @@ def sampled(log_probs: torch.Tensor, generators: list[torch.Generator]) -> torch
     sums = log_probs.exp().cumsum(-1, dtype=torch.float64)
     uniforms = torch.stack([torch.rand((), generator=generator, dtype=torch.float64) for generator in generators])
     tokens = torch.searchsorted(sums, uniforms[:, None] * sums[:, -1:], right=True)[:, 0]
-    # Rounding may select the end. The last token with a positive probability has the final sum.
+    # Rounding may select the end. The last token with a positive probability has the final sum. With NaN, as of a policy that
+    # has diverged, any token is as good as another.
     last = torch.searchsorted(sums, sums[:, -1:].contiguous())[:, 0]
-    return torch.minimum(tokens, last)
+    return torch.minimum(tokens, last).clamp(max=log_probs.shape[-1] - 1)

@@ -69,3 +69,15 @@ def test_no_token_of_probability_0_is_sampled() -> None:
     log_probs = torch.tensor([[-torch.inf, 0.0, -torch.inf, -torch.inf]])
     for seed in range(50):
         assert vllm_on_cpu.sampled(log_probs, [torch.Generator().manual_seed(seed)]).tolist() == [1]
+
+
+def test_nan_gives_a_token_of_the_vocabulary() -> None:
+    log_probs = torch.full((2, VOCABULARY), torch.nan)
+    tokens = vllm_on_cpu.sampled(log_probs, [torch.Generator() for _ in range(2)])
+    assert (tokens < VOCABULARY).all()
+
+
+def test_a_large_top_k_limits_the_nucleus() -> None:
+    logits = torch.randn(1, VOCABULARY, generator=torch.Generator().manual_seed(0))
+    found = vllm_on_cpu.masked(logits.clone(), torch.tensor([2000]), torch.tensor([0.5]), by_sorting)
+    assert torch.equal(found, by_sorting(logits, torch.tensor([2000]), torch.tensor([0.5])))
