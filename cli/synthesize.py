@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         "--public-tests",
         type=options.not_negative,
         default=2,
-        help="public tests, which the policy may see (default: %(default)s)",
+        help="public tests, which may be shown in the prompt (default: %(default)s)",
     )
     command.add_argument(
         "--min-private-tests", type=options.positive, default=8, help="number of private tests to reach (default: %(default)s)"

@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--audit",
         metavar="FILE",
-        help="count errors on pairs: JSONL with gold, pred and equal (optional: question, kind), or "
+        help="count errors on pairs: JSONL with gold, response (or pred) and equal (optional: question, kind), or "
         "`built-in` for the pairs of this package",
     )
     command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")

@@ -1,7 +1,8 @@
-"""Verdicts of a judge on labelled pairs: many at once, each stored as it ends.
+"""Verdicts of a judge on labelled pairs: many at once, each stored when it is complete.
 
-The judge decides about every pair, also if the rules decide it (`always` of `verifiers/agentic.py`). Its verdict on a pair that
-the rules leave undecided is then the one that `verifier: judge` gives.
+The judge is also called if the rules decide the pair (`always` of `verifiers/agentic.py`). It is not called if the response has
+no final answer, or an answer that cannot be correct. The graders `judge` and `rules, then judge` use the same verdict, so each
+pair is judged once (control answers included).
 """
 
 import dataclasses
@@ -43,8 +44,8 @@ class JudgedRow(TypedDict):
     seconds: float
     """Wall time of this verdict."""
     elapsed: float
-    """Wall time between the end of the previous verdict, or the start of the command, and the end of this one. The sum over all
-    rows is the wall time of all verdicts."""
+    """Seconds since the previous verdict ended; for the first verdict, since the judge started. Their sum is the wall time of
+    all verdicts."""
 
 
 def open_store(path: str, pairs: Sequence[AnswerPair], policy: str, verifier: str) -> Store[JudgedRow]:
@@ -89,7 +90,7 @@ def judged(
         policy: the judge. With `at_once` above 1 it is called from several threads.
         rules: the verifier with the rules.
         at_once: number of verdicts at the same time.
-        store: receives each verdict as it ends, except faults, so that a later run asks again.
+        store: receives each verdict when it is complete, except faults, so that a later run asks again.
         progress: called as progress(verdicts, all verdicts).
     """
     wanted = {_key(pair): pair for pair in pairs}

@@ -23,7 +23,7 @@ from .tally import Graded, Results, Tally, tally
 
 UNDECIDED, DECIDED, INJECTIONS = "rules undecided", "rules decided", "injections"
 """Groups of pairs."""
-Stage = Callable[[str], AbstractContextManager[Callable[..., None]]]
+Progress = Callable[[str], AbstractContextManager[Callable[..., None]]]
 """Shows the progress of work with this name; yields progress(done, total)."""
 
 
@@ -51,12 +51,12 @@ class Settings:
     """JSONL file for the judge's verdicts, to read and to extend; None: they are not stored."""
 
 
-def measure(settings: Settings, stage: Stage, json_line: TextIO | None = None) -> None:
+def measure(settings: Settings, progress: Progress, json_line: TextIO | None = None) -> None:
     """Prints tables of error rates, and the first errors of the verifier and of the judge.
 
     Args:
         settings: what is measured.
-        stage: shows the progress of the judge.
+        progress: shows the progress of the judge.
         json_line: receives the counts as a line of JSON.
 
     Raises:
@@ -81,7 +81,7 @@ def measure(settings: Settings, stage: Stage, json_line: TextIO | None = None) -
     pairs = [graded.pair for graded in by_rules]
     rows: list[JudgedRow] = []
     if settings.policy is not None:
-        rows = _rows(settings.policy, settings, every, pairs, rules, stage)
+        rows = _rows(settings.policy, settings, every, pairs, rules, progress)
         results |= _by_judge(rows, by_rules)
     if settings.baselines:
         for name, baseline in BASELINES.items():
@@ -93,7 +93,12 @@ def measure(settings: Settings, stage: Stage, json_line: TextIO | None = None) -
 
 
 def _rows(
-    uri: str, settings: Settings, every: Sequence[AnswerPair], pairs: Sequence[AnswerPair], rules: Verifier, stage: Stage
+    uri: str,
+    settings: Settings,
+    every: Sequence[AnswerPair],
+    pairs: Sequence[AnswerPair],
+    rules: Verifier,
+    progress: Progress,
 ) -> list[JudgedRow]:
     """Returns the judge's verdict on each pair."""
     with disk.locked_file(settings.out) if settings.out else contextlib.nullcontext():
@@ -101,8 +106,8 @@ def _rows(
         store = judging.open_store(settings.out, every, uri, settings.verifier) if settings.out else None
         policy = load_policy(uri)
         at_once = settings.at_once or judging.default_at_once(uri, policy)
-        with stage("judge") as progress:
-            return judging.judged(pairs, policy, rules, at_once, store, progress)
+        with progress("judge") as update:
+            return judging.judged(pairs, policy, rules, at_once, store, update)
 
 
 def _by_judge(rows: Sequence[JudgedRow], by_rules: Sequence[Graded]) -> Results:

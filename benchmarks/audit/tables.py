@@ -15,24 +15,28 @@ MAX_ERRORS = 40
 
 
 class Cost(NamedTuple):
-    """The cost of a judge's verdicts on some pairs. The means are those over the pairs about which it was asked."""
+    """The cost of a judge's verdicts on some pairs. The means are over the pairs about which it was called."""
 
     pairs: int
     asked: int
-    """Pairs about which the judge was asked. The others have no final answer, or one that cannot be correct."""
+    """Pairs about which the judge was called. The others have no final answer, or one that cannot be correct."""
     decided: int
-    """Pairs that the judge scored. The other verdicts about which it was asked are undecided or faults."""
+    """Pairs that the judge scored. Its other verdicts are undecided or faults."""
     turns: float
     tokens: float
     programs: float
     seconds: float
-    """Wall time of all verdicts, divided by their number."""
+    """Wall time of the verdicts, divided by the number of pairs about which the judge was called."""
     median_seconds: float
     """Median time from the start of a verdict to its end. With several verdicts at once it is longer than `seconds`."""
 
 
 def error_rates(results: Results) -> Table:
-    """Returns a table with one row per grader: both error rates, undecided pairs, faults and time."""
+    """Returns a table with one row per grader: both error rates, undecided pairs, faults and time.
+
+    The time is the wall time of the verdicts divided by the number of all pairs. `costs` divides by the number of pairs about
+    which the judge was called.
+    """
     table = Table(title="verdicts compared with the labels")
     for column in ("grader", "equal, rejected", "unequal, accepted", "undecided", "faults", "ms per verdict"):
         table.add_column(column, justify="left" if column == "grader" else "right", no_wrap=True)
@@ -114,7 +118,7 @@ def costs(groups: Mapping[str, Cost]) -> Table:
     Args:
         groups: the cost of each group of pairs.
     """
-    table = Table(title="cost of the judge: means over the pairs about which it was asked; seconds: wall time / verdicts")
+    table = Table(title="cost of the judge: means over the pairs about which it was called; seconds: wall time / these pairs")
     columns = ("pairs", "asked the judge", "it decided", "turns", "tokens", "programs", "seconds", "median duration")
     for column in columns:
         table.add_column(column, justify="left" if column == "pairs" else "right")

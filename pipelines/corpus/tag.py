@@ -6,7 +6,7 @@ all documents in bulk. The tagger is measured on held-out documents (`predictabi
 
     labels.jsonl            the annotator's labels: the settings in the first line, then one document per line
     tagger/                 the tagger, for `tagger.load`
-    report.json, .html      predictability of each dimension: content and format, labels 0 to 9 and binary labels
+    report.json, .html      predictability of each dimension: content and format, labels 0 to 9 and thresholded labels
     tags/*.parquet          id and one column per dimension, with one row for each document, in the order of its shard
 """
 
@@ -74,7 +74,7 @@ class Tag(Stage):
     answer: questions.Answer = Field(
         "json",
         description="how a policy answers: json, a written object with all scores; or choice, the probabilities of the scores "
-        "of one dimension after another, which only checkpoints have",
+        "of one dimension after another, for which the annotator must be a checkpoint",
         exclude_if="json".__eq__,
     )
     compare: list[str] = Field(
@@ -164,35 +164,37 @@ class Tag(Stage):
             f"labels with {name}: {_means_text(found['means']['labels'])}"
             for name, found in metrics.get("agreement", {}).items()
         ]
-        if unreadable := metrics.get("unreadable"):
-            parts.append(f"no readable score in {sum(unreadable.values()) / len(unreadable):.1%} of the answers' scores")
+        if missing := metrics.get("without_valid_score"):
+            parts.append(
+                f"without a valid score: {sum(missing.values()) / len(missing):.1%} of the answers, mean over the dimensions"
+            )
         return "; ".join([f"{metrics['documents']:,} documents", *parts])
 
     def by_dimension(self, metrics: Metrics) -> tuple[list[str], list[list[str]]]:
         """Returns the head and the rows of a table: a row per dimension, and the means.
 
         The columns have the rank correlation of the tagger with the annotator's labels on held-out documents; the share of
-        answers without a readable score; and for each stage that this one is compared with the rank correlations of the labels,
+        answers without a valid score; and for each stage that this one is compared with the rank correlations of the labels,
         of this tagger with the other labels, and of the other tagger with these labels.
         """
-        compared, unreadable = metrics.get("agreement", {}), metrics.get("unreadable", {})
-        head = ["dimension", "kind", "tagger, labels", *(["unreadable"] if unreadable else [])]
+        compared, missing = metrics.get("agreement", {}), metrics.get("without_valid_score", {})
+        head = ["dimension", "kind", "tagger, labels", *(["no valid score"] if missing else [])]
         for name in compared:
             head += [f"labels, labels of {name}", f"tagger, labels of {name}", f"tagger of {name}, labels"]
         found = [{row["name"]: row for row in other["dimensions"]} for other in compared.values()]
-        keys = ("labels", "tags", "other_tags")
+        keys = ("labels", "own_tagger_other_labels", "other_tagger_own_labels")
         rows = []
         for dimension in dimensions():
             values = [metrics["dimensions"].get(dimension.name)]
             values += [other[dimension.name][key] for other in found for key in keys]
             own, *others = map(predictability.as_text, values)
-            share = [f"{unreadable.get(dimension.name, 0):.1%}"] if unreadable else []
+            share = [f"{missing.get(dimension.name, 0):.1%}"] if missing else []
             rows.append([dimension.name, dimension.kind, own, *share, *others])
         for kind, mean in metrics["rank_correlation"].items():
             own, *others = map(
                 predictability.as_text, [mean, *(other["means"][key][kind] for other in compared.values() for key in keys)]
             )
-            share = [""] if unreadable else []
+            share = [""] if missing else []
             rows.append([f"mean of {kind}", "" if kind == "all" else kind, own, *share, *others])
         return head, rows
 
@@ -244,15 +246,15 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
         settings.embedder, names, features[training_start:], scored[training_start:], features[calibration], scored[calibration]
     )
     held_out_scores = tagger.raw_scores(trained, features[:held_out])
-    binary_tagger = tagger.Tagger("", (), *tagger.fit(features[training_start:], scored[training_start:] >= POSITIVE), ())
-    binary = tagger.raw_scores(binary_tagger, features[:held_out])
+    thresholded_tagger = tagger.Tagger("", (), *tagger.fit(features[training_start:], scored[training_start:] >= POSITIVE), ())
+    thresholded = tagger.raw_scores(thresholded_tagger, features[:held_out])
     result = predictability.report(
         dimensions(),
         scored[training_start:],
         scored[:held_out],
         tagger.calibrate(trained, held_out_scores),
         held_out_scores,
-        binary,
+        thresholded,
     )
     about = {
         "annotator": settings.annotator,
@@ -261,7 +263,7 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
         "scale": settings.scale,
         "labelled": len(labels),
         "unlabelled": len(texts) - len(labels),
-        **_unreadable(store.rows),
+        **_without_valid_score(store.rows),
         "held_out": held_out,
         agreement.HELD_OUT: ids[:held_out],
     }
@@ -271,14 +273,14 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
     return trained, about | result | ({"agreement": compared} if compared else {})
 
 
-def _unreadable(rows: Sequence[LabelRow]) -> dict[str, Any]:
+def _without_valid_score(rows: Sequence[LabelRow]) -> dict[str, Any]:
     """Returns the number of answers in JSON, and the share of them without a valid score, by dimension; nothing for none."""
     if not (answers := sum(row.get("answers", 0) for row in rows)):
         return {}
     missing: Counter[str] = Counter()
     for row in rows:
-        missing.update(row.get("unreadable", {}))
-    return {"answers": answers, "unreadable": {name.name: missing[name.name] / answers for name in dimensions()}}
+        missing.update(row.get("without_valid_score", {}))
+    return {"answers": answers, "without_valid_score": {name.name: missing[name.name] / answers for name in dimensions()}}
 
 
 def sample_ids(paths: Sequence[Path], count: int, seed: int) -> list[str]:

@@ -2,9 +2,10 @@
 
     inputs = generate(strategy("def f(xs: list[int], k: int = 2): ...", "f"), count=100, seed=0)     # distinct argument lists
 
-The types, ranges and characters of examples define the values of a parameter; without examples its annotation does. Examples
-that a policy has written only add values, because they may be few or unusual. Half of the inputs are examples with a small
-change, because random inputs hardly ever are valid dates or bracket sequences.
+The types, ranges and characters of examples define the values of a parameter; without examples its annotation and its default
+do. Examples that a policy has written add values. If a parameter has neither examples nor an annotation nor a default, they
+define its values. Half of the inputs are examples with a small change, because random inputs hardly ever are valid dates or
+bracket sequences.
 """
 
 import ast

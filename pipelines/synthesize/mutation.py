@@ -1,7 +1,8 @@
-"""Mutants: programs with one small mistake each, which tests should detect. cosmic-ray makes them.
+"""Mutants: programs with one small mistake each, which tests should kill. cosmic-ray makes them.
 
-The mutation score of a set of tests is the share of mutants that fail at least one test (DeMillo, Lipton and Sayward, 1978).
-Some mutants are equivalent to the program, and no test detects them, so a score of 1 is not always possible.
+A test kills a mutant if the mutant fails it. The mutation score of a set of tests is the share of killed mutants (DeMillo,
+Lipton and Sayward, 1978). Some mutants are equivalent to the program, and no test kills them, so a score of 1 is not always
+possible.
 """
 
 import warnings

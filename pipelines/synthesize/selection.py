@@ -1,11 +1,11 @@
-"""Selects the tests of a function: a small set that detects all mutants, further ones, and those that a policy may see."""
+"""Selects the tests of a function: a small set that kills each mutant that any test kills, further ones, and public ones."""
 
 import json
 from collections.abc import Mapping, Sequence
 
 
 def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
-    """Returns a small set of tests that kills all killed mutants.
+    """Returns a small set of tests that kills each mutant that any test kills.
 
     Greedy set cover: the test with most new kills is added, the shorter one in a tie. For m mutants the set has at most
     1 + ln(m) times as many tests as the smallest set (Chvatal, 1979). Tests that have become redundant are removed at the end.
@@ -27,7 +27,7 @@ def minimal_tests(kills: Sequence[set[int]], sizes: Sequence[int]) -> list[int]:
 
 
 def with_further(kept: Sequence[int], tests: Sequence[Mapping[str, object]], minimum: int) -> list[int]:
-    """Returns the kept tests and further ones up to `minimum`. Tests whose output no chosen test has yet come first."""
+    """Returns the kept tests and further ones up to `minimum`. First come tests with an output that no chosen test has."""
     chosen = list(kept)
     outputs = {json.dumps(tests[test]["output"]) for test in chosen}
     rest = [test for test in range(len(tests)) if test not in kept]
@@ -41,6 +41,9 @@ def with_further(kept: Sequence[int], tests: Sequence[Mapping[str, object]], min
 
 
 def evenly_spaced(tests: Sequence[int], count: int) -> list[int]:
-    """Returns evenly spaced tests of the shorter half. The shortest ones alone would be empty lists and zeros."""
+    """Takes tests in the order of their length; returns `count` evenly spaced ones from the first half.
+
+    The shortest ones alone would be empty lists and zeros.
+    """
     half = tests[: max(count, len(tests) // 2)]
     return [half[(2 * number + 1) * len(half) // (2 * count)] for number in range(min(count, len(half)))]

@@ -1,12 +1,13 @@
 """The statement of a coding problem, which a policy writes from the solution and the public tests.
 
 A statement is refused if it is incomplete, does not name the function and its parameters, or contains the solution. It contains
-the solution if one of these is true:
+the solution in each of these cases:
 
-- The expression in a line of the solution, such as that after `return` or `x =`, stands in it, apart from white space and the
-  kind of quotes. Short ones (fewer than `MIN_TOKENS` names, numbers, strings and signs), docstrings, imports and the first
-  lines of definitions do not count.
-- It defines a function or a class with a body, or a block of code in it has a loop, a condition or a `return`.
+- it repeats the expression of a line (the code after `return`, `if` or `x =`) that has at least `MIN_TOKENS` tokens. A token is
+  a name, a number, a string or a sign. White space and the kind of quotes do not matter. Docstrings, imports and the first
+  lines of definitions do not count;
+- it defines a function or class with a body;
+- a code block in it has a loop, a condition, `return`, `yield`, `try` or `with`.
 
 Calls with their results, and the signature, are not the solution.
 """
@@ -23,8 +24,8 @@ from ..refine.answer_cache import Answer
 MIN_WORDS, MAX_CHARACTERS = 8, 5_000
 """Smallest number of words and largest number of characters of a statement. Our choice."""
 MIN_TOKENS = 6
-"""Smallest number of names, numbers, strings and signs of an expression that must not stand in a statement. A shorter one, such
-as `a + b` or a message, may also be a description. Our choice."""
+"""Smallest number of tokens of an expression that a statement must not repeat. A shorter one, such as `a + b` or a message, may
+also be a description. Our choice."""
 _PROMPT = """Here is a Python function:
 
 ```python

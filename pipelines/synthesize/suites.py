@@ -1,4 +1,4 @@
-"""Generates tests for a function: synthetic inputs, verified outputs, and mutants that the tests must detect.
+"""Generates tests for a function: synthetic inputs, verified outputs, and mutants that the tests must kill.
 
     suite = synthesize("def gcd(a: int, b: int): ...", "gcd")
     suite.answer()          # gold answer for the verifier `code`: {"entry_point": "gcd", "calls": [...], "encoded": True}
@@ -11,8 +11,11 @@
 3. Mutants of the reference (`mutation.py`) run on the inputs. While some survive, more inputs are generated, in at most
    `ROUNDS` rounds in all, and only the surviving mutants run on them.
 4. The private tests are a small set that kills all killed mutants. Because a policy makes larger mistakes than mutants do,
-   further tests are added until there are `min_private_tests`. Tests with outputs that no private test has come first. Some of
-   the remaining short tests are public. If no test is left, the first private tests are public, too.
+   further tests are added until there are `min_private_tests`. First come tests with an output that no private test has. Some
+   of the remaining short tests are public.
+
+Public tests may be shown in the prompt; private tests are not. If the private tests use all tests, the first private tests are
+public as well.
 """
 
 import contextlib
@@ -132,8 +135,8 @@ def synthesize(
         examples: argument lists that the function takes; needed if the parameters have no annotations.
         written: argument lists that a policy has written, and that the function may not take.
         inputs_per_round: inputs generated in each of up to `ROUNDS` rounds.
-        public_tests: number of public tests, beside the private ones. If no test is left, the first private tests are
-            public, too.
+        public_tests: number of public tests, beside the private ones. If the private tests use all tests, the first private
+            tests are public as well.
         min_private_tests: number of private tests to reach, even if fewer kill every mutant; fewer if too few inputs have a
             stable output.
         agreement: minimum share of the candidates that must agree on an output; at least two must agree.

@@ -2,7 +2,7 @@
 
 From solutions alone, it makes problems in the reverse order, as in the Nanbeige4-3B report:
 
-1. A policy (`example_writer`) writes example inputs for the function, in addition to those that the tests are generated from.
+1. A policy (`example_writer`) writes example inputs. The tests are generated from them as well.
 2. Tests are generated from the solution (`suites.py`). Programs and inputs run in the sandbox only.
 3. A policy (`statement_writer`) writes the statement from the solution and the public tests. The statement is checked
    (`statements.py`) and, if it is refused, written again.
@@ -50,7 +50,8 @@ class Synthesize(Stage):
     public_tests: int = Field(
         2,
         ge=0,
-        description="number of public tests, which a policy may see; if no other test is left, private ones are public, too",
+        description="number of public tests, which may be shown in the prompt; if the private tests use all tests, the first "
+        "private tests are public as well",
     )
     min_private_tests: int = Field(
         8, ge=1, description="number of private tests per problem to reach; fewer if too few inputs have a stable output"

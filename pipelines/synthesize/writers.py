@@ -42,7 +42,7 @@ class Statement:
         return {"id": id, **result, "refused": self.refused}
 
     def posed(self, row: Row) -> Row:
-        """Returns a row with tests with this statement as its prompt."""
+        """Returns the row, with this statement as its prompt."""
         return {**row, "prompt": [Message(role="user", content=self.prompt)]}
 
 

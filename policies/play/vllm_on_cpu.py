@@ -3,7 +3,8 @@
 Sampling: vLLM sorts all logits of a row for top_p, and draws a random number for each token of the vocabulary, twice if the
 request has a seed. With a vocabulary of 152,000 tokens this takes longer than the forward pass of a model with 0.5 billion
 parameters. Here the most likely tokens are sorted, and a token is sampled by inversion: it is the first whose cumulative
-probability exceeds a random number of the request's own generator. The distribution is the same.
+probability exceeds a random number of the request's own generator. The distribution is the same. If one request of a batch has
+no seed, vLLM's own sampler is used for the batch.
 
 Waiting: the process with the scheduler and the one with the model poll the shared memory for messages of each other, without a
 pause. On two cores this takes half a core from the model. Here they wait for the notification that follows each message, and
@@ -72,7 +73,7 @@ def masked(logits: torch.Tensor, k: torch.Tensor | None, p: torch.Tensor | None,
         logits: (rows, vocabulary), which may be changed.
         k: number of tokens of each row, (rows,); the size of the vocabulary for all tokens. None: all.
         p: probability of each row's nucleus, (rows,); 1 for all tokens. None: all.
-        whole: does the same for rows with a larger nucleus.
+        whole: does the same; called for all rows if p is None, and for rows with a larger nucleus, which it sorts.
     """
     if p is None:
         return whole(logits, k, p)

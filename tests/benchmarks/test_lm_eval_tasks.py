@@ -211,7 +211,7 @@ def test_tasks_are_the_same_as_in_lm_evals_own_index() -> None:
 
 
 def test_lm_evals_scorer_and_ours_agree_on_the_same_responses(hub: None, tmp_path: Path) -> None:
-    """They also agree on the 5,276 graded solutions of GSM8K, which are not part of this repository."""
+    """They also agree on the 5,276 labelled solutions of GSM8K, which are not part of this repository."""
     (tmp_path / "gsm8k_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GSM8K))
     ends = ["#### {}", "#### {}.", "#### {},000", "#### -{}", "#### 7\n#### {}", "#### ${}", "####", "The answer is {}."]
 

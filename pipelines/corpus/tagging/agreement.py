@@ -33,19 +33,22 @@ class Labelled(NamedTuple):
 
 
 class AgreementRow(TypedDict):
-    """Rank correlations for one dimension; None: not defined, because all values on one side are equal."""
+    """Rank correlations for one dimension; None: not defined, because all values on one side are equal.
+
+    All fields but `labels` are measured on the documents that both stages held out.
+    """
 
     name: str
     kind: str
     labels: float | None
-    """Labels of both annotators, over the documents that both labelled."""
-    own: float | None
-    """Scores of this stage's tagger and labels of this stage, as all that follow over the documents that both held out."""
-    tags: float | None
+    """Labels of this stage and labels of the other stage, over the documents that both labelled."""
+    own_tagger_own_labels: float | None
+    """Scores of this stage's tagger and labels of this stage."""
+    own_tagger_other_labels: float | None
     """Scores of this stage's tagger and labels of the other stage."""
-    other_tags: float | None
+    other_tagger_own_labels: float | None
     """Scores of the other stage's tagger and labels of this stage."""
-    other: float | None
+    other_tagger_other_labels: float | None
     """Scores of the other stage's tagger and labels of the other stage."""
 
 
@@ -109,16 +112,16 @@ def agreement(own: Labelled, other: Labelled, texts: Mapping[str, str], dimensio
         if stage.tagger.names != names:
             raise UserError(f"the tagger of {stage.name} has other dimensions than rubrics.yaml; run its tag stage again")
     held_out = [id for id in both if id in own.held_out and id in other.held_out]
-    tags, other_tags = (
+    own_scores, other_scores = (
         tagger.score(stage.tagger, [texts[id] for id in held_out]) if held_out else np.zeros((0, len(names)))
         for stage in (own, other)
     )
     pairs = {
         "labels": (_matrix(own, both), _matrix(other, both)),
-        "own": (tags, _matrix(own, held_out)),
-        "tags": (tags, _matrix(other, held_out)),
-        "other_tags": (other_tags, _matrix(own, held_out)),
-        "other": (other_tags, _matrix(other, held_out)),
+        "own_tagger_own_labels": (own_scores, _matrix(own, held_out)),
+        "own_tagger_other_labels": (own_scores, _matrix(other, held_out)),
+        "other_tagger_own_labels": (other_scores, _matrix(own, held_out)),
+        "other_tagger_other_labels": (other_scores, _matrix(other, held_out)),
     }
     found = {key: [_correlation(*pair, column) for column in range(len(names))] for key, pair in pairs.items()}
     rows: list[AgreementRow] = [
@@ -126,10 +129,10 @@ def agreement(own: Labelled, other: Labelled, texts: Mapping[str, str], dimensio
             "name": dimension.name,
             "kind": dimension.kind,
             "labels": found["labels"][column],
-            "own": found["own"][column],
-            "tags": found["tags"][column],
-            "other_tags": found["other_tags"][column],
-            "other": found["other"][column],
+            "own_tagger_own_labels": found["own_tagger_own_labels"][column],
+            "own_tagger_other_labels": found["own_tagger_other_labels"][column],
+            "other_tagger_own_labels": found["other_tagger_own_labels"][column],
+            "other_tagger_other_labels": found["other_tagger_other_labels"][column],
         }
         for column, dimension in enumerate(dimensions)
     ]

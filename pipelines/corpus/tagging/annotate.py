@@ -8,9 +8,12 @@ An annotator is a function from texts to labels. It yields them in parts, as the
 A policy answers in one of two ways:
 
     json      It writes a JSON object with all scores. If scores are missing, it is asked again, at most `ATTEMPTS` times in
-              all. The first valid score of a dimension counts. A document that lacks a score after that stays unlabelled.
-    choice    For each dimension the answer is begun (`{"clarity": `), and the label is the mean of the scores, weighted by
-              the probabilities of the next token. No score is missing. Only checkpoints can do this.
+              all. Within an answer the last score of a dimension counts. Across answers the first valid one counts. A document
+              that lacks a score after that stays unlabelled.
+    choice    For each dimension the answer is begun up to the score (`{"clarity": `), and the probabilities of the next token
+              are read. The probabilities of the score tokens are divided by their sum. On the graded scale the label is the
+              mean of the scores, weighted by these probabilities. On the binary scale it is the more probable score. No score
+              is missing. The policy must be a checkpoint: a server cannot continue an answer that is begun for it.
 """
 
 import functools
@@ -37,7 +40,7 @@ class Annotation(NamedTuple):
     """None if the document stays unlabelled."""
     answers: int = 0
     """Answers in JSON that a policy gave."""
-    unreadable: Mapping[str, int] = {}
+    without_valid_score: Mapping[str, int] = {}
     """Answers without a valid score, by name of the dimension."""
 
 
@@ -110,15 +113,20 @@ class LabelRow(TypedDict):
     id: str
     labels: Mapping[str, float] | None
     answers: NotRequired[int]
-    """Omitted, as `unreadable`, if the annotator gave no answers in JSON."""
-    unreadable: NotRequired[Mapping[str, int]]
+    """Omitted, as `without_valid_score`, if the annotator gave no answers in JSON."""
+    without_valid_score: NotRequired[Mapping[str, int]]
 
 
 def label_row(id: str, annotation: Annotation) -> LabelRow:
     """Returns an annotation as a row of the store."""
     if not annotation.answers:
         return LabelRow(id=id, labels=annotation.labels)
-    return LabelRow(id=id, labels=annotation.labels, answers=annotation.answers, unreadable=annotation.unreadable)
+    return LabelRow(
+        id=id,
+        labels=annotation.labels,
+        answers=annotation.answers,
+        without_valid_score=annotation.without_valid_score,
+    )
 
 
 def label(
@@ -210,7 +218,7 @@ def label_by_choice(
         conversations = [questions.prompt(text, question) for text in block]
         found: list[Labels] = [{} for _ in block]
         for dimension in dimensions():
-            chances = policy.choice_probabilities(conversations, questions.beginnings(dimension.name, question))
+            chances = policy.choice_probabilities(conversations, questions.options(dimension.name, question))
             for labels, row in zip(found, chances, strict=True):
                 labels[dimension.name] = questions.chosen(row, question)
         yield {start + number: Annotation(labels) for number, labels in enumerate(found)}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 MAX_LABEL = 9
 """The best score."""
 POSITIVE = 5
-"""Least label that counts as positive in the binary task. Our choice: the upper half of 0 to 9."""
+"""Least label that is 1 in thresholded labels; the others are 0. Our choice: the upper half of 0 to 9."""
 Labels = dict[str, float]
 """A score, 0 to 9, by name of the dimension."""
 

@@ -30,8 +30,9 @@ class Nearest(TypedDict):
 class DimensionRow(TypedDict):
     """The report's values for one dimension. None: not defined.
 
-    A correlation is not defined if all labels or all scores are equal. The areas and the values of the tagger trained on binary
-    labels need training documents with labels on both sides of `POSITIVE`. The areas also need such held-out documents.
+    A correlation is not defined if all labels or all scores are equal. Thresholded labels are graded labels cut at `POSITIVE`:
+    1 if a label is at least `POSITIVE`, else 0. The areas and the values of the tagger trained on thresholded labels need
+    training documents with both values. The areas also need such held-out documents.
     """
 
     name: str
@@ -42,10 +43,10 @@ class DimensionRow(TypedDict):
     """Rank correlation of the calibrated scores with the labels."""
     raw_rank_correlation: float | None
     """Rank correlation of the scores before calibration."""
-    binary_rank_correlation: float | None
-    """Rank correlation of the tagger trained on binary labels."""
+    thresholded_rank_correlation: float | None
+    """Rank correlation of the tagger trained on thresholded labels."""
     area_under_curve: float | None
-    binary_area_under_curve: float | None
+    thresholded_area_under_curve: float | None
     calibration_error: float
     absolute_error: float
     nearest: Nearest | None
@@ -57,11 +58,11 @@ def report(
     labels: np.ndarray,
     scores: np.ndarray,
     raw: np.ndarray,
-    binary: np.ndarray,
+    thresholded: np.ndarray,
 ) -> dict[str, Any]:
     """Returns how well the tagger predicts the labels of the held-out documents.
 
-    The arrays `labels`, `scores`, `raw` and `binary` are of the held-out documents, shape (documents, dimensions).
+    The arrays `labels`, `scores`, `raw` and `thresholded` are of the held-out documents, shape (documents, dimensions).
 
     Args:
         dimensions: the columns' dimensions.
@@ -69,11 +70,11 @@ def report(
         labels: the annotator's labels, 0 to 9.
         scores: the tagger's calibrated scores.
         raw: the tagger's scores before calibration.
-        binary: scores before calibration of a tagger trained on binary labels (1 if a label is at least `POSITIVE`, else 0).
+        thresholded: scores before calibration of a tagger trained on thresholded labels.
 
     Returns:
-        "dimensions": the rows. "rank_correlation": the means over all, content and format dimensions. "binary": the means of
-        both taggers over the dimensions where both correlations are defined, and their difference with a 95% interval over
+        "dimensions": the rows. "rank_correlation": the means over all, content and format dimensions. "thresholded": the means
+        of both taggers over the dimensions where both correlations are defined, and their difference with a 95% interval over
         documents.
     """
     rows: list[DimensionRow] = []
@@ -89,9 +90,9 @@ def report(
                 "mean_label": float(label.mean()),
                 "rank_correlation": None if constant else rank_correlation(score, label),
                 "raw_rank_correlation": None if constant else rank_correlation(raw[:, column], label),
-                "binary_rank_correlation": None if one_sided else rank_correlation(binary[:, column], label),
+                "thresholded_rank_correlation": None if one_sided else rank_correlation(thresholded[:, column], label),
                 "area_under_curve": None if one_sided else area_under_curve(raw[:, column], positive),
-                "binary_area_under_curve": None if one_sided else area_under_curve(binary[:, column], positive),
+                "thresholded_area_under_curve": None if one_sided else area_under_curve(thresholded[:, column], positive),
                 "calibration_error": calibration_error(score, label),
                 "absolute_error": float(np.abs(score - label).mean()),
                 "nearest": _nearest(dimensions, np.vstack([trained_on, labels]), column),
@@ -100,10 +101,10 @@ def report(
     both = [
         column
         for column, row in enumerate(rows)
-        if row["raw_rank_correlation"] is not None and row["binary_rank_correlation"] is not None
+        if row["raw_rank_correlation"] is not None and row["thresholded_rank_correlation"] is not None
     ]
     correlations = means((row["kind"], row["rank_correlation"]) for row in rows)
-    return {"rank_correlation": correlations, "binary": _compare(rows, both, labels, raw, binary), "dimensions": rows}
+    return {"rank_correlation": correlations, "thresholded": _compare(rows, both, labels, raw, thresholded), "dimensions": rows}
 
 
 def means(values: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
@@ -155,29 +156,31 @@ def _nearest(dimensions: Sequence[Dimension], labels: np.ndarray, column: int) -
 
 
 def _compare(
-    rows: Sequence[DimensionRow], columns: list[int], labels: np.ndarray, raw: np.ndarray, binary: np.ndarray
+    rows: Sequence[DimensionRow], columns: list[int], labels: np.ndarray, raw: np.ndarray, thresholded: np.ndarray
 ) -> dict[str, float | None]:
-    """Compares the taggers trained on labels 0 to 9 and on binary labels."""
+    """Compares the taggers trained on labels 0 to 9 and on thresholded labels."""
     if not columns:
         return {"dimensions": 0}
     random, differences = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         resample = random.integers(0, len(labels), len(labels))[:, None]
-        label, by_raw, by_binary = (stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, raw, binary))
-        defined = (difference := _correlations(by_raw, label) - _correlations(by_binary, label))[~np.isnan(difference)]
+        label, by_raw, by_thresholded = (
+            stats.rankdata(scores[resample, columns], axis=0) for scores in (labels, raw, thresholded)
+        )
+        defined = (difference := _correlations(by_raw, label) - _correlations(by_thresholded, label))[~np.isnan(difference)]
         if len(defined):  # in a resample of few documents, all values of each dimension may be equal
             differences.append(float(defined.mean()))
     chosen = [rows[column] for column in columns]
     means = {
         "raw_rank_correlation": _mean(row["raw_rank_correlation"] for row in chosen),
-        "binary_rank_correlation": _mean(row["binary_rank_correlation"] for row in chosen),
+        "thresholded_rank_correlation": _mean(row["thresholded_rank_correlation"] for row in chosen),
         "raw_area_under_curve": _mean(row["area_under_curve"] for row in chosen),
-        "binary_area_under_curve": _mean(row["binary_area_under_curve"] for row in chosen),
+        "thresholded_area_under_curve": _mean(row["thresholded_area_under_curve"] for row in chosen),
     }
-    raw_mean, binary_mean = means["raw_rank_correlation"], means["binary_rank_correlation"]
+    raw_mean, thresholded_mean = means["raw_rank_correlation"], means["thresholded_rank_correlation"]
     low, high = (float(np.percentile(differences, share)) for share in (2.5, 97.5))
-    difference = None if raw_mean is None or binary_mean is None else raw_mean - binary_mean
-    ahead = sum((row["raw_rank_correlation"] or 0) > (row["binary_rank_correlation"] or 0) for row in chosen)
+    difference = None if raw_mean is None or thresholded_mean is None else raw_mean - thresholded_mean
+    ahead = sum((row["raw_rank_correlation"] or 0) > (row["thresholded_rank_correlation"] or 0) for row in chosen)
     return {"dimensions": len(columns), "raw_ahead": ahead, **means, "difference": difference, "low": low, "high": high}
 
 
@@ -199,7 +202,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     Args:
         found: the report of a `tag` stage, or its metrics.
     """
-    means, binary = found["rank_correlation"], found["binary"]
+    means = found["rank_correlation"]
+    thresholded = found.get("thresholded", {"dimensions": 0})  # reports of earlier versions lack it
     said = [
         f"Labels by {found['annotator']}"
         + (", rules instead of a model: the numbers show how well rules are learned" if found["labels_by_rules"] else "")
@@ -208,17 +212,17 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         f"Mean rank correlation {as_text(means['all'])} "
         f"(content {as_text(means['content'])}, format {as_text(means['format'])}).",
     ]
-    if unreadable := found.get("unreadable"):
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in unreadable.items() if share)
-        said.append(f"{found['answers']} answers. Answers without a readable score: {shares or 'none'}.")
+    if missing := found.get("without_valid_score"):
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in missing.items() if share)
+        said.append(f"{found['answers']} answers. Answers without a valid score: {shares or 'none'}.")
     for name, other in found.get("agreement", {}).items():
         said.append(_agreement_line(name, other))
-    if binary["dimensions"] and found.get("scale") != "binary":
+    if thresholded["dimensions"] and found.get("scale") != "binary":
         said.append(
-            f"Mean rank correlation before calibration over {binary['dimensions']} dimensions: trained on labels 0 to 9 "
-            f"{as_text(binary['raw_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
-            f"{as_text(binary['binary_rank_correlation'])}; difference {as_text(binary['difference'])} "
-            f"[{as_text(binary['low'])}, {as_text(binary['high'])}]."
+            f"Mean rank correlation before calibration over {thresholded['dimensions']} dimensions: trained on labels 0 to 9 "
+            f"{as_text(thresholded['raw_rank_correlation'])}, trained on whether a label is at least {POSITIVE} "
+            f"{as_text(thresholded['thresholded_rank_correlation'])}; difference {as_text(thresholded['difference'])} "
+            f"[{as_text(thresholded['low'])}, {as_text(thresholded['high'])}]."
         )
     return said
 
@@ -227,9 +231,9 @@ def page(found: Mapping[str, Any]) -> str:
     """Returns the report as an HTML page with a row per dimension, the best predicted first."""
     columns = {
         "rank correlation": "rank_correlation",
-        "binary": "binary_rank_correlation",
+        "thresholded": "thresholded_rank_correlation",
         "AUC": "area_under_curve",
-        "binary AUC": "binary_area_under_curve",
+        "thresholded AUC": "thresholded_area_under_curve",
         "calibration error": "calibration_error",
         "absolute error": "absolute_error",
         "mean label": "mean_label",
@@ -254,8 +258,9 @@ def _agreement_line(name: str, other: Mapping[str, Any]) -> str:
     mean = {key: as_text(values["all"]) for key, values in other["means"].items()}
     return (
         f"Mean rank correlation with the labels of {name} on {other['documents']} documents: {mean['labels']}. "
-        f"On {other['held_out']} documents that both held out: this tagger with these labels {mean['own']}, with the labels of "
-        f"{name} {mean['tags']}; the tagger of {name} with these labels {mean['other_tags']}, with its own {mean['other']}. "
+        f"On {other['held_out']} documents that both held out: this tagger with these labels {mean['own_tagger_own_labels']}, "
+        f"with the labels of {name} {mean['own_tagger_other_labels']}; the tagger of {name} with these labels "
+        f"{mean['other_tagger_own_labels']}, with its own {mean['other_tagger_other_labels']}. "
         f"Means over {other['defined']} dimensions in which all of these are defined."
     )
 

@@ -73,19 +73,20 @@ def read(answer: str, question: Question = AS_GRADED_JSON) -> Labels:
     """Returns the valid scores in a policy's answer, by dimension.
 
     Each score is found by its dimension's name, so that an answer that is not quite JSON, or lacks some scores, has the others.
-    Thinking is ignored. If a dimension has several scores, the last one counts.
+    Thinking is ignored. Within an answer the last score of a dimension counts. Across answers the first valid one counts
+    (`annotate.py`).
     """
     found = {re.sub(r"[ -]", "_", name.lower()): int(score) for name, score in _pattern().findall(without_thinking(answer))}
     return {name: _label(score, question) for name, score in found.items() if score < question.levels}
 
 
-def beginnings(name: str, question: Question) -> list[str]:
-    """Returns the beginnings of an answer, one for each score of a dimension, from 0 upwards. They differ in the score."""
+def options(name: str, question: Question) -> list[str]:
+    """Returns the options of a choice: an answer up to the score of a dimension, with each of the scores, from 0 upwards."""
     return [f'{{"{name}": {score}' for score in range(question.levels)]
 
 
 def chosen(chances: Sequence[float], question: Question) -> float:
-    """Returns the label for the probabilities of the scores: their mean, or on the binary scale the more probable one."""
+    """Returns the label for the probabilities of the scores: their mean, or on the binary scale the more probable score."""
     if question.scale == "binary":
         return _label(int(chances[1] > chances[0]), question)
     return round(sum(score * chance for score, chance in enumerate(chances)), DECIMALS)

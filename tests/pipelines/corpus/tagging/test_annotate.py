@@ -127,7 +127,7 @@ def test_scores_that_an_answer_lacks_are_taken_from_the_next_answer() -> None:
     ((annotation,),) = (part.values() for part in annotate.label_with_policy(policy, ["a text"]) if part)
     assert annotation.labels == SCORES
     assert annotation.answers == 3
-    assert {name: annotation.unreadable.get(name, 0) for name in ("clarity", "safety", "breadth", "structure")} == {
+    assert {name: annotation.without_valid_score.get(name, 0) for name in ("clarity", "safety", "breadth", "structure")} == {
         **{"clarity": 1, "safety": 2},
         **{"breadth": 0, "structure": 1},
     }

@@ -88,19 +88,19 @@ def test_the_report_distinguishes_predictable_dimensions() -> None:
     assert same["constant"]
     assert same["rank_correlation"] is None
     assert found["rank_correlation"]["format"] == half["rank_correlation"]
-    assert found["binary"]["dimensions"] == 3
-    assert 0 < found["binary"]["low"] < found["binary"]["difference"] < found["binary"]["high"]
+    assert found["thresholded"]["dimensions"] == 3
+    assert 0 < found["thresholded"]["low"] < found["thresholded"]["difference"] < found["thresholded"]["high"]
     page = predictability.page(found | {"annotator": "rules:", "labels_by_rules": True, "embedder": "hash:"} | COUNTS)
     assert "not defined" in page
     assert "rules instead of a model" in page
 
 
-def test_a_dimension_with_low_labels_only_has_no_binary_values() -> None:
+def test_a_dimension_with_low_labels_only_has_no_thresholded_values() -> None:
     labels = np.random.default_rng(1).integers(0, POSITIVE, (100, 1))
     (low,) = predictability.report([dimension("low", "content")], labels, labels, labels, labels, labels)["dimensions"]
     assert not low["constant"]
     assert low["rank_correlation"] == pytest.approx(1)
-    assert low["area_under_curve"] is low["binary_rank_correlation"] is None
+    assert low["area_under_curve"] is low["thresholded_rank_correlation"] is None
 
 
 COUNTS = {"labelled": 800, "unlabelled": 0, "held_out": 400}
