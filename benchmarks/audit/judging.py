@@ -13,19 +13,23 @@ from concurrent.futures import Future
 from typing import Any, TypedDict
 
 from ... import digests, disk
-from ...core import Completion, Conversation, Policy, Sampling, Status, Verifier, batch_size
+from ...core import Completion, Conversation, Policy, Sampling, Status, UserError, Verifier, batch_size
 from ...envs.identity import of_verifier
+from ...policies import judge
 from ...policies.identity import policy_identity
-from ...policies.judge import asking
 from ...policies.play.loop import SupportsSubmit
 from ...policies.server import requests
 from ...policies.store import Store, VerdictRow, verdict_from_json, verdict_to_json
 from ...verifiers import agentic
+from ...verifiers.answers import judge_controls
+from ...version import __version__
 from .answer_pairs import AnswerPair, problem_of
 
 AT_ONCE = 64
 """Default number of verdicts at the same time for policies that take requests from any thread. Our choice: as many as samples
 in a step of vLLM on a CPU."""
+_CODE = (agentic, judge_controls, judge)
+"""Modules with the instructions, the number of programs, the control answers and the sampling settings of the judge."""
 
 
 class JudgedRow(TypedDict):
@@ -58,13 +62,14 @@ def open_store(path: str, pairs: Sequence[AnswerPair], policy: str, verifier: st
         verifier: name of the verifier with the rules.
 
     Raises:
-        UserError: the file was made with other pairs, another judge or another verifier.
+        UserError: the file was made with other pairs, another judge, another verifier or another version of this package.
     """
     settings = {
         **policy_identity(policy),
         "verifier": of_verifier(verifier),
         "pairs": digests.of_all(list(pair) for pair in pairs),
-        "instructions": digests.of([agentic.SYSTEM, agentic.AGAIN, agentic.INVALID_CALL]),
+        "code": {module.__name__: digests.of_file(str(module.__file__)) for module in _CODE},
+        "version": __version__,
     }
     return Store(path, settings, _check)
 
@@ -92,6 +97,9 @@ def judged(
         at_once: number of verdicts at the same time.
         store: receives each verdict when it is complete, except faults, so that a later run asks again.
         progress: called as progress(verdicts, all verdicts).
+
+    Raises:
+        UserError: the policy stopped, for example because its engine died. The verdicts up to then are stored.
     """
     wanted = {_key(pair): pair for pair in pairs}
     rows = {row["key"]: row for row in (store.rows if store else ()) if row["key"] in wanted}
@@ -118,9 +126,11 @@ def judged(
 
 def _judged(pair: AnswerPair, policy: Policy, rules: Verifier) -> JudgedRow:
     counting = _CountingPolicy(policy)
-    verifier = agentic.verifier(asking(counting), rules, always=True)
+    verifier = agentic.verifier(judge.asking(counting), rules, always=True)
     started = time.perf_counter()
     verdict = verifier(problem_of(pair), pair.response)
+    if counting.stopped is not None:  # the verdict is a fault, as all that follow would be
+        raise counting.stopped
     return {
         "key": _key(pair),
         "pair": pair._asdict(),
@@ -141,6 +151,8 @@ class _CountingPolicy:
     turns: int = 0
     tokens: int = 0
     programs: int = 0
+    stopped: UserError | None = None
+    """The policy's error if it cannot answer any more: `EngineDied`, `SamplingIncomplete`."""
 
     def generate(
         self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
@@ -156,7 +168,11 @@ class _CountingPolicy:
         for conversation in conversations:  # the judge has another turn after each program
             end = conversation[-1]
             self.programs += end["role"] == "tool" and end["content"] != agentic.INVALID_CALL
-        rows = self.policy.generate(conversations, samples, sampling, keys)
+        try:
+            rows = self.policy.generate(conversations, samples, sampling, keys)
+        except UserError as error:
+            self.stopped = error
+            raise
         self.turns += sum(map(len, rows))
         self.tokens += sum(len(completion.token_ids) for row in rows for completion in row)
         return rows

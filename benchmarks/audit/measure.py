@@ -60,7 +60,8 @@ def measure(settings: Settings, progress: Progress, json_line: TextIO | None = N
         json_line: receives the counts as a line of JSON.
 
     Raises:
-        UserError: the file, the verifier or the policy cannot be loaded, or the stored verdicts have other settings.
+        UserError: the file, the verifier or the policy cannot be loaded, the stored verdicts have other settings, the judge's
+            policy stopped, or some verdicts are faults. Faults are reported after the tables.
     """
     if settings.policy is None and (settings.out or settings.at_once):
         raise UserError("--out and --at-once are for the verdicts of a judge: add --policy URI")
@@ -90,6 +91,7 @@ def measure(settings: Settings, progress: Progress, json_line: TextIO | None = N
     _print(settings, results, rows, groups)
     if json_line:
         print(json.dumps(_to_json(settings, results, rows, groups), ensure_ascii=False), file=json_line, flush=True)
+    _refuse_faults(settings, results)
 
 
 def _rows(
@@ -154,9 +156,18 @@ def _print(settings: Settings, results: Results, rows: Sequence[JudgedRow], grou
     for name in (rules_name, "judge"):
         for line in tables.errors(name, tally(results.get(name, []))):
             console.print(line, soft_wrap=True)
-    if faults := [row["verdict"]["reason"] for row in rows if row["verdict"]["status"] == Status.FAULT]:
-        again = ": run the same command to ask again" if settings.out else ""
-        print(f"{len(faults)} verdicts of the judge are faults (the first: {faults[0]}){again}", file=sys.stderr)
+
+
+def _refuse_faults(settings: Settings, results: Results) -> None:
+    """Raises `UserError` if a grader's verdicts contain faults. The tables are then of the other pairs only."""
+    for name in ("judge", next(iter(results))):
+        faults = [each.verdict.reason for each in results.get(name, ()) if each.verdict.status == Status.FAULT]
+        if faults:
+            only = ", which asks for these pairs only" if name == "judge" and settings.out else ""
+            raise UserError(
+                f"{len(faults)} verdicts of {name} are faults and in no rate (the first: {faults[0]}); "
+                f"run the same command again{only}"
+            )
 
 
 def _print_judge(console: Console, uri: str, results: Results, rows: Sequence[JudgedRow], groups: Sequence[str]) -> None:

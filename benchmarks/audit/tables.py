@@ -62,8 +62,9 @@ def by_kind(results: Results) -> Table:
         table.add_column(name, justify="right")
     for kind in sorted({graded.pair.kind for verdicts in results.values() for graded in verdicts}):
         tallies = [tally(graded for graded in verdicts if graded.pair.kind == kind) for verdicts in results.values()]
-        cells = [f"{each.rejected} / {each.accepted}" for each in tallies]
-        table.add_row(kind, f"{tallies[0].equal} / {tallies[0].unequal}", *cells)
+        cells = [f"{each.rejected} / {each.accepted}" + (f" ({each.faults} faults)" if each.faults else "") for each in tallies]
+        equal, unequal = tallies[0].equal + tallies[0].equal_faults, tallies[0].unequal + tallies[0].unequal_faults
+        table.add_row(kind, f"{equal} / {unequal}", *cells)
     return table
 
 

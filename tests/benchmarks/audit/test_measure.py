@@ -12,8 +12,11 @@ import pytest
 from tenfold import cli
 from tenfold.benchmarks.audit.answer_pairs import AnswerPair, chosen, injections, problem_of
 from tenfold.benchmarks.audit.judging import default_at_once
+from tenfold.benchmarks.audit.tally import Graded, tally
+from tenfold.core import Conversation, SamplingIncomplete, Status, UserError, Verdict
+from tenfold.policies.play.async_engine import EngineDied
 from tenfold.policies.scripted import ScriptedPolicy
-from tenfold.verifiers import load
+from tenfold.verifiers import agentic, load
 
 PAIRS = [
     {"gold": "1/2", "pred": "\\boxed{0.5}", "equal": True},
@@ -196,14 +199,65 @@ def test_another_choice_of_the_same_pairs_continues_the_file(pairs: str, capsys:
     assert len(stored("out.jsonl")) == 4
 
 
-def test_a_fault_is_reported_and_asked_again(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [pairs, "--policy", "call:judges:down", "--out", "out.jsonl"]
-    assert audit(*command) == 0
-    assert "1 verdicts of the judge are faults (the first: ConnectionError: no route): run the same" in capsys.readouterr().err
+def test_a_fault_is_reported_in_no_rate_and_asked_again(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [pairs, "--policy", "call:judges:down", "--out", "out.jsonl", "--json"]
+    assert audit(*command) == 2
+    printed = capsys.readouterr()
+    assert "1 verdicts of judge are faults and in no rate (the first: ConnectionError: no route); run the same" in printed.err
+    assert "error rates in percent" in printed.err
+    decided = json.loads(printed.out)["graders"]["judge"]["rules decided"]  # the fault is on its unequal pair
+    assert (decided["equal"], decided["rejected"], decided["equal_faults"]) == (1, 1, 0)
+    assert (decided["unequal"], decided["accepted_interval"], decided["unequal_faults"]) == (0, None, 1)
     assert len(stored("out.jsonl")) == 3
     assert audit(*command) == 0
-    assert "faults (" not in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "faults (" not in printed.err
+    assert json.loads(printed.out)["graders"]["judge"]["rules decided"]["unequal"] == 1
     assert len(stored("out.jsonl")) == 4
+
+
+def test_faults_are_no_errors_of_a_grader() -> None:
+    fault = Verdict(Status.FAULT, None, "agentic", "no route")
+    equal, unequal = (AnswerPair("integer", "1", "\\boxed{1}", label) for label in (True, False))
+    total = tally([Graded(pair, fault, 1.0) for pair in (equal, equal, unequal)])
+    assert (total.equal, total.rejected, total.unequal, total.accepted, total.errors) == (0, 0, 0, 0, [])
+    assert (total.equal_faults, total.unequal_faults, total.faults) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("error", [EngineDied("the engine has ended"), SamplingIncomplete("the server is down", [])])
+def test_an_audit_ends_when_its_judge_has_stopped(
+    error: UserError, pairs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+
+    def dies(conversation: Conversation, seed: int) -> str:
+        asked.append(seed)
+        if len(asked) > 2:
+            raise error
+        return "It differs.\nVERDICT: DIFFERENT"
+
+    monkeypatch.setattr("tenfold.benchmarks.audit.measure.load_policy", lambda uri: ScriptedPolicy(dies))
+    assert audit(pairs, "--policy", "scripted:a judge that dies", "--out", "out.jsonl") == 2
+    printed = capsys.readouterr()
+    assert printed.err.endswith(f"{error}\n")
+    assert "grader" not in printed.out
+    assert len(stored("out.jsonl")) == 2
+
+
+def test_stored_verdicts_of_another_version_of_the_judge_are_refused(
+    pairs: str, lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [pairs, "--policy", "scripted:VERDICT: DIFFERENT", "--out", "out.jsonl"]
+    assert audit(*command) == 0
+    source = Path(agentic.__file__).read_text()
+    (lab / "agentic.py").write_text(source.replace("max_programs: int = 4", "max_programs: int = 1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(agentic, "__file__", str(lab / "agentic.py"))
+        assert audit(*command) == 2
+        assert "was made with code=" in capsys.readouterr().err
+    monkeypatch.setattr("tenfold.benchmarks.audit.judging.__version__", "9.9")
+    assert audit(*command) == 2
+    assert "was made with version=" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("sandboxed")
