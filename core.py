@@ -330,7 +330,7 @@ class SupportsChoiceProbabilities(Protocol):
 
         Returns:
             For each conversation a list with one probability for each option. The probabilities sum to 1, or are all NaN if
-            the policy returned no answer.
+            the policy returned no answer, for example because the prompt fills its window.
         """
         ...
 

@@ -7,6 +7,7 @@ token only if its random number falls into this difference. In float32 at temper
 for `micro:`, and about one in 500 for SmolLM2-135M, which has a larger vocabulary.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,16 +144,18 @@ class TransformersPolicy:
         It is the probability of the first token in which the options differ.
 
         Returns:
-            For each conversation a list with one probability for each option, with the sum 1.
+            For each conversation a list with one probability for each option, with the sum 1. All are NaN if the prompt fills
+            the window, so that there is no room for an answer.
 
         Raises:
             UserError: there is no token in which all options differ.
         """
         shared, following = checkpoints.choice_tokens(self.tokenizer, options)
         rows = [checkpoints.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))  # rows of similar length share a batch
-        results: list[list[float]] = [[] for _ in rows]
-        for start in range(0, len(rows), self.batch_size):
+        fits = [row for row, limit in enumerate(room([1] * len(rows), rows, self.window)) if limit]
+        order = sorted(fits, key=lambda row: len(rows[row]))  # rows of similar length share a batch
+        results = [[math.nan] * len(following) for _ in rows]
+        for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             logits = next_logits(self.model, [rows[row] for row in batch])[:, following]
             for row, chances in zip(batch, logits.double().softmax(-1).tolist(), strict=True):

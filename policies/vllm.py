@@ -158,6 +158,10 @@ class VLLMPolicy:
 
         It is the probability of the first token in which the options differ.
 
+        Returns:
+            For each conversation a list with one probability for each option, with the sum 1. All are NaN if the prompt fills
+            the window, so that there is no room for an answer.
+
         Raises:
             UserError: there is no token in which all options differ.
         """
@@ -165,12 +169,19 @@ class VLLMPolicy:
         # With the logprobs_mode of `_FIXED`, the log-probabilities are those after the other tokens are excluded.
         settings = self.vllm.SamplingParams(max_tokens=1, logprobs=len(following), allowed_token_ids=following)
 
+        def submit(prompt: list[int]) -> "Future[list[float]]":
+            if not room([1], [prompt], self.window)[0]:  # vLLM would raise an error
+                none: Future[list[float]] = Future()
+                none.set_result([math.nan] * len(following))
+                return none
+            return self.requests.submit({"prompt_token_ids": prompt}, settings, convert)
+
         def convert(output: Any) -> list[float]:
             likely = output.outputs[0].logprobs[0]
             return [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
 
         prompts = [checkpoints.prompt_tokens(self.tokenizer, turns) + shared for turns in conversations]
-        return results([self.requests.submit({"prompt_token_ids": prompt}, settings, convert) for prompt in prompts])
+        return results([submit(prompt) for prompt in prompts])
 
 
 _FIXED: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "trust_remote_code": False}

@@ -1,4 +1,5 @@
 import json
+import math
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,16 @@ def test_choices_do_not_depend_on_the_batch(policy: TransformersPolicy) -> None:
     assert [policy.choice_probabilities([one], ["A", "B"])[0] for one in asked] == [
         pytest.approx(chances, abs=1e-5) for chances in together
     ]
+
+
+def test_a_prompt_that_fills_the_window_has_no_choice(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [[{"role": "user", "content": "How many? " * n}] for n in (1, 9, 2)]
+    expected = policy.choice_probabilities(asked, ["A", "B"])
+    monkeypatch.setattr(TransformersPolicy, "window", len(checkpoints.prompt_tokens(policy.tokenizer, asked[1])))
+    short, long, other = policy.choice_probabilities(asked, ["A", "B"])
+    assert all(map(math.isnan, long))
+    assert short + other == pytest.approx(expected[0] + expected[2], abs=1e-5)
+    assert all(map(math.isnan, policy.choice_probabilities(asked[1:2], ["A", "B"])[0]))
 
 
 def test_options_are_compared_by_the_first_different_token(policy: TransformersPolicy) -> None:

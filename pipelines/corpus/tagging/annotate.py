@@ -13,11 +13,12 @@ A policy answers in one of two ways:
     choice    For each dimension the answer is begun up to the score (`{"clarity": `), and the probabilities of the next token
               are read. The probabilities of the score tokens are divided by their sum. On the graded scale the label is the
               mean of the scores, weighted by these probabilities. On the binary scale it is the more probable score. No score
-              is missing. The policy must be a checkpoint: a server cannot continue an answer that is begun for it.
+              is missing, but a document whose prompt fills the window stays unlabelled. The policy must be a checkpoint: a server cannot continue an answer that is begun for it.
 """
 
 import functools
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
@@ -217,6 +218,7 @@ def label_by_choice(
         block = texts[start : start + size]
         conversations = [questions.prompt(text, question) for text in block]
         found: list[Labels] = [{} for _ in block]
+        unanswered: set[int] = set()
         for dimension in dimensions():
             chances = policy.choice_probabilities(conversations, questions.options(dimension.name, question))
             for labels, row in zip(found, chances, strict=True):

@@ -1,4 +1,6 @@
 import json
+import math
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ from tenfold.core import Conversation, SamplingIncomplete, UserError
 from tenfold.pipelines.corpus.tagging import annotate, dimensions, questions
 from tenfold.pipelines.corpus.tagging.annotate import Annotation
 from tenfold.pipelines.corpus.tagging.questions import Question
+from tenfold.policies import checkpoints
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.store import Store
 
@@ -162,8 +165,29 @@ def test_a_binary_choice_is_the_more_probable_score() -> None:
     assert labels == {0: dict.fromkeys(NAMES, 9), 1: dict.fromkeys(NAMES, 0)}
 
 
-def test_a_checkpoint_labels_by_choice() -> None:
-    labels = labels_of(annotate.load("micro:", question=Question(100, answer="choice"))(["one", "two"]))
+@pytest.mark.parametrize("scale", ["graded", "binary"])
+def test_a_document_whose_prompt_fills_the_window_stays_unlabelled(scale: questions.Scale) -> None:
+    class ShortWindow(Chooser):
+        def choice_probabilities(self, conversations: Any, options: Any) -> list[list[float]]:
+            rows = super().choice_probabilities(conversations, options)
+            asked_last = NAMES[-1] in options[0]  # the beginning of this answer has more tokens
+            return [
+                [math.nan] * len(row) if asked_last and "\nlong\n" in turns[0]["content"] else row
+                for turns, row in zip(conversations, rows, strict=True)
+            ]
+
+    labels = labels_of(annotate.label_by_choice(ShortWindow(), ["long", "good"], Question(scale=scale, answer="choice")))
+    assert labels[0] is None
+    assert labels[1] is not None
+    assert list(labels[1]) == NAMES
+
+
+def test_a_checkpoint_labels_by_choice(tmp_path: Path) -> None:
+    shutil.copytree(checkpoints.checkpoint("micro:"), tmp_path / "long")
+    config = json.loads((tmp_path / "long" / "config.json").read_text())
+    (tmp_path / "long" / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8_192}))
+    annotator = annotate.load(f"path:{tmp_path / 'long'}", question=Question(100, answer="choice"))
+    labels = labels_of(annotator(["one", "two"]))
     assert all(row is not None and list(row) == NAMES and 0 < min(row.values()) < 9 for row in labels.values())
 
 
