@@ -3,9 +3,10 @@
 A statement is refused if it is incomplete, does not name the function and its parameters, or contains the solution. It contains
 the solution in each of these cases:
 
-- it repeats the expression of a line (the code after `return`, `if` or `x =`) that has at least `MIN_TOKENS` tokens. A token is
-  a name, a number, a string or a sign. White space and the kind of quotes do not matter. Docstrings, imports and the first
-  lines of definitions do not count;
+- it repeats an expression of the solution (such as that after `return`, `if` or `x =`) that has at least `MIN_TOKENS` tokens,
+  as the solution or as `ast.unparse` writes it. A token is a name, a number, a string or a sign. White space, the kind of
+  quotes, parentheses and underscores in numbers do not matter. Docstrings, imports and the first lines of definitions do not
+  count;
 - it defines a function or class with a body;
 - a code block in it has a loop, a condition, `return`, `yield`, `try` or `with`.
 
@@ -43,10 +44,13 @@ be able to write a function that returns the same values. Name the function `{en
 what it returns, with all rules, constants and special cases. Do not show or describe the code, and write no program. Answer
 with the statement only."""
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]""")
-_IGNORED = re.compile(r"(?:async def|def|class|import|from)\b|@")
-"""Start of the lines of a program that do not give the solution away."""
-_BEFORE_EXPRESSION = re.compile(r"(?:(?:return|yield|if|elif|while)\b|\w+ \S{0,3}=(?= ))\s*")
-"""What comes before the expression of a line that `ast.unparse` has written."""
+_SIGN = re.compile(r"[^\w\s']")
+_FIELDS = {
+    **dict.fromkeys((ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr), "value"),
+    **dict.fromkeys((ast.If, ast.While, ast.Assert), "test"),
+    **{ast.For: "iter", ast.Raise: "exc", ast.withitem: "context_expr"},
+}
+"""Fields with the expressions of statements."""
 _DOCSTRING = re.compile(r'"""(?:[^"]|"(?!""))*"""|' + r"'''(?:[^']|'(?!''))*'''")
 _NO_BODY = r"(?!\.\.\.|pass\b|#|raise[ ]+NotImplementedError\b)\S"
 _DEFINITION = re.compile(
@@ -102,8 +106,7 @@ def flaw(answer: Answer, program: str, entry_point: str) -> str | None:
     text = _DOCSTRING.sub("", statement)
     if _DEFINITION.search(text) or any(_CODE.search(block.body) for block in fenced(text)):
         return "contains a program"
-    compact = _compact(statement)
-    if any(_compact(expression) in compact for expression in _expressions(program)):
+    if _gives_away(statement, program):
         return "contains a line of the solution"
     return None
 
@@ -147,18 +150,43 @@ def _names(text: str, name: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
-def _expressions(program: str) -> Iterator[str]:
-    """Yields the expressions of a program's lines that give the solution away, as `ast.unparse` writes them."""
-    tree = ast.parse(program)
+def _gives_away(statement: str, program: str) -> bool:
+    """True if the expression of a statement of the program stands in a text."""
+    compact, bare = _compact(statement), _compact(_without_parentheses(statement))
+    for expression in _expressions(ast.parse(program)):
+        unparsed = ast.unparse(expression)
+        for text in (unparsed, ast.get_source_segment(program, expression) or unparsed):
+            if _tokens(unparsed) >= MIN_TOKENS and _compact(text) in compact:
+                return True
+            # Without a sign, `sorted(set(numbers))` would be the words "sorted set numbers".
+            inner = _compact(_without_parentheses(text))
+            if _tokens(_without_parentheses(unparsed)) >= MIN_TOKENS and _SIGN.search(inner) and inner in bare:
+                return True
+    return False
+
+
+def _expressions(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yields the expressions of a program's statements that may give the solution away."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            node.body[0] = ast.Pass()
-    for line in map(str.strip, ast.unparse(tree).splitlines()):
-        expression = _BEFORE_EXPRESSION.sub("", line, count=1).removesuffix(":")
-        if not _IGNORED.match(line) and len(_TOKEN.findall(expression)) >= MIN_TOKENS:
+        expression: ast.expr | None = getattr(node, _FIELDS.get(type(node), ""), None)
+        if isinstance(expression, ast.Yield | ast.YieldFrom | ast.Await):
+            expression = expression.value
+        if isinstance(node, ast.For) and _tokens(_without_parentheses(ast.unparse(node.iter))) < MIN_TOKENS:
+            continue  # "the range (a, b)" may be a description
+        if isinstance(expression, ast.Tuple) and all(isinstance(element, ast.Name) for element in expression.elts):
+            continue  # `f(a, b, c)` has the text of a result `(a, b, c)`
+        if expression is not None and not isinstance(expression, ast.Constant):
             yield expression
 
 
+def _tokens(text: str) -> int:
+    return len(_TOKEN.findall(text))
+
+
+def _without_parentheses(text: str) -> str:
+    return re.sub(r"[()]", " ", text)
+
+
 def _compact(text: str) -> str:
-    """Returns a text without white space and with one kind of quotes."""
-    return re.sub(r"\s+", "", text).replace('"', "'")
+    """Returns a text without white space and underscores in numbers, and with one kind of quotes."""
+    return re.sub(r"\s+|(?<=\d)_(?=\d)", "", text).replace('"', "'")

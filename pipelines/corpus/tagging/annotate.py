@@ -13,7 +13,8 @@ A policy answers in one of two ways:
     choice    For each dimension the answer is begun up to the score (`{"clarity": `), and the probabilities of the next token
               are read. The probabilities of the score tokens are divided by their sum. On the graded scale the label is the
               mean of the scores, weighted by these probabilities. On the binary scale it is the more probable score. No score
-              is missing, but a document whose prompt fills the window stays unlabelled. The policy must be a checkpoint: a server cannot continue an answer that is begun for it.
+              is missing, but a document whose prompt fills the window stays unlabelled. The policy must be a checkpoint: a
+              server cannot continue an answer that is begun for it.
 """
 
 import functools

@@ -72,6 +72,43 @@ def test_the_quotes_of_a_line_of_the_solution_do_not_matter() -> None:
     assert flaw(copied, program=program, name="split") == "contains a line of the solution"
 
 
+@pytest.mark.parametrize(
+    ("line", "copied"),
+    [
+        ("return (a * b) + (a - b) * 3", "(a * b) + (a - b) * 3"),
+        ("return (a * b) + (a - b) * 3", "a*b + (a - b)*3"),
+        ("return a * 1_000_000 + b * 1_000", "a * 1_000_000 + b * 1_000"),
+        ("return a * 1_000_000 + b * 1_000", "a * 1000000 + b * 1000"),
+        ("return a * 0xFF + b * 0x10", "a * 0xFF + b * 0x10"),
+        ("r[a] = sorted(b, key=len)[0] + a * 2", "sorted(b, key=len)[0] + a * 2"),
+        ("r.total += a * a + 2 * b", "a * a + 2 * b"),
+        ("total: int = a * a + 2 * b", "a * a + 2 * b"),
+        ("while a % 2 == 0 and b > 1: a //= 2", "a % 2 == 0 and b > 1"),
+        ("for n in range(a * a, b + 1, 2): print(n)", "range(a * a, b + 1, 2)"),
+        ("yield a ** 2 + b ** 2", "a ** 2 + b ** 2"),
+        ("r.append(a * a + 2 * b)", "r.append(a * a + 2 * b)"),
+        ("if not a: raise ValueError(f'{a} is not in {b}' + str(b - 1))", "ValueError(f'{a} is not in {b}' + str(b - 1))"),
+    ],
+)
+def test_the_form_of_a_line_of_the_solution_does_not_matter(line: str, copied: str) -> None:
+    program = f"def combine(a, b, r=[]):\n    {line}\n"
+    words = "Write the function combine(a, b, r), which takes two numbers and a list. See the tests."
+    assert flaw(words, program=program, name="combine") is None
+    assert flaw(f"{words} It is {copied}.", program=program, name="combine") == "contains a line of the solution"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("return sorted(set(a))", "Write combine(a, b, c). The result has the sorted set a."),
+        ("return (a, b, c)", "Write combine(a, b, c), which returns all three of its arguments."),
+        ("for n in range(a, b): print(n, c)", "Write combine(a, b, c), which prints the numbers in the range (a, b) with c."),
+    ],
+)
+def test_words_that_resemble_a_line_of_the_solution_are_a_description(line: str, words: str) -> None:
+    assert flaw(words, program=f"def combine(a, b, c):\n    {line}\n", name="combine") is None
+
+
 def test_a_text_that_the_function_returns_may_be_named() -> None:
     program = "def verdict(count):\n    message = 'There are too many of them, sorry!'\n    return message if count > 9 else ''"
     words = "Write verdict(count). Above 9 it returns 'There are too many of them, sorry!', else an empty text."
