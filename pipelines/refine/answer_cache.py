@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from ... import disk
-from ...core import Conversation, Policy, Sampling
+from ...core import Completion, Conversation, Policy, Sampling, UserError
 from ...policies.play.completions import in_parts
 from ...policies.store import Store
 from ..launch import nodes
+
+FAULTS = "{count} answers of {uri} are faults of its server; run the same command again: the other answers are stored"
+"""The error of a stage with faults."""
 
 
 class Answer(NamedTuple):
@@ -18,6 +21,8 @@ class Answer(NamedTuple):
     truncated: bool
     """True if the answer is incomplete: truncated at the token limit, or missing because of a fault or because the
     server refused the prompt."""
+    fault: bool = False
+    """True if the server failed. The answer says nothing about the prompt, and is not stored."""
 
 
 class AnswerRow(TypedDict):
@@ -62,16 +67,20 @@ class AnswerCache:
         self.keep_all_loaded = keep_all_loaded
         self.policies: dict[str, Policy] = {}
 
-    def __call__(self, uri: str, prompts: Sequence[tuple[str, Conversation]], temperature: float) -> list[Answer]:
+    def __call__(
+        self, uri: str, prompts: Sequence[tuple[str, Conversation]], temperature: float, allow_faults: bool = False
+    ) -> list[Answer]:
         """Returns a policy's answer to each prompt.
 
         Args:
             uri: URI of the policy.
             prompts: pairs of a key and a conversation. Equal keys have equal answers.
             temperature: sampling temperature.
+            allow_faults: return faults as answers. By default they are an error.
 
         Raises:
             SamplingIncomplete: the policy failed. The answers so far are stored.
+            UserError: some answers are faults. The others are stored.
         """
         new = {key: conversation for key, conversation in prompts if key not in self.answers}
         if new and uri not in self.policies:
@@ -83,11 +92,18 @@ class AnswerCache:
         parts = in_parts(self.policies[uri], list(new.values()), 1, sampling, keys) if new else ()
         for places, rows in parts:
             completions = {keys[place]: completion for place, (completion,) in zip(places, rows, strict=True)}
-            answers = {key: Answer(reply.text, reply.finish_reason != "stop") for key, reply in completions.items()}
-            stored = {key: answer for key, answer in answers.items() if completions[key].finish_reason != "fault"}
+            answers = {key: _answer(reply) for key, reply in completions.items()}
+            stored = {key: answer for key, answer in answers.items() if not answer.fault}
             self.store.append(
                 AnswerRow(key=key, policy=uri, text=answer.text, truncated=answer.truncated) for key, answer in stored.items()
             )
             self.answers |= answers
             self.progress(len(self.answers))
-        return [self.answers[key] for key, _ in prompts]
+        found = [self.answers[key] for key, _ in prompts]
+        if not allow_faults and (faults := sum(answer.fault for answer in found)):
+            raise UserError(FAULTS.format(count=faults, uri=uri))
+        return found
+
+
+def _answer(completion: Completion) -> Answer:
+    return Answer(completion.text, completion.finish_reason != "stop", completion.finish_reason == "fault")

@@ -26,7 +26,7 @@ from pydantic import Field
 from ... import disk, extras
 from ...core import Problem, UserError
 from ..launch import engines, hosts
-from ..refine.answer_cache import AnswerCache
+from ..refine.answer_cache import FAULTS, AnswerCache
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from ..trainer.settings import is_none
 from . import rows as tested
@@ -144,8 +144,11 @@ class Synthesize(Stage):
         if ask and self.statement_writer:
             made = writers.write_statements(ask, self.statement_writer, problems, kept, self._attempts)
             disk.write(
-                context.folder / "statements.jsonl", "".join(json.dumps(each.row(id)) + "\n" for id, each in made.items())
+                context.folder / "statements.jsonl",
+                "".join(json.dumps(each.row(id)) + "\n" for id, each in made.items() if each.is_final),
             )
+            if faults := sum(each.faults for each in made.values() if not each.is_final):
+                raise UserError(FAULTS.format(count=faults, uri=self.statement_writer))
             kept = [made[row["id"]].posed(row) for row in kept if made[row["id"]].prompt]
             reasons.update(f"no statement: {each.refused[-1]}" for each in made.values() if not each.text)
             refused = Counter(flaw for each in made.values() for flaw in each.refused)

@@ -1,13 +1,14 @@
 """Example inputs and statements that policies write, with several attempts."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
-from ...core import Conversation, Message, Problem
+from ...core import Conversation, Message, Problem, UserError
 from ...golds import CodeTests
 from ...verifiers.programs.forms import public_test_texts
-from ..refine.answer_cache import Answer, AnswerCache
+from ..refine.answer_cache import FAULTS, Answer, AnswerCache
 from . import examples, statements
 from .examples import Value
 from .rows import Row, entry_point_of, program_of
@@ -35,6 +36,13 @@ class Statement:
     """The prompt of the problem with this statement."""
     refused: list[str] = field(default_factory=list)
     """Why the other answers are refused."""
+    faults: int = 0
+    """Attempts that ended in a fault of the server."""
+
+    @property
+    def is_final(self) -> bool:
+        """False if a fault left a problem without a statement: another run may write one."""
+        return bool(self.text) or not self.faults
 
     def row(self, id: str) -> dict[str, object]:
         """Returns the line of the problem in `statements.jsonl`."""
@@ -54,23 +62,30 @@ def write_examples(ask: AnswerCache, uri: str, problems: Mapping[str, Problem], 
         uri: URI of the policy.
         problems: problems with solutions, by id.
         attempts: maximum number of answers for each problem, until one has an argument list.
+
+    Raises:
+        UserError: faults of the server left a problem without argument lists. The other answers are stored.
     """
     functions = {id: _function(problem) for id, problem in problems.items()}
     prompts = {id: examples.prompt(*function) for id, function in functions.items()}
     found: dict[str, list[list[Value]]] = {}
+    faults: Counter[str] = Counter()
 
     def is_usable(id: str, answer: Answer) -> bool:
+        faults[id] += answer.fault
         found[id] = examples.read_written(answer.text, functions[id].entry_point)
         return bool(found[id])
 
     _ask(ask, uri, "examples", prompts, attempts, is_usable)
+    if count := sum(faults[id] for id in prompts if not found[id]):  # the tests of these problems would be final
+        raise UserError(FAULTS.format(count=count, uri=uri))
     return found
 
 
 def write_statements(
     ask: AnswerCache, uri: str, problems: Mapping[str, Problem], rows: Sequence[Row], attempts: int
 ) -> dict[str, Statement]:
-    """Returns the statements that a policy writes, by the problem's id.
+    """Returns the statements that a policy writes, by the problem's id. Some may not be final because of faults.
 
     Args:
         ask: sends the prompts.
@@ -85,6 +100,9 @@ def write_statements(
     found = {id: Statement() for id in prompts}
 
     def is_accepted(id: str, answer: Answer) -> bool:
+        if answer.fault:
+            found[id].faults += 1
+            return False
         if flaw := statements.flaw(answer, *functions[id]):
             found[id].refused.append(flaw)
             return False
@@ -120,5 +138,6 @@ def _ask(
     """
     waiting = [*prompts]
     for number in range(attempts):
-        answers = ask(uri, [(f"{id}/{what}/{number}", prompts[id]) for id in waiting], RETRY_TEMPERATURE if number else 0.0)
+        requests = [(f"{id}/{what}/{number}", prompts[id]) for id in waiting]
+        answers = ask(uri, requests, RETRY_TEMPERATURE if number else 0.0, allow_faults=True)
         waiting = [id for id, answer in zip(waiting, answers, strict=True) if not is_accepted(id, answer)]

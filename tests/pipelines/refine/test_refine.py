@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.core import Conversation, Message, Problem, UserError
+from tenfold.core import Completion, Conversation, Message, Problem, UserError
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.pipelines.recipe import runner
 from tenfold.pipelines.refine import chains, prompts
@@ -196,6 +196,23 @@ def test_a_killed_run_resumes_without_repeating_prompts_and_ends_equal(lab: Path
     runner.run(write(lab), out="killed", trust=True)
     assert len(CALLS) == whole.count(b"\n") - half.count(b"\n") > 100
     assert (lab / "killed/refine/problems.jsonl").read_bytes() == (lab / "whole/refine/problems.jsonl").read_bytes()
+
+
+def test_a_fault_of_a_server_is_asked_again_before_later_steps_use_it(tmp_path: Path) -> None:
+    class Faulty(ScriptedPolicy):
+        def generate(self, conversations: Any, *arguments: Any, **options: Any) -> list[list[Completion]]:
+            return [
+                [Completion("", "fault") if turns[-1]["content"] == "2" else Completion("well", "stop")]
+                for turns in conversations
+            ]
+
+    def ask(policy: ScriptedPolicy) -> AnswerCache:
+        return AnswerCache(tmp_path / "answers.jsonl", {}, lambda uri: policy, 16, 0, lambda done: None)
+
+    prompts = [(number, [Message(role="user", content=number)]) for number in ("1", "2", "3")]
+    with pytest.raises(UserError, match="1 answers of model are faults of its server; run the same command again"):
+        ask(Faulty(""))("model", prompts, 0.0)
+    assert [answer.text for answer in ask(ScriptedPolicy("again"))("model", prompts, 0.0)] == ["well", "again", "well"]
 
 
 def test_no_usable_solution_is_an_error_with_its_reason(lab: Path) -> None:

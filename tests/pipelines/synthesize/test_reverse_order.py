@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 import tenfold
 from tenfold import cli
-from tenfold.core import Conversation, UserError
+from tenfold.core import Completion, Conversation, UserError
 from tenfold.envs.problems import sources
 from tenfold.pipelines.stage import OtherPolicy
 from tenfold.pipelines.synthesize.synthesize import Synthesize
+from tenfold.policies.scripted import ScriptedPolicy
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -124,6 +126,43 @@ def test_a_problem_without_a_valid_statement_is_left_out(lab: Path, text: str, w
         run(lab, stage(statement_writer=f"scripted:{text}", **changes), rows=ROWS[:1])
     assert lines("run/made/statements.jsonl") == [{"id": "clip", "left_out": why, "refused": [why, why]}]
     assert not Path("run/made/problems.jsonl").exists()
+
+
+class Faulty(ScriptedPolicy):
+    """A server that fails for prompts that `fails` accepts."""
+
+    def __init__(self, fails: Callable[[str], bool]):
+        super().__init__(writes)
+        self.fails = fails
+
+    def generate(self, conversations: Sequence[Conversation], *arguments: Any, **options: Any) -> list[list[Completion]]:
+        rows = super().generate(conversations, *arguments, **options)
+        return [
+            [Completion("", "fault", error="no choices")] if self.fails(turns[-1]["content"]) else row
+            for turns, row in zip(conversations, rows, strict=True)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fails", "written"),
+    [
+        (lambda text: "def third" in text and "Write the statement" in text, ["clip"]),
+        (lambda text: "def third" in text and "Write the statement" not in text, None),
+    ],
+)
+def test_a_fault_of_a_server_is_no_reason_against_a_problem(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[[str], bool], written: list[str] | None
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tenfold.pipelines.launch.engines.load_policy", lambda uri, **_: Faulty(fails))
+        with pytest.raises(UserError, match=r"3 answers of .* are faults of its server; run the same command again"):
+            run(lab, stage(), rows=ROWS[:2])
+    statements = Path("run/made/statements.jsonl")
+    assert ([row["id"] for row in lines(str(statements))] if statements.exists() else None) == written
+    assert not Path("run/made/problems.jsonl").exists()
+    found = run(lab, stage(), rows=ROWS[:2])
+    assert (found["with_examples"], found["with_statement"]) == (2, 2)
+    assert {name for _, name in CALLS} == ({"third"} if written else {"clip", "third"})
 
 
 RUBBISH = (
