@@ -77,6 +77,7 @@ class Mix(Stage):
             "vocabulary": len(tokenizer),
             "tokenizer": tokens.fingerprint(tokenizer),
             "dtype": dtype,
+            "held_out_share": self.held_out,
         }
         disk.write(context.folder / tokens.INDEX, json.dumps(index, indent=1))
         shutil.rmtree(context.folder / "tokenized")

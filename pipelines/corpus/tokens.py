@@ -2,7 +2,8 @@
 
     tokens/SOURCE.bin       the training tokens of the source, one document after the other
     held_out/SOURCE.bin     the tokens of its held-out documents
-    sources.json            the number of tokens of each source, and the tokenizer that they were made with
+    sources.json            the number of tokens of each source, the tokenizer that they were made with, and the share of
+                            the documents that is held out
 
 A training sequence is a slice of a source: it may begin and end within a document. `pretrain/stream.py` decides the order of
 the slices.
@@ -40,6 +41,8 @@ class Sources(NamedTuple):
     """`fingerprint` of the tokenizer."""
     dtype: str
     """Numpy type of the token ids."""
+    held_out_share: float | None = None
+    """Share of the documents that is held out; None for a `mix` stage of an earlier version."""
 
 
 def open_sources(folder: str | Path) -> Sources:

@@ -1,5 +1,6 @@
 """The loss on held-out tokens of a `mix` stage, by source."""
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy
@@ -14,16 +15,21 @@ from .batch import batch_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_LOG = logging.getLogger("tenfold")
+
 
 def open_sources(folder: str | None, trained: tokens.Sources) -> tokens.Sources:
     """Returns the sources whose held-out tokens are measured.
+
+    A document is held out if the hash of its id is below the share. So the documents that the measured stage holds out are in
+    none of the training tokens if its share is not larger, provided that a document has the same id in both stages.
 
     Args:
         folder: folder of the `mix` stage; None for the sources of the training.
         trained: the sources of the training.
 
     Raises:
-        UserError: the folder has no sources, or they were made with another tokenizer.
+        UserError: the folder has no sources, or they were made with another tokenizer or hold out a larger share.
     """
     if folder is None:
         return trained
@@ -32,6 +38,20 @@ def open_sources(folder: str | None, trained: tokens.Sources) -> tokens.Sources:
         raise UserError(
             f"the tokens in {folder} were made with another tokenizer than those in {trained.folder}; "
             "set the policies of both mix stages to the same one"
+        )
+    measured_share, trained_share = sources.held_out_share, trained.held_out_share
+    if measured_share is None or trained_share is None:
+        _LOG.warning(
+            "%s is of an earlier version and does not record its share held_out: make sure that %s holds out at most the "
+            "share of %s, or documents of the measurement are trained on",
+            folder if measured_share is None else trained.folder,
+            folder,
+            trained.folder,
+        )
+    elif measured_share > trained_share:
+        raise UserError(
+            f"{folder} holds out {measured_share} of the documents and {trained.folder} only {trained_share}, so that the loss "
+            "would be measured on documents that are trained on; set held_out of both mix stages to the same share"
         )
     return sources
 

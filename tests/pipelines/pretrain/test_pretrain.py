@@ -103,16 +103,21 @@ def test_every_phase_has_its_tokens_and_the_last_rotary_base_is_saved(data: Path
     assert metrics["losses"][-1][1] < metrics["losses"][0][1]
 
 
-def test_the_loss_is_measured_on_the_held_out_tokens_of_another_mix_stage(data: Path, tmp_path: Path) -> None:
+def good(tmp_path: Path, share: float) -> Path:
+    """Returns the folder of a `mix` stage with other documents."""
     rows = [
         {"id": str(n), "text": f"{n} is a number; so it is said, and it is said again", "domain": "good"} for n in range(99)
     ]
     (tmp_path / "documents").mkdir()
     shards.write(tmp_path / "documents" / "0.parquet", pyarrow.Table.from_pylist(rows))
-    stage = mix.Mix.model_validate({"kind": "mix", "name": "good", "documents": str(tmp_path), "held_out": 0.5})
+    stage = mix.Mix.model_validate({"kind": "mix", "name": "good", "documents": str(tmp_path), "held_out": share})
     (tmp_path / "good").mkdir()
     stage.run(Context(tmp_path / "good", TINY, 0, {}, lambda *a, **k: None))
-    chosen = settings(data, held_out_data=str(tmp_path / "good"))
+    return tmp_path / "good"
+
+
+def test_the_loss_is_measured_on_the_held_out_tokens_of_another_mix_stage(data: Path, tmp_path: Path) -> None:
+    chosen = settings(data, held_out_data=str(good(tmp_path, share=0.1)))
     chosen.check()
     assert set(run(chosen, tmp_path / "run")["held_out"]) == {"good"}
     assert "held_out_data" not in settings(data).model_dump()  # so that runs of earlier versions resume
@@ -121,6 +126,21 @@ def test_the_loss_is_measured_on_the_held_out_tokens_of_another_mix_stage(data: 
     index.write_text(json.dumps(json.loads(index.read_text()) | {"tokenizer": "another"}))
     with pytest.raises(UserError, match="were made with another tokenizer"):
         chosen.check()
+
+
+def test_a_larger_held_out_share_than_that_of_the_training_is_refused(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = settings(data, held_out_data=str(good(tmp_path, share=0.5)))
+    with pytest.raises(UserError, match=r"good holds out 0\.5 of the documents and .*mix only 0\.1, .* to the same share$"):
+        chosen.check()
+
+    index = tmp_path / "good" / "sources.json"
+    recorded = json.loads(index.read_text())
+    del recorded["held_out_share"]  # as an earlier version
+    index.write_text(json.dumps(recorded))
+    chosen.check()
+    assert "does not record its share held_out" in caplog.text
 
 
 def test_a_run_killed_after_its_last_step_saves_the_last_rotary_base(
