@@ -79,7 +79,7 @@ class Tag(Stage):
     )
     compare: list[str] = Field(
         [],
-        description="folders of other tag stages on the same documents; the report has the agreement with their labels",
+        description="folders of other tag stages on the same documents; the report has the agreement with their labels, by folder name",
         exclude_if=operator.not_,
     )
     held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")
@@ -102,8 +102,12 @@ class Tag(Stage):
             annotate.load(self.annotator)
         else:
             policy_identity.checkpoint_of(self.annotator)
-        for folder in self.compare:
-            agreement.load(folder, dimensions())
+        names = [agreement.load(folder, dimensions()).name for folder in self.compare]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(
+                f"{self.name}: compare has several folders with the name {twice[0]}, which names their stage in the report; "
+                "rename one of them"
+            )
 
     @property
     def question(self) -> Question:
@@ -145,7 +149,8 @@ class Tag(Stage):
         result = disk.read_object(record, remedy)
         with disk.reading(record, remedy):
             rows = [(row["name"], bool(row["constant"]), row["rank_correlation"]) for row in result.pop("dimensions")]
-            result.pop(agreement.HELD_OUT, None)
+            for name in (agreement.HELD_OUT, agreement.DIGESTS):
+                result.pop(name, None)
         work = functools.partial(tag_shard, folder=str(folder.resolve()), batch_size=self.batch_size)
         counted = shards.map_shards(paths, work, context.folder / "tags", context, self.workers)
         documents, seconds = (sum(shard[name] for shard in counted) for name in ("documents", "seconds"))
@@ -229,6 +234,9 @@ def tag_shard(table: pyarrow.Table, folder: str, batch_size: int = 256) -> tuple
 def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagger.Tagger, dict[str, Any]]:
     """Returns the tagger and its report."""
     texts = _texts(paths, set(sample_ids(paths, settings.sample, context.seed)))
+    others = [agreement.load(folder, dimensions()) for folder in settings.compare]
+    for other in others:
+        agreement.check_documents(other, texts)
     store = _label(settings, context, texts)
     names = [dimension.name for dimension in dimensions()]
     labels = {row["id"]: [row["labels"][name] for name in names] for row in store.rows if row["labels"]}
@@ -266,9 +274,9 @@ def _train(settings: Tag, context: Context, paths: Sequence[Path]) -> tuple[tagg
         **_without_valid_score(store.rows),
         "held_out": held_out,
         agreement.HELD_OUT: ids[:held_out],
+        agreement.DIGESTS: {id: agreement.digest(texts[id]) for id in ids},
     }
     own = agreement.Labelled(settings.name, labels, frozenset(ids[:held_out]), trained)
-    others = [agreement.load(folder, dimensions()) for folder in settings.compare]
     compared = {other.name: agreement.agreement(own, other, texts, dimensions()) for other in others}
     return trained, about | result | ({"agreement": compared} if compared else {})
 

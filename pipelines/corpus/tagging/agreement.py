@@ -4,6 +4,8 @@ Rank correlations are Spearman's. The taggers are compared on the documents that
 was trained on a label of these documents.
 """
 
+import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -19,6 +21,9 @@ LABELS, TAGGER, REPORT = "labels.jsonl", "tagger", "report.json"
 """Files of a `tag` stage: the annotator's labels, the tagger and its report."""
 HELD_OUT = "held_out_documents"
 """Name of the held-out documents' ids in the report."""
+DIGESTS = "document_digests"
+"""Name of the digests of the labelled documents' texts in the report, by id."""
+_LOG = logging.getLogger("tenfold")
 
 
 class Labelled(NamedTuple):
@@ -30,6 +35,8 @@ class Labelled(NamedTuple):
     held_out: frozenset[str]
     """Ids of the documents that the tagger was not trained on."""
     tagger: tagger.Tagger
+    digests: Mapping[str, str] = {}
+    """Digests of the documents' texts by id; empty if the stage is of an earlier version, and for the stage that reports."""
 
 
 class AgreementRow(TypedDict):
@@ -87,7 +94,31 @@ def load(folder: str | Path, dimensions: Sequence[Dimension]) -> Labelled:
     with disk.reading(folder / LABELS, remedy):
         rows = (row for _, row in disk.read_rows(folder / LABELS) if row.get("labels"))
         labels = {str(row["id"]): [float(row["labels"][name]) for name in names] for row in rows}
-    return Labelled(folder.name, labels, frozenset(report[HELD_OUT]), tagger.load(folder / TAGGER))
+    return Labelled(folder.name, labels, frozenset(report[HELD_OUT]), tagger.load(folder / TAGGER), report.get(DIGESTS, {}))
+
+
+def digest(text: str) -> str:
+    """Returns the digest of a document's text."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def check_documents(other: Labelled, texts: Mapping[str, str]) -> None:
+    """Checks that documents with equal ids have equal texts. If the other stage has no digests, this is a warning.
+
+    Args:
+        other: the stage that is compared.
+        texts: texts by id, of the documents of the stage that reports.
+
+    Raises:
+        UserError: a document of the other stage has another text.
+    """
+    if not other.digests:
+        _LOG.warning("%s is of an earlier version: make sure that its documents have the same texts", other.name)
+    if differing := [id for id, text in texts.items() if id in other.digests and other.digests[id] != digest(text)]:
+        raise UserError(
+            f"compare: {len(differing)} documents of {other.name} have the same ids but other texts, such as {differing[0]}; "
+            "compare stages on the same documents"
+        )
 
 
 def agreement(own: Labelled, other: Labelled, texts: Mapping[str, str], dimensions: Sequence[Dimension]) -> Agreement:

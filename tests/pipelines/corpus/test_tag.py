@@ -227,6 +227,33 @@ def test_a_stage_on_other_documents_cannot_be_compared(tagged: tuple[Path, dict[
         settings(other, sample=60, compare=[str(tagged[0])]).run(context(tmp_path / "tag"))
 
 
+def test_a_stage_on_other_texts_with_the_same_ids_cannot_be_compared(
+    tagged: tuple[Path, dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "other" / "documents").mkdir(parents=True)
+    rows = [{"id": f"d{n:03}", "text": text(n + 1), "source": "made", "domain": "text"} for n in range(200)]
+    table = pyarrow.Table.from_pylist(rows, schema=shards.SCHEMA)
+    shards.write(tmp_path / "other" / "documents" / "00000.parquet", table)
+    with pytest.raises(UserError, match=r"120 documents of tag\d* have the same ids but other texts, such as d\d+; compare"):
+        settings(tmp_path / "other", compare=[str(tagged[0])]).run(context(tmp_path / "tag"))
+    assert not (tmp_path / "tag" / "labels.jsonl").exists()
+
+    shutil.copytree(tagged[0], tmp_path / "earlier")
+    report = json.loads((tmp_path / "earlier" / "report.json").read_text())
+    del report["document_digests"]
+    (tmp_path / "earlier" / "report.json").write_text(json.dumps(report))
+    settings(tmp_path / "other", compare=[str(tmp_path / "earlier")]).run(context(tmp_path / "tag"))
+    assert "earlier is of an earlier version: make sure" in caplog.text
+
+
+def test_compared_stages_need_different_names(corpus: Path, tagged: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        shutil.copytree(tagged[0], tmp_path / run / "rules")
+    chosen = settings(corpus, compare=[str(tmp_path / run / "rules") for run in ("first", "second")])
+    with pytest.raises(UserError, match=r"tag: compare has several folders with the name rules, .*; rename one of them"):
+        chosen.check()
+
+
 def test_settings_that_are_new_do_not_change_the_labels_file_of_earlier_versions(
     corpus: Path, tagged: tuple[Path, dict[str, Any]]
 ) -> None:
