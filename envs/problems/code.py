@@ -18,8 +18,14 @@ FORMS = (
     {"content", "test", "labels"},
 )
 """Columns of HumanEval, MBPP, LiveCodeBench and FullStack-Bench."""
-FUNCTION, TESTS = {"solution", "entry_point"}, {"test", "answer"}
-"""Columns of a function, and columns that it does not have, because it has no tests."""
+FUNCTION = {"solution", "entry_point"}
+"""Columns of a function, which has neither an answer nor tests."""
+ANSWER_COLUMNS = ("answer", "gold", "final_answer", "target")
+"""Columns of answers that are no solution."""
+TEST_COLUMNS = {"test", "tests", "test_list", "test_cases", "test_code", "unit_tests", "input_output"} | {
+    f"{part}_{name}" for part in ("public", "private") for name in ("tests", "test_cases")
+}
+"""Columns of tests in data sets of coding problems."""
 IMPORTS = (
     "from typing import *\nfrom collections import *\nfrom functools import *\nfrom itertools import *\nfrom heapq import *\n"
 )
@@ -36,7 +42,7 @@ def is_code(row: Mapping[str, object]) -> bool:
 
 
 def _is_function(row: Mapping[str, object]) -> bool:
-    return row.keys() >= FUNCTION and not row.keys() & TESTS
+    return row.keys() >= FUNCTION and not row.keys() & {*ANSWER_COLUMNS, *TEST_COLUMNS}
 
 
 def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:

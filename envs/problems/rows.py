@@ -10,7 +10,7 @@ from ...core import Message, Problem, UserError, message_text
 from . import cells, choice_rows, code, conversations, function_calls, instructions, judged, math
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages", "conversations", "conversation")
-ANSWER_COLUMNS = ("answer", "gold", "final_answer", "target", "solution")
+ANSWER_COLUMNS = (*code.ANSWER_COLUMNS, "solution")
 TOOL_COLUMNS = ("tools", "functions")
 """Columns that declare the tools of a conversation."""
 NO_ANSWER = "there is no answer"

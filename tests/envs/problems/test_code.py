@@ -134,7 +134,16 @@ def test_a_function_without_tests_keeps_its_solution_and_its_name(lab: Path, fur
         tenfold.make("tenfold/MBPP-v0", problems=f"jsonl:{lab}/rows.jsonl", invalid_gold="drop")
 
 
-def test_a_row_with_an_answer_is_no_function(lab: Path) -> None:
-    (lab / "rows.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": 2, "solution": "2", "entry_point": "f"}) + "\n")
+@pytest.mark.parametrize("column", ["answer", "gold", "final_answer", "target"])
+def test_a_row_with_an_answer_is_no_function(lab: Path, column: str) -> None:
+    (lab / "rows.jsonl").write_text(json.dumps({"question": "1 + 1?", column: 2, "solution": "2", "entry_point": "f"}) + "\n")
     (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
-    assert (problem.answer, "entry_point" in problem.meta) == (2, False)
+    assert (str(problem.answer), "entry_point" in problem.meta) == ("2", False)
+
+
+@pytest.mark.parametrize("column", ["tests", "test_list", "test_cases", "private_test_cases", "input_output"])
+def test_a_row_with_tests_is_no_function(lab: Path, column: str) -> None:
+    row = {"prompt": "Add.", "solution": "def add(a, b): return a + b", "entry_point": "add"}
+    (lab / "rows.jsonl").write_text(json.dumps(row | {column: ["assert add(1, 2) == 3"]}) + "\n")
+    (problem,) = sources.load(f"jsonl:{lab}/rows.jsonl")
+    assert "entry_point" not in problem.meta
