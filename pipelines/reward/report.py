@@ -37,6 +37,8 @@ class Measurement(NamedTuple):
     """Questions per forward pass."""
     max_tokens: int
     """Longest question, in tokens."""
+    precision: str
+    """Precision of the forward pass: float32 or bfloat16."""
     steps: int
     """Steps of the trained model. An extended stage trains another model at the same path, and asks that model anew."""
 
@@ -63,7 +65,9 @@ def measure(
     metrics: Metrics = {"held_out": {}, "perturbed": {}, "baselines": _baselines(train, pairs)}
     for name, uri in judges.items():
         judge = PairwiseJudge(load_policy(uri, batch_size=settings.batch_size), settings.max_tokens)
-        store_settings = {"judge": uri, "max_tokens": settings.max_tokens}
+        store_settings: dict[str, object] = {"judge": uri, "max_tokens": settings.max_tokens}
+        if settings.precision != "float32":  # stores of earlier versions lack this setting
+            store_settings["precision"] = settings.precision
         store: Store[JudgedRow] = Store(
             context.folder / (f"judged-{name}-{settings.steps}.jsonl" if name == "trained" else f"judged-{name}.jsonl"),
             store_settings,

@@ -88,12 +88,18 @@ class RewardModel(Training):
         """Trains the model, writes it to `policy` and its measurement to `report.json`, `report.md` and `calibration.svg`."""
         metrics = processes.train_in_processes(self, context)
         if self.held_out:
+            precision = trainer.dtype_of(self.precision, context.cluster)
             measurement = report.Measurement(
-                self.held_out_pairs, self.perturbed_responses, self.judge, self.judge_batch_size, self.max_tokens, self.steps
+                self.held_out_pairs,
+                self.perturbed_responses,
+                self.judge,
+                self.judge_batch_size,
+                self.max_tokens,
+                str(precision).removeprefix("torch."),
+                self.steps,
             )
             stored = _stored(self, context)
             train, held_out = map(stored_pairs.StoredPairs, (stored.train, stored.held_out))
-            precision = trainer.dtype_of(self.precision, context.cluster)
             device = trainer.device_of(context.cluster)
             with torch.autocast(device, precision, enabled=precision != torch.float32):  # as in the training
                 metrics |= report.measure(measurement, context, train, held_out)

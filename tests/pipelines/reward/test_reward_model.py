@@ -251,5 +251,8 @@ def test_the_measurement_has_the_precision_of_the_training(tmp_path: Path) -> No
         run(stage, tmp_path / precision)
         rows = (tmp_path / precision / "judged-untrained.jsonl").read_text().splitlines()[1:]
         chances[precision] = [json.loads(row)["first"] for row in rows]
+    shutil.copy(tmp_path / "bfloat16" / "judged-untrained.jsonl", tmp_path / "float32" / "judged-untrained.jsonl")
+    with pytest.raises(UserError, match=r"judged-untrained\.jsonl was made with precision='bfloat16'"):
+        run(settings(tmp_path, held_out=0.1, perturbed_responses=0, judge=POLICY, precision="float32"), tmp_path / "float32")
     assert chances["bfloat16"] != chances["float32"]
     assert chances["bfloat16"] == pytest.approx(chances["float32"], abs=0.02)
