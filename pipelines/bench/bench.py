@@ -79,22 +79,21 @@ class Bench(Stage):
         from ...benchmarks.task import sampling_cost
 
         sizes: list[tuple[int, int]] = []
-        unknown: list[str] = []
-        reason = "lm-eval loads them"
+        unknown: dict[str, list[str]] = {}
         for task in catalogue.expand(self.tasks):
             if task.is_lm_eval:
-                unknown.append(task.name)
+                unknown.setdefault("lm-eval loads them", []).append(task.name)
                 continue
             try:
                 sizes.append(sampling_cost(task.name, self.options(0)))
-            except Unreachable:
-                unknown.append(task.name)
-                reason = "the hub cannot be reached"
+            except Unreachable as error:
+                unknown.setdefault(error.brief, []).append(task.name)
+        listed = ", ".join(f"{', '.join(names)} ({reason})" for reason, names in unknown.items())
         return CostEstimate(
             sum(samples for samples, _ in sizes),
             sum(samples * tokens for samples, tokens in sizes),
             samples_per_copy=self.batch_size,
-            unknown=f"the problems of {', '.join(unknown)} ({reason})" if unknown else "",
+            unknown=f"the problems of {listed}" if listed else "",
         )
 
     def sampling_lines(self) -> list[str]:

@@ -79,7 +79,7 @@ class Tag(Stage):
     )
     compare: list[str] = Field(
         [],
-        description="folders of other tag stages on the same documents; the report has the agreement with their labels, by folder name",
+        description="folders of other tag stages on the same documents; the report names the agreement by folder",
         exclude_if=operator.not_,
     )
     held_out: float = Field(0.25, ge=0.05, le=0.6, description="share of the labelled documents held out for the report")

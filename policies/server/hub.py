@@ -23,6 +23,11 @@ T = TypeVar("T")
 class Unreachable(UserError):
     """The cache lacks what is needed, and there is no connection to the hub, or only `tenfold fetch` downloads it."""
 
+    def __init__(self, message: str, brief: str = "the hub cannot be reached"):
+        """Creates the error. `brief` is the message in a few words, for a list of what is unknown."""
+        super().__init__(message)
+        self.brief = brief
+
 
 CONNECT_SECONDS = 4.0
 """Time limit of the check of the connection, in seconds. Our choice: a slow network needs less than one."""
