@@ -222,6 +222,9 @@ def label_by_choice(
         unanswered: set[int] = set()
         for dimension in dimensions():
             chances = policy.choice_probabilities(conversations, questions.options(dimension.name, question))
-            for labels, row in zip(found, chances, strict=True):
-                labels[dimension.name] = questions.chosen(row, question)
-        yield {start + number: Annotation(labels) for number, labels in enumerate(found)}
+            for number, row in enumerate(chances):
+                if any(map(math.isnan, row)):
+                    unanswered.add(number)
+                else:
+                    found[number][dimension.name] = questions.chosen(row, question)
+        yield {start + number: Annotation(None if number in unanswered else labels) for number, labels in enumerate(found)}
