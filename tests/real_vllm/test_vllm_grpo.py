@@ -99,7 +99,9 @@ def test_weights_arrive_and_log_probabilities_are_the_trainers(lab: Path) -> Non
 
 
 def test_a_killed_stage_leaves_no_process_and_resumes_to_equal_weights(lab: Path) -> None:
-    path = write(lab)
+    # With several samples at once, the time decides which of them are computed together, and so the last bits of their
+    # log-probabilities and of the importance weights. Adam makes a difference above 1e-5 of them in some weights.
+    path = write(lab, verl={"actor_rollout_ref": {"rollout": {"max_num_seqs": 1}}})
     tenfold.run(path, "whole", quiet=True, trust=True)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes whose parent has ended become children of this one
     before = children()
