@@ -289,10 +289,20 @@ def _sample(logits: torch.Tensor, uniforms: list[float], sampling: Sampling) -> 
             ranked = ranked.masked_fill(before >= sampling.top_p, -torch.inf)
         kept = ranked - ranked.logsumexp(-1, keepdim=True)
     cumulative = kept.double().exp().cumsum(-1)
-    target = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=kept.shape[-1] - 1)
-    # Rounding may select a token of probability 0: use the last token with a positive probability instead.
-    possible = kept.isfinite().sum(-1, keepdim=True) - 1 if order is not None else chosen
-    chosen = torch.minimum(chosen, possible)
+    chosen = by_inversion(cumulative, torch.tensor(uniforms, dtype=torch.float64, device=logits.device))[:, None]
     tokens = chosen if order is None else order.gather(-1, chosen)
     return tokens[:, 0], kept.gather(-1, chosen)[:, 0]
+
+
+def by_inversion(cumulative: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Returns for each row the first position whose cumulative sum exceeds the row's uniform number, (rows,).
+
+    Args:
+        cumulative: cumulative sums of the probabilities, (rows, positions) float64; the last one need not be 1.
+        uniforms: one number in [0, 1) for each row, (rows,) float64.
+    """
+    total = cumulative[:, -1:].contiguous()
+    found = torch.searchsorted(cumulative, uniforms[:, None] * total, right=True)
+    # Rounding may select the end. The last position with a positive probability has the final sum. With NaN, as of a policy
+    # that has diverged, any position is as good as another.
+    return torch.minimum(found, torch.searchsorted(cumulative, total))[:, 0].clamp(max=cumulative.shape[-1] - 1)

@@ -28,10 +28,9 @@ from pydantic import Field, model_validator
 
 from ... import disk
 from ...core import UserError, sample_seed
-from ...policies import SAMPLERS
-from ...policies import identity as policy_identity
 from ...policies.store import Store
 from .. import figures
+from ..launch import engines
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import shards
 from .retrieval import embed
@@ -98,10 +97,10 @@ class Tag(Stage):
         """Checks that the documents, the annotator and the embedding model exist."""
         shards.list_shards(self.documents)
         embed.check(self.embedder)
-        if self.annotator.startswith((annotate.RULES, *(f"{scheme}:" for scheme in SAMPLERS))):
+        if self.annotator.startswith(annotate.RULES):
             annotate.load(self.annotator)
         else:
-            policy_identity.checkpoint_of(self.annotator)
+            engines.check_policy(self.annotator)
         names = [agreement.load(folder, dimensions()).name for folder in self.compare]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(

@@ -69,7 +69,7 @@ class RewardModel(Training):
 
     def check(self) -> None:
         """Checks the first `CHECKED` pairs, and that there are pairs to train on and pairs to measure on."""
-        missing = {False, True} - _parts(self.pairs, self.held_out, source_file.digest(self.pairs))
+        missing = {False, True} - _parts(self.pairs, self.held_out)
         if False in missing or (self.held_out and missing):
             use = "training" if False in missing else "measurement"
             raise UserError(f"{self.pairs}: held_out={self.held_out} leaves no pair for {use}; change held_out or add pairs")
@@ -261,14 +261,12 @@ def _numbers(count: int, *parts: object) -> numpy.ndarray:
     return numpy.fromiter((_number(*parts, number) for number in range(count)), numpy.int64, count)
 
 
-@functools.lru_cache(4)
-def _parts(uri: str, held_out: float, file: str | None) -> set[bool]:
+def _parts(uri: str, held_out: float) -> set[bool]:
     """Returns the parts that have a pair: False for training, True for measurement.
 
     Args:
         uri: URI of pairs. After the first `CHECKED` pairs it is read only until both parts have one.
         held_out: share of the problems whose pairs are held out.
-        file: digest of the URI's file.
     """
     found = set[bool]()
     for number, pair in enumerate(pair_sources.load(uri)):

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..transformers import NUCLEUS_TOKENS, by_inversion
+
 if TYPE_CHECKING:
     from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
-
-RANKED = 1024
-"""Tokens of a row that are sorted. A row whose nucleus is larger is sorted completely. Our choice."""
 
 RECHECK_MS = 2
 """Milliseconds between two looks at the shared memory while a process waits. Our choice: it takes about 1% of a core."""
@@ -78,7 +77,7 @@ def masked(logits: torch.Tensor, k: torch.Tensor | None, p: torch.Tensor | None,
     if p is None:
         return whole(logits, k, p)
     vocabulary = logits.shape[-1]
-    ranked, order = logits.topk(min(RANKED, vocabulary), dim=-1)
+    ranked, order = logits.topk(min(NUCLEUS_TOKENS, vocabulary), dim=-1)
     total = logits.logsumexp(-1)
     limited = torch.zeros_like(p, dtype=torch.bool)
     if k is not None:
@@ -88,7 +87,7 @@ def masked(logits: torch.Tensor, k: torch.Tensor | None, p: torch.Tensor | None,
     probabilities = (ranked - total[:, None]).exp()
     sums = probabilities.cumsum(-1)
     larger = ~limited & (sums[:, -1] < p)
-    if k is not None:  # the probabilities among more than RANKED tokens
+    if k is not None:  # the probabilities among more than NUCLEUS_TOKENS tokens
         larger |= ~limited & (k < vocabulary)
     found = torch.full_like(logits, -torch.inf)
     found.scatter_(-1, order, ranked.masked_fill(sums - probabilities >= p[:, None], -torch.inf))
@@ -104,10 +103,5 @@ def sampled(log_probs: torch.Tensor, generators: list[torch.Generator]) -> torch
         log_probs: log-probabilities, (rows, vocabulary).
         generators: the rows' generators, each of which gives one number.
     """
-    sums = log_probs.exp().cumsum(-1, dtype=torch.float64)
     uniforms = torch.stack([torch.rand((), generator=generator, dtype=torch.float64) for generator in generators])
-    tokens = torch.searchsorted(sums, uniforms[:, None] * sums[:, -1:], right=True)[:, 0]
-    # Rounding may select the end. The last token with a positive probability has the final sum. With NaN, as of a policy that
-    # has diverged, any token is as good as another.
-    last = torch.searchsorted(sums, sums[:, -1:].contiguous())[:, 0]
-    return torch.minimum(tokens, last).clamp(max=log_probs.shape[-1] - 1)
+    return by_inversion(log_probs.exp().cumsum(-1, dtype=torch.float64), uniforms)
