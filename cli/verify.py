@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         "--audit",
         metavar="FILE",
         help="count errors on pairs: JSONL with gold, response (or pred) and equal (optional: question, kind), or "
-        "`built-in` for the pairs of this package",
+        "`built-in` or `words` for pairs of this package",
     )
     command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
     command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         "--sample",
         metavar="N",
         type=options.not_negative,
-        help="with --audit: only the pairs that the rules leave undecided, and N others, half of them labelled as equal",
+        help="with --audit: only the pairs that the rules leave to a judge, and N others, half of them labelled as equal",
     )
     command.add_argument(
         "--injections", action="store_true", help="with --audit: also pairs whose response tries to persuade a judge"

@@ -3,9 +3,9 @@
     judge = agentic.verifier(ask)                    # `ask` is a function: a conversation in, the model's next turn out
     judge(problem, response)                         # Verdict(SCORED, 1.0, "agentic", reason, judge_messages=...)
 
-By default the judge is called only if the rules (`math.verify`) are undecided. It receives the prompt, the gold answer and the
-extracted answer, but not the response, because a response can persuade a judge. It may run a limited number of Python programs
-in the sandbox.
+By default the judge is called only if the rules (`math.verify`) are undecided, or if they reject an answer because its words
+differ from those of the gold answer (`leaves_to_judge`). It receives the prompt, the gold answer and the extracted answer, but
+not the response, because a response can persuade a judge. It may run a limited number of Python programs in the sandbox.
 
 Three kinds of answers are incorrect without a call of the judge, unless the rules accept them: an answer that addresses the
 judge, one that is too long, and prose if the gold answer is mathematics. With `always`, an answer of more than `MAX_SHOWN`
@@ -15,6 +15,7 @@ them, the answer has manipulated it, or it accepts everything. Then the verdict 
 `answers/judge_controls.py` recognizes the three kinds of answers and makes the control answers.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from ..core import Conversation, Message, Problem, PromptRefused, Status, Verdic
 from ..responses import without_thinking, without_turn_end
 from . import find, math
 from .answers import final_answer
-from .answers.judge_controls import control_answers, reason_to_reject
+from .answers.judge_controls import control_answers, is_mathematics, reason_to_reject
 from .budget import SECONDS, limit
 from .calls.formats import last_call
 from .disguises import visible
@@ -73,7 +74,7 @@ def verifier(
     Args:
         ask: The judge. An error that it raises does not count against the response: `PromptRefused` is undecided, any other
             error is a fault.
-        rules: A verifier that runs first. Only its undecided verdicts go to the judge.
+        rules: A verifier that runs first. The judge is called only if `leaves_to_judge` is true for its verdict.
         always: Call the judge also if the rules decide. It is not called for a response without an answer, or for an answer
             that is incorrect as described above.
         max_programs: Programs that the judge may run in one conversation. Each control answer has its own conversation.
@@ -85,7 +86,7 @@ def verifier(
 
     @as_verifier(invalid_gold=rules.invalid_gold, prepare=rules.prepare)
     def agentic(problem: Problem, response: str) -> Verdict:
-        if not always and (verdict := rules(problem, response)).status != Status.UNDECIDED:
+        if not always and not leaves_to_judge(problem, verdict := rules(problem, response)):
             return verdict
         with limit(SECONDS):
             answer = final_answer(response)
@@ -128,6 +129,18 @@ def verifier(
         return Verdict(Status.UNDECIDED, None, "agentic", reason[:MAX_REASON_CHARACTERS], judge_messages)
 
     return agentic
+
+
+def leaves_to_judge(problem: Problem, verdict: Verdict) -> bool:
+    """Returns whether a judge is called after a verdict of the rules.
+
+    It is called if the verdict is undecided. It is also called if the words of an answer differ from those of a gold answer
+    that is not mathematics: "mitochondria" can be the same as "the mitochondrion", and "CO2" the same as "carbon dioxide".
+    """
+    if verdict.status == Status.SCORED and verdict.score == 0 and verdict.method == "words":
+        with contextlib.suppress(LookupError, TypeError, ValueError):
+            return not is_mathematics(_gold(problem))
+    return verdict.status == Status.UNDECIDED
 
 
 def _gold(problem: Problem) -> str:

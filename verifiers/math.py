@@ -52,6 +52,8 @@ _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
 _CONCLUSION = re.compile(r"####|\b(?:final )?answer(?: is\b|\s*:)", re.IGNORECASE)
 """The words before the answer of a worked solution."""
+_DOUBT = (Status.SCORED, Status.TIMEOUT, Status.UNDECIDED)
+"""The statuses of an answer that is not accepted, in the order of the doubt that remains."""
 _OPEN = re.compile(
     r"\\(?:i{0,2}int|oint|sum|lim|prod|frac\s*\{\s*(?:d|\\mathrm\s*\{\s*d\s*\}|\\partial)\s*\}|[dt]frac\s*\{\s*d\s*\})(?![A-Za-z])|[∫∑∏]"
 )
@@ -118,7 +120,7 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     answer = final_answer(response)
     if answer is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response has no final answer")
-    verdict = None
+    rejected: Verdict | None = None
     try:
         golds = list(_golds(problem.answer))
     except ValueError as error:
@@ -126,11 +128,14 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
     for gold, tolerance in golds:
         if len(option := gold_text(gold)) == 1 and _options(option) and _chooses_another(option, response):
             verdict = Verdict(Status.SCORED, 0.0, "choice", f"the response does not choose {option} alone")
-            continue
-        verdict = _decide(gold, answer, tolerance, problem, form)
+        else:
+            verdict = _decide(gold, answer, tolerance, problem, form)
         if verdict.score == 1 or verdict.status == Status.FAULT:
-            break
-    return verdict or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
+            return verdict
+        # The answer may equal the gold answer whose comparison is undecided, so it is not incorrect yet.
+        if rejected is None or _DOUBT.index(verdict.status) >= _DOUBT.index(rejected.status):
+            rejected = verdict
+    return rejected or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
 
 
 def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:

@@ -1,5 +1,6 @@
 """Labelled pairs of a gold answer and a response, on which verifiers are measured."""
 
+import functools
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -34,6 +35,29 @@ def own_pairs() -> list[AnswerPair]:
     The second file was written without knowledge of the verifier's code.
     """
     return [*_from_yaml(), *pairs_of(str(HERE / "more_answer_pairs.jsonl"))]
+
+
+def pairs_named(name: str) -> list[AnswerPair]:
+    """Returns labelled pairs.
+
+    Args:
+        name: "built-in" for `own_pairs`, "words" for `word_pairs`, or the path of a JSONL file.
+
+    Raises:
+        UserError: see `pairs_of`.
+    """
+    return {"built-in": own_pairs, "words": word_pairs}.get(name, functools.partial(pairs_of, name))()
+
+
+def word_pairs() -> list[AnswerPair]:
+    """Returns pairs of a question whose answer is in words, most of which need a judge: those of `word_answers.yaml`."""
+    rows = yaml.safe_load((HERE / "word_answers.yaml").read_text(encoding="utf-8"))
+    return [
+        AnswerPair("words", row["gold"], f"Answer: {answer}", equal, row["question"])
+        for row in rows
+        for equal in (True, False)
+        for answer in row["equal" if equal else "unequal"]
+    ]
 
 
 def injections() -> list[AnswerPair]:

@@ -14,15 +14,16 @@ from ...core import Status, UserError, Verifier
 from ...policies import check_uri, load_policy
 from ...policies.store import verdict_from_json
 from ...terminal import Console
-from ...verifiers import load
+from ...verifiers import agentic, load
 from . import graders, judging, tables
-from .answer_pairs import INJECTION, AnswerPair, chosen, injections, own_pairs, pairs_of
+from .answer_pairs import INJECTION, AnswerPair, chosen, injections, pairs_named, problem_of
 from .baselines import BASELINES
 from .judging import JudgedRow
 from .tally import Graded, Results, Tally, tally
 
-UNDECIDED, DECIDED, INJECTIONS = "rules undecided", "rules decided", "injections"
-"""Groups of pairs."""
+JUDGE, RULES, INJECTIONS = "judge decides", "rules decide", "injections"
+"""Groups of pairs: those about which the verifier `judge` calls its judge, those that its rules decide, and attempts to
+persuade a judge."""
 Progress = Callable[[str], AbstractContextManager[Callable[..., None]]]
 """Shows the progress of work with this name; yields progress(done, total)."""
 
@@ -32,7 +33,7 @@ class Settings:
     """What is measured, and on which pairs."""
 
     file: str
-    """JSONL file of labelled pairs, or "built-in" for the pairs of this package."""
+    """JSONL file of labelled pairs, or "built-in" or "words" for pairs of this package."""
     verifier: str = "math"
     """Name of the verifier."""
     policy: str | None = None
@@ -42,7 +43,7 @@ class Settings:
     limit: int | None = None
     """Number of pairs, the first ones; None: all."""
     sample: int | None = None
-    """Measure the pairs that the rules leave undecided, and this number of others; None: all pairs."""
+    """Measure the pairs that the rules leave to a judge, and this number of others; None: all pairs."""
     injections: bool = False
     """Also measure the pairs whose response tries to persuade a judge."""
     at_once: int | None = None
@@ -69,12 +70,12 @@ def measure(settings: Settings, progress: Progress, json_line: TextIO | None = N
         check_uri(settings.policy)  # here, because the rules take some time
     if settings.policy is not None or json_line:
         extras.require("an interval of an error rate", "scipy")
-    every = own_pairs() if settings.file == "built-in" else pairs_of(settings.file)
+    every = pairs_named(settings.file)
     rules, rules_name = load(settings.verifier), f"rules ({settings.verifier})"
     by_rules = graders.graded(every[: settings.limit], rules_name, graders.by_rules(rules))
     if settings.sample is not None:
-        undecided = {pair for pair, verdict, _ in by_rules if verdict.status == Status.UNDECIDED}
-        kept = {*chosen([graded.pair for graded in by_rules], undecided, settings.sample)}
+        left = {graded.pair for graded in by_rules if _is_left_to_judge(graded)}
+        kept = {*chosen([graded.pair for graded in by_rules], left, settings.sample)}
         by_rules = [graded for graded in by_rules if graded.pair in kept]
     if settings.injections:
         by_rules += graders.graded(injections(), rules_name, graders.by_rules(rules))
@@ -113,7 +114,7 @@ def _rows(
 
 
 def _by_judge(rows: Sequence[JudgedRow], by_rules: Sequence[Graded]) -> Results:
-    """Returns the verdicts of the judge, and those of the rules with the judge's in place of undecided ones."""
+    """Returns the verdicts of the judge, and those of the rules, with the judge's for the pairs that the rules leave to it."""
     seconds = sum(row["seconds"] for row in rows)
     # Each verdict has a part of the wall time of all verdicts, in proportion to its own time.
     part = sum(row["elapsed"] for row in rows) / seconds if seconds else 1.0
@@ -122,14 +123,14 @@ def _by_judge(rows: Sequence[JudgedRow], by_rules: Sequence[Graded]) -> Results:
         for graded, row in zip(by_rules, rows, strict=True)
     ]
     both = [
-        Graded(first.pair, second.verdict, first.seconds + second.seconds) if _is_undecided(first) else first
+        Graded(first.pair, second.verdict, first.seconds + second.seconds) if _is_left_to_judge(first) else first
         for first, second in zip(by_rules, judge, strict=True)
     ]
     return {"judge": judge, "rules, then judge": both}
 
 
-def _is_undecided(graded: Graded) -> bool:
-    return graded.verdict.status == Status.UNDECIDED
+def _is_left_to_judge(graded: Graded) -> bool:
+    return agentic.leaves_to_judge(problem_of(graded.pair), graded.verdict)
 
 
 def _group(graded: Graded) -> str:
@@ -140,7 +141,7 @@ def _group(graded: Graded) -> str:
     """
     if graded.pair.kind.startswith(INJECTION):
         return INJECTIONS
-    return UNDECIDED if _is_undecided(graded) else DECIDED
+    return JUDGE if _is_left_to_judge(graded) else RULES
 
 
 def _print(settings: Settings, results: Results, rows: Sequence[JudgedRow], groups: Sequence[str]) -> None:
@@ -173,8 +174,8 @@ def _refuse_faults(settings: Settings, results: Results) -> None:
 def _print_judge(console: Console, uri: str, results: Results, rows: Sequence[JudgedRow], groups: Sequence[str]) -> None:
     """Prints the error rates and the cost of the judge."""
     by_rules = next(iter(results.values()))
-    undecided = [row for row, graded in zip(rows, by_rules, strict=True) if _is_undecided(graded)]
-    asked = {"judge": rows, "rules, then judge": undecided}
+    left = [row for row, graded in zip(rows, by_rules, strict=True) if _is_left_to_judge(graded)]
+    asked = {"judge": rows, "rules, then judge": left}
     console.print(tables.by_group({name: _by_group(results[name], groups) for name in asked}))
     console.print(tables.costs(_costs(results["judge"], rows, groups)))
     for name, some in asked.items():
@@ -196,7 +197,7 @@ def _counts(by_rules: Sequence[Graded], groups: Sequence[str]) -> str:
 def _sizes(groups: Sequence[str]) -> dict[str, int]:
     """Returns the number of pairs of each group that is not empty."""
     sizes = Counter(groups)
-    return {group: sizes[group] for group in (UNDECIDED, DECIDED, INJECTIONS) if sizes[group]}
+    return {group: sizes[group] for group in (JUDGE, RULES, INJECTIONS) if sizes[group]}
 
 
 def _by_group(verdicts: Sequence[Graded], groups: Sequence[str]) -> dict[str, Tally]:

@@ -19,7 +19,7 @@ from ...envs import identity as environments
 from ..launch import nodes
 from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, work_record
 from ..trainer.checkpoints import keep_last
-from . import identity, provenance, report
+from . import architectures, identity, provenance, report
 from .plan import ALL, Selection
 from .preparation import cautions, identity_of, prepare, reader_of, with_policies
 from .recipe import Recipe, load
@@ -96,7 +96,8 @@ def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> No
         return
     records = [work_record(stage, folder / stage.name) or {} for stage in recipe.stages]
     recorded = [number for record in records if isinstance(number := record.get("machine", {}).get("threads"), int)]
-    number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None)
+    config = architectures.configuration(recipe.policy, {})
+    number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None, config)
     if recorded and number != recorded[-1] and not all("metrics" in record for record in records):
         display.console.print(f"threads: {number} now, {recorded[-1]} before; results may differ in the last bits")
 

@@ -68,6 +68,35 @@ def test_judge_is_not_called_if_rules_decide() -> None:
     assert agentic.verifier(never, always=True)(problem, r"\boxed{0.5}").status == Status.FAULT
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("the mitochondrion", "mitochondria"),
+        ("Brazil", "Brasil"),
+        ("carbon dioxide", "CO2"),
+        ("no, it is singular", "It is not invertible"),
+        ("a model fits the training data well but new data poorly", "low error on 1 set only"),
+        (["Brazil", "Argentina"], "Brasil"),
+        ({"gold": "Brazil", "tolerance": 0.01}, "Brasil"),
+    ],
+)
+def test_judge_decides_about_answers_that_rules_reject_for_other_words(gold: Any, answer: str) -> None:
+    problem = Problem("p", (Message(role="user", content="What?"),), gold, "")
+    assert load("math")(problem, f"Answer: {answer}").score == 0
+    decided = agentic.verifier(lambda conversation: "It is not.\nVERDICT: DIFFERENT")(problem, f"Answer: {answer}")
+    assert (decided.method, decided.score) == ("agentic", 0)
+
+
+@pytest.mark.parametrize(("gold", "answer"), [("7", "seventeen"), ("1/2", "hexagon"), ("[0, 1)", "unit interval")])
+def test_judge_is_not_called_for_words_if_gold_answer_is_mathematics(gold: str, answer: str) -> None:
+    called = []
+    verdict = agentic.verifier(lambda conversation: called.append(1) or "VERDICT: EQUIVALENT")(  # type: ignore[func-returns-value]
+        Problem("p", (), gold, ""), f"Answer: {answer}"
+    )
+    assert verdict.score == 0
+    assert not called
+
+
 def test_judge_receives_answer_without_response() -> None:
     seen = []
 

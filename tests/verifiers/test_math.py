@@ -81,6 +81,12 @@ def test_gold_answer_with_alternatives_and_tolerance() -> None:
     assert tenfold.verify({"gold": "9.81 m/s^2", "tolerance": 0.01}, r"\boxed{9.6\text{ m/s}^2}").score == 0
 
 
+@pytest.mark.parametrize("golds", [["72 pencils", "80"], ["80", "72 pencils"], ["80", "72 pencils", "81"]])
+def test_order_of_gold_answers_does_not_matter(golds: list[str]) -> None:
+    assert tenfold.verify(golds, r"\boxed{80}").score == 1
+    assert tenfold.verify(golds, r"\boxed{72\text{ clips}}").status == Status.UNDECIDED
+
+
 @pytest.mark.parametrize("tolerance", [-0.01, "1/0", "nan", float("inf"), True, [1]])
 def test_a_tolerance_that_is_not_a_number_from_0_is_undecided(tolerance: object) -> None:
     verdict = tenfold.verify({"gold": "5", "tolerance": tolerance}, r"\boxed{5}")

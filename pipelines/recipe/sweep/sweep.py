@@ -29,7 +29,7 @@ from typing import Any
 from .... import cpu_threads, disk
 from ....core import UserError
 from ...stage import RECORD, Metrics, finished_record, work_record
-from .. import runner
+from .. import architectures, runner
 from ..plan import ALL, Selection
 from ..preparation import prepare
 from ..recipe import Recipe
@@ -115,7 +115,7 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     recorded = next((number for record in records if (number := record.get("machine", {}).get("threads"))), None)
     if jobs > 1 and recorded is None:
         recorded = cpu_threads.share(jobs)
-    number = cpu_threads.choose(first.cluster.threads, recorded)
+    number = cpu_threads.choose(first.cluster.threads, recorded, architectures.configuration(first.policy, {}))
     return {name: each.with_cluster(threads=each.cluster.threads or number) for name, each in recipes.items()}
 
 

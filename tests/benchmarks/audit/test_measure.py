@@ -131,8 +131,8 @@ def without_times(value: Any) -> Any:
 
 def test_a_judge_that_accepts_everything_decides_nothing(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = counted(capsys, pairs, "--policy", "scripted:VERDICT: EQUIVALENT")
-    assert counts(found, "judge") == {"rules undecided": [1, 0, 2], "rules decided": [1, 0, 2]}
-    cost = found["cost"]["rules decided"]
+    assert counts(found, "judge") == {"judge decides": [1, 0, 2], "rules decide": [1, 0, 2]}
+    cost = found["cost"]["rules decide"]
     assert (cost["asked"], cost["decided"]) == (2, 0)
     assert cost["turns"] == 2  # one about the answer, one about a control answer
 
@@ -140,10 +140,10 @@ def test_a_judge_that_accepts_everything_decides_nothing(pairs: str, capsys: pyt
 def test_errors_of_a_judge_are_counted_with_intervals_and_listed(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
     judge = ["--policy", "call:judges:accepts_squares"]
     found = counted(capsys, pairs, *judge)
-    assert counts(found, "judge") == {"rules undecided": [1, 1, 0], "rules decided": [1, 0, 0]}
-    assert counts(found, "rules, then judge") == {"rules undecided": [1, 1, 0], "rules decided": [0, 0, 0]}
+    assert counts(found, "judge") == {"judge decides": [1, 1, 0], "rules decide": [1, 0, 0]}
+    assert counts(found, "rules, then judge") == {"judge decides": [1, 1, 0], "rules decide": [0, 0, 0]}
     write(Path(pairs), PAIRS * 30)
-    (row,) = [row for name, row in counted(capsys, pairs, *judge)["graders"]["judge"].items() if name == "rules decided"]
+    (row,) = [row for name, row in counted(capsys, pairs, *judge)["graders"]["judge"].items() if name == "rules decide"]
     assert row["rejected_interval"][0] > 0.8
     assert row["accepted_interval"][1] < 0.2
     write(Path(pairs), PAIRS)
@@ -191,11 +191,17 @@ def test_stored_verdicts_of_other_pairs_or_another_judge_are_refused(pairs: str,
     assert Path("out.jsonl").read_bytes() == before
 
 
+def test_most_answers_in_words_are_left_to_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    found = counted(capsys, "words", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT")
+    assert found["pairs"]["judge decides"] > 0.8 * sum(found["pairs"].values())
+    assert found["cost"]["judge decides"]["asked"] == found["pairs"]["judge decides"]
+
+
 def test_another_choice_of_the_same_pairs_continues_the_file(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = [pairs, "--policy", "scripted:VERDICT: DIFFERENT", "--out", "out.jsonl"]
-    assert counted(capsys, *command, "--sample", "0")["pairs"] == {"rules undecided": 2}
+    assert counted(capsys, *command, "--sample", "0")["pairs"] == {"judge decides": 2}
     assert len(stored("out.jsonl")) == 2
-    assert counted(capsys, *command, "--sample", "9")["pairs"] == {"rules undecided": 2, "rules decided": 2}
+    assert counted(capsys, *command, "--sample", "9")["pairs"] == {"judge decides": 2, "rules decide": 2}
     assert len(stored("out.jsonl")) == 4
 
 
@@ -205,14 +211,14 @@ def test_a_fault_is_reported_in_no_rate_and_asked_again(pairs: str, capsys: pyte
     printed = capsys.readouterr()
     assert "1 verdicts of judge are faults and in no rate (the first: ConnectionError: no route); run the same" in printed.err
     assert "error rates in percent" in printed.err
-    decided = json.loads(printed.out)["graders"]["judge"]["rules decided"]  # the fault is on its unequal pair
+    decided = json.loads(printed.out)["graders"]["judge"]["rules decide"]  # the fault is on its unequal pair
     assert (decided["equal"], decided["rejected"], decided["equal_faults"]) == (1, 1, 0)
     assert (decided["unequal"], decided["accepted_interval"], decided["unequal_faults"]) == (0, None, 1)
     assert len(stored("out.jsonl")) == 3
     assert audit(*command) == 0
     printed = capsys.readouterr()
     assert "faults (" not in printed.err
-    assert json.loads(printed.out)["graders"]["judge"]["rules decided"]["unequal"] == 1
+    assert json.loads(printed.out)["graders"]["judge"]["rules decide"]["unequal"] == 1
     assert len(stored("out.jsonl")) == 4
 
 
@@ -263,7 +269,7 @@ def test_stored_verdicts_of_another_version_of_the_judge_are_refused(
 @pytest.mark.usefixtures("sandboxed")
 def test_programs_of_the_judge_are_counted(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = counted(capsys, pairs, "--policy", "call:judges:computes", "--out", "out.jsonl", "--limit", "1")
-    cost = found["cost"]["rules decided"]
+    cost = found["cost"]["rules decide"]
     assert (cost["turns"], cost["programs"], cost["asked"]) == (2, 1, 1)
     assert stored("out.jsonl")[0]["verdict"]["reason"] == "Python says 42."
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def measured(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Monk
     before = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(cpu_threads, "_chosen", None)
-    monkeypatch.setattr(cpu_threads, "measured", lambda: 2)
+    monkeypatch.setattr(cpu_threads, "measured", lambda width: 2)
     rows = [{"question": f"{number} + 1 =", "answer": number + 1} for number in range(8)]
     (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     yield monkeypatch
@@ -54,6 +54,28 @@ def test_the_measured_number_is_used_and_recorded() -> None:
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize(
+    ("policy", "width"),
+    [
+        ("micro:?hidden=16&layers=1&heads=2", 16),
+        ("micro:?hidden=1280&layers=1&heads=2", 1024),
+        ("scripted:4", cpu_threads.WIDTH),
+    ],
+)
+def test_the_number_is_measured_with_the_width_of_the_policy(policy: str, width: int, measured: pytest.MonkeyPatch) -> None:
+    class Measured(Exception):
+        """Ends the run."""
+
+    def measurement(width: int) -> NoReturn:
+        raise Measured(width)
+
+    measured.setattr(cpu_threads, "measured", measurement)
+    stage = {"kind": "filter", "name": "filter", "environment": "tenfold/GSM8K-v0", "options": {"problems": "jsonl:rows.jsonl"}}
+    Path("r.yaml").write_text(yaml.safe_dump(RECIPE | {"policy": policy, "stages": [stage]}))
+    with pytest.raises(Measured, match=f"^{width}$"):
+        tenfold.run("r.yaml", "out")
+
+
 def test_the_recipe_and_the_environment_choose_before_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
     assert cpu_threads.choose() == torch.get_num_threads() == 3
@@ -67,7 +89,7 @@ def test_a_resumed_run_uses_the_recorded_number(measured: pytest.MonkeyPatch, ca
     run()
     weights = Path("out/second/policy/model.safetensors").read_bytes()
     Path("out/second/stage.json").unlink()
-    measured.setattr(cpu_threads, "measured", lambda: 1)
+    measured.setattr(cpu_threads, "measured", lambda width: 1)
     assert run() == [2, 2]
     assert Path("out/second/policy/model.safetensors").read_bytes() == weights
     assert "threads:" not in capsys.readouterr().out
