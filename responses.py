@@ -41,17 +41,33 @@ _NUMBER_ALONE = re.compile(r"\s{0,9}\d{1,9}(?:\.\n?|\n)")
 """A list number such as "3." whose entry is missing, or a line with only a number."""
 
 
+_STEP = re.compile(
+    r"\d\s*[\])}]{0,3}(?:\s[-+*/×÷·−^]\s|\s?\\(?:times|cdot|div)\b|[-+*/×÷·−^](?=[^=\n]{1,80}=(?!=)))\s*[\[({]{0,3}-?\d"
+)
+"""Arithmetic with numbers: "7 + 2 = 9", "9 - 7 - 7"."""
+_CODE = re.compile(r"\s*(?:(?:return|print|assert|yield|if|elif|for|while|def)\b|[A-Za-z_][\w.\[\]]*\s*[-+*/]?=)")
+_CONCLUDES = re.compile(r"\b(?:so|thus|hence|therefore|answer|result|total|final(?:ly)?)\b|####", re.IGNORECASE)
+
+
 def complete_part(truncated: str) -> str:
     """Returns the part of a truncated text that is judged; see `Completion.scorable_text`.
 
-    A number that stands alone at the end is left out, because it may be the number of a list's next entry.
+    Two things are left out at the end. A number that stands alone may be the number of a list's next entry. Arithmetic that
+    does not conclude is a step of a computation, and not its result: "7 + 2 = 9" before "9 - 4 =".
     """
     if _MARKED_ANSWER.search(without_thinking(truncated)):
         return truncated
     ends = [0, *(match.end() for match in _SENTENCE_END.finditer(truncated))]
     while len(ends) > 1 and _NUMBER_ALONE.fullmatch(truncated, ends[-2], ends[-1]):
         ends.pop()
+    if truncated.count("```") % 2 == 0:  # else it ends within a program
+        while len(ends) > 1 and truncated[ends[-1] :].strip() and _is_step(truncated[ends[-2] : ends[-1]]):
+            ends.pop()
     return truncated[: ends[-1]]
+
+
+def _is_step(sentence: str) -> bool:
+    return bool(_STEP.search(sentence)) and not _CODE.match(sentence) and not _CONCLUDES.search(sentence)
 
 
 def complete_lines(truncated: str) -> str:

@@ -47,6 +47,17 @@ def test_sample_seeds_are_distinct_and_exact_in_json(base: int, key: str, sample
         (r"<think>\boxed{12}? No.</think>So it is 1", "<think>\\boxed{12}?"),
         (r"<think>\boxed{12}? No.</think>It is \boxed{7}. So", r"<think>\boxed{12}? No.</think>It is \boxed{7}. So"),
         ("<answer>1", ""),
+        ("First we add:\n\\[7 + 2 = 9\\]\n\\[9 - 4 = ", "First we add:\n"),
+        ("First, 7 + 2 = 9. Then 9 - 4 = 5. Then", ""),
+        ("To find 9 - 7 - 7, we go step by", ""),
+        ("I evaluate 9 - 7 + 5. Here is", ""),
+        ("5 \\times 4 = 20\n20 + ", ""),
+        ("(2+3)*4=20\n20", ""),
+        ("So 7 + 2 = 9. As a ch", "So 7 + 2 = 9."),
+        ("7 + 2 = 9\n", "7 + 2 = 9\n"),
+        ("x = 2 + 3\nprint(", "x = 2 + 3\n"),
+        ("```python\nreturn [\n2 + 3,\n4]\npr", "```python\nreturn [\n2 + 3,\n4]\n"),
+        ("It takes 2-3 days. Then", "It takes 2-3 days."),
     ],
 )
 def test_only_whole_sentences_of_a_truncated_text_are_judged(text: str, judged: str) -> None:
