@@ -7,6 +7,7 @@
     code_share      `CodeTests`
     fullstack       `ProgramTests`
     function_calls  `FunctionCalls`
+    tools           `ToolTurns`, of the environment `envs/services/environment.py`
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
     judge           the form that the verifier of its option `rules` accepts (`math` by default)
@@ -133,3 +134,33 @@ class Instructions(TypedDict):
 
     instructions: Sequence[str]
     arguments: NotRequired[Sequence[Mapping[str, object] | None]]
+
+
+class ServiceCall(TypedDict):
+    """A gold call of a function of a service."""
+
+    name: str
+    arguments: Mapping[str, object]
+
+
+class ToolTurn(TypedDict):
+    """A user turn of a problem with services."""
+
+    calls: Sequence[ServiceCall]
+    """Gold calls, in their order. None if the request lacks something, or no function can do it."""
+    user: NotRequired[str]
+    """Text of the user. The first turn has none: it is the problem's prompt."""
+    functions: NotRequired[Sequence[str]]
+    """Functions that are available from this turn on."""
+    says: NotRequired[Sequence[str]]
+    """Texts that the last response of the turn must contain, in any case."""
+
+
+class ToolTurns(TypedDict):
+    """The gold answer of a problem with services; see `envs/services/environment.py`."""
+
+    services: Mapping[str, Mapping[str, object]]
+    """The initial state of each service: the arguments of its constructor."""
+    turns: Sequence[ToolTurn]
+    functions: NotRequired[Sequence[str]]
+    """Functions that are available in the first turn; all if absent."""

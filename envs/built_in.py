@@ -66,6 +66,11 @@ CODING: dict[str, Declaration] = {
 }
 TOOLS: dict[str, Declaration] = {
     "tenfold/FunctionCalls-v0": {"problems": "bfcl:", "verifier": "function_calls"},
+    "tenfold/Tools-v0": {
+        "entry_point": "tenfold.envs.services.environment:ToolsEnv",
+        "problems": "generate:tenfold.envs.services.problems:problems?part=train&size=2000&seed=0",
+        "held_out": "generate:tenfold.envs.services.problems:problems?part=held_out&size=200&seed=0",
+    },
 }
 INSTRUCTIONS: dict[str, Declaration] = {
     "tenfold/IFEval-v0": {"problems": "hf:google/IFEval?split=train", "verifier": "instructions"},

@@ -1,0 +1,1 @@
+"""Stateful services whose functions a policy calls over several turns."""

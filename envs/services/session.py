@@ -1,0 +1,109 @@
+"""`Session`: services with a state, and the results of calls."""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ...core import UserError
+from ...verifiers.calls.call import DeclaredFunctions, ParsedCall
+from .functions import ServiceFunction, functions_of
+
+MAX_RESULT = 4_000
+"""Maximum length of a result, in characters. The rest is cut off. Our choice."""
+State = dict[str, dict[str, object]]
+"""The attributes of each service."""
+
+
+class Result(NamedTuple):
+    """The result of a call."""
+
+    text: str
+    """What the policy sees: the value as JSON, or {"error": MESSAGE}."""
+    is_error: bool
+
+
+class Session:
+    """Services of one episode."""
+
+    def __init__(self, services: Mapping[str, type], states: Mapping[str, Mapping[str, object]]):
+        """Creates the services.
+
+        Args:
+            services: the classes by name.
+            states: the arguments of the constructor of each service of this session. They are copied.
+
+        Raises:
+            UserError: there is no such service, its arguments do not fit, or two services have functions of one name.
+        """
+        self.services: dict[str, object] = {}
+        self.functions: dict[str, tuple[str, ServiceFunction]] = {}
+        for name, state in states.items():
+            if name not in services:
+                raise UserError(f"there is no service {name!r}; the services are {', '.join(services)}")
+            try:
+                self.services[name] = services[name](**copy.deepcopy(dict(state)))
+            except (TypeError, ValueError, LookupError) as error:
+                raise UserError(f"the service {name} cannot be created from its state: {error}") from None
+            for function, found in functions_of(services[name]).items():
+                if function in self.functions:
+                    raise UserError(f"the services {self.functions[function][0]} and {name} both have a function {function}")
+                self.functions[function] = name, found
+
+    def declared(self, names: Sequence[str]) -> DeclaredFunctions:
+        """Returns the properties of the parameters of functions, to read calls whose values are text."""
+        return {name: self.functions[name][1].properties for name in names}
+
+    def call(self, call: ParsedCall, available: Sequence[str]) -> Result:
+        """Executes a call.
+
+        Args:
+            call: the name and the arguments.
+            available: names of the functions that may be called.
+        """
+        if call.name not in available:
+            return _error(f"there is no function {call.name[:100]}")
+        service, function = self.functions[call.name]
+        try:
+            value = getattr(self.services[service], call.name)(**function.read(call.arguments))
+        except (ValueError, LookupError) as error:
+            return _error(str(error.args[0]) if error.args else type(error).__name__)
+        text = json.dumps(value, ensure_ascii=False)
+        return Result(text if len(text) <= MAX_RESULT else f"{text[:MAX_RESULT]} ... (cut off)", False)
+
+    def state(self) -> State:
+        """Returns a copy of the state of all services."""
+        return {
+            name: copy.deepcopy({key: value for key, value in vars(service).items() if not key.startswith("_")})
+            for name, service in self.services.items()
+        }
+
+
+def _error(message: str) -> Result:
+    return Result(json.dumps({"error": message[:MAX_RESULT]}, ensure_ascii=False), True)
+
+
+def difference(expected: object, actual: object, place: str = "") -> str | None:
+    """Returns the first difference of two states, in one line, or None if they are equal."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key in (*expected, *(key for key in actual if key not in expected)):
+            path = f"{place}.{key}" if place else str(key)
+            if key not in expected or key not in actual:
+                return f"{path} is {'missing' if key in expected else 'new'}"
+            if found := difference(expected[key], actual[key], path):
+                return found
+        return None
+    if isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
+        for index, (first, second) in enumerate(zip(expected, actual, strict=False)):
+            if found := difference(first, second, f"{place}[{index}]"):
+                return found
+        if len(expected) != len(actual):
+            return f"{place} has {len(actual)} items instead of {len(expected)}"
+        return None
+    if type(expected) is not type(actual) and not (_is_number(expected) and _is_number(actual)):
+        return f"{place} is {actual!r:.80} instead of {expected!r:.80}"
+    return None if expected == actual else f"{place} is {actual!r:.80} instead of {expected!r:.80}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

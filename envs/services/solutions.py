@@ -1,0 +1,40 @@
+"""Conversations in which a policy plays the gold answer of `ToolsEnv`, for supervised fine-tuning.
+
+The turns are those of an episode of the environment, so a policy sees the same tokens when it is trained and when it plays. The
+loss is on the calls and the responses. What the services reply is masked (`pipelines/sft/examples.py`).
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import cast
+
+from ...core import Message, Problem, Verdict
+from ..problems import sources
+from .environment import ToolsEnv
+
+URI = "generate:tenfold.envs.services.problems:problems"
+
+
+def solved(problems: str = f"{URI}?size=500", describe: str = "json", system: str | None = None) -> Iterator[Problem]:
+    """Yields the gold conversation of each problem: all turns but the last as the prompt, and the last as the answer.
+
+    Args:
+        problems: URI of problems for `ToolsEnv`, with its special characters escaped.
+        describe: see `ToolsEnv`.
+        system: see `ToolsEnv`.
+    """
+    environment = ToolsEnv(sources.load(problems), describe=describe, system=system)
+    for index, problem in enumerate(environment.problems):
+        _, info = environment.reset(options={"problem": index})
+        turns = [*cast(tuple[Message, ...], info["messages"])]
+        ended = False
+        while not ended:
+            move = environment.gold_move()
+            turns.append(Message(role="assistant", content=move))
+            reply, _, ended, _, info = environment.step(move)
+            if not ended:
+                turns.append(Message(role=info.get("role", "user"), content=reply))
+        verdict = cast(Verdict, info["verdict"])
+        if verdict.score != 1:
+            raise AssertionError(f"{problem.id}: {verdict.reason}")
+        yield dataclasses.replace(problem, prompt=tuple(turns[:-1]), answer=turns[-1]["content"])
