@@ -131,6 +131,9 @@ PUZZLES: dict[str, Declaration] = {
         "template": REASONING_TEMPLATE,
     },
 }
+SMALL_TOOLS = (
+    "generate:tenfold.envs.services.problems:problems?kinds=home&services=1&turns=1&steps=1&vague=0&withheld=0&irrelevant=0"
+)
 TOY: dict[str, Declaration] = {
     "tenfold/ChainSum-v0": {
         "problems": "reasoning_gym:chain_sum?part=train&size=1000&seed=2&min_terms=3&max_terms=4&min_digits=1&max_digits=1",
@@ -140,6 +143,13 @@ TOY: dict[str, Declaration] = {
         "problems": "reasoning_gym:basic_arithmetic?part=train&size=500&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
         "held_out": "reasoning_gym:basic_arithmetic?part=held_out&size=400&min_terms=2&max_terms=2&min_digits=1&max_digits=1",
         "verifier": "math",
+    },
+    "tenfold/SmallTools-v0": {
+        "entry_point": "tenfold.envs.services.environment:ToolsEnv",
+        "problems": f"{SMALL_TOOLS}&part=train&size=1000&seed=2",
+        "held_out": f"{SMALL_TOOLS}&part=held_out&size=100&seed=2",
+        "describe": "line",
+        "instruction": "Call functions, then answer.\n",
     },
     "tenfold/SmallFunctions-v0": {
         "problems": "generate:tenfold.envs.toy.small_functions:small_functions?size=300&seed=2",

@@ -93,6 +93,8 @@ GENERATORS = (
     "tenfold.envs.generators.retrieval:problems",
     "tenfold.envs.generators.sql_queries:problems",
     "tenfold.envs.generators.strings:problems",
+    "tenfold.envs.services.problems:problems",
+    "tenfold.envs.services.solutions:solved",
     "tenfold.pipelines.refine.chains:chain_examples",
     "tenfold.pipelines.corpus.planted.documents:bad",
     "tenfold.pipelines.corpus.planted.documents:duplicates",

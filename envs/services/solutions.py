@@ -10,20 +10,23 @@ from typing import cast
 
 from ...core import Message, Problem, Verdict
 from ..problems import sources
-from .environment import ToolsEnv
+from .environment import INSTRUCTION, ToolsEnv
 
 URI = "generate:tenfold.envs.services.problems:problems"
 
 
-def solved(problems: str = f"{URI}?size=500", describe: str = "json", system: str | None = None) -> Iterator[Problem]:
+def solved(
+    problems: str = f"{URI}?size=500", describe: str = "json", instruction: str = INSTRUCTION, system: str | None = None
+) -> Iterator[Problem]:
     """Yields the gold conversation of each problem: all turns but the last as the prompt, and the last as the answer.
 
     Args:
         problems: URI of problems for `ToolsEnv`, with its special characters escaped.
         describe: see `ToolsEnv`.
+        instruction: see `ToolsEnv`.
         system: see `ToolsEnv`.
     """
-    environment = ToolsEnv(sources.load(problems), describe=describe, system=system)
+    environment = ToolsEnv(sources.load(problems), describe=describe, instruction=instruction, system=system)
     for index, problem in enumerate(environment.problems):
         _, info = environment.reset(options={"problem": index})
         turns = [*cast(tuple[Message, ...], info["messages"])]

@@ -10,8 +10,7 @@ from gymnasium.utils.env_checker import check_env
 import tenfold
 from tenfold.core import UserError
 from tenfold.envs import built_in, identity, registry
-from tenfold.envs.games.game import TextGame
-from tenfold.envs.gold import gold_response
+from tenfold.envs.gold import SupportsGoldMove, gold_response
 from tenfold.envs.text import TextEnv
 
 GSM8K_LIKE = r"""{"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
@@ -84,7 +83,7 @@ def test_gold_answers_score_1(environment: gymnasium.Env[str, str]) -> None:
         environment.reset(options={"problem": index})
         ended = False
         while not ended:
-            gold = inner.gold_move() if isinstance(inner, TextGame) else gold_response(inner.problems[index])
+            gold = inner.gold_move() if isinstance(inner, SupportsGoldMove) else gold_response(inner.problems[index])
             _, reward, ended, _, _ = environment.step(gold)
         assert reward == 1
 
