@@ -15,6 +15,9 @@ class Declaration(TypedDict, total=False):
     entry_point: str
     environment: str
     """Id of the wrapped environment; an argument of the entry point."""
+    describe: str
+    instruction: str
+    """Arguments of `ToolsEnv`."""
 
 
 REASONING_TEMPLATE = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
