@@ -1,6 +1,5 @@
 """An OpenAI-compatible server as a policy. Requests are sent concurrently, each with its own seed."""
 
-import json
 import math
 import os
 import time
@@ -11,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 import openai
 
-from ..core import TEXT, Completion, Conversation, Message, PromptRefused, Sampling, SamplingIncomplete, UserError, sample_seed
+from ..core import TEXT, Completion, Conversation, PromptRefused, Sampling, SamplingIncomplete, UserError, sample_seed
 from ..texts import without_secrets, without_surrogates
 from .server import errors as server_errors
-from .server import keys, parameters, replies
+from .server import keys, messages, parameters, replies
 from .server import requests as at_once
 from .server.errors import ErrorKind
 from .server.parameters import DISTRIBUTION, LIMIT, NEW_LIMIT, OPTIONAL
@@ -103,6 +102,8 @@ class OpenAIPolicy:
             )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
+        self.tool_role = True
+        """False if the server has rejected a reply of the role "tool". Such replies are then turns of the user."""
         self.enable_thinking: bool | None = None
         """See `chat_tokens.SupportsThinking`."""
         if url := base_url or os.environ.get("OPENAI_BASE_URL", "").strip():
@@ -146,9 +147,7 @@ class OpenAIPolicy:
             for conversation, key in zip(conversations, keys, strict=True)
             for sample in range(samples)
         ]
-        futures = at_once.wait_for_all(
-            at_once.submit(lambda request: self._sample(*request, sampling), requests, self.batch_size)
-        )
+        futures = at_once.finished(lambda request: self._sample(*request, sampling), requests, self.batch_size)
         prompt_refused = self._is_refusal_of_prompt(futures, len(conversations))
         sampled = [_sampled(future, prompt_refused) for future in futures]
         by_conversation = [sampled[i * samples : (i + 1) * samples] for i in range(len(conversations))]
@@ -174,9 +173,7 @@ class OpenAIPolicy:
         Raises:
             UserError: the server fails, or no conversation gets one of the options as the answer.
         """
-        futures = at_once.wait_for_all(
-            at_once.submit(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
-        )
+        futures = at_once.finished(lambda conversation: self._choose(conversation, options), conversations, self.batch_size)
         sample_errors = (PromptRefused, UnclearRefusal, replies.InvalidReply)
         errors = [error for future in futures if (error := future.exception())]
         for error in errors:
@@ -216,7 +213,7 @@ class OpenAIPolicy:
     def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
         return {
             "model": self.model,
-            "messages": [_to_server(message) for message in conversation],
+            "messages": [messages.to_server(message) for message in conversation],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             LIMIT: sampling.max_tokens,
@@ -226,6 +223,8 @@ class OpenAIPolicy:
 
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the request without parameters that the server does not accept."""
+        if not self.tool_role:
+            request = {**request, "messages": messages.without_tool_role(request["messages"])}
         named = {self.limit if name == LIMIT else name: value for name, value in request.items()}
         omitted = self.omitted | ({"top_logprobs"} if "logprobs" in self.omitted else set())  # it requires logprobs
         return {name: value for name, value in named.items() if name not in omitted}
@@ -272,7 +271,8 @@ class OpenAIPolicy:
     def _is_adapted(self, status: int | None, body: object, request: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
         """True if the request was changed and can be sent again at once; False if the error may be temporary.
 
-        The change: the parameter that the server rejects is left out, or sent under its other name.
+        The change: the parameter that the server rejects is left out, or sent under its other name; or replies of the role
+        "tool" are sent as turns of the user.
 
         Args:
             status: HTTP status of the error. For an error under status 200, it is the status in the reply's body, or None.
@@ -288,6 +288,9 @@ class OpenAIPolicy:
         name = server_errors.rejected_parameter(status or 400, body, names)
         if name is not None:
             self._leave_out(name, sent[name], message)
+            return True
+        if self.tool_role and messages.rejects_tool_role(request["messages"], message):
+            self.tool_role = False
             return True
         kind = server_errors.kind_of(status or 400, body)
         if kind == ErrorKind.REFUSED:
@@ -378,18 +381,6 @@ def _sampled(future: "Future[Completion]", prompt_refused: bool) -> Completion |
     if isinstance(error, replies.InvalidReply):
         return Completion("", "fault", error=str(error))
     return None if error else future.result()
-
-
-def _to_server(message: Message) -> dict[str, Any]:
-    """Returns a message in the server's format, in which the arguments of tool calls are JSON text."""
-    fields: dict[str, object] = dict(message)
-    if "tool_calls" in message:
-        fields["tool_calls"] = [
-            {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"])}}
-            for call in message["tool_calls"]
-        ]
-    converted: dict[str, Any] = json.loads(without_surrogates(json.dumps(fields, ensure_ascii=False)))
-    return converted
 
 
 def _stopped(sampled: Completion, stop: Sequence[str]) -> Completion:

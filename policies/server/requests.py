@@ -7,7 +7,7 @@ Ctrl-C. Python does not wait for daemon threads.
 import concurrent.futures
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -23,6 +23,34 @@ def submit(work: Callable[[Item], Result], items: Iterable[Item], max_threads: i
         items: the items.
         max_threads: maximum number of concurrent calls.
     """
+    futures, run = _queued(work, items)
+    _start(run, min(max_threads, len(futures)))
+    return futures
+
+
+def finished(work: Callable[[Item], Result], items: Iterable[Item], max_threads: int) -> "list[Future[Result]]":
+    """Does the same, and waits for all futures.
+
+    After an interrupt such as Ctrl-C, unfinished futures are replaced by futures with that error.
+    """
+    futures, run = _queued(work, items)
+    try:
+        _start(run, min(max_threads, len(futures)))  # an interrupt may come before all threads have started
+        concurrent.futures.wait(futures)
+        return futures
+    except KeyboardInterrupt as interrupt:
+        ended: list[Future[Result]] = []
+        for future in futures:
+            future.cancel()
+            if future.cancelled() or not future.done():
+                future = Future()
+                future.set_exception(interrupt)
+            ended.append(future)
+        return ended
+
+
+def _queued(work: Callable[[Item], Result], items: Iterable[Item]) -> "tuple[list[Future[Result]], Callable[[], None]]":
+    """Returns a future for each item, and a function that does the work until no item is left."""
     waiting: queue.SimpleQueue[tuple[Future[Result], Item]] = queue.SimpleQueue()
     futures: list[Future[Result]] = []
     for item in items:
@@ -41,22 +69,9 @@ def submit(work: Callable[[Item], Result], items: Iterable[Item], max_threads: i
                 except BaseException as error:
                     future.set_exception(error)
 
-    for _ in range(min(max_threads, len(futures))):
+    return futures, run
+
+
+def _start(run: Callable[[], None], threads: int) -> None:
+    for _ in range(threads):
         threading.Thread(target=run, daemon=True).start()
-    return futures
-
-
-def wait_for_all(futures: "Sequence[Future[Result]]") -> "list[Future[Result]]":
-    """Waits for all futures. After an interrupt such as Ctrl-C, unfinished futures are replaced by futures with that error."""
-    try:
-        concurrent.futures.wait(futures)
-        return list(futures)
-    except KeyboardInterrupt as interrupt:
-        finished: list[Future[Result]] = []
-        for future in futures:
-            future.cancel()
-            if future.cancelled() or not future.done():
-                future = Future()
-                future.set_exception(interrupt)
-            finished.append(future)
-        return finished

@@ -26,6 +26,8 @@ class Server(ThreadingHTTPServer):
         self.guard = threading.Lock()
         self.thinking: str | None = None
         self.silent = False
+        self.strict_tools = False
+        """Reject replies of tools that answer no call, as OpenAI's server does."""
 
     @property
     def url(self) -> str:
@@ -42,6 +44,12 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.guard:
             status = self.server.failures.pop() if self.server.failures else 200
             self.server.requests.append(request)
+            error = "not now"
+            if self.server.strict_tools and any(turn["role"] == "tool" for turn in request["messages"]):
+                status = 400
+                error = (
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
+                )
             self.server.keys.append(self.headers["Authorization"])
         choice = {
             "index": 0,
@@ -62,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
             "choices": [choice],
             "usage": usage,
         }
-        body = json.dumps(reply if status == 200 else {"error": {"message": "not now"}}).encode()
+        body = json.dumps(reply if status == 200 else {"error": {"message": error}}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -175,3 +183,20 @@ def test_a_benchmark_sends_thinking_to_the_server_and_records_it(server: Server,
         assert result.settings.get("thinking", "") == thinking
         sent[thinking] = [request.get("chat_template_kwargs") for request in server.requests]
     assert sent == {"on": [{"enable_thinking": True}] * 2, "off": [{"enable_thinking": False}] * 2, "": [None] * 2}
+
+
+def test_replies_of_tools_become_turns_of_the_user_if_the_server_rejects_them(server: Server) -> None:
+    call = '<tool_call>{"name": "python", "arguments": {"code": "1 + 1"}}</tool_call>'
+    turns = [
+        {"role": "user", "content": "1 + 1?"},
+        {"role": "assistant", "content": call},
+        {"role": "tool", "content": "2"},
+    ]
+    policy = OpenAIPolicy("m", base_url=server.url)
+    assert policy.generate([turns], 1, Sampling())[0][0].text.startswith("2 ")
+    assert server.requests[-1]["messages"][-1]["role"] == "tool"
+    server.strict_tools = True
+    for number in (2, 3):  # the second time, it is not tried again
+        assert policy.generate([turns], 1, Sampling())[0][0].text.startswith("2 ")
+        assert server.requests[-1]["messages"] == [*turns[:2], {"role": "user", "content": "2"}]
+        assert len(server.requests) == number + 1

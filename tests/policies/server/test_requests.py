@@ -20,7 +20,7 @@ def test_results_of_concurrent_calls_are_in_order() -> None:
             raise KeyError(number)
         return number * number
 
-    found = at_once.wait_for_all(at_once.submit(work, range(3), max_threads=3))
+    found = at_once.finished(work, range(3), max_threads=3)
     assert [future.result() for future in found[:2]] == [0, 1]
     assert isinstance(found[2].exception(), KeyError)
 
@@ -44,3 +44,16 @@ def test_an_interrupt_does_not_wait_and_keeps_finished_results() -> None:
         over.set()
     assert [row[0] and row[0].text for row in raised.value.completions] == ["7", None, None]
     assert isinstance(raised.value.error_to_raise, KeyboardInterrupt)
+
+
+def test_an_interrupt_while_the_threads_start_keeps_finished_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        thread.join(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    done = at_once.finished(lambda number: number, range(2), max_threads=2)
+    assert [future.result() for future in done] == [0, 1]
