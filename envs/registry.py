@@ -32,6 +32,8 @@ ENTRY_POINTS = (
     MAKE,
     "tenfold.envs.mixture:Mixture",
     "tenfold.envs.preference:PreferenceEnv",
+    "tenfold.envs.mcp:with_mcp",
+    "tenfold.envs.services.environment:ToolsEnv",
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
     "tenfold.envs.spaces:TextSpaces",

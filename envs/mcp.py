@@ -1,0 +1,277 @@
+"""Environments with the tools of an MCP server (Model Context Protocol), through the official SDK.
+
+    tenfold.register("lab/Files-v0", entry_point="tenfold.envs.mcp:with_mcp", environment="lab/Questions-v0", server="files")
+
+The server is named in a file of the form that other MCP clients have. The environment variable TENFOLD_MCP_CONFIG is the path
+of this file. So a recipe can name a server, but only the user can say which program or address it is:
+
+    {"mcpServers": {"files": {"command": "python", "args": ["files_server.py"], "env": {"ROOT": "data"}},
+                    "search": {"url": "http://localhost:8000/mcp"}}}
+
+A server with a command is started anew for each episode. What a server says is data: it is shown to the policy and has no other
+effect.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium
+
+from .. import extras
+from ..core import Info, Message, UserError
+from ..texts import without_surrogates
+from ..verifiers.calls import formats
+from ..verifiers.calls.call import Malformed, ParsedCall
+from . import registry
+from .problems.parts import integer
+from .services.environment import INSTRUCTION
+from .text import with_system
+
+if TYPE_CHECKING:
+    from mcp import StdioServerParameters
+    from mcp.types import CallToolResult, Tool
+
+VARIABLE = "TENFOLD_MCP_CONFIG"
+"""Environment variable with the path of the file that names the servers."""
+START_SECONDS = 30.0
+"""Time limit for the start of a server. Our choice."""
+MAX_PAGES = 20
+"""Limit of pages of a server's list of tools. Our choice."""
+
+
+class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
+    """Adds the tools of an MCP server to a text environment. A turn without a call of such a tool is the response."""
+
+    def __init__(
+        self,
+        environment: gymnasium.Env[str, str],
+        server: str,
+        tools: Sequence[str] | None = None,
+        max_calls: int = 8,
+        max_output: int = 4_000,
+        seconds: float = 30.0,
+        instruction: str = INSTRUCTION,
+    ):
+        """Wraps an environment.
+
+        Args:
+            environment: the environment that contains the problem and judges the response.
+            server: name of the server in the file that TENFOLD_MCP_CONFIG names.
+            tools: names of the tools that the policy may call; all of the server's by default.
+            max_calls: number of calls in an episode. A turn with further calls is judged as the response.
+            max_output: limit of the results of a turn, in characters.
+            seconds: time limit of a call. A call that exceeds it is an error that the policy sees.
+            instruction: text of the system turn before the tools.
+
+        Raises:
+            UserError: an argument is invalid, or the file does not name the server.
+        """
+        super().__init__(environment)
+        integer("max_calls", max_calls, 0)
+        integer("max_output", max_output, 1)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+            raise UserError(f"seconds: expected a number above 0, got {seconds!r:.80}")
+        self.server, self.tools, self.seconds = server, tools, float(seconds)
+        self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
+        self.target = target_of(server)
+        self.calls = 0
+        self._connection: _Connection | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Connects to the server and poses the problem, with the tools in the system turn.
+
+        Raises:
+            UserError: the server cannot be reached, or has no tools.
+        """
+        self._disconnect()
+        self.calls = 0
+        text, info = self.env.reset(seed=seed, options=options)
+        self._connection = _Connection(self.server, self.target, self.tools)
+        listed = "\n".join(json.dumps(_declaration(tool), ensure_ascii=False) for tool in self._connection.tools.values())
+        system = without_surrogates(self.instruction + listed)
+        prompt = info.get("messages") or (Message(role="user", content=text),)
+        return f"{system}\n\n{text}", info | {"messages": with_system(system, prompt)}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Calls tools, or passes the response to the environment."""
+        if self._connection is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        is_marked = formats.MARKS.search(action) is not None
+        try:
+            calls = formats.read(action, self._connection.declared)
+        except Malformed as error:
+            calls = []
+            if is_marked and self.calls < self.max_calls:
+                return self._reply([_error(f"the call cannot be read: {error}")])
+        if not is_marked and not any(call.name in self._connection.tools for call in calls):
+            calls = []  # an answer such as f(2) names no tool
+        if not calls or self.calls + len(calls) > self.max_calls:
+            text, reward, terminated, truncated, info = self.env.step(action)
+            if terminated or truncated:
+                self._disconnect()
+            return text, float(reward), terminated, truncated, info
+        return self._reply([self._connection.call(call, self.seconds) for call in calls])
+
+    def close(self) -> None:
+        """Ends the connection, and closes the environment."""
+        self._disconnect()
+        super().close()
+
+    def _reply(self, results: Sequence[str]) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.calls += len(results)
+        text = "\n".join(results)
+        return text[: self.max_output], 0.0, False, False, dict(Info(role="tool", tool_calls=self.calls))
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def target_of(server: str) -> "StdioServerParameters | str":
+    """Returns the program or the URL of a server.
+
+    Raises:
+        UserError: the variable is not set, or the file does not name the server in this form.
+    """
+    with extras.required_by("an environment with the tools of an MCP server"):
+        from mcp import StdioServerParameters
+    path = os.environ.get(VARIABLE)
+    if not path:
+        raise UserError(f"set {VARIABLE} to the path of a file that names MCP servers: {{'mcpServers': {{{server!r}: ...}}}}")
+    try:
+        named = json.loads(Path(path).read_text(encoding="utf-8"))["mcpServers"]
+        entry = named[server]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} ({VARIABLE}) names no MCP server {server!r} ({type(error).__name__})") from None
+    if isinstance(entry, Mapping) and isinstance(entry.get("url"), str):
+        return str(entry["url"])
+    try:
+        return StdioServerParameters(**{name: entry[name] for name in ("command", "args", "env", "cwd") if name in entry})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {server}: expected command and args, or url ({type(error).__name__})") from None
+
+
+class _Connection:
+    """A connection to a server, whose event loop runs in a thread of its own."""
+
+    def __init__(self, name: str, target: "StdioServerParameters | str", wanted: Sequence[str] | None):
+        """Connects, and lists the tools.
+
+        Args:
+            name: name of the server, for errors.
+            target: see `target_of`.
+            wanted: names of the tools to keep; None: all.
+
+        Raises:
+            UserError: the server cannot be reached, or lacks a tool.
+        """
+        from anyio.from_thread import start_blocking_portal
+        from mcp import Client, stdio_client
+
+        self._exit = contextlib.ExitStack()
+        try:
+            portal = self._exit.enter_context(start_blocking_portal())
+            log = self._exit.enter_context(Path(os.devnull).open("w"))  # noqa: SIM115  # else each server writes to this process's stderr
+            client = Client(
+                target if isinstance(target, str) else stdio_client(target, errlog=log), read_timeout_seconds=START_SECONDS
+            )
+            self._client = self._exit.enter_context(portal.wrap_async_context_manager(client))
+            self._run: Callable[..., Any] = portal.call
+            listed = self._listed()
+        except Exception as error:  # of any type: the program does not start, the address does not answer, the protocol differs
+            self._exit.close()
+            raise UserError(f"the MCP server {name} cannot be used: {_reason(error)}") from error
+        if unknown := set(wanted or ()) - set(listed):
+            self._exit.close()
+            raise UserError(f"the MCP server {name} has no tool {min(unknown)}; its tools are {', '.join(listed)}")
+        self.tools: dict[str, Tool] = {tool: listed[tool] for tool in (listed if wanted is None else wanted)}
+        self.declared = {
+            tool: cast(Mapping[str, object], found.input_schema.get("properties", {})) for tool, found in self.tools.items()
+        }
+
+    def call(self, call: ParsedCall, seconds: float) -> str:
+        """Returns the result of a call as text: what the tool returns, or {"error": MESSAGE}.
+
+        Args:
+            call: the call.
+            seconds: time limit.
+
+        Raises:
+            Exception: the server has ended.
+        """
+        from mcp import MCPError
+
+        if call.name not in self.tools:
+            return _error(f"there is no tool {call.name[:100]}")
+        try:
+            result = self._run(self._client.call_tool, call.name, dict(call.arguments), seconds)
+        except (MCPError, TimeoutError, ValueError) as error:
+            if _is_closed(error):
+                raise
+            return _error(_reason(error))
+        text = _text(cast("CallToolResult", result))
+        return _error(text) if result.is_error else text
+
+    def close(self) -> None:
+        """Ends the connection. A server that was started for it ends too."""
+        with contextlib.suppress(Exception):  # the server may have ended already
+            self._exit.close()
+
+    def _listed(self) -> "dict[str, Tool]":
+        found: dict[str, Tool] = {}
+        cursor = None
+        for _ in range(MAX_PAGES):
+            page = self._run(lambda cursor=cursor: self._client.list_tools(cursor=cursor))
+            found |= {tool.name: tool for tool in page.tools}
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        if not found:
+            raise ValueError("it has no tools")
+        return found
+
+
+def _is_closed(error: Exception) -> bool:
+    return re.search(r"connection (?:was )?closed", str(error), re.IGNORECASE) is not None
+
+
+def _text(result: "CallToolResult") -> str:
+    """Returns the texts of a result; for other content, its kind."""
+    parts = [block.text if block.type == "text" else f"[{block.type}]" for block in result.content]
+    if not parts and result.structured_content is not None:
+        parts = [json.dumps(result.structured_content, ensure_ascii=False)]
+    return without_surrogates("\n".join(parts))
+
+
+def _declaration(tool: "Tool") -> dict[str, object]:
+    described = {"name": tool.name, "description": tool.description or "", "parameters": tool.input_schema}
+    return {"type": "function", "function": described}
+
+
+def _error(message: str) -> str:
+    return json.dumps({"error": message}, ensure_ascii=False)
+
+
+def _reason(error: BaseException) -> str:
+    """Returns an error in one line. Of a group of errors it is the first."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def with_mcp(environment: str, server: str, problems: str | None = None, **options: Any) -> MCPToolsWrapper:
+    """Creates an environment with the tools of an MCP server.
+
+    Args:
+        environment: id of the environment to wrap.
+        server: name of the server; see `MCPToolsWrapper`.
+        problems: problem URI instead of the environment's own.
+        **options: see `MCPToolsWrapper`.
+    """
+    return MCPToolsWrapper(registry.make(environment, **({"problems": problems} if problems else {})), server, **options)
