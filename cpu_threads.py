@@ -38,23 +38,23 @@ def stop_spinning() -> None:
         os.environ.setdefault(WAITING, "PASSIVE")
 
 
-def choose(setting: int | None = None, recorded: int | None = None, config: Path | None = None) -> int:
+def choose(setting: int | None = None, recorded: int | None = None, config: Callable[[], Path | None] | None = None) -> int:
     """Sets the number of threads of torch in this process, and returns it.
 
     Args:
         setting: the number in the recipe, if there is one. It has priority over $OMP_NUM_THREADS.
         recorded: the number with which the run began. It is used if neither the recipe nor the environment has a number.
-        config: folder with the config.json of the policy. It is read if the number is measured.
+        config: returns the folder with the config.json of the policy. It is called only if the number is measured.
     """
     global _chosen
     import torch
 
-    _chosen = setting or _from_environment() or recorded or measured(_width(config))
+    _chosen = setting or _from_environment() or recorded or measured(_width(config() if config else None))
     torch.set_num_threads(_chosen)
     return _chosen
 
 
-def chosen(config: Path | None = None) -> int:
+def chosen(config: Callable[[], Path | None] | None = None) -> int:
     """Returns the number of threads that was chosen for this process; chooses one if there is none yet.
 
     Args:

@@ -147,13 +147,13 @@ class ToolTurn(TypedDict):
     """A user turn of a problem with services."""
 
     calls: Sequence[ServiceCall]
-    """Gold calls, in their order. None if the request lacks something, or no function can do it."""
+    """Gold calls, in their order. Empty if the request lacks something, or no function can do it."""
     user: NotRequired[str]
     """Text of the user. The first turn has none: it is the problem's prompt."""
     functions: NotRequired[Sequence[str]]
     """Functions that are available from this turn on."""
     says: NotRequired[Sequence[str]]
-    """Texts that the last response of the turn must contain, in any case."""
+    """Texts that the last response of the turn must contain, in upper or lower case."""
 
 
 class ToolTurns(TypedDict):

@@ -41,32 +41,42 @@ _NUMBER_ALONE = re.compile(r"\s{0,9}\d{1,9}(?:\.\n?|\n)")
 """A list number such as "3." whose entry is missing, or a line with only a number."""
 
 
-_STEP = re.compile(
-    r"\d\s*[\])}]{0,3}(?:\s[-+*/×÷·−^]\s|\s?\\(?:times|cdot|div)\b|[-+*/×÷·−^](?=[^=\n]{1,80}=(?!=)))\s*[\[({]{0,3}-?\d"
-)
-"""Arithmetic with numbers: "7 + 2 = 9", "9 - 7 - 7"."""
-_CODE = re.compile(r"\s*(?:(?:return|print|assert|yield|if|elif|for|while|def)\b|[A-Za-z_][\w.\[\]]*\s*[-+*/]?=)")
-_CONCLUDES = re.compile(r"\b(?:so|thus|hence|therefore|answer|result|total|final(?:ly)?)\b|####", re.IGNORECASE)
+_STEP = re.compile(r"\d[^=\n]{0,80}?(?:[-+*/×÷·−^]|\\(?:times|cdot|div)\b)[^=\n]{0,80}=(?!=)")
+"""Arithmetic with a result: "7 + 2 = 9"."""
+_CODE = re.compile(r"\s*(?:(?:return|print|assert|yield|if|elif|for|while|def)\b|[A-Za-z_][\w.\[\]\"', :]*\s*[-+*/]?=)")
+_CONCLUDES = re.compile(r"\b(?:so|thus|hence|therefore|ans(?:wer)?|result|total|final(?:ly)?)\b|####", re.IGNORECASE)
+_GOES_ON = re.compile(r"\s*(?:\W*-?\d|\W*[-+*/=]|\W*(?:then|next|now|after|step|second|third|we)\b)", re.IGNORECASE)
+"""A computation goes on: "9 - 4 =", "Then"."""
 
 
 def complete_part(truncated: str) -> str:
     """Returns the part of a truncated text that is judged; see `Completion.scorable_text`.
 
-    Two things are left out at the end. A number that stands alone may be the number of a list's next entry. Arithmetic that
-    does not conclude is a step of a computation, and not its result: "7 + 2 = 9" before "9 - 4 =".
+    Two things are left out at the end. A number that stands alone may be the number of a list's next entry. A computation that
+    goes on in the incomplete sentence is a step, and not the result: "7 + 2 = 9" before "9 - 4 =".
     """
     if _MARKED_ANSWER.search(without_thinking(truncated)):
         return truncated
     ends = [0, *(match.end() for match in _SENTENCE_END.finditer(truncated))]
     while len(ends) > 1 and _NUMBER_ALONE.fullmatch(truncated, ends[-2], ends[-1]):
         ends.pop()
-    if truncated.count("```") % 2 == 0:  # else it ends within a program
-        while len(ends) > 1 and truncated[ends[-1] :].strip() and _is_step(truncated[ends[-2] : ends[-1]]):
-            ends.pop()
+    if truncated.count("```") % 2 == 0 and _GOES_ON.match(truncated, ends[-1]):  # else it ends within a program
+        while len(ends) > 1 and _is_step(truncated, kept := _before_blanks(truncated, ends)):
+            ends = kept[:-1]
     return truncated[: ends[-1]]
 
 
-def _is_step(sentence: str) -> bool:
+def _before_blanks(text: str, ends: list[int]) -> list[int]:
+    """Returns the ends of the sentences without blank ones at the end."""
+    last = len(ends)
+    while last > 1 and not text[ends[last - 2] : ends[last - 1]].strip():
+        last -= 1
+    return ends[:last]
+
+
+def _is_step(text: str, ends: list[int]) -> bool:
+    """True if the last sentence is a step of a computation."""
+    sentence = text[ends[-2] : ends[-1]] if len(ends) > 1 else ""
     return bool(_STEP.search(sentence)) and not _CODE.match(sentence) and not _CONCLUDES.search(sentence)
 
 

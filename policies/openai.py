@@ -289,8 +289,10 @@ class OpenAIPolicy:
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
-        if self.tool_role and messages.rejects_tool_role(request["messages"], message):
-            self.tool_role = False
+        if messages.rejects_tool_role(sent.get("messages", ()), message):
+            if self.tool_role:  # another thread may have found out
+                self.tool_role = False
+                warnings.warn(self._at('rejects the role "tool": results of tools become turns of the user'), stacklevel=2)
             return True
         kind = server_errors.kind_of(status or 400, body)
         if kind == ErrorKind.REFUSED:

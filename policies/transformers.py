@@ -49,7 +49,7 @@ class TransformersPolicy:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         if self.device.type == "cpu":
-            cpu_threads.chosen(Path(checkpoint))
+            cpu_threads.chosen(lambda: Path(checkpoint))
         self.model, self.tokenizer = checkpoints.load(checkpoint, dtype)
         self.model.to(self.device).eval()
         self.batch_size = batch_size

@@ -52,8 +52,6 @@ _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
 _CONCLUSION = re.compile(r"####|\b(?:final )?answer(?: is\b|\s*:)", re.IGNORECASE)
 """The words before the answer of a worked solution."""
-_DOUBT = (Status.SCORED, Status.TIMEOUT, Status.UNDECIDED)
-"""The statuses of an answer that is not accepted, in the order of the doubt that remains."""
 _OPEN = re.compile(
     r"\\(?:i{0,2}int|oint|sum|lim|prod|frac\s*\{\s*(?:d|\\mathrm\s*\{\s*d\s*\}|\\partial)\s*\}|[dt]frac\s*\{\s*d\s*\})(?![A-Za-z])|[∫∑∏]"
 )
@@ -133,9 +131,14 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
         if verdict.score == 1 or verdict.status == Status.FAULT:
             return verdict
         # The answer may equal the gold answer whose comparison is undecided, so it is not incorrect yet.
-        if rejected is None or _DOUBT.index(verdict.status) >= _DOUBT.index(rejected.status):
+        if rejected is None or _doubt(verdict) > _doubt(rejected):
             rejected = verdict
     return rejected or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
+
+
+def _doubt(verdict: Verdict) -> tuple[int, bool]:
+    """Returns how much doubt remains about an answer that is not accepted. Different words may mean the same."""
+    return (Status.SCORED, Status.TIMEOUT, Status.UNDECIDED).index(verdict.status), verdict.method == "words"
 
 
 def _golds(answer: object) -> Iterator[tuple[str, Fraction | None]]:

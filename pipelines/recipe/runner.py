@@ -4,6 +4,7 @@ Each stage has its own folder within the run's folder. The last file written the
 a stage with that file is skipped, and a stage without it resumes from the files in its folder.
 """
 
+import functools
 import json
 import resource
 import time
@@ -96,7 +97,7 @@ def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> No
         return
     records = [work_record(stage, folder / stage.name) or {} for stage in recipe.stages]
     recorded = [number for record in records if isinstance(number := record.get("machine", {}).get("threads"), int)]
-    config = architectures.configuration(recipe.policy, {})
+    config = functools.partial(architectures.configuration, recipe.policy, {})
     number = cpu_threads.choose(recipe.cluster.threads, recorded[-1] if recorded else None, config)
     if recorded and number != recorded[-1] and not all("metrics" in record for record in records):
         display.console.print(f"threads: {number} now, {recorded[-1]} before; results may differ in the last bits")

@@ -7,7 +7,7 @@ Ctrl-C. Python does not wait for daemon threads.
 import concurrent.futures
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -24,18 +24,23 @@ def submit(work: Callable[[Item], Result], items: Iterable[Item], max_threads: i
         max_threads: maximum number of concurrent calls.
     """
     futures, run = _queued(work, items)
-    _start(run, min(max_threads, len(futures)))
+    _start(run, futures, max_threads)
     return futures
 
 
 def finished(work: Callable[[Item], Result], items: Iterable[Item], max_threads: int) -> "list[Future[Result]]":
-    """Does the same, and waits for all futures.
+    """Does work on all items in daemon threads. Returns one future for each item when all have ended.
 
     After an interrupt such as Ctrl-C, unfinished futures are replaced by futures with that error.
+
+    Args:
+        work: called with each item.
+        items: the items.
+        max_threads: maximum number of concurrent calls.
     """
     futures, run = _queued(work, items)
     try:
-        _start(run, min(max_threads, len(futures)))  # an interrupt may come before all threads have started
+        _start(run, futures, max_threads)  # an interrupt may come before all threads have started
         concurrent.futures.wait(futures)
         return futures
     except KeyboardInterrupt as interrupt:
@@ -72,6 +77,6 @@ def _queued(work: Callable[[Item], Result], items: Iterable[Item]) -> "tuple[lis
     return futures, run
 
 
-def _start(run: Callable[[], None], threads: int) -> None:
-    for _ in range(threads):
+def _start(run: Callable[[], None], futures: "Sequence[Future[Result]]", max_threads: int) -> None:
+    for _ in range(min(max_threads, len(futures))):
         threading.Thread(target=run, daemon=True).start()

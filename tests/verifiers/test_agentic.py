@@ -77,6 +77,8 @@ def test_judge_is_not_called_if_rules_decide() -> None:
         ("no, it is singular", "It is not invertible"),
         ("a model fits the training data well but new data poorly", "low error on 1 set only"),
         (["Brazil", "Argentina"], "Brasil"),
+        (["carbon dioxide", "12"], "CO2"),
+        (["12", "carbon dioxide"], "CO2"),
         ({"gold": "Brazil", "tolerance": 0.01}, "Brasil"),
     ],
 )

@@ -21,6 +21,7 @@ which covers the variation between seeds.
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -115,7 +116,8 @@ def _with_threads(recipes: Mapping[str, Recipe], folder: Path, jobs: int) -> dic
     recorded = next((number for record in records if (number := record.get("machine", {}).get("threads"))), None)
     if jobs > 1 and recorded is None:
         recorded = cpu_threads.share(jobs)
-    number = cpu_threads.choose(first.cluster.threads, recorded, architectures.configuration(first.policy, {}))
+    config = functools.partial(architectures.configuration, first.policy, {})
+    number = cpu_threads.choose(first.cluster.threads, recorded, config)
     return {name: each.with_cluster(threads=each.cluster.threads or number) for name, each in recipes.items()}
 
 
