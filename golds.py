@@ -141,6 +141,8 @@ class ServiceCall(TypedDict):
 
     name: str
     arguments: Mapping[str, object]
+    must_see: NotRequired[bool]
+    """The policy must see the result of this call. Default: true if the gold calls of the turn change nothing."""
 
 
 class ToolTurn(TypedDict):

@@ -12,11 +12,13 @@ A server with a command is started anew for each episode. What a server says is 
 effect.
 """
 
+import asyncio
 import contextlib
 import json
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,10 +29,10 @@ from ..core import Info, Message, UserError
 from ..texts import without_surrogates
 from ..verifiers.calls import formats
 from ..verifiers.calls.call import Malformed, ParsedCall
-from . import registry
 from .problems.parts import integer
 from .services.environment import INSTRUCTION
 from .text import with_system
+from .tools import make_inner
 
 if TYPE_CHECKING:
     from mcp import StdioServerParameters
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "TENFOLD_MCP_CONFIG"
 """Environment variable with the path of the file that names the servers."""
-START_SECONDS = 30.0
-"""Time limit for the start of a server. Our choice."""
+START_SECONDS, CLOSE_SECONDS = 30.0, 10.0
+"""Time limits for the start and for the end of a server. Our choice."""
 MAX_PAGES = 20
 """Limit of pages of a server's list of tools. Our choice."""
 
@@ -101,15 +103,12 @@ class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
         """Calls tools, or passes the response to the environment."""
         if self._connection is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        is_marked = formats.MARKS.search(action) is not None
         try:
-            calls = formats.read(action, self._connection.declared)
+            calls = formats.calls_in(action, self._connection.declared)
         except Malformed as error:
             calls = []
-            if is_marked and self.calls < self.max_calls:
+            if self.calls < self.max_calls:
                 return self._reply([_error(f"the call cannot be read: {error}")])
-        if not is_marked and not any(call.name in self._connection.tools for call in calls):
-            calls = []  # an answer such as f(2) names no tool
         if not calls or self.calls + len(calls) > self.max_calls:
             text, reward, terminated, truncated, info = self.env.step(action)
             if terminated or truncated:
@@ -158,7 +157,7 @@ def target_of(server: str) -> "StdioServerParameters | str":
 
 
 class _Connection:
-    """A connection to a server, whose event loop runs in a thread of its own."""
+    """A connection to a server. Its event loop runs in a daemon thread, so that it does not keep a process from ending."""
 
     def __init__(self, name: str, target: "StdioServerParameters | str", wanted: Sequence[str] | None):
         """Connects, and lists the tools.
@@ -171,28 +170,21 @@ class _Connection:
         Raises:
             UserError: the server cannot be reached, or lacks a tool.
         """
-        from anyio.from_thread import start_blocking_portal
-        from mcp import Client, stdio_client
-
-        self._exit = contextlib.ExitStack()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._ready: Future[dict[str, Tool]] = Future()
+        self._over = asyncio.run_coroutine_threadsafe(self._serve(target), self._loop)
         try:
-            portal = self._exit.enter_context(start_blocking_portal())
-            log = self._exit.enter_context(Path(os.devnull).open("w"))  # noqa: SIM115  # else each server writes to this process's stderr
-            client = Client(
-                target if isinstance(target, str) else stdio_client(target, errlog=log), read_timeout_seconds=START_SECONDS
-            )
-            self._client = self._exit.enter_context(portal.wrap_async_context_manager(client))
-            self._run: Callable[..., Any] = portal.call
-            listed = self._listed()
+            listed = self._ready.result(START_SECONDS)
         except Exception as error:  # of any type: the program does not start, the address does not answer, the protocol differs
-            self._exit.close()
+            self.close()
             raise UserError(f"the MCP server {name} cannot be used: {_reason(error)}") from error
         if unknown := set(wanted or ()) - set(listed):
-            self._exit.close()
+            self.close()
             raise UserError(f"the MCP server {name} has no tool {min(unknown)}; its tools are {', '.join(listed)}")
         self.tools: dict[str, Tool] = {tool: listed[tool] for tool in (listed if wanted is None else wanted)}
         self.declared = {
-            tool: cast(Mapping[str, object], found.input_schema.get("properties", {})) for tool, found in self.tools.items()
+            tool: cast(Mapping[str, object], found.input_schema.get("properties") or {}) for tool, found in self.tools.items()
         }
 
     def call(self, call: ParsedCall, seconds: float) -> str:
@@ -203,31 +195,54 @@ class _Connection:
             seconds: time limit.
 
         Raises:
-            Exception: the server has ended.
+            ConnectionError: the server has ended.
         """
-        from mcp import MCPError
-
         if call.name not in self.tools:
             return _error(f"there is no tool {call.name[:100]}")
         try:
-            result = self._run(self._client.call_tool, call.name, dict(call.arguments), seconds)
-        except (MCPError, TimeoutError, ValueError) as error:
-            if _is_closed(error):
-                raise
+            arguments = json.loads(without_surrogates(json.dumps(dict(call.arguments), allow_nan=False, ensure_ascii=False)))
+        except (TypeError, ValueError, RecursionError):
+            return _error("the arguments are not JSON data")
+        called = asyncio.run_coroutine_threadsafe(self._client.call_tool(call.name, arguments, seconds), self._loop)
+        try:
+            result = called.result(seconds + START_SECONDS)
+        except Exception as error:  # of any type: an error of the server, a result that is not of the tool's schema
+            called.cancel()
+            if self._over.done() or _is_closed(error):
+                raise ConnectionError(f"the MCP server has ended: {_reason(error)}") from error
             return _error(_reason(error))
-        text = _text(cast("CallToolResult", result))
+        text = _text(result)
         return _error(text) if result.is_error else text
 
     def close(self) -> None:
         """Ends the connection. A server that was started for it ends too."""
-        with contextlib.suppress(Exception):  # the server may have ended already
-            self._exit.close()
+        if self._loop.is_closed():
+            return
+        self._over.cancel()
+        with contextlib.suppress(Exception, CancelledError):  # the server may have ended already
+            self._over.result(CLOSE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _listed(self) -> "dict[str, Tool]":
+    async def _serve(self, target: "StdioServerParameters | str") -> None:
+        """Keeps the connection until it is cancelled."""
+        from mcp import Client, stdio_client
+
+        try:
+            with open(os.devnull, "w") as log:  # else each server writes to this process's stderr
+                transport = target if isinstance(target, str) else stdio_client(target, errlog=log)
+                async with Client(transport, read_timeout_seconds=START_SECONDS) as self._client:
+                    self._ready.set_result(await self._listed())
+                    await asyncio.Event().wait()
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _listed(self) -> "dict[str, Tool]":
         found: dict[str, Tool] = {}
         cursor = None
         for _ in range(MAX_PAGES):
-            page = self._run(lambda cursor=cursor: self._client.list_tools(cursor=cursor))
+            page = await self._client.list_tools(cursor=cursor)
             found |= {tool.name: tool for tool in page.tools}
             cursor = page.next_cursor
             if cursor is None:
@@ -238,7 +253,11 @@ class _Connection:
 
 
 def _is_closed(error: Exception) -> bool:
-    return re.search(r"connection (?:was )?closed", str(error), re.IGNORECASE) is not None
+    """True if the SDK reports that the connection has ended."""
+    from mcp import MCPError
+    from mcp.types import CONNECTION_CLOSED
+
+    return isinstance(error, MCPError) and error.code == CONNECTION_CLOSED
 
 
 def _text(result: "CallToolResult") -> str:
@@ -274,4 +293,4 @@ def with_mcp(environment: str, server: str, problems: str | None = None, **optio
         problems: problem URI instead of the environment's own.
         **options: see `MCPToolsWrapper`.
     """
-    return MCPToolsWrapper(registry.make(environment, **({"problems": problems} if problems else {})), server, **options)
+    return MCPToolsWrapper(make_inner(environment, problems), server, **options)

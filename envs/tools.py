@@ -172,7 +172,7 @@ def with_python(environment: str, problems: str | None = None, **options: Any) -
         problems: problem URI instead of the environment's own.
         **options: see `PythonToolWrapper`.
     """
-    return PythonToolWrapper(_make(environment, problems), **options)
+    return PythonToolWrapper(make_inner(environment, problems), **options)
 
 
 def with_tests(environment: str, problems: str | None = None, **options: Any) -> CodingToolsWrapper:
@@ -183,8 +183,14 @@ def with_tests(environment: str, problems: str | None = None, **options: Any) ->
         problems: problem URI instead of the environment's own.
         **options: see `PythonToolWrapper`.
     """
-    return CodingToolsWrapper(_make(environment, problems), **options)
+    return CodingToolsWrapper(make_inner(environment, problems), **options)
 
 
-def _make(environment: str, problems: str | None) -> gymnasium.Env[str, str]:
+def make_inner(environment: str, problems: str | None) -> gymnasium.Env[str, str]:
+    """Creates the environment that a wrapper of this kind wraps.
+
+    Args:
+        environment: id of the environment.
+        problems: problem URI instead of the environment's own.
+    """
     return registry.make(environment, **({"problems": problems} if problems else {}))

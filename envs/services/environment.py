@@ -12,8 +12,8 @@ reads.
 A turn passes if
 
     the state of all services equals the state after the gold calls,
-    the policy has seen each result that the gold calls of this turn read (in this or an earlier turn),
-    and the response has the texts that the gold answer names.
+    the policy has seen the results that it must see (`must_see` of a gold call), in this or an earlier turn,
+    and the response has the texts that the gold answer names (`says`). Numbers and times may be written in other forms.
 
 The episode ends after the first turn that does not pass. The score is 1 if all turns pass, else 0; with `partial`, it is the
 share of turns that pass. The verdict's reason names the turn that fails, and why. The gold answer (`ToolTurns` in `golds.py`):
@@ -25,7 +25,6 @@ share of turns that pass. The verdict's reason names the turn that fails, and wh
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -34,6 +33,7 @@ import gymnasium
 from ... import named_code
 from ...core import Info, Problem, Status, UserError, Verdict
 from ...golds import ToolTurns
+from ...responses import without_thinking
 from ...verifiers.calls import formats
 from ...verifiers.calls.call import Malformed, ParsedCall
 from ...verifiers.verifier import MAX_REASON_CHARACTERS
@@ -41,7 +41,8 @@ from ..problems import sources
 from ..problems.parts import integer
 from ..text import Text, as_problems, check_system, problem_index, prompt_messages
 from .kinds import KINDS
-from .session import Result, Session, State, difference
+from .said import says
+from .session import Result, Session, State, difference, failure
 
 INSTRUCTION = """You can call functions. To call one or more, end your turn with a block for each:
 
@@ -82,7 +83,7 @@ class ToolsEnv(gymnasium.Env[str, str]):
             max_calls: limit of calls in a user turn. A response with further calls fails the turn.
             partial: if true, the score is the share of turns that pass.
             describe: form of the functions in the prompt: "json" (JSON Schema), or "line" (names, types and a description),
-                which takes a fifth of the tokens.
+                which takes about a quarter of the tokens and leaves out the descriptions of parameters.
             instruction: text of the system turn before the functions.
             system: text to put before it.
 
@@ -134,15 +135,17 @@ class ToolsEnv(gymnasium.Env[str, str]):
         """Executes the calls of a response, or ends the user's turn."""
         if self.problem is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
+        declared = self.session.declared(list(self.session.functions))  # a call of a function that is missing is a call
+        calls: list[ParsedCall] | None = None
+        reason = ""
         try:
-            calls = formats.read(action, self.session.declared(self.available))
+            calls = formats.calls_in(action, declared)
         except Malformed as error:
-            return self._reply([Result(json.dumps({"error": f"the call cannot be read: {error}"}), True)])
-        if calls:
-            left = self.max_calls - self.calls_in_turn
-            if len(calls) > left:
+            reason = f"the call cannot be read: {error}"
+        if calls is None or calls:
+            if self.calls_in_turn + len(calls or [reason]) > self.max_calls:
                 return self._end(f"more than {self.max_calls} calls in a turn")
-            return self._reply([self.session.call(call, self.available) for call in calls])
+            return self._reply([self.session.call(call, self.available) for call in calls] if calls else [failure(reason)])
         if defect := self._defect(action):
             return self._end(defect)
         self.turn += 1
@@ -158,7 +161,9 @@ class ToolsEnv(gymnasium.Env[str, str]):
         """Returns the next gold call of the turn, or the last response of the turn. See `SupportsGoldMove`."""
         turn = self.turns[self.turn]
         if self.calls_in_turn < len(turn["calls"]):
-            return f"<tool_call>\n{json.dumps(turn['calls'][self.calls_in_turn], ensure_ascii=False)}\n</tool_call>"
+            gold = turn["calls"][self.calls_in_turn]
+            call = {"name": gold["name"], "arguments": gold["arguments"]}
+            return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
         return " ".join(["Done." if turn["calls"] else "I cannot do this yet.", *turn.get("says", ())])
 
     def _begin_turn(self, number: int) -> None:
@@ -168,14 +173,16 @@ class ToolsEnv(gymnasium.Env[str, str]):
         self.available += [name for name in turn.get("functions", ()) if name not in self.available]
         self.needed: dict[str, str] = {}
         """Results that the policy must see, with the names of the gold calls."""
+        before, results = self.gold.state(), []
         for call in turn["calls"]:
-            before = self.gold.state()
-            result = self.gold.call(ParsedCall(call["name"], call["arguments"]), self.available)
-            if result.is_error:
-                raise UserError(f"turn {number + 1}: the gold call of {call['name']} fails: {result.text}")
-            if self.gold.state() == before:
-                self.needed[result.text] = call["name"]
+            results.append(self.gold.call(ParsedCall(call["name"], call["arguments"]), self.available))
+            if results[-1].is_error:
+                raise UserError(f"turn {number + 1}: the gold call of {call['name']} fails: {results[-1].text}")
         self.expected: State = self.gold.state()
+        only_reads = self.expected == before
+        for call, result in zip(turn["calls"], results, strict=True):
+            if call.get("must_see", only_reads):
+                self.needed[result.text] = call["name"]
 
     def _reply(self, results: Sequence[Result]) -> tuple[str, float, bool, bool, dict[str, Any]]:
         self.calls_in_turn += len(results)
@@ -195,8 +202,8 @@ class ToolsEnv(gymnasium.Env[str, str]):
             return found
         if missing := [name for text, name in self.needed.items() if text not in self.seen]:
             return f"the result of {missing[0]} was not read"
-        said = _plain(response)
-        if missing := [text for text in self.turns[self.turn].get("says", ()) if not _contains(said, text)]:
+        response = without_thinking(response)
+        if missing := [text for text in self.turns[self.turn].get("says", ()) if not says(response, text)]:
             return f"the response lacks {missing[0]!r}"
         return None
 
@@ -243,21 +250,20 @@ def _checked(answer: object) -> ToolTurns:
         raise UserError(f"the gold answer has no turns, or a turn of another form: {form}")
     if not all(isinstance(turn.get("user"), str) for turn in turns[1:]):
         raise UserError(f"the gold answer has a turn without the user's text: {form}")
+    if not _are_names(answer.get("functions", ())):
+        raise UserError(f"the gold answer has functions of another form: {form}")
     return cast(ToolTurns, answer)
 
 
 def _is_turn(turn: object) -> bool:
-    calls = turn.get("calls") if isinstance(turn, Mapping) else None
+    if not isinstance(turn, Mapping) or not all(_are_names(turn.get(name, ())) for name in ("says", "functions")):
+        return False
+    calls = turn.get("calls")
     return isinstance(calls, list | tuple) and all(
         isinstance(call, Mapping) and isinstance(call.get("name"), str) and isinstance(call.get("arguments"), Mapping)
         for call in calls
     )
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).casefold().split())
-
-
-def _contains(said: str, text: str) -> bool:
-    """True if a text occurs in a response and not within a longer number or word."""
-    return re.search(rf"(?<![\w.]){re.escape(_plain(text))}(?!\w|\.\d)", said) is not None
+def _are_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)

@@ -18,10 +18,10 @@
             self.on[room] = on
             return "done"
 
-A service is a class of this kind. The state are the attributes without a leading underscore. They and all results must be JSON
-data. The arguments of the constructor are the initial state. A method raises ValueError or LookupError to refuse a call. Its
-message is the result. Methods must not read a clock, a file or random numbers, because the calls of the gold answer are
-executed again for each episode.
+A service is a class of this kind. The state consists of the attributes without a leading underscore. They and all results must
+be JSON data. The arguments of the constructor are the initial state. A method raises ValueError, LookupError or ArithmeticError
+to refuse a call. Its message is the result. Methods must not read a clock, a file or random numbers, because the calls of the
+gold answer are executed again for each episode.
 """
 
 import functools
@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from ...core import UserError
 
@@ -119,7 +120,10 @@ def _function(service: type, name: str, method: object) -> ServiceFunction:
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (types[parameter.name], Field(default, description=described.get(parameter.name)))
     description = " ".join(_SECTION.split(text)[0].split())
-    arguments = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    try:
+        arguments = create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
+        raise UserError(f"{place}: {' '.join(str(error).split())[:200]}") from None
     return ServiceFunction(name, description, arguments)
 
 

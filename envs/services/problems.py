@@ -6,7 +6,7 @@ A turn has one request or several. Some turns cannot be done at first:
     withheld     the function for it is missing. The policy has to say so, and the next turn adds the function.
     irrelevant   no function fits. The policy has to say so.
 
-In these turns the policy may read, but not change anything. All texts are our own.
+In these turns the policy may read, but not change anything. What it says there is not checked. All texts are our own.
 """
 
 import json
@@ -42,6 +42,8 @@ IRRELEVANT = (
     "Translate my last letter into Greek with one of your functions.",
 )
 """Requests for which no service has a function."""
+REPLACEABLE = frozenset(["extend_loan", "move_event", "move_file", "set_priority", "transfer_money"])
+"""Functions whose effect other functions of the service can have. They are not withheld."""
 LATER = ("You can do it now.", "There is a function for it now.", "Try again now.")
 
 
@@ -65,7 +67,7 @@ def problems(
         part: all, train or held_out; see `parts.in_part`.
         kinds: names of the services to choose from; all by default.
         services: services of a problem.
-        turns: turns with requests that can be done, 1 to 8.
+        turns: turns with requests that can be done, 1 to 8. A rollout needs `max_turns` above the number of calls and turns.
         steps: maximum number of requests in a turn, each to another service.
         vague: share of the turns whose request lacks a value at first.
         withheld: share of the problems in which a function is missing at first.
@@ -74,7 +76,7 @@ def problems(
     Raises:
         UserError: an argument is invalid.
     """
-    names = choices("kinds", kinds, KINDS)
+    names = [*dict.fromkeys(choices("kinds", kinds, KINDS))]
     integer("services", services, 1, len(names))
     integer("turns", turns, 1, 8)
     integer("steps", steps, 1, services)
@@ -86,17 +88,16 @@ def problems(
         chosen = rng.sample(names, services)
         states = {name: MODULES[name].state(rng) for name in chosen}
         session = Session(KINDS, states)
-        drawn: list[ToolTurn] = []
+        groups = []
         for _ in range(turns):
             asked = [_request(rng, session, name) for name in rng.sample(chosen, rng.randint(1, steps))]
-            drawn += _turns(rng, asked, vague)
+            groups.append(_turns(rng, asked, vague))
         functions = list(session.functions)
         if rng.random() < withheld:
-            drawn, functions = _with_missing_function(rng, drawn, functions)
+            groups, functions = _with_missing_function(rng, groups, functions)
         if rng.random() < irrelevant:
-            # Not between a turn and the one that completes it.
-            places = [place for place in range(len(drawn) + 1) if not place or drawn[place - 1]["calls"]]
-            drawn.insert(rng.choice(places), {"user": rng.choice(IRRELEVANT), "calls": []})
+            groups.insert(rng.randint(0, len(groups)), [{"user": rng.choice(IRRELEVANT), "calls": []}])
+        drawn = [turn for group in groups for turn in group]
         prompt = drawn[0]["user"]
         answer: dict[str, Any] = {"services": states, "functions": functions, "turns": drawn}
         return Draft(prompt, answer, key=json.dumps(answer, sort_keys=True))
@@ -117,15 +118,20 @@ def _request(rng: random.Random, session: Session, name: str) -> Request:
 def _turns(rng: random.Random, asked: Sequence[Request], vague: float) -> list[ToolTurn]:
     """Returns the turns of requests that are made together: two turns if the last request lacks a value at first."""
     *earlier, last = asked
-    done = [each for request in earlier for each in request.calls]
+    done = [each for request in earlier for each in _marked(request)]
     says = [text for request in earlier for text in request.says]
     text = " ".join(request.text for request in earlier)
     if last.vague and rng.random() < vague:
         first: ToolTurn = {"user": f"{text} {last.vague}".strip(), "calls": done}
         if says:
             first["says"] = says
-        return [first, _turn(last.detail, last.calls, last.says)]
-    return [_turn(f"{text} {last.text}".strip(), [*done, *last.calls], [*says, *last.says])]
+        return [first, _turn(last.detail, _marked(last), last.says)]
+    return [_turn(f"{text} {last.text}".strip(), [*done, *_marked(last)], [*says, *last.says])]
+
+
+def _marked(request: Request) -> list[ServiceCall]:
+    """Returns the gold calls of a request. The policy must see the results of those that answer a question."""
+    return [{**each, "must_see": bool(request.says)} for each in request.calls]
 
 
 def _turn(user: str, calls: Sequence[ServiceCall], says: Sequence[str]) -> ToolTurn:
@@ -135,20 +141,27 @@ def _turn(user: str, calls: Sequence[ServiceCall], says: Sequence[str]) -> ToolT
     return turn
 
 
-def _with_missing_function(rng: random.Random, turns: list[ToolTurn], functions: list[str]) -> tuple[list[ToolTurn], list[str]]:
+def _with_missing_function(
+    rng: random.Random, groups: list[list[ToolTurn]], functions: list[str]
+) -> tuple[list[list[ToolTurn]], list[str]]:
     """Takes a function away that a turn needs and no earlier turn, and adds a turn in which it is back.
 
-    A turn is suitable if it has calls of one function only. Without such a turn nothing changes.
+    A turn is suitable if it has calls of one function only, and no other functions can do the same. Without such a turn nothing
+    changes.
     """
-    places = []
-    for number, turn in enumerate(turns):
-        used = {each["name"] for each in turn["calls"]}
-        if len(used) == 1 and not used & {each["name"] for earlier in turns[:number] for each in earlier["calls"]}:
-            places.append((number, used.pop()))
+    places: list[tuple[int, int, str]] = []
+    earlier = set(REPLACEABLE)
+    for number, group in enumerate(groups):
+        for place, turn in enumerate(group):
+            used = {each["name"] for each in turn["calls"]}
+            if len(used) == 1 and not used & earlier:
+                places.append((number, place, min(used)))
+            earlier |= used
     if not places:
-        return turns, functions
-    number, name = rng.choice(places)
-    turn = turns[number]
-    back: ToolTurn = {**turn, "user": rng.choice(LATER), "functions": [name]}
-    before: ToolTurn = {"user": turn["user"], "calls": []}
-    return [*turns[:number], before, back, *turns[number + 1 :]], [each for each in functions if each != name]
+        return groups, functions
+    number, place, name = rng.choice(places)
+    group = groups[number]
+    back: ToolTurn = {**group[place], "user": rng.choice(LATER), "functions": [name]}
+    before: ToolTurn = {"user": group[place]["user"], "calls": []}
+    changed = [*group[:place], before, back, *group[place + 1 :]]
+    return [*groups[:number], changed, *groups[number + 1 :]], [each for each in functions if each != name]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from .functions import ServiceFunction, functions_of
 
 MAX_RESULT = 4_000
 """Maximum length of a result, in characters. The rest is cut off. Our choice."""
+MAX_DEPTH, MAX_NUMBER = 20, 10**15
+"""Limits of the arguments of a call: nesting, and the size of a whole number. Our choice."""
+_INVALID = "the arguments are not JSON data"
 State = dict[str, dict[str, object]]
 """The attributes of each service."""
 
@@ -62,13 +66,14 @@ class Session:
             available: names of the functions that may be called.
         """
         if call.name not in available:
-            return _error(f"there is no function {call.name[:100]}")
+            return failure(f"there is no function {call.name[:100]}")
         service, function = self.functions[call.name]
+        if (defect := _defect(call.arguments)) is not None:
+            return failure(defect)
         try:
-            value = getattr(self.services[service], call.name)(**function.read(call.arguments))
-        except (ValueError, LookupError) as error:
-            return _error(str(error.args[0]) if error.args else type(error).__name__)
-        text = json.dumps(value, ensure_ascii=False)
+            text = json.dumps(getattr(self.services[service], call.name)(**function.read(call.arguments)), ensure_ascii=False)
+        except (ValueError, LookupError, ArithmeticError) as error:
+            return failure(str(error.args[0]) if error.args else type(error).__name__)
         return Result(text if len(text) <= MAX_RESULT else f"{text[:MAX_RESULT]} ... (cut off)", False)
 
     def state(self) -> State:
@@ -79,8 +84,27 @@ class Session:
         }
 
 
-def _error(message: str) -> Result:
-    return Result(json.dumps({"error": message[:MAX_RESULT]}, ensure_ascii=False), True)
+def failure(message: str) -> Result:
+    """Returns the result of a call that failed."""
+    return Result(json.dumps({"error": " ".join(message.split())[:MAX_RESULT]}, ensure_ascii=False), True)
+
+
+def _defect(value: object, depth: int = 0) -> str | None:
+    """Returns why arguments are no plain JSON data of a usual size, or None if they are."""
+    if depth > MAX_DEPTH:
+        return f"the arguments are nested deeper than {MAX_DEPTH}"
+    if isinstance(value, Mapping):
+        return None if all(isinstance(key, str) for key in value) and not _of_items([*value.values()], depth) else _INVALID
+    if isinstance(value, list):
+        return _of_items(value, depth)
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        return f"a number of the arguments is larger than {MAX_NUMBER}"
+    is_plain = value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return None if is_plain else _INVALID
+
+
+def _of_items(items: Sequence[object], depth: int) -> str | None:
+    return next((defect for item in items if (defect := _defect(item, depth + 1))), None)
 
 
 def difference(expected: object, actual: object, place: str = "") -> str | None:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import cast
 
-from ...core import Message, Problem, Verdict
+from ...core import Message, Problem, UserError, Verdict
 from ..problems import sources
 from .environment import INSTRUCTION, ToolsEnv
 
@@ -26,7 +26,7 @@ def solved(
         instruction: see `ToolsEnv`.
         system: see `ToolsEnv`.
     """
-    environment = ToolsEnv(sources.load(problems), describe=describe, instruction=instruction, system=system)
+    environment = ToolsEnv(sources.load(problems), max_calls=1_000, describe=describe, instruction=instruction, system=system)
     for index, problem in enumerate(environment.problems):
         _, info = environment.reset(options={"problem": index})
         turns = [*cast(tuple[Message, ...], info["messages"])]
@@ -39,5 +39,5 @@ def solved(
                 turns.append(Message(role=info.get("role", "user"), content=reply))
         verdict = cast(Verdict, info["verdict"])
         if verdict.score != 1:
-            raise AssertionError(f"{problem.id}: {verdict.reason}")
+            raise UserError(f"problem {problem.id}: the gold calls do not pass: {verdict.reason}")
         yield dataclasses.replace(problem, prompt=tuple(turns[:-1]), answer=turns[-1]["content"])

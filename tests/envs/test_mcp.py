@@ -197,3 +197,24 @@ def test_the_file_of_servers_must_be_named(config: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("TENFOLD_MCP_CONFIG")
     with pytest.raises(UserError, match="set TENFOLD_MCP_CONFIG"):
         MCPToolsWrapper(tenfold.make("lab/Sums-v0"), "notes")
+
+
+def test_unusual_arguments_do_not_end_the_connection(environment: gymnasium.Env[str, str]) -> None:
+    environment.reset()
+    for text in (
+        '<tool_call>{"name": "read_note", "arguments": {"name": "\\ud800"}}</tool_call>',
+        "<tool_call>[read_note(name={1, 2})]</tool_call>",
+        '<tool_call>[read_note(name=b"x")]</tool_call>',
+    ):
+        assert "error" in environment.step(text)[0]
+    assert environment.step(call("add", first=1, second=2))[0] == "3"
+
+
+def test_a_process_ends_although_an_environment_is_not_closed(config: Path, lab: Path) -> None:
+    program = (
+        "import tenfold; from tenfold.envs.mcp import MCPToolsWrapper\n"
+        "tenfold.register('lab/Open-v0', problems='jsonl:questions.jsonl', verifier='math')\n"
+        "env = MCPToolsWrapper(tenfold.make('lab/Open-v0'), 'notes'); env.reset(); print('reset')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "reset\n"

@@ -115,6 +115,28 @@ def read(response: str, declared: DeclaredFunctions, typed: bool = True) -> list
     return []
 
 
+def calls_in(response: str, declared: DeclaredFunctions) -> list[ParsedCall]:
+    """Returns the calls in a response that may also be an answer; an empty list if it calls nothing.
+
+    An answer such as f(2) or ["400"] is no call: it has no mark of a call, and names no declared function.
+
+    Args:
+        response: a model's response.
+        declared: see `read`.
+
+    Raises:
+        Malformed: the response contains a mark of a call, and the call cannot be parsed.
+    """
+    is_marked = MARKS.search(without_thinking(response)) is not None
+    try:
+        calls = read(response, declared)
+    except Malformed:
+        if is_marked:
+            raise
+        return []
+    return calls if is_marked or any(call.name in declared for call in calls) else []
+
+
 def read_marked(text: str, declared: DeclaredFunctions, typed: bool = True) -> list[ParsedCall] | None:
     """Returns the calls inside marks of calls; None if there is no such mark. Raises `Malformed`.
 

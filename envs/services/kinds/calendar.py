@@ -2,7 +2,7 @@
 
 import random
 
-from .request import Request, at, call, known
+from .request import Request, at, call, check_time, known
 
 TITLES = (
     "dentist",
@@ -89,8 +89,7 @@ class Calendar:
     def _check(self, day: str, time: str) -> None:
         if day not in DAYS:
             raise ValueError(f"{day} is not one of {', '.join(DAYS)}")
-        if len(time) != 5 or time[2] != ":" or not (time[:2] + time[3:]).isdigit():
-            raise ValueError(f"{time} is not a time such as 09:30")
+        check_time(time)
 
 
 def state(rng: random.Random) -> dict[str, object]:
@@ -113,9 +112,9 @@ def request(rng: random.Random, calendar: Calendar) -> Request:
         title = rng.choice(free)
         options.append(
             Request(
-                f"Put {title} into my calendar on {day} at {time}, for {minutes} minutes.",
+                f'Put "{title}" into my calendar on {day} at {time}, for {minutes} minutes.',
                 [call("add_event", title=title, day=day, time=time, minutes=minutes)],
-                vague=f"Put {title} into my calendar on {day}, for {minutes} minutes.",
+                vague=f'Put "{title}" into my calendar on {day}, for {minutes} minutes.',
                 detail=f"At {time}.",
             )
         )
@@ -127,16 +126,16 @@ def request(rng: random.Random, calendar: Calendar) -> Request:
         assert isinstance(guests, list)
         options += [
             Request(
-                f"Move {title} to {day} at {time}.",
+                f'Move "{title}" to {day} at {time}.',
                 [call("move_event", title=title, day=day, time=time)],
-                vague=f"Move {title} to {day}.",
-                detail=f"It should start at {time}.",
+                vague=f'Move "{title}" to another time.',
+                detail=f"To {day} at {time}.",
             ),
             Request(
-                f"Take {title} out of my calendar.",
+                f'Take "{title}" out of my calendar.',
                 [call("cancel_event", title=title)],
                 vague="Take an event out of my calendar." if len(calendar.events) > 1 else "",
-                detail=f"I mean {title}.",
+                detail=f'I mean "{title}".',
             ),
             Request(
                 f"Look up what my first event on {event['day']} is, and when it starts.",
@@ -152,9 +151,9 @@ def request(rng: random.Random, calendar: Calendar) -> Request:
             guest = rng.choice(others)
             options.append(
                 Request(
-                    f"Invite {guest} to {title}.",
+                    f'Invite {guest} to "{title}".',
                     [call("invite_guest", title=title, guest=guest)],
-                    vague=f"Invite someone to {title}.",
+                    vague=f'Invite a guest to "{title}".',
                     detail=f"{guest}, please.",
                 )
             )

@@ -118,8 +118,8 @@ def request(rng: random.Random, files: Files) -> Request:
                 Request(
                     f"Move {name} from {folder} to {target}.",
                     [call("move_file", name=name, source=folder, target=target)],
-                    vague=f"Move {name} out of {folder}.",
-                    detail=f"Put it into {target}.",
+                    vague=f"Move a file to {target}.",
+                    detail=f"I mean {name} in {folder}.",
                 )
             )
     return rng.choice(options)

@@ -92,8 +92,6 @@ def request(rng: random.Random, home: Home) -> Request:
         Request(
             f"{'Pull up' if is_down else 'Let down'} the blinds in the {room}.",
             [call("move_blinds", room=room, down=not is_down)],
-            vague=f"{'Pull up' if is_down else 'Let down'} the blinds in one of the rooms.",
-            detail=f"In the {room}.",
         ),
         Request(
             f"Tell me how warm the {room} is set.", [status], [str(degrees)], "Tell me how warm a room is set.", f"The {room}."

@@ -115,8 +115,8 @@ def request(rng: random.Random, music: Music) -> Request:
             Request(
                 f"Add {song} to my playlist {playlist}.",
                 [call("add_song", song=song, playlist=playlist)],
-                vague=f"Add {song} to a playlist." if len(music.playlists) > 1 else "",
-                detail=f"To {playlist}.",
+                vague=f"Add a song to my playlist {playlist}.",
+                detail=f"{song}, please.",
             )
         )
     if inside:

@@ -1,5 +1,6 @@
 """`Request`: what a user asks of a service, with the gold calls."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,16 @@ def call(name: str, /, **arguments: object) -> ServiceCall:
 def at(hour: int, minute: int = 0) -> str:
     """Returns a time of day, such as "09:30"."""
     return f"{hour:02d}:{minute:02d}"
+
+
+def check_time(time: str) -> None:
+    """Checks that a text is a time of day.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(r"(?:[01]\d|2[0-3]):[0-5]\d", time, re.ASCII) is None:
+        raise ValueError(f"{time} is not a time such as 09:30")
 
 
 def counted(count: int, noun: str) -> str:

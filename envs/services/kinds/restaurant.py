@@ -2,7 +2,7 @@
 
 import random
 
-from .request import Request, at, call, counted, known
+from .request import Request, at, call, check_time, counted, known
 
 DISHES = {"soup": 6, "salad": 8, "pasta": 12, "risotto": 14, "fish": 19, "curry": 13, "cake": 5, "ice cream": 4}
 GUESTS = ("Alvarez", "Bakker", "Castelli", "Dupont", "Eriksen", "Fischer")
@@ -41,6 +41,7 @@ class Restaurant:
             raise ValueError(f"there is a reservation for {name} already")
         if not 1 <= persons <= self.free_seats():
             raise ValueError(f"{self.free_seats()} seats are free")
+        check_time(time)
         self.reservations[name] = {"persons": persons, "time": time}
         return "reserved"
 
@@ -52,6 +53,7 @@ class Restaurant:
             time: new time of arrival, such as "19:30".
         """
         known(name, self.reservations, "reservation for")
+        check_time(time)
         self.reservations[name]["time"] = time
         return "changed"
 

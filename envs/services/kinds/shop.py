@@ -109,8 +109,8 @@ def request(rng: random.Random, shop: Shop) -> Request:
             Request(
                 f"Put {count} of the item {item} into my basket.",
                 [call("add_to_basket", item=item, count=count)],
-                vague=f"Put {count} more into my basket.",
-                detail=f"The item is {item}.",
+                vague="Put something into my basket.",
+                detail=f"I mean {count} of the item {item}.",
             )
         )
     if shop.basket:

@@ -121,8 +121,8 @@ def request(rng: random.Random, tasks: Tasks) -> Request:
             Request(
                 f'Put "{new}" on the list {name}.',
                 [call("add_task", title=new, list_name=name)],
-                vague=f'Put "{new}" on one of my lists.',
-                detail=f"On the list {name}.",
+                vague=f"Put a new task on the list {name}.",
+                detail=f'It is "{new}".',
             )
         )
     return (

@@ -107,8 +107,8 @@ def request(rng: random.Random, tickets: Tickets) -> Request:
         Request(
             f'Open a ticket "{subject}" with the priority {priority}.',
             [call("open_ticket", subject=subject, priority=priority)],
-            vague=f'Open a ticket "{subject}".',
-            detail=f"Its priority is {priority}.",
+            vague="Open a ticket.",
+            detail=f'It is about "{subject}", with the priority {priority}.',
         )
     ]
     if tickets.tickets[ticket]["agent"] != agent:
@@ -116,7 +116,7 @@ def request(rng: random.Random, tickets: Tickets) -> Request:
             Request(
                 f"Give {ticket} to {agent}.",
                 [call("assign_ticket", ticket=ticket, agent=agent)],
-                vague=f"Give {ticket} to someone.",
+                vague=f"Assign {ticket}.",
                 detail=f"{agent} should do it.",
             )
         )

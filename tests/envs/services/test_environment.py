@@ -101,7 +101,17 @@ def test_results_that_the_gold_calls_read_must_have_been_seen() -> None:
 
 @pytest.mark.parametrize(
     ("text", "passes"),
-    [("1,400 euros", True), ("1400.", True), ("$1400!", True), ("1400.50", False), ("21400", False), ("1400th", False)],
+    [
+        ("1,400 euros", True),
+        ("1400.", True),
+        ("$1400!", True),
+        ("1400.50", False),
+        ("21400", False),
+        ("1400.00 euros", True),
+        ("**1400**", True),
+        ("1400EUR", True),
+        ("<think>1400</think>Done.", False),
+    ],
 )
 def test_a_number_in_the_response_must_stand_alone(text: str, passes: bool) -> None:
     env = environment({"calls": [], "says": ["1400"]}, {"user": "Thanks.", "calls": [MOVE]})
@@ -234,3 +244,34 @@ def test_a_service_of_the_user_is_ten_lines(lab: Any) -> None:
     env.reset()
     env.step('switch(room="hall", on=True)')
     assert env.step("Done.")[1] == 1
+
+
+def test_calls_that_cannot_be_read_count_as_calls() -> None:
+    env = environment({"calls": [MOVE]}, max_calls=2)
+    unread = "<tool_call>{</tool_call>"
+    assert played(env, unread, unread, unread) == (0.0, "turn 1 of 1: more than 2 calls in a turn")
+
+
+@pytest.mark.parametrize("text", ["Done (400)", "f(2)", '["400"]', "400 (euros)"])
+def test_an_answer_that_looks_like_a_call_is_an_answer(text: str) -> None:
+    env = environment({"calls": [], "says": ["400"]} if "400" in text else {"calls": []}, {"user": "Thanks.", "calls": [MOVE]})
+    assert env.step(text)[0] == "Thanks."
+
+
+def test_a_value_that_the_policy_knows_need_not_be_read_before_a_change() -> None:
+    turns = {"calls": [BALANCE, MOVE]}
+    assert played(environment(turns), as_text(MOVE), "Done.")[0] == 1
+    seen = {"calls": [{**BALANCE, "must_see": True}, MOVE]}
+    assert played(environment(seen), as_text(MOVE), "Done.") == (0.0, "turn 1 of 1: the result of account_balance was not read")
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["9" * 5000, "0x" + "f" * 5000, "1e400", "[" * 900 + "]" * 900, "'\\ud800'", "{1, 2}", "b'x'", "1j", "...", "None"],
+)
+def test_unusual_values_of_arguments_are_errors(amount: str) -> None:
+    env = environment({"calls": [MOVE]})
+    reply, _, terminated, _, info = env.step(f"[transfer_money(source='savings', target='checking', amount={amount})]")
+    if not terminated and info.get("role") == "tool":
+        assert "error" in reply
+        env.step("Done.")

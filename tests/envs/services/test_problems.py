@@ -11,7 +11,9 @@ from tenfold import Problem, UserError
 from tenfold.envs.services.environment import ToolsEnv
 from tenfold.envs.services.kinds import KINDS
 from tenfold.envs.services.problems import problems
+from tenfold.envs.services.session import Session
 from tenfold.envs.services.solutions import solved
+from tenfold.verifiers.calls.call import ParsedCall
 
 PROBLEMS = list(problems(size=300, part="all"))
 
@@ -67,6 +69,7 @@ def near_misses(problem: Problem) -> list[Problem]:
     A call is not left out if another call has the same result, because the result has been seen then.
     """
     found = []
+    session = Session(KINDS, answer(problem)["services"])
     results = iter(replies := gold_replies(problem))
     turns = answer(problem)["turns"]
     for number, turn in enumerate(turns):
@@ -78,7 +81,10 @@ def near_misses(problem: Problem) -> list[Problem]:
             numbers = [
                 name for name, value in call["arguments"].items() if isinstance(value, int) and not isinstance(value, bool)
             ]
-            candidates = [without] if replies.count(next(results)) == 1 else []
+            before, result = session.state(), next(results)
+            session.call(ParsedCall(call["name"], call["arguments"]), list(session.functions))
+            is_needed = call["must_see"] and replies.count(result) == 1
+            candidates = [without] if is_needed or session.state() != before else []
             if numbers:
                 arguments[numbers[0]] += -1 if arguments[numbers[0]] > 1 else 1
                 candidates.append(changed)
