@@ -18,7 +18,7 @@ identity covers
                    files; a text without a letter or digit, such as "." or "/", is not read as a path
 
 It does not cover versions of packages, tenfold included: a stage records them and reports changes. It also does not cover the
-kind of sandbox, or files that the user's code reads.
+kind of sandbox, files that the user's code reads, or what an MCP server does, which is covered by its name alone.
 """
 
 import dataclasses

@@ -24,7 +24,7 @@ from ..core import Conversation, Message, Problem, PromptRefused, Status, Verdic
 from ..responses import without_thinking, without_turn_end
 from . import find, math
 from .answers import final_answer
-from .answers.judge_controls import control_answers, is_mathematics, reason_to_reject
+from .answers.judge_controls import control_answers, has_word, reason_to_reject
 from .budget import SECONDS, limit
 from .calls.formats import last_call
 from .disguises import visible
@@ -134,12 +134,13 @@ def verifier(
 def leaves_to_judge(problem: Problem, verdict: Verdict) -> bool:
     """Returns whether a judge is called after a verdict of the rules.
 
-    It is called if the verdict is undecided. It is also called if the words of an answer differ from those of a gold answer
-    that is not mathematics: "mitochondria" can be the same as "the mitochondrion", and "CO2" the same as "carbon dioxide".
+    It is called if the verdict is undecided. It is also called if the words of an answer differ from those of the gold answer:
+    "mitochondria" can be the same as "the mitochondrion", and "sodium" the same as "Na". A gold answer without a word, such as
+    "1/2", has no other words.
     """
     if verdict.status == Status.SCORED and verdict.score == 0 and verdict.method == "words":
         with contextlib.suppress(LookupError, TypeError, ValueError):
-            return not is_mathematics(_gold(problem))
+            return has_word(_gold(problem))
     return verdict.status == Status.UNDECIDED
 
 

@@ -74,6 +74,8 @@ def test_judge_is_not_called_if_rules_decide() -> None:
         ("the mitochondrion", "mitochondria"),
         ("Brazil", "Brasil"),
         ("carbon dioxide", "CO2"),
+        ("Na", "sodium"),
+        ("O(log n)", "logarithmic"),
         ("no, it is singular", "It is not invertible"),
         ("a model fits the training data well but new data poorly", "low error on 1 set only"),
         (["Brazil", "Argentina"], "Brasil"),
@@ -89,7 +91,9 @@ def test_judge_decides_about_answers_that_rules_reject_for_other_words(gold: Any
     assert (decided.method, decided.score) == ("agentic", 0)
 
 
-@pytest.mark.parametrize(("gold", "answer"), [("7", "seventeen"), ("1/2", "hexagon"), ("[0, 1)", "unit interval")])
+@pytest.mark.parametrize(
+    ("gold", "answer"), [("7", "seventeen"), ("1/2", "hexagon"), ("x^2", "square"), (r"\sqrt{2}", "root two")]
+)
 def test_judge_is_not_called_for_words_if_gold_answer_is_mathematics(gold: str, answer: str) -> None:
     called = []
     verdict = agentic.verifier(lambda conversation: called.append(1) or "VERDICT: EQUIVALENT")(  # type: ignore[func-returns-value]

@@ -139,9 +139,14 @@ def reason_to_reject(answer: str, gold: str, prompt: str) -> str | None:
             return f"the answer addresses the judge: {phrases[0]!r}"
     if len(answer.split()) > MAX_WORDS + 3 * len(gold.split()):
         return "the answer has too many words"
-    if len(_WORDS.findall(_unwrapped(answer))) >= PROSE and is_mathematics(gold) and not is_mathematics(answer):
+    if len(_WORDS.findall(_unwrapped(answer))) >= PROSE and _is_mathematics(gold) and not _is_mathematics(answer):
         return "the answer is prose, but the gold answer is mathematics"
     return None
+
+
+def has_word(gold: str) -> bool:
+    """Returns whether a gold answer has a word, a name or a formula of letters: "Brazil", "Na", "O(log n)", but not "x^2"."""
+    return _WORDS.search(_unwrapped(gold)) is not None
 
 
 def _unwrapped(text: str) -> str:
@@ -150,7 +155,7 @@ def _unwrapped(text: str) -> str:
     return re.sub(r"[{}$]|\\[,;:! ]", "", text)
 
 
-def is_mathematics(text: str) -> bool:
+def _is_mathematics(text: str) -> bool:
     """True if a text is a mathematical object (number, expression, set, equation) without words other than units and names."""
     try:
         return any(node.kind == "quantity" or not contains(claim(node)[1], "text") for node in readings_of(text))

@@ -194,7 +194,7 @@ def test_stored_verdicts_of_other_pairs_or_another_judge_are_refused(pairs: str,
 def test_most_answers_in_words_are_left_to_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
     found = counted(capsys, "words", "--policy", "scripted:It differs.\nVERDICT: DIFFERENT")
     assert found["pairs"]["judge decides"] > 0.8 * sum(found["pairs"].values())
-    assert found["cost"]["judge decides"]["asked"] == found["pairs"]["judge decides"]
+    assert found["cost"]["judge decides"]["asked"] > 0.95 * found["pairs"]["judge decides"]
 
 
 def test_another_choice_of_the_same_pairs_continues_the_file(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
