@@ -26,13 +26,13 @@ share of turns that pass. The verdict's reason names the turn that fails, and wh
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import gymnasium
 
 from ... import named_code
 from ...core import Info, Problem, Status, UserError, Verdict
-from ...golds import ToolTurns
+from ...golds import ToolTurn, ToolTurns
 from ...responses import without_thinking
 from ...verifiers.calls import formats
 from ...verifiers.calls.call import Malformed, ParsedCall
@@ -58,6 +58,41 @@ The functions:
 """Start of the system turn. The functions follow, one in each line. Our choice."""
 MORE = "You can now also call these functions:\n"
 """Start of the text about functions that a later turn adds."""
+
+
+class Expected(NamedTuple):
+    """What the gold calls of a user turn lead to."""
+
+    state: State
+    """The state of all services after the turn."""
+    results: Mapping[str, str]
+    """The results that the policy must have seen, with the names of the gold calls."""
+
+
+def expected(session: Session, functions: Sequence[str], turns: Sequence[ToolTurn]) -> list[Expected]:
+    """Executes the gold calls of all turns.
+
+    Args:
+        session: the services in their initial state.
+        functions: functions that are available in the first turn.
+        turns: the turns.
+
+    Raises:
+        UserError: a gold call fails.
+    """
+    found, available = [], [*functions]
+    for number, turn in enumerate(turns, start=1):
+        available += turn.get("functions", ())
+        before, results = session.state(), []
+        for call in turn["calls"]:
+            results.append(session.call(ParsedCall(call["name"], call["arguments"]), available))
+            if results[-1].is_error:
+                raise UserError(f"turn {number}: the gold call of {call['name']} fails: {results[-1].text}")
+        state = session.state()
+        gold = zip(turn["calls"], results, strict=True)
+        seen = {result.text: call["name"] for call, result in gold if call.get("must_see", state == before)}
+        found.append(Expected(state, seen))
+    return found
 
 
 class ToolsEnv(gymnasium.Env[str, str]):
@@ -114,14 +149,15 @@ class ToolsEnv(gymnasium.Env[str, str]):
         problem = self.problems[index]
         try:
             gold = _checked(problem.answer)
-            self.session, self.gold = (Session(self.services, gold["services"]) for _ in range(2))
+            self.session = Session(self.services, gold["services"])
             self.available = list(gold.get("functions", self.session.functions))
             self.turns = gold["turns"]
             if unknown := {*self.available, *self._added()} - set(self.session.functions):
                 raise UserError(f"no service has the function {min(unknown)}")
-            self._begin_turn(0)
+            self.expected = expected(Session(self.services, gold["services"]), self.available, self.turns)
         except UserError as error:
             raise UserError(f"problem {problem.id} is no problem of {type(self).__name__}: {error}") from error
+        self._begin_turn(0)
         self.seen: set[str] = set()
         self.tool_calls = 0
         self.problem = problem
@@ -167,22 +203,8 @@ class ToolsEnv(gymnasium.Env[str, str]):
         return " ".join(["Done." if turn["calls"] else "I cannot do this yet.", *turn.get("says", ())])
 
     def _begin_turn(self, number: int) -> None:
-        """Executes the gold calls of a turn. The state after them and the results that they read decide whether it passes."""
-        turn = self.turns[number]
         self.turn, self.calls_in_turn = number, 0
-        self.available += [name for name in turn.get("functions", ()) if name not in self.available]
-        self.needed: dict[str, str] = {}
-        """Results that the policy must see, with the names of the gold calls."""
-        before, results = self.gold.state(), []
-        for call in turn["calls"]:
-            results.append(self.gold.call(ParsedCall(call["name"], call["arguments"]), self.available))
-            if results[-1].is_error:
-                raise UserError(f"turn {number + 1}: the gold call of {call['name']} fails: {results[-1].text}")
-        self.expected: State = self.gold.state()
-        only_reads = self.expected == before
-        for call, result in zip(turn["calls"], results, strict=True):
-            if call.get("must_see", only_reads):
-                self.needed[result.text] = call["name"]
+        self.available += [name for name in self.turns[number].get("functions", ()) if name not in self.available]
 
     def _reply(self, results: Sequence[Result]) -> tuple[str, float, bool, bool, dict[str, Any]]:
         self.calls_in_turn += len(results)
@@ -198,9 +220,10 @@ class ToolsEnv(gymnasium.Env[str, str]):
 
     def _defect(self, response: str) -> str | None:
         """Returns why the user's turn does not pass, or None."""
-        if found := difference(self.expected, self.session.state()):
+        wanted = self.expected[self.turn]
+        if found := difference(wanted.state, self.session.state()):
             return found
-        if missing := [name for text, name in self.needed.items() if text not in self.seen]:
+        if missing := [name for text, name in wanted.results.items() if text not in self.seen]:
             return f"the result of {missing[0]} was not read"
         response = without_thinking(response)
         if missing := [text for text in self.turns[self.turn].get("says", ()) if not says(response, text)]:

@@ -199,6 +199,16 @@ def test_hostile_text_is_data(text: str, tmp_path: Any, monkeypatch: pytest.Monk
             {"services": {"bank": BANK}, "turns": [{"calls": [{"name": "account_balance", "arguments": {"account": "x"}}]}]},
             "turn 1: the gold call of account_balance fails",
         ),
+        (
+            {
+                "services": {"bank": BANK},
+                "turns": [{"calls": []}, {"user": "Now.", "calls": [{"name": "fly", "arguments": {}}]}],
+            },
+            "turn 2: the gold call of fly fails: .*there is no function fly",
+        ),
+        ({"services": {"bank": BANK}, "turns": [{"calls": [], "says": [400]}]}, "a turn of another form"),
+        ({"services": {"bank": BANK}, "turns": [{"calls": [], "says": "400"}]}, "a turn of another form"),
+        ({"services": {"bank": BANK}, "turns": [{"calls": []}], "functions": [["fly"]]}, "functions of another form"),
     ],
 )
 def test_a_gold_answer_that_cannot_be_played_is_refused(answer: Any, words: str) -> None:
