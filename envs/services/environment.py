@@ -150,6 +150,7 @@ class ToolsEnv(gymnasium.Env[str, str]):
         try:
             gold = _checked(problem.answer)
             self.session = Session(self.services, gold["services"])
+            self.declared = self.session.declared()  # also of functions that are missing: their calls are calls, too
             self.available = list(gold.get("functions", self.session.functions))
             self.turns = gold["turns"]
             if unknown := {*self.available, *self._added()} - set(self.session.functions):
@@ -171,11 +172,10 @@ class ToolsEnv(gymnasium.Env[str, str]):
         """Executes the calls of a response, or ends the user's turn."""
         if self.problem is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        declared = self.session.declared(list(self.session.functions))  # a call of a function that is missing is a call
         calls: list[ParsedCall] | None = None
         reason = ""
         try:
-            calls = formats.calls_in(action, declared)
+            calls = formats.calls_in(action, self.declared)
         except Malformed as error:
             reason = f"the call cannot be read: {error}"
         if calls is None or calls:

@@ -54,9 +54,9 @@ class Session:
                     raise UserError(f"the services {self.functions[function][0]} and {name} both have a function {function}")
                 self.functions[function] = name, found
 
-    def declared(self, names: Sequence[str]) -> DeclaredFunctions:
-        """Returns the properties of the parameters of functions, to read calls whose values are text."""
-        return {name: self.functions[name][1].properties for name in names}
+    def declared(self) -> DeclaredFunctions:
+        """Returns the properties of the parameters of all functions, to read calls whose values are text."""
+        return {name: function.properties for name, (_, function) in self.functions.items()}
 
     def call(self, call: ParsedCall, available: Sequence[str]) -> Result:
         """Executes a call.
