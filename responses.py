@@ -45,7 +45,7 @@ _STEP = re.compile(r"\d[^=\n]{0,80}?(?:[-+*/×÷·−^]|\\(?:times|cdot|div)\b)[
 """Arithmetic with a result: "7 + 2 = 9"."""
 _CODE = re.compile(r"\s*(?:(?:return|print|assert|yield|if|elif|for|while|def)\b|[A-Za-z_][\w.\[\]\"', :]*\s*[-+*/]?=)")
 _CONCLUDES = re.compile(r"\b(?:so|thus|hence|therefore|ans(?:wer)?|result|total|final(?:ly)?)\b|####", re.IGNORECASE)
-_GOES_ON = re.compile(r"\s*(?:\W*-?\d|\W*[-+*/=]|\W*(?:then|next|now|after|step|second|third|we)\b)", re.IGNORECASE)
+_GOES_ON = re.compile(r"\W*?[-+*/=]|\W*(?:\d|(?:then|next|now|after|step|second|third|we)\b)", re.IGNORECASE)
 """A computation goes on: "9 - 4 =", "Then"."""
 
 
@@ -60,23 +60,21 @@ def complete_part(truncated: str) -> str:
     ends = [0, *(match.end() for match in _SENTENCE_END.finditer(truncated))]
     while len(ends) > 1 and _NUMBER_ALONE.fullmatch(truncated, ends[-2], ends[-1]):
         ends.pop()
-    if truncated.count("```") % 2 == 0 and _GOES_ON.match(truncated, ends[-1]):  # else it ends within a program
-        while len(ends) > 1 and _is_step(truncated, kept := _before_blanks(truncated, ends)):
-            ends = kept[:-1]
-    return truncated[: ends[-1]]
+    end = ends.pop()
+    if truncated.count("```") % 2 == 0 and _GOES_ON.match(truncated, end):  # else it ends within a program
+        stop = end
+        while ends:
+            start, sentence = ends[-1], truncated[ends[-1] : stop]
+            if _is_step(sentence):
+                end = start
+            elif sentence.strip():
+                break
+            stop = ends.pop()
+    return truncated[:end]
 
 
-def _before_blanks(text: str, ends: list[int]) -> list[int]:
-    """Returns the ends of the sentences without blank ones at the end."""
-    last = len(ends)
-    while last > 1 and not text[ends[last - 2] : ends[last - 1]].strip():
-        last -= 1
-    return ends[:last]
-
-
-def _is_step(text: str, ends: list[int]) -> bool:
-    """True if the last sentence is a step of a computation."""
-    sentence = text[ends[-2] : ends[-1]] if len(ends) > 1 else ""
+def _is_step(sentence: str) -> bool:
+    """True if a sentence is a step of a computation."""
     return bool(_STEP.search(sentence)) and not _CODE.match(sentence) and not _CONCLUDES.search(sentence)
 
 

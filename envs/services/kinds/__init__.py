@@ -3,18 +3,8 @@
 from . import bank, calendar, files, flights, home, library, messages, music, restaurant, shop, tasks, tickets
 
 MODULES = {
-    "bank": bank,
-    "calendar": calendar,
-    "files": files,
-    "flights": flights,
-    "home": home,
-    "library": library,
-    "messages": messages,
-    "music": music,
-    "restaurant": restaurant,
-    "shop": shop,
-    "tasks": tasks,
-    "tickets": tickets,
+    module.__name__.rpartition(".")[2]: module
+    for module in (bank, calendar, files, flights, home, library, messages, music, restaurant, shop, tasks, tickets)
 }
 """The module of each service: its class, `state` and `request`."""
 KINDS: dict[str, type] = {
