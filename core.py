@@ -68,6 +68,8 @@ class Message(TypedDict):
     """Id of the call that this message answers (role "tool" only)."""
     name: NotRequired[str]
     """Name of the called function (role "tool" only)."""
+    tools: NotRequired[Sequence[Mapping[str, object]]]
+    """Functions that the policy may call (first message only), in the form of the option `tools` of chat templates."""
 
 
 TEXT = "text"

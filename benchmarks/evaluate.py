@@ -13,8 +13,8 @@ from lm_eval.tasks import TaskManager
 from .. import disk
 from ..core import Policy, Problem, Status, UserError
 from ..envs import identity as environments
-from ..policies import chat_tokens
 from ..policies import identity as policies
+from ..policies.chat import thinking
 from ..policies.play.hosts import OnNodes
 from ..policies.store import VerdictRow
 from . import catalogue, environment, identity, judged, lm_eval_tasks, voting
@@ -135,7 +135,7 @@ def run_task(
     Raises:
         UserError: there is no such task, it is a suite, or its problems cannot be loaded.
     """
-    with disk.locked(folder) if folder else contextlib.nullcontext(), chat_tokens.thinking(policy, options.thinking):
+    with disk.locked(folder) if folder else contextlib.nullcontext(), thinking.thinking(policy, options.thinking):
         return _run_task(task, policy, options, store_settings, folder, progress, on_nodes)
 
 
@@ -245,7 +245,7 @@ def run(
         hashed={name: settings[name] for name in sorted((TASK_SETTINGS - NOT_HASHED) & settings.keys())},
         figures=figures,
         store=store.name if store else "",
-        cautions=chat_tokens.cautions(policy, options.text) if cautions is None else cautions,
+        cautions=thinking.cautions(policy, options.text) if cautions is None else cautions,
     )
     if folder:
         save(Path(folder), result, rows)

@@ -82,7 +82,7 @@ def show(arguments: argparse.Namespace) -> None:
         if tokenizer is None:
             print(shown(messages))
         else:
-            from ..policies.checkpoints import prompt_tokens
+            from ..policies.chat.prompts import prompt_tokens
 
             tokens = prompt_tokens(tokenizer, messages)
             print(tokenizer.decode(tokens))

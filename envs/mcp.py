@@ -26,12 +26,14 @@ import gymnasium
 
 from .. import extras
 from ..core import Info, Message, UserError
+from ..disk import storable
+from ..policies.chat import tools as declarations
 from ..texts import without_surrogates
 from ..verifiers.calls import formats
 from ..verifiers.calls.call import Malformed, ParsedCall
 from .problems.parts import integer
-from .services.environment import INSTRUCTION
-from .text import with_system
+from .services.environment import INSTRUCTION, RULE
+from .text import observation, with_system
 from .tools import make_inner
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
         max_calls: int = 8,
         max_output: int = 4_000,
         seconds: float = 30.0,
-        instruction: str = INSTRUCTION,
+        describe: str = "json",
+        instruction: str | None = None,
     ):
         """Wraps an environment.
 
@@ -68,7 +71,8 @@ class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
             max_calls: number of calls in an episode. A turn with further calls is judged as the response.
             max_output: limit of the results of a turn, in characters.
             seconds: time limit of a call. A call that exceeds it is an error that the policy sees.
-            instruction: text of the system turn before the tools.
+            describe: form of the tools in the prompt: "json" or "template", as in `services/environment.py`.
+            instruction: text of the system turn, before the tools; default: that of `services/environment.py`.
 
         Raises:
             UserError: an argument is invalid, or the file does not name the server.
@@ -79,7 +83,11 @@ class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
             raise UserError(f"seconds: expected a number above 0, got {seconds!r:.80}")
         self.server, self.tools, self.seconds = server, tools, float(seconds)
-        self.max_calls, self.max_output, self.instruction = max_calls, max_output, instruction
+        if describe not in ("json", "template"):
+            raise UserError(f"describe: expected json or template, got {describe!r:.80}")
+        self.by_template = describe == "template"
+        self.instruction = instruction if instruction is not None else RULE if self.by_template else INSTRUCTION
+        self.max_calls, self.max_output = max_calls, max_output
         self.target = target_of(server)
         self.calls = 0
         self._connection: _Connection | None = None
@@ -94,10 +102,14 @@ class MCPToolsWrapper(gymnasium.Wrapper[str, str, str, str]):
         self.calls = 0
         text, info = self.env.reset(seed=seed, options=options)
         self._connection = _Connection(self.server, self.target, self.tools)
-        listed = "\n".join(json.dumps(_declaration(tool), ensure_ascii=False) for tool in self._connection.tools.values())
-        system = without_surrogates(self.instruction + listed)
-        prompt = info.get("messages") or (Message(role="user", content=text),)
-        return f"{system}\n\n{text}", info | {"messages": with_system(system, prompt)}
+        declared = [storable(_declaration(tool)) for tool in self._connection.tools.values()]
+        listed = "\n".join(json.dumps(declaration, ensure_ascii=False) for declaration in declared)
+        system = without_surrogates(self.instruction if self.by_template else self.instruction + listed)
+        prompt = with_system(system, info.get("messages") or (Message(role="user", content=text),))
+        if self.by_template:
+            inner, turns = declarations.split(prompt)
+            prompt = tuple(declarations.joined([*inner, *declared], turns))
+        return observation(prompt), info | {"messages": prompt}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Calls tools, or passes the response to the environment."""

@@ -21,6 +21,7 @@ from cachetools import LRUCache
 
 from .. import verifiers
 from ..core import Info, Message, Problem, UserError, Verdict, Verifier
+from ..policies.chat import tools
 from .problems import rows
 from .problems import sources as problem_sources
 from .problems.reasoning_gym import GeneratedProblems
@@ -73,9 +74,15 @@ def with_system(system: str, messages: Sequence[Message]) -> tuple[Message, ...]
 
     Many chat templates reject or ignore a second system turn.
     """
-    if messages and messages[0]["role"] == "system":
-        system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]
-    return (Message(role="system", content=system), *messages)
+    declared, turns = tools.split(messages)
+    if turns and turns[0]["role"] == "system":
+        system = f"{system}\n\n{turns.pop(0)['content']}"
+    return tuple(tools.joined(declared, [Message(role="system", content=system), *turns]))
+
+
+def observation(messages: Sequence[Message]) -> str:
+    """Returns the prompt as the observation of an environment: the text of its turns, with the declared functions."""
+    return "\n\n".join(message["content"] for message in tools.as_text(messages))
 
 
 def problem_index(options: Mapping[str, Any] | None, problems: Sequence[object], rng: np.random.Generator) -> int:
@@ -269,7 +276,7 @@ class TextEnv(gymnasium.Env[str, str]):
         index = problem_index(options, self.problems, self.np_random)
         self.problem = self.problems[index]
         messages = prompt_messages(self.problem, self.template, self.system)
-        text = "\n\n".join(message["content"] for message in messages)
+        text = observation(messages)
         return text, dict(Info(problem_id=self.problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:

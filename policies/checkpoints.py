@@ -18,15 +18,14 @@ Checkpoints that are created from other files are cached under $TENFOLD_CACHE (d
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from .. import digests, disk, faults
-from ..core import TEXT, Conversation, UserError, message_text
-from ..disk import read_object, storable
-from ..responses import opened_thinking
+from ..core import UserError
+from ..disk import read_object
 from .models import adapter, gguf, micro, packaged, sharded, smollm2
 from .models.cached import cached
 from .models.learned_tokenizer import MICRO_CHAT, MICRO_TEXT, learned_tokenizer
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Makes transformers reject checkpoints with code of their own. By default it asks on the terminal."""
-
-OPENING_TOKENS = 40
-"""Number of tokens at the end of a prompt that are searched for a mark that opens reasoning. The longest mark has 32 bytes."""
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """Names of tokenizer files. A folder with a tokenizer has at least one of them."""
@@ -170,62 +166,6 @@ def tokenizer_of(folder: str | Path) -> "PreTrainedTokenizerBase":
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return tokenizer
-
-
-def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[int]:
-    """Returns the token ids of a conversation, up to the start of the policy's turn.
-
-    Without a chat template (a base model), turns are joined by newlines as plain text. A single turn of the role "text" is used
-    as plain text with any model. Lone surrogates, which tokenizers reject, become U+FFFD.
-    """
-    turns = _turns(tokenizer, conversation)
-    if isinstance(turns, str):
-        return tokenizer(turns)["input_ids"]
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
-
-
-def prompt_text(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[str, bool]:
-    """Returns the text whose tokens `prompt_tokens` returns, and whether the tokenizer adds its special tokens to it."""
-    turns = _turns(tokenizer, conversation)
-    if isinstance(turns, str):
-        return turns, True
-    return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False), False
-
-
-def _turns(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[dict[str, Any]] | str:
-    """Returns the turns that a chat template writes, or the text if it writes none."""
-    conversation = storable(list(conversation))
-    if [message["role"] for message in conversation] == [TEXT]:
-        return conversation[0]["content"]
-    if not tokenizer.chat_template:
-        return "\n".join(map(message_text, conversation)) + "\n"
-    has_calls = "tool_calls" in str(tokenizer.chat_template)  # else the template would drop the calls
-    return [dict(turn) if has_calls else {**turn, "content": message_text(turn)} for turn in conversation]
-
-
-def choice_tokens(tokenizer: "PreTrainedTokenizerBase", options: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Returns the tokens that all options start with, and for each option the next token, in which all options differ.
-
-    Raises:
-        UserError: two options have the same next token, or one has none.
-    """
-    rows = [tokenizer(option, add_special_tokens=False)["input_ids"] for option in options]
-    for index, tokens in enumerate(zip(*rows, strict=False)):
-        if len(set(tokens)) == len(options):
-            return rows[0][:index], list(tokens)
-        if len(set(tokens)) > 1:
-            break
-    raise UserError(f"the options {', '.join(options)} do not differ in one token; choose others")
-
-
-def opened_reasoning(tokenizer: "PreTrainedTokenizerBase", prompt: Sequence[int]) -> str:
-    """Returns the mark that opens reasoning, with a newline, if the prompt ends with it; else "".
-
-    Some chat templates open the reasoning, so that the sampled text only closes it. Without the mark, a response that is
-    truncated during its reasoning could not be distinguished from an answer.
-    """
-    mark = opened_thinking(tokenizer.decode(list(prompt[-OPENING_TOKENS:])))
-    return f"{mark}\n" if mark else ""
 
 
 def stop_ids(folder: str | Path, tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:

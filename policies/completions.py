@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core import Completion
 from ..responses import without_thinking
 from ..verifiers.calls import formats
-from .checkpoints import opened_reasoning
+from .chat.prompts import opened_reasoning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -102,10 +102,10 @@ class OpenAIPolicy:
             )
         self.model, self.batch_size, self.response_format = model, batch_size, response_format
         self.max_retries, self.limit, self.has_answered = max_retries, LIMIT, False
-        self.tool_role = True
-        """False if the server has rejected a reply of the role "tool". Such replies are then turns of the user."""
+        self.tool_forms = messages.Forms()
+        """The forms of tools that the server accepts, as far as is known."""
         self.enable_thinking: bool | None = None
-        """See `chat_tokens.SupportsThinking`."""
+        """See `chat.thinking.SupportsThinking`."""
         if url := base_url or os.environ.get("OPENAI_BASE_URL", "").strip():
             keys.reject_keys_in(url)
             keys.check_base_url(url)
@@ -200,7 +200,7 @@ class OpenAIPolicy:
             request["stop"] = [*map(without_surrogates, sampling.stop)]
         if [message["role"] for message in conversation] == [TEXT]:  # plain text, without a chat template
             plain = {name: value for name, value in request.items() if name != "messages"}
-            plain |= {"prompt": request["messages"][0]["content"], "logprobs": 1}  # here a number of tokens
+            plain |= {"prompt": without_surrogates(conversation[0]["content"]), "logprobs": 1}  # here a number of tokens
             sampled = self._send(self.client.completions, plain, read)
         else:
             if self.response_format:
@@ -213,7 +213,7 @@ class OpenAIPolicy:
     def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
         return {
             "model": self.model,
-            "messages": [messages.to_server(message) for message in conversation],
+            "messages": conversation,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             LIMIT: sampling.max_tokens,
@@ -222,9 +222,9 @@ class OpenAIPolicy:
         }
 
     def _accepted(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the request without parameters that the server does not accept."""
-        if not self.tool_role:
-            request = {**request, "messages": messages.without_tool_role(request["messages"])}
+        """Returns the request in the server's form, without parameters that it does not accept."""
+        if "messages" in request:
+            request = {**request, **self.tool_forms.parameters(request["messages"])}
         named = {self.limit if name == LIMIT else name: value for name, value in request.items()}
         omitted = self.omitted | ({"top_logprobs"} if "logprobs" in self.omitted else set())  # it requires logprobs
         return {name: value for name, value in named.items() if name not in omitted}
@@ -271,8 +271,7 @@ class OpenAIPolicy:
     def _is_adapted(self, status: int | None, body: object, request: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
         """True if the request was changed and can be sent again at once; False if the error may be temporary.
 
-        The change: the parameter that the server rejects is left out, or sent under its other name; or replies of the role
-        "tool" are sent as turns of the user.
+        The change: the parameter that the server rejects is left out, or sent under its other name or in another form.
 
         Args:
             status: HTTP status of the error. For an error under status 200, it is the status in the reply's body, or None.
@@ -289,10 +288,9 @@ class OpenAIPolicy:
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
-        if messages.rejects_tool_role(sent.get("messages", ()), message):
-            if self.tool_role:  # another thread may have found out
-                self.tool_role = False
-                warnings.warn(self._at('rejects the role "tool": results of tools become turns of the user'), stacklevel=2)
+        if (rejected := self.tool_forms.adapt(sent, message)) is not None:
+            if rejected:
+                warnings.warn(self._at(rejected), stacklevel=2)
             return True
         kind = server_errors.kind_of(status or 400, body)
         if kind == ErrorKind.REFUSED:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from ..core import Conversation, Message, Policy, Sampling, SupportsChoiceProbabilities, UserError
 from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, truncate
-from . import checkpoints, load_policy
+from . import load_policy
+from .chat.prompts import prompt_tokens
 from .transcript import TokenPolicy
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def pairwise_prompt(
         question = [Message(role="user", content=_filled([_with_split_marks(text, tokenizer) for text in texts]))]
         if window is None or tokenizer is None or _surely_fits(tokenizer, question[0]["content"], window):
             return question
-        tokens = len(checkpoints.prompt_tokens(tokenizer, question))
+        tokens = len(prompt_tokens(tokenizer, question))
         if tokens <= window:
             return question
         longest = max(map(len, texts))
@@ -189,7 +190,7 @@ def _surely_fits(tokenizer: "PreTrainedTokenizerBase", text: str, window: int) -
 @functools.lru_cache(maxsize=8)
 def _turn_overhead(tokenizer: "PreTrainedTokenizerBase") -> int:
     """Returns the number of tokens of a turn with one letter."""
-    return len(checkpoints.prompt_tokens(tokenizer, [Message(role="user", content="x")]))
+    return len(prompt_tokens(tokenizer, [Message(role="user", content="x")]))
 
 
 def token_limit(window: int | None, max_tokens: int) -> int:

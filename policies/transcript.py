@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..core import Completion, Conversation, Message, Policy, Sampling, sample_seed
 from ..texts import without_surrogates
-from .chat_tokens import turn_tokens
-from .checkpoints import prompt_tokens
+from .chat.prompts import prompt_tokens
+from .chat.tokens import turn_tokens
 from .completions import completion
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from .. import cpu_threads
 from ..core import Completion, Conversation, Sampling
 from . import checkpoints
 from .cache import grow_in_place
+from .chat.prompts import choice_tokens, prompt_tokens
 from .completions import completion, has_stop, room
 from .transcript import generate_from_tokens
 
@@ -150,8 +151,8 @@ class TransformersPolicy:
         Raises:
             UserError: there is no token in which all options differ.
         """
-        shared, following = checkpoints.choice_tokens(self.tokenizer, options)
-        rows = [checkpoints.prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
+        shared, following = choice_tokens(self.tokenizer, options)
+        rows = [prompt_tokens(self.tokenizer, conversation) + shared for conversation in conversations]
         fits = [row for row, limit in enumerate(room([1] * len(rows), rows, self.window)) if limit]
         order = sorted(fits, key=lambda row: len(rows[row]))  # rows of similar length share a batch
         results = [[math.nan] * len(following) for _ in rows]

@@ -19,6 +19,7 @@ from .. import disk, extras
 from ..core import Completion, Conversation, Sampling, UserError
 from ..named_code import is_plain
 from . import checkpoints
+from .chat.prompts import choice_tokens, prompt_tokens
 from .completions import completion, room
 from .play.async_engine import AsyncRequests, results
 from .transcript import generate_from_tokens
@@ -165,7 +166,7 @@ class VLLMPolicy:
         Raises:
             UserError: there is no token in which all options differ.
         """
-        shared, following = checkpoints.choice_tokens(self.tokenizer, options)
+        shared, following = choice_tokens(self.tokenizer, options)
         # With the logprobs_mode of `_FIXED`, the log-probabilities are those after the other tokens are excluded.
         settings = self.vllm.SamplingParams(max_tokens=1, logprobs=len(following), allowed_token_ids=following)
 
@@ -180,7 +181,7 @@ class VLLMPolicy:
             likely = output.outputs[0].logprobs[0]
             return [math.exp(likely[token].logprob) if token in likely else 0.0 for token in following]
 
-        prompts = [checkpoints.prompt_tokens(self.tokenizer, turns) + shared for turns in conversations]
+        prompts = [prompt_tokens(self.tokenizer, turns) + shared for turns in conversations]
         return results([submit(prompt) for prompt in prompts])
 
 

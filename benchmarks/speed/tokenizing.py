@@ -28,7 +28,8 @@ from ...pipelines.reward import reward_model
 from ...pipelines.sft import sft
 from ...pipelines.stage import Context
 from ...pipelines.trainer.settings import Training
-from ...policies import chat_tokens, checkpoints
+from ...policies import checkpoints
+from ...policies.chat import tokens
 from .memory import peak_kib
 
 WORDS = "apples boxes coins days friends hours miles pages pears shops tickets trees weeks and for in of the with".split()
@@ -99,7 +100,7 @@ def write_rows(kind: str, path: Path, count: int, words: int, policy: str) -> No
             elif tokenizer is None:
                 made = [{"prompt": question, "chosen": right, "rejected": wrong} for question, right, wrong in rows]
             else:
-                ids = iter(chat_tokens.texts_tokens(tokenizer, [text for row in rows for text in row]))
+                ids = iter(tokens.texts_tokens(tokenizer, [text for row in rows for text in row]))
                 made = [_token_row(start + place, *(next(ids) for _ in row)) for place, row in enumerate(rows)]
             file.writelines(json.dumps(each) + "\n" for each in made)
 

@@ -133,7 +133,8 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     from ...benchmarks.report import table
     from ...benchmarks.result import Options
     from ...pipelines.recipe.report import Display
-    from ...policies import chat_tokens, load_policy
+    from ...policies import load_policy
+    from ...policies.chat import thinking
 
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
@@ -164,7 +165,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
         if not arguments.yes:
             _confirm(runnable, task_options, arguments)
         policy, display = load_policy(arguments.policy), Display()
-        cautions = chat_tokens.cautions(policy, task_options.text)
+        cautions = thinking.cautions(policy, task_options.text)
         for caution in [*cautions, *_limit_cautions(runnable, task_options, policy)]:
             print(f"caution: {caution}", file=sys.stderr)
         out = arguments.out or "bench/" + re.sub(r"[^A-Za-z0-9.-]+", "_", arguments.policy)

@@ -19,7 +19,7 @@ import gymnasium
 from ...core import Info, Problem, Status, UserError, Verdict
 from ...verifiers.formats.marked import marked_answer
 from ..problems import sources
-from ..text import Text, as_problems, check_system, problem_index, prompt_messages
+from ..text import Text, as_problems, check_system, observation, problem_index, prompt_messages
 
 MAX_MOVE = 200
 """Maximum length of a move, in characters. A longer text is not a legal move. Our choice."""
@@ -92,7 +92,7 @@ class TextGame(gymnasium.Env[str, str], abc.ABC):
             ) from error
         self.problem = problem
         messages = prompt_messages(problem, system=self.system)
-        text = "\n\n".join(message["content"] for message in messages)
+        text = observation(messages)
         return text, dict(Info(problem_id=problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:

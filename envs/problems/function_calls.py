@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core import Message, Problem, UserError
 from ...golds import FunctionCalls
+from ...policies.chat.tools import INSTRUCTION
 from ...verifiers.function_calls import gold_response
 from . import conversations
 
@@ -15,19 +16,6 @@ CATEGORIES = ("simple_python", "simple_java", "simple_javascript", "multiple", "
 """The categories of `bfcl:` without a location. The names of categories with problems from users begin with `live_`, such as
 live_simple."""
 
-INSTRUCTION = """You may call these functions, one JSON object a line:
-
-<tools>
-{tools}
-</tools>
-
-For each call, write
-
-<tool_call>
-{{"name": "a function's name", "arguments": {{"a parameter's name": "its value"}}}}
-</tool_call>
-
-Where none of the functions can do what is asked, call none and say so."""
 SOURCE_TEXT = (
     "\n\nThey are functions of {language}: write each value as a JSON string that holds its source text in {language}."
 )

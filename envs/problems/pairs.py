@@ -125,7 +125,7 @@ def _of_row(given: object, options: Mapping[str, str], where: str, sparse: bool)
 
 def _prompt(row: Mapping[str, Any], options: Mapping[str, str], where: str, sparse: bool) -> tuple[Message, ...]:
     column = row_formats.find_column(row, options.get("prompt"), row_formats.PROMPT_COLUMNS, where)
-    return row_formats.conversation(row, column, where, sparse)[0]
+    return row_formats.conversation(row, column, where, sparse)
 
 
 def _turns(row: Mapping[str, Any], column: str, where: str, sparse: bool) -> tuple[Message, ...]:

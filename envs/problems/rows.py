@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...core import Message, Problem, UserError, message_text
+from ...policies.chat import tools
 from . import cells, choice_rows, code, conversations, function_calls, instructions, judged, math
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages", "conversations", "conversation")
@@ -99,7 +100,8 @@ def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str
 def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str, str]) -> Problem:
     """Returns a problem from the named columns. Without an answer column the last assistant turn is the answer."""
     prompt_column = find_column(row, options.get("prompt"), PROMPT_COLUMNS, where)
-    turns, meta = conversation(row, prompt_column, where, sparse=uri.startswith(("parquet:", "hf:")))
+    turns = conversation(row, prompt_column, where, sparse=uri.startswith(("parquet:", "hf:")))
+    meta: dict[str, object] = {}
     answer_column = options.get("answer") or cells.first_present(row, ANSWER_COLUMNS)
     last = _final_assistant_turn(turns)
     answer: object
@@ -120,8 +122,8 @@ def _by_columns(row: Row, uri: str, name: str, where: str, options: Mapping[str,
     return Problem(str(row.get("id", name)), turns, answer, uri, meta)
 
 
-def conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tuple[tuple[Message, ...], dict[str, object]]:
-    """Returns the turns of a column, with the system turn of the column `system`, and the tools that the row declares.
+def conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tuple[Message, ...]:
+    """Returns the turns of a column, with the system turn of the column `system` and the tools that the row declares.
 
     Args:
         row: values by column.
@@ -136,15 +138,14 @@ def conversation(row: Row, prompt_column: str, where: str, sparse: bool) -> tupl
     if isinstance(prompt, str) and prompt_column in _CONVERSATIONS:
         prompt = conversations.parse_if_json(prompt)
     if prompt is None or isinstance(prompt, str):
-        return (Message(role="user", content=prompt or ""),), {}
+        return (Message(role="user", content=prompt or ""),)
     turns = conversations.messages(prompt, where, sparse)
     system = row.get("system")
     system_text = system if isinstance(system, str) and prompt_column in _CONVERSATIONS else ""
     if system_text.strip() and turns and turns[0]["role"] != "system":
         turns = (Message(role="system", content=system_text), *turns)
     declared = next((row[name] for name in TOOL_COLUMNS if not cells.is_missing(row.get(name))), None)
-    tools = conversations.tools(declared, where, sparse)
-    return turns, {"tools": tools} if tools else {}
+    return tuple(tools.joined(conversations.tools(declared, where, sparse), turns))
 
 
 def _final_assistant_turn(turns: Sequence[Message]) -> int | None:

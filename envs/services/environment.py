@@ -33,29 +33,33 @@ import gymnasium
 from ... import named_code
 from ...core import Info, Problem, Status, UserError, Verdict
 from ...golds import ToolTurn, ToolTurns
+from ...policies.chat import tools
 from ...responses import without_thinking
 from ...verifiers.calls import formats
 from ...verifiers.calls.call import Malformed, ParsedCall
 from ...verifiers.verifier import MAX_REASON_CHARACTERS
 from ..problems import sources
 from ..problems.parts import integer
-from ..text import Text, as_problems, check_system, problem_index, prompt_messages
+from ..text import Text, as_problems, check_system, observation, problem_index, prompt_messages
 from .kinds import KINDS
 from .said import says
 from .session import Result, Session, State, difference, failure
 
-INSTRUCTION = """You can call functions. To call one or more, end your turn with a block for each:
+RULE = """\
+The results come back to you. If the request is done, if it lacks something that you need, or if no function can do it, answer
+without a call."""
+"""When to call functions, and when to answer. Our choice."""
+INSTRUCTION = f"""You can call functions. To call one or more, end your turn with a block for each:
 
 <tool_call>
-{"name": "function", "arguments": {"parameter": "value"}}
+{{"name": "function", "arguments": {{"parameter": "value"}}}}
 </tool_call>
 
-The results come back to you. If the request is done, if it lacks something that you need, or if no function can do it, answer
-without a call.
+{RULE}
 
 The functions:
 """
-"""Start of the system turn. The functions follow, one in each line. Our choice."""
+"""Start of the system turn if the functions follow, one in each line. Our choice."""
 MORE = "You can now also call these functions:\n"
 """Start of the text about functions that a later turn adds."""
 
@@ -107,7 +111,7 @@ class ToolsEnv(gymnasium.Env[str, str]):
         max_calls: int = 12,
         partial: bool = False,
         describe: str = "json",
-        instruction: str = INSTRUCTION,
+        instruction: str | None = None,
         system: str | None = None,
     ):
         """Loads the problems.
@@ -117,9 +121,10 @@ class ToolsEnv(gymnasium.Env[str, str]):
             services: further services by name: classes, or "package.module:Class". A problem names those that it needs.
             max_calls: limit of calls in a user turn. A response with further calls fails the turn.
             partial: if true, the score is the share of turns that pass.
-            describe: form of the functions in the prompt: "json" (JSON Schema), or "line" (names, types and a description),
-                which takes about a quarter of the tokens and leaves out the descriptions of parameters.
-            instruction: text of the system turn before the functions.
+            describe: form of the functions in the prompt. "json": JSON Schema as text; "line": names, types and a description,
+                which takes about a quarter of the tokens and leaves out the descriptions of parameters; "template": as the
+                chat template or the server describes tools (`policies/chat/tools.py`).
+            instruction: text of the system turn, before the functions; default: `INSTRUCTION`, or `RULE` for "template".
             system: text to put before it.
 
         Raises:
@@ -127,12 +132,13 @@ class ToolsEnv(gymnasium.Env[str, str]):
         """
         check_system(system)
         integer("max_calls", max_calls, 1)
-        if describe not in ("json", "line"):
-            raise UserError(f"describe: expected json or line, got {describe!r:.80}")
+        if describe not in ("json", "line", "template"):
+            raise UserError(f"describe: expected json, line or template, got {describe!r:.80}")
         self.problems = sources.load(problems) if isinstance(problems, str) else as_problems(problems)
         self.services = {**KINDS, **{name: _class(name, given) for name, given in (services or {}).items()}}
         self.max_calls, self.partial, self.describe = max_calls, partial, describe
-        self.instruction, self.system = instruction, system
+        self.instruction = instruction if instruction is not None else RULE if describe == "template" else INSTRUCTION
+        self.system = system
         self.observation_space = self.action_space = Text()
         self.problem: Problem | None = None
         self.tool_calls = 0
@@ -162,10 +168,13 @@ class ToolsEnv(gymnasium.Env[str, str]):
         self.seen: set[str] = set()
         self.tool_calls = 0
         self.problem = problem
-        instruction = self.instruction + self._described(self.available)
-        system = f"{self.system}\n\n{instruction}" if self.system else instruction
-        messages = prompt_messages(problem, system=system)
-        text = "\n\n".join(message["content"] for message in messages)
+        by_template = self.describe == "template"
+        instruction = self.instruction if by_template else self.instruction + self._described(self.available)
+        messages = prompt_messages(problem, system="\n\n".join(filter(None, (self.system, instruction))))
+        if by_template:
+            declared = [self.session.functions[name][1].schema for name in self.available]
+            messages = tuple(tools.joined(declared, messages))
+        text = observation(messages)
         return text, dict(Info(problem_id=problem.id, index=index, messages=messages))
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from typing import cast
 
 from ...core import Message, Problem, UserError, Verdict
+from ...policies.chat import tools
 from ..problems import sources
-from .environment import INSTRUCTION, ToolsEnv
+from .environment import ToolsEnv
 
 URI = "generate:tenfold.envs.services.problems:problems"
 
 
 def solved(
-    problems: str = f"{URI}?size=500", describe: str = "json", instruction: str = INSTRUCTION, system: str | None = None
+    problems: str = f"{URI}?size=500", describe: str = "json", instruction: str | None = None, system: str | None = None
 ) -> Iterator[Problem]:
     """Yields the gold conversation of each problem: all turns but the last as the prompt, and the last as the answer.
 
@@ -40,4 +41,6 @@ def solved(
         verdict = cast(Verdict, info["verdict"])
         if verdict.score != 1:
             raise UserError(f"problem {problem.id}: the gold calls do not pass: {verdict.reason}")
+        if describe == "template":  # it also writes the calls
+            turns = tools.with_calls(turns)
         yield dataclasses.replace(problem, prompt=tuple(turns[:-1]), answer=turns[-1]["content"])

@@ -24,7 +24,7 @@ from ... import disk
 from ...core import Episode, Sampling, UserError
 from ...envs import registry
 from ...policies import checkpoints
-from ...policies.chat_tokens import conversation_tokens
+from ...policies.chat.tokens import conversation_tokens
 from ...policies.rollout import MAX_TURNS, play
 from ..launch import hosts
 from ..launch.engines import load_policy

@@ -21,6 +21,7 @@ from ...core import UserError
 from ...envs.problems import pairs as pair_sources
 from ...envs.problems.pairs import PreferencePair
 from ...policies import checkpoints
+from ...policies.chat.prompts import choice_tokens, prompt_tokens
 from ...policies.preference import OPTIONS, pairwise_prompt, token_limit
 from ...verifiers.pairwise import ResponsePair
 from ..bench import scoreboard
@@ -118,7 +119,7 @@ class RewardModel(Training):
         seed = f"{context.seed}/{self.name}"  # so that two stages of a recipe have different seeds
         count = self.steps * self.batch_size
         examples = Schedule(pairs, count, self.perturbed_share, seed)
-        shared, letters = checkpoints.choice_tokens(tokenizer, OPTIONS)
+        shared, letters = choice_tokens(tokenizer, OPTIONS)
 
         class Examples(torch.utils.data.Dataset[TokenizedExample]):
             def __len__(self) -> int:
@@ -126,7 +127,7 @@ class RewardModel(Training):
 
             def __getitem__(self, index: int) -> TokenizedExample:
                 example = examples[index]
-                tokens = checkpoints.prompt_tokens(tokenizer, pairwise_prompt(*example.pair, tokenizer, longest)) + shared
+                tokens = prompt_tokens(tokenizer, pairwise_prompt(*example.pair, tokenizer, longest)) + shared
                 return {"tokens": tokens, "letter": letters[OPTIONS.index(example.letter)]}
 
         class LetterTrainer(Trainer):

@@ -24,6 +24,8 @@ from ...core import Info, Message, UserError
 from ...disk import step_folders, storable
 from ...envs import registry
 from ...policies import checkpoints as initial
+from ...policies.chat import tools
+from ...policies.chat.prompts import prompt_tokens
 from ...policies.models import shard_index
 from ...policies.play.games import Environment, count_problems, prompt_messages_of
 from .. import figures
@@ -327,7 +329,7 @@ def _rows(problems: Iterable[_Problem], tokenizer: "PreTrainedTokenizerBase", li
     too_long = 0
     remaining = iter(problems)
     while batch := [*itertools.islice(remaining, BATCH)]:
-        fitting = [each for each in batch if len(initial.prompt_tokens(tokenizer, each["messages"])) <= limit]
+        fitting = [each for each in batch if len(prompt_tokens(tokenizer, each["messages"])) <= limit]
         too_long += len(batch) - len(fitting)
         tables += [pyarrow.Table.from_pylist([_row(problem) for problem in fitting])] if fitting else []
     return pyarrow.concat_tables(tables or [pyarrow.table({})], promote_options="permissive"), too_long
@@ -335,7 +337,7 @@ def _rows(problems: Iterable[_Problem], tokenizer: "PreTrainedTokenizerBase", li
 
 def _row(problem: _Problem) -> dict[str, object]:
     return {
-        "prompt": problem["messages"],
+        "prompt": tools.as_text(problem["messages"]),  # the agent loop resets the environment, which has the declarations
         "data_source": problem["id"],
         "reward_model": {"style": "rule", "ground_truth": ""},
         "extra_info": {"index": problem["index"]},

@@ -6,6 +6,7 @@ from typing import cast
 from ...core import Info, UserError
 from ...envs import registry
 from ...policies import checkpoints
+from ...policies.chat.prompts import prompt_tokens
 from ...policies.play.games import count_problems, prompt_messages_of
 from ..cluster import Cluster
 from ..trainer import lora
@@ -50,7 +51,7 @@ def check_prompts(settings: GRPOSettings, checkpoint: Path) -> None:
     number = None if settings.keep else settings.problems  # a filter may keep any of the problems
     for index in range(number or count_problems(environment) or 0):
         text, info = environment.reset(seed=index, options={"problem": index})
-        lengths.append(len(checkpoints.prompt_tokens(tokenizer, [*prompt_messages_of(text, cast(Info, info))])))
+        lengths.append(len(prompt_tokens(tokenizer, [*prompt_messages_of(text, cast(Info, info))])))
         fitting += lengths[-1] <= settings.max_prompt_tokens
         if fitting >= settings.batch_size:
             break

@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy
@@ -17,8 +17,8 @@ import numpy
 from ...core import Message, Problem, UserError, Verifier
 from ...envs.problems import cells
 from ...envs.text import prompt_messages
-from ...policies import checkpoints
-from ...policies.chat_tokens import conversation_tokens, prompts_tokens, texts_tokens
+from ...policies.chat.prompts import opened_reasoning
+from ...policies.chat.tokens import conversation_tokens, prompts_tokens, texts_tokens
 from ...texts import without_surrogates
 from ..trainer.data.tokenized import IGNORED, Example, Tokens
 from . import tool_turns
@@ -172,9 +172,8 @@ def _conversation(problem: Problem, tokenizer: "PreTrainedTokenizerBase", form: 
     ]
     if final and "tool_calls" in final:
         messages[-1]["tool_calls"] = final["tool_calls"]
-    tools = cast(Sequence[Mapping[str, object]], problem.meta.get("tools", ()))
-    if tool_turns.has_tools(messages, tools):
-        written = tool_turns.written(tokenizer, messages, tools, problem.id)
+    if tool_turns.has_tools(messages):
+        written = tool_turns.written(tokenizer, messages, problem.id)
         if isinstance(written, tool_turns.Written):
             return tool_turns.tokens(tokenizer, written, problem.id)
         messages = written
@@ -187,7 +186,7 @@ def _tokens(conversations: Sequence[Turns | Tokens], tokenizer: "PreTrainedToken
     turns = [each for each in conversations if isinstance(each, Turns)]
     prompts = prompts_tokens(tokenizer, [each.prompt for each in turns])
     # The prompt may already contain the opening tag of each turn's reasoning.
-    opened = [checkpoints.opened_reasoning(tokenizer, prompt) for prompt in prompts]
+    opened = [opened_reasoning(tokenizer, prompt) for prompt in prompts]
     texts = [[text.removeprefix(opening) for text in each.texts] for each, opening in zip(turns, opened, strict=True)]
     answers = iter(texts_tokens(tokenizer, list(itertools.chain(*texts))))
     given = iter(prompts)

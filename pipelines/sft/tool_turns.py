@@ -6,7 +6,7 @@ the assistant's turns (`{% generation %}`), these marks decide. Otherwise each t
 adds for it.
 
 For a template without support for tools, declarations become text in the system prompt and calls become text in `<tool_call>`,
-as in `envs/problems/function_calls.py` and `core.message_text`.
+as in `policies/chat/tools.py` and `core.message_text`.
 """
 
 import contextlib
@@ -14,52 +14,27 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...core import Message, UserError, message_text
-from ...envs.problems.function_calls import INSTRUCTION
+from ...policies.chat import tools as declarations
+from ...policies.chat.tools import PLACEHOLDER, Render, Turn, renderer, template_of, writes_tools
 from ...texts import without_surrogates
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PLACEHOLDER = "tenfoldprobe"
-"""Text that is put into a conversation to find where the template writes it. No template contains it."""
 ANCHOR, SHARED = 200, 4
 """Number of characters before a turn that are compared to locate it, and how many of them must be equal. Our choice."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
-Turn = dict[str, Any]
-"""A message in the form that a chat template expects."""
-Tools = Sequence[Mapping[str, Any]]
-"""Declarations of tools."""
 Span = tuple[int, int]
 """Start and end in a text, in characters."""
 
 
-class Render(Protocol):
-    """Applies a chat template to turns. Options are those of `apply_chat_template`. Returns text unless `tokenize` is set."""
-
-    def __call__(self, turns: Sequence[Turn], **options: Any) -> Any: ...  # noqa: D102
-
-
-def has_tools(messages: Sequence[Message], tools: Tools) -> bool:
-    """True if a conversation has tools or tool calls."""
-    return bool(tools) or any("tool_calls" in message for message in messages)
-
-
-def declared(messages: Sequence[Message], tools: Tools) -> list[Message]:
-    """Returns the messages with the tools declared in the system prompt."""
-    listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
-    system, rest = INSTRUCTION.format(tools=listed), list(messages)
-    if rest and rest[0]["role"] == "system":
-        system = f"{rest.pop(0)['content']}\n\n{system}"
-    return [Message(role="system", content=system), *rest]
-
-
-def as_text(messages: Sequence[Message]) -> list[Message]:
-    """Returns the messages with their tool calls as text."""
-    return [Message(role=message["role"], content=message_text(message)) for message in messages]
+def has_tools(messages: Sequence[Message]) -> bool:
+    """True if a conversation has declarations of tools or tool calls."""
+    return any("tools" in message or "tool_calls" in message for message in messages)
 
 
 class Written(NamedTuple):
@@ -69,9 +44,7 @@ class Written(NamedTuple):
     render: Render
 
 
-def written(
-    tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str
-) -> Written | list[Message]:
+def written(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], name: str) -> Written | list[Message]:
     """Returns a conversation in a form whose calls and replies the template writes; plain messages if it supports no tools.
 
     Templates expect arguments as objects or as JSON, and missing content as an empty text or as None. Some require ids of nine
@@ -79,24 +52,23 @@ def written(
 
     Args:
         tokenizer: the model's tokenizer.
-        messages: the conversation.
-        tools: declarations of its tools.
+        messages: the conversation, with the declarations of its tools.
         name: id of the example, for errors.
 
     Raises:
         UserError: the template supports tools, but rejects this conversation.
     """
-    template = _template(tokenizer)
-    if not template:
-        return _plain(tokenizer, messages, tools, name)
-    if not any("tool_calls" in message for message in messages) and not _writes_tools(tokenizer, tools):
-        return _plain(tokenizer, messages, tools, name)
-    if tools and "tool_calls" in template and not _writes_tools(tokenizer, tools):
-        messages, tools = declared(messages, tools), ()
-    if not any("tool_calls" in message for message in messages):
-        return Written([dict(message) for message in messages], _renderer(tokenizer, tools))
-    render, trouble = _renderer(tokenizer, tools), ""
-    for turns in _forms(messages):
+    template = template_of(tokenizer)
+    tools, turns_alone = declarations.split(messages)
+    has_calls, tools_written = any("tool_calls" in message for message in messages), writes_tools(tokenizer, tools)
+    if not template or not (has_calls or tools_written):
+        return _plain(tokenizer, messages, name)
+    if tools and "tool_calls" in template and not tools_written:
+        turns_alone, tools = declarations.as_text(messages), ()
+    if not has_calls:
+        return Written([dict(message) for message in turns_alone], renderer(tokenizer, tools))
+    render, trouble = renderer(tokenizer, tools), ""
+    for turns in _forms(turns_alone):
         try:
             render(turns)
             if _writes_calls(render, turns):
@@ -106,12 +78,12 @@ def written(
     if "tool_calls" in template:
         reason = trouble or "it leaves them out"
         raise UserError(f"{name}: the model's chat template cannot write its tool calls: {' '.join(reason.split())[:200]}")
-    return _plain(tokenizer, messages, tools, name)
+    return _plain(tokenizer, messages, name)
 
 
-def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], tools: Tools, name: str) -> list[Message]:
+def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], name: str) -> list[Message]:
     """Returns the conversation as text. The system prompt joins the user's turn if the template does not support it."""
-    plain = as_text(declared(messages, tools) if tools else messages)
+    plain = [Message(role=turn["role"], content=message_text(turn)) for turn in declarations.as_text(messages)]
     first = next(index for index, turn in enumerate(plain) if turn["role"] == "assistant")
     trouble = _refusal(tokenizer, plain[:first])
     if trouble and len(plain) > 1 and plain[0]["role"] == "system" and plain[1]["role"] == "user":
@@ -126,7 +98,7 @@ def _refusal(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) 
     """Returns why a template rejects these turns; empty if it accepts them."""
     try:
         if tokenizer.chat_template:
-            _renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
+            renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
     except Exception as error:  # templates raise exceptions of any type
         return " ".join(str(error).split())[:200] or type(error).__name__
     return ""
@@ -147,7 +119,7 @@ def tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Written, name: st
         UserError: the template rewrites a turn so that it cannot be located.
     """
     turns, render = conversation
-    if _MARKED.search(_template(tokenizer)) and (marked := _by_marks(tokenizer, conversation)):
+    if _MARKED.search(template_of(tokenizer)) and (marked := _by_marks(tokenizer, conversation)):
         return marked
     text = render(turns)
     spans: list[Span] = []
@@ -165,28 +137,6 @@ def tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Written, name: st
         ids.append(tokenizer.eos_token_id)
         mask.append(1)
     return ids, mask
-
-
-def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
-    template: str | Mapping[str, str] | None = tokenizer.chat_template
-    return "\n".join(template.values()) if isinstance(template, Mapping) else template or ""
-
-
-def _renderer(tokenizer: "PreTrainedTokenizerBase", tools: Tools) -> Render:
-    def render(turns: Sequence[Turn], **options: Any) -> Any:
-        declarations = [dict(tool) for tool in tools] or None
-        return tokenizer.apply_chat_template(list(turns), tools=declarations, **{"tokenize": False, **options})
-
-    return render
-
-
-def _writes_tools(tokenizer: "PreTrainedTokenizerBase", tools: Tools) -> bool:
-    """True if the template writes the declarations of tools."""
-    renamed = [{"type": "function", "function": {**tool.get("function", tool), "name": PLACEHOLDER}} for tool in tools[:1]]
-    try:
-        return PLACEHOLDER in _renderer(tokenizer, renamed)([{"role": "user", "content": "?"}])
-    except Exception:  # the template does not accept declarations of this form
-        return False
 
 
 def _writes_calls(render: Render, turns: Sequence[Turn]) -> bool:

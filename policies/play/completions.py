@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 from ...core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, batch_size, sample_seed
-from ..checkpoints import prompt_tokens
+from ..chat.prompts import prompt_tokens
 from .loop import SupportsSubmit
 
 Part = tuple[list[int], list[Sequence[Completion]]]

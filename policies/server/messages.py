@@ -1,18 +1,72 @@
-"""Messages in the form of OpenAI-compatible servers."""
+"""Messages in the form of OpenAI-compatible servers.
+
+If a conversation declares functions, a server gets them as the parameter `tools`. It may then return calls as data.
+`replies.py` writes them as text in `<tool_call>`, so that a conversation has the same form for every policy. Here these texts
+become `tool_calls` again, and the reply to them becomes one message for each call. A server that rejects `tools` gets the
+declarations and the calls as text.
+"""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ...core import Message
+from ...core import Conversation, Message
 from ...texts import without_surrogates
+from ..chat import tools
 
-_TOOL_ERROR = re.compile(r"\btools?\b|tool_calls?|function[ _](?:calls?|responses?)|\broles?\b", re.IGNORECASE)
-"""Words of an error about a turn of the role "tool"."""
+_TOOL_ERROR = re.compile(r"\btools?\b|tool[ _](?:calls?|choice)|function[ _](?:calls?|responses?)|\broles?\b", re.IGNORECASE)
+"""Words of an error about a turn of the role "tool" or about the parameter `tools`."""
 
 
-def to_server(message: Message) -> dict[str, Any]:
+@dataclass
+class Forms:
+    """The forms of tools that a server accepts. All are tried until it rejects one."""
+
+    tools: bool = True
+    """The parameter `tools`. Without it, the declarations become text in the system turn."""
+    role: bool = True
+    """The role "tool" for a reply to calls that were written as text. Without it, such a reply is a turn of the user. OpenAI's
+    API accepts the role only after a turn with `tool_calls`."""
+
+    def parameters(self, conversation: Conversation) -> dict[str, Any]:
+        """Returns the parameters `messages` and, if the conversation declares functions, `tools`."""
+        declared, turns = tools.split(conversation)
+        if declared and not self.tools:
+            declared, turns = (), tools.as_text(conversation)
+        sent = [_converted(turn) for turn in (tools.with_calls(turns) if declared else turns)]
+        if not self.role:
+            sent = [{**turn, "role": "user"} if _answers_text(turn) else turn for turn in sent]
+        return {"messages": sent, **({"tools": [dict(tool) for tool in declared]} if declared else {})}
+
+    def adapt(self, sent: Mapping[str, Any], error: str) -> str | None:
+        """Gives up a form that an error may be about. The request can then be sent again.
+
+        Args:
+            sent: the parameters of the request that the server rejected.
+            error: the error's message.
+
+        Returns:
+            What the server rejects; empty if another thread has adapted the forms; None if the error is about something else.
+        """
+        if not _TOOL_ERROR.search(error):
+            return None
+        if "tools" in sent:
+            before, self.tools = self.tools, False
+            return "rejects the parameter tools: functions become a text of the prompt" if before else ""
+        if any(map(_answers_text, sent.get("messages", ()))):
+            before, self.role = self.role, False
+            return 'rejects the role "tool": results of tools become turns of the user' if before else ""
+        return None
+
+
+def _answers_text(turn: dict[str, Any]) -> bool:
+    """True if a turn is a tool's reply to a call that was written as text, so that it names no call."""
+    return turn["role"] == "tool" and "tool_call_id" not in turn
+
+
+def _converted(message: Message) -> dict[str, Any]:
     """Returns a message in the server's form, in which the arguments of tool calls are JSON text."""
     fields: dict[str, object] = dict(message)
     if "tool_calls" in message:
@@ -22,26 +76,3 @@ def to_server(message: Message) -> dict[str, Any]:
         ]
     converted: dict[str, Any] = json.loads(without_surrogates(json.dumps(fields, ensure_ascii=False)))
     return converted
-
-
-def answers_text(turn: dict[str, Any]) -> bool:
-    """True if a turn is a tool's reply to a call that was written as text, so that it names no call."""
-    return turn["role"] == "tool" and "tool_call_id" not in turn
-
-
-def without_tool_role(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the turns with the user's role for replies to calls that were written as text.
-
-    OpenAI's API accepts a turn of the role "tool" only after a turn with `tool_calls`.
-    """
-    return [{**turn, "role": "user"} if answers_text(turn) else turn for turn in turns]
-
-
-def rejects_tool_role(turns: Sequence[dict[str, Any]], error: str) -> bool:
-    """True if an error may be about such a reply.
-
-    Args:
-        turns: the turns of the request.
-        error: the error's message.
-    """
-    return any(map(answers_text, turns)) and _TOOL_ERROR.search(error) is not None

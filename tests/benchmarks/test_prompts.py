@@ -12,6 +12,7 @@ from tenfold.benchmarks.report.comparable import Measured, setting_differences
 from tenfold.benchmarks.result import Options, Result, results
 from tenfold.core import Completion, Conversation, Sampling, UserError
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 from tenfold.policies.scripted import ScriptedPolicy
 
 THINKING = (
@@ -116,7 +117,7 @@ def test_the_prompts_have_the_thinking_of_the_options(model: Path, thinking: str
         def generate(
             self, conversations: list[Conversation], samples: int, sampling: Sampling, keys: object = None
         ) -> list[list[Completion]]:
-            self.prompts += [self.tokenizer.decode(checkpoints.prompt_tokens(self.tokenizer, turns)) for turns in conversations]
+            self.prompts += [self.tokenizer.decode(prompt_tokens(self.tokenizer, turns)) for turns in conversations]
             return [[Completion("7", "stop")] * samples for _ in conversations]
 
     for task in ("sums.yaml", "env:tenfold/ChainSum-v0"):

@@ -14,6 +14,7 @@ from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.result import Options
 from tenfold.core import Sampling
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.transformers import TransformersPolicy, sample
 
@@ -35,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             model, tokenizer = self.policy.model, self.policy.tokenizer
             sampling = Sampling(request["temperature"], request["top_p"], request["max_tokens"])
-            prompt = checkpoints.prompt_tokens(tokenizer, request["messages"])
+            prompt = prompt_tokens(tokenizer, request["messages"])
             [sampled] = sample(model, [prompt], [request["seed"]], sampling, self.policy.stop_ids)
         text = tokenizer.decode(sampled.tokens, skip_special_tokens=True)
         message = {"role": "assistant", "content": text}

@@ -104,6 +104,24 @@ def test_tools_of_a_server_are_described_called_and_the_answer_is_judged(environ
     assert (reward, terminated) == (1, True)
 
 
+def test_tools_of_a_server_can_be_declared_as_tools_of_the_chat_template(config: Path) -> None:
+    tenfold.register(
+        "lab/SumsByTemplate-v0",
+        entry_point="tenfold.envs.mcp:with_mcp",
+        environment="lab/Sums-v0",
+        server="notes",
+        tools=["add"],
+        describe="template",
+    )
+    env = tenfold.make("lab/SumsByTemplate-v0")
+    observation, info = env.reset()
+    (declared,) = info["messages"][0]["tools"]
+    assert (declared["function"]["name"], '"name": "add"' in observation) == ("add", True)
+    assert "add" not in info["messages"][0]["content"]
+    assert env.step(call("add", first=17, second=25))[0] == "42"
+    env.close()
+
+
 def test_each_episode_has_a_server_of_its_own(environment: gymnasium.Env[str, str]) -> None:
     environment.reset()
     assert environment.step(call("write_note", name="shopping", text="bread"))[0] == "written"

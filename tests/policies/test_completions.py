@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import opened_reasoning
 from tenfold.policies.completions import completion, text_of
 from tenfold.verifiers.calls import formats
 
@@ -40,7 +41,7 @@ def test_calls_are_parsed_if_their_marks_are_special_tokens(model: str) -> None:
 def test_the_longest_mark_of_reasoning_is_found_at_the_end_of_a_prompt() -> None:
     tokenizer = checkpoints.learned_tokenizer(["call the function area"], 300)
     mark = "<|channel|>commentary<|message|>"
-    assert checkpoints.opened_reasoning(tokenizer, tokenizer(f"Hello. {mark}")["input_ids"]) == f"{mark}\n"
+    assert opened_reasoning(tokenizer, tokenizer(f"Hello. {mark}")["input_ids"]) == f"{mark}\n"
 
 
 def test_other_special_tokens_are_removed_besides_marks_of_calls() -> None:

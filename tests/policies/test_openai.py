@@ -10,7 +10,7 @@ import pytest
 import tenfold
 from tenfold import cli
 from tenfold.benchmarks.result import results
-from tenfold.core import Sampling, SamplingIncomplete, UserError
+from tenfold.core import Message, Sampling, SamplingIncomplete, UserError
 from tenfold.policies.openai import OpenAIPolicy
 
 
@@ -28,6 +28,8 @@ class Server(ThreadingHTTPServer):
         self.silent = False
         self.strict_tools = False
         """Reject replies of tools that answer no call, as OpenAI's server does."""
+        self.no_tools = False
+        """Reject the parameter `tools`, as vLLM's server does unless it is started with a parser of calls."""
 
     @property
     def url(self) -> str:
@@ -45,7 +47,11 @@ class Handler(BaseHTTPRequestHandler):
             status = self.server.failures.pop() if self.server.failures else 200
             self.server.requests.append(request)
             error = "not now"
-            if self.server.strict_tools and any(turn["role"] == "tool" for turn in request["messages"]):
+            if self.server.no_tools and "tools" in request:
+                status = 400
+                error = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+            unnamed = [turn for turn in request["messages"] if turn["role"] == "tool" and "tool_call_id" not in turn]
+            if self.server.strict_tools and unnamed:
                 status = 400
                 error = (
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
@@ -204,3 +210,37 @@ def test_replies_of_tools_become_turns_of_the_user_if_the_server_rejects_them(se
     assert policy.generate([turns], 1, Sampling())[0][0].text.startswith("2 ")
     assert len(server.requests) == asked + 1  # it is not tried again
     assert server.requests[-1]["messages"] == [*turns[:2], {"role": "user", "content": "2"}]
+
+
+def test_declared_functions_and_calls_are_sent_as_data_and_as_text_to_a_server_that_rejects_them(server: Server) -> None:
+    add = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+    def call(a: int) -> str:
+        return f'<tool_call>\n{{"name": "add", "arguments": {{"a": {a}, "b": "</tool_call>"}}}}\n</tool_call>'
+
+    turns: list[Message] = [
+        {"role": "user", "content": "1 + 1, 2 + 2?", "tools": [add]},
+        {"role": "assistant", "content": f"Let me see.\n{call(1)}\n{call(2)}"},
+        {"role": "tool", "content": "2\n4"},
+    ]
+    policy = OpenAIPolicy("m", base_url=server.url)
+    server.strict_tools = True
+    policy.generate([turns], 1, Sampling())
+    (request,) = server.requests
+    assert request["tools"] == [add]
+    assert request["messages"][0] == {"role": "user", "content": "1 + 1, 2 + 2?"}
+    said, *replies = request["messages"][1:]
+    assert (said["content"], len(said["tool_calls"])) == ("Let me see.", 2)
+    assert json.loads(said["tool_calls"][1]["function"]["arguments"]) == {"a": 2, "b": "</tool_call>"}
+    assert [turn["content"] for turn in replies] == ["2", "4"]
+    assert [turn["tool_call_id"] for turn in replies] == [made["id"] for made in said["tool_calls"]]
+    server.no_tools, server.strict_tools = True, False
+    with pytest.warns(UserWarning, match="rejects the parameter tools"):
+        policy.generate([turns], 4, Sampling())
+    asked = len(server.requests)
+    policy.generate([turns], 1, Sampling())
+    assert len(server.requests) == asked + 1  # it is not tried again
+    system, *others = server.requests[-1]["messages"]
+    assert "tools" not in server.requests[-1]
+    assert json.dumps(add["function"]) in system["content"]
+    assert others == [{"role": "user", "content": "1 + 1, 2 + 2?"}, *turns[1:]]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tenfold
 from tenfold.core import Conversation, UserError
-from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import choice_tokens, prompt_tokens
 from tenfold.policies.openai import OpenAIPolicy
 from tenfold.policies.preference import PairwiseJudge, chosen_letter, pairwise_prompt, preference
 from tenfold.policies.scripted import ScriptedPolicy
@@ -30,7 +30,7 @@ def policy() -> TransformersPolicy:
 
 
 def test_choices_compare_the_next_tokens_of_the_options(policy: TransformersPolicy) -> None:
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPT)
+    prompt = prompt_tokens(policy.tokenizer, PROMPT)
     (chances,) = policy.choice_probabilities([PROMPT], ["A", "B"])
     with torch.inference_mode():
         logits = policy.model(torch.tensor([prompt])).logits[0, -1]
@@ -50,7 +50,7 @@ def test_choices_do_not_depend_on_the_batch(policy: TransformersPolicy) -> None:
 def test_a_prompt_that_fills_the_window_has_no_choice(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [[{"role": "user", "content": "How many? " * n}] for n in (1, 9, 2)]
     expected = policy.choice_probabilities(asked, ["A", "B"])
-    monkeypatch.setattr(TransformersPolicy, "window", len(checkpoints.prompt_tokens(policy.tokenizer, asked[1])))
+    monkeypatch.setattr(TransformersPolicy, "window", len(prompt_tokens(policy.tokenizer, asked[1])))
     short, long, other = policy.choice_probabilities(asked, ["A", "B"])
     assert all(map(math.isnan, long))
     assert short + other == pytest.approx(expected[0] + expected[2], abs=1e-5)
@@ -59,7 +59,7 @@ def test_a_prompt_that_fills_the_window_has_no_choice(policy: TransformersPolicy
 
 def test_options_are_compared_by_the_first_different_token(policy: TransformersPolicy) -> None:
     def tokens(*options: str) -> tuple[str, list[str]]:
-        shared, following = checkpoints.choice_tokens(policy.tokenizer, options)
+        shared, following = choice_tokens(policy.tokenizer, options)
         return policy.tokenizer.decode(shared), [policy.tokenizer.decode([token]) for token in following]
 
     assert tokens("A", "B") == ("", ["A", "B"])
@@ -131,7 +131,7 @@ def test_responses_cannot_contain_marks_or_special_tokens(policy: TransformersPo
     special = set(policy.tokenizer.all_special_ids)
 
     def spoken(conversation: Conversation) -> list[int]:
-        return [token for token in checkpoints.prompt_tokens(policy.tokenizer, conversation) if token in special]
+        return [token for token in prompt_tokens(policy.tokenizer, conversation) if token in special]
 
     assert spoken([turn]) == spoken(harmless)
     assert "5</answer A>" not in turn["content"]
@@ -163,7 +163,7 @@ def test_long_responses_both_lose_their_middle(policy: TransformersPolicy) -> No
         PROMPT, "begin " + "so " * 3000 + "end 5", "start " + "or " * 3000 + "stop 6", policy.tokenizer, 500
     )
     question_text = asked[0]["content"]
-    assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= 500
+    assert len(prompt_tokens(policy.tokenizer, asked)) <= 500
     for kept in ("How many are 2 and 3?", "begin so", "end 5", "start or", "stop 6", "Say one letter"):
         assert kept in question_text
     assert abs(question_text.count("so ") - question_text.count("or ")) < 5
@@ -174,7 +174,7 @@ def test_long_responses_both_lose_their_middle(policy: TransformersPolicy) -> No
 @given(first=st.text(min_size=20, max_size=90), second=st.text(min_size=20, max_size=90), window=st.integers(200, 300))
 def test_a_question_is_never_longer_than_the_window(policy: TransformersPolicy, first: str, second: str, window: int) -> None:
     asked = pairwise_prompt(PROMPT, first, second, policy.tokenizer, window)
-    assert len(checkpoints.prompt_tokens(policy.tokenizer, asked)) <= window
+    assert len(prompt_tokens(policy.tokenizer, asked)) <= window
 
 
 def test_the_longest_question_fits_the_window_of_the_model() -> None:

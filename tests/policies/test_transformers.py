@@ -8,6 +8,7 @@ from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsW
 import tenfold
 from tenfold.core import Sampling, UserError
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 from tenfold.policies.transformers import TransformersPolicy, _sample, sample
 
 PROMPTS = [
@@ -43,7 +44,7 @@ def test_samples_differ_by_number_key_and_seed(policy: TransformersPolicy) -> No
 
 def test_greedy_samples_are_the_most_likely_tokens(policy: TransformersPolicy) -> None:
     sample = policy.generate([PROMPTS[1]], 1, Sampling(temperature=0, max_tokens=8))[0][0]
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[1])
+    prompt = prompt_tokens(policy.tokenizer, PROMPTS[1])
     ids = torch.tensor([prompt])
     expected = policy.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
     assert list(sample.token_ids) == expected[0, len(prompt) :].tolist()
@@ -59,7 +60,7 @@ def test_the_most_likely_token_is_sampled_with_top_k_1(policy: TransformersPolic
 
 def test_log_probabilities_are_equal_to_those_of_the_model(policy: TransformersPolicy) -> None:
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=6, seed=3))[0][0]
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    prompt = prompt_tokens(policy.tokenizer, PROMPTS[0])
     with torch.inference_mode():
         logits = policy.model(torch.tensor([[*prompt, *sample.token_ids]])).logits[0, len(prompt) - 1 : -1]
     expected = logits.log_softmax(-1).gather(-1, torch.tensor(sample.token_ids)[:, None])[:, 0]
@@ -75,7 +76,7 @@ def test_a_sample_ends_at_its_limit_or_a_stop_string(policy: TransformersPolicy)
 
 
 def test_ready_is_called_as_soon_as_a_sample_ends(policy: TransformersPolicy) -> None:
-    prompts = [checkpoints.prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
+    prompts = [prompt_tokens(policy.tokenizer, prompt) for prompt in PROMPTS[:3]]
     results: list[tuple[int, list[int]]] = []
     sampled = sample(
         policy.model,
@@ -178,11 +179,11 @@ def test_weights_in_pickle_files_are_rejected(tmp_path: Path) -> None:
 def test_a_model_without_a_chat_template_gets_plain_text() -> None:
     tokenizer = checkpoints.load(checkpoints.checkpoint("micro:"), torch.float32)[1]
     tokenizer.chat_template = None
-    assert tokenizer.decode(checkpoints.prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
+    assert tokenizer.decode(prompt_tokens(tokenizer, PROMPTS[0])) == "1 + 1 =\n"
 
 
 def test_a_sample_ends_at_the_end_of_the_window(policy: TransformersPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROMPTS[0])
+    prompt = prompt_tokens(policy.tokenizer, PROMPTS[0])
     monkeypatch.setattr(policy.model.config, "max_position_embeddings", len(prompt) + 7)
     sample = policy.generate([PROMPTS[0]], 1, Sampling(max_tokens=65536, seed=3))[0][0]
     assert (sample.finish_reason, len(sample.token_ids)) == ("length", 7)
@@ -195,10 +196,7 @@ def test_the_window_of_a_model_with_a_text_configuration_is_that_of_the_text(mon
 
 
 def test_plain_text_is_continued_without_a_template(policy: TransformersPolicy) -> None:
-    assert (
-        checkpoints.prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}])
-        == policy.tokenizer("12 + 3")["input_ids"]
-    )
+    assert prompt_tokens(policy.tokenizer, [{"role": "text", "content": "12 + 3"}]) == policy.tokenizer("12 + 3")["input_ids"]
 
 
 def test_reasoning_opened_by_the_template_is_part_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:

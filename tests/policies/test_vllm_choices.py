@@ -8,6 +8,7 @@ from typing import Any
 
 from tenfold.core import Message
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 from tenfold.policies.vllm import VLLMPolicy
 
 MICRO = "micro:?hidden=16&layers=1&heads=2"
@@ -32,7 +33,7 @@ class Requests:
 def test_a_prompt_that_fills_the_window_has_no_choice() -> None:
     policy: Any = object.__new__(VLLMPolicy)  # `__init__` starts the engine
     policy.tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(MICRO))
-    policy.window = len(checkpoints.prompt_tokens(policy.tokenizer, ASKED[1]))
+    policy.window = len(prompt_tokens(policy.tokenizer, ASKED[1]))
     policy.requests, policy.vllm = Requests(policy.window), SimpleNamespace(SamplingParams=SimpleNamespace)
     short, long = policy.choice_probabilities(ASKED, ["A", "B"])
     assert short == [0.5, 0.5]

@@ -58,7 +58,7 @@ def test_log_probabilities_are_those_of_the_distribution_that_was_sampled(
     vllm: VLLMPolicy, own: TransformersPolicy, options: dict[str, Any]
 ) -> None:
     for question, (sample,) in zip(QUESTIONS, vllm.generate(QUESTIONS, 1, Sampling(max_tokens=3, **options)), strict=True):
-        prompt = tenfold.policies.checkpoints.prompt_tokens(own.tokenizer, question)
+        prompt = tenfold.policies.chat.prompts.prompt_tokens(own.tokenizer, question)
         logits = next_logits(own.model, [prompt])[0] / options.get("temperature", 1.0)
         ranked, order = logits.softmax(-1).sort(descending=True)
         kept = ranked.cumsum(-1) - ranked < options.get("top_p", 1.0)

@@ -285,3 +285,15 @@ def test_unusual_values_of_arguments_are_errors(amount: str) -> None:
     if not terminated and info.get("role") == "tool":
         assert "error" in reply
         env.step("Done.")
+
+
+def test_functions_can_be_declared_as_tools_of_the_chat_template() -> None:
+    env = environment({"calls": [MOVE]}, functions=["transfer_money"], describe="template", system="You are a clerk.")
+    observation, info = env.reset()
+    first, asked = info["messages"]
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["transfer_money"]
+    assert first["content"].startswith("You are a clerk.\n\nThe results come back to you.")
+    assert "transfer_money" not in first["content"]
+    assert asked == {"role": "user", "content": "Do it."}
+    assert '"name": "transfer_money"' in observation
+    assert played(env, as_text(MOVE), "Done.") == (1.0, "1 of 1 turns")

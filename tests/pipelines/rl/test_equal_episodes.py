@@ -16,7 +16,8 @@ from tenfold.core import Sampling, UserError, sample_seed
 from tenfold.envs.text import Text
 from tenfold.pipelines.recipe import recipe
 from tenfold.policies import checkpoints
-from tenfold.policies.chat_tokens import conversation_tokens
+from tenfold.policies.chat.prompts import prompt_tokens
+from tenfold.policies.chat.tokens import conversation_tokens
 from tenfold.policies.rollout import rollout
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.transcript import Limits, Transcript
@@ -210,7 +211,7 @@ def test_limits_apply_without_a_tokenizer() -> None:
 def test_the_last_turn_is_limited_by_budget_and_window() -> None:
     tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:?hidden=16&layers=1&heads=2"))
     messages = [{"role": "user", "content": "Hi"}]
-    prompt = len(checkpoints.prompt_tokens(tokenizer, messages))
+    prompt = len(prompt_tokens(tokenizer, messages))
     for limits, left in ((Limits(30, 4), 30), (Limits(30, 4, prompt + 12), 12), (Limits(30, 4, prompt), 1)):
         played = Transcript(limits, list(messages), tokenizer, {tokenizer.eos_token_id})  # type: ignore[arg-type]
         assert played.tokens_left == left

@@ -17,6 +17,7 @@ from tenfold.benchmarks.lm import PolicyLM
 from tenfold.core import Problem, Sampling, Verdict
 from tenfold.envs.text import TextEnv
 from tenfold.policies import checkpoints, transformers
+from tenfold.policies.chat.prompts import opened_reasoning, prompt_tokens
 from tenfold.policies.completions import completion
 from tenfold.policies.rollout import rollout
 from tenfold.policies.server import replies
@@ -87,7 +88,7 @@ def by_benchmark(policy: TransformersPolicy) -> float | None:
 
 
 def by_vllm(policy: TransformersPolicy) -> float | None:
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    prompt = prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
     output = SimpleNamespace(token_ids=sampled(policy), logprobs=None, text="unused", finish_reason="length")
     return tenfold.verify("12", completed(policy.tokenizer, prompt, output, policy.stop_ids, ()).scorable_text).score
 
@@ -201,7 +202,7 @@ def test_a_servers_separate_reasoning_gives_the_same_text(
         assert served == content
         return
     policy.tokenizer.chat_template = OPENS
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+    prompt = prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
     tokens = [*policy.tokenizer(text)["input_ids"], policy.tokenizer.eos_token_id]
     assert served == completion(policy.tokenizer, prompt, tokens, policy.stop_ids).text
 
@@ -231,13 +232,13 @@ def test_each_turn_has_its_own_opened_reasoning(policy: TransformersPolicy) -> N
 def test_all_reasoning_marks_of_templates_are_recognized(policy: TransformersPolicy, mark: str) -> None:
     for around in ("", "\n", "\n\n"):
         policy.tokenizer.chat_template = OPENS.replace("<think>\n", mark + around)
-        prompt = checkpoints.prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
-        assert checkpoints.opened_reasoning(policy.tokenizer, prompt) == f"{mark}\n"
+        prompt = prompt_tokens(policy.tokenizer, PROBLEMS[0].prompt)
+        assert opened_reasoning(policy.tokenizer, prompt) == f"{mark}\n"
         tokens = [*policy.tokenizer("So it is 12")["input_ids"], policy.tokenizer.eos_token_id]
         assert tenfold.verify("12", completion(policy.tokenizer, prompt, tokens, policy.stop_ids).scorable_text).score == 0
     policy.tokenizer.chat_template = OPENS.replace("<think>\n", "")
-    prompt = checkpoints.prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
-    assert checkpoints.opened_reasoning(policy.tokenizer, prompt) == ""
+    prompt = prompt_tokens(policy.tokenizer, [{"role": "user", "content": f"What does {mark} mean? {mark}"}])
+    assert opened_reasoning(policy.tokenizer, prompt) == ""
 
 
 def test_reasoning_marks_that_are_special_tokens_stay_in_the_text(checkpoint: Path) -> None:

@@ -12,6 +12,7 @@ from tenfold.pipelines.sft import examples, prepare, sft
 from tenfold.pipelines.stage import Context
 from tenfold.pipelines.trainer.data import parts, tokenized
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 
 from . import chat_templates
 
@@ -226,6 +227,6 @@ def test_examples_that_are_tokenized_together_equal_those_tokenized_alone(tmp_pa
         assert tokens[0] == alone["input_ids"]
         assert [id if kept else tokenized.IGNORED for id, kept in zip(*tokens, strict=True)] == alone["labels"]
         first = next(place for place, turn in enumerate(problem.prompt) if turn["role"] != "system")
-        prompt = checkpoints.prompt_tokens(tokenizer, problem.prompt[: first + 1])
+        prompt = prompt_tokens(tokenizer, problem.prompt[: first + 1])
         if "tool_calls" not in str(problem.meta) and name in ("none", "micro", "thinks"):
             assert tokens[0][: len(prompt)] == prompt, "as the policy is prompted"

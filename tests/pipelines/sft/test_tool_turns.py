@@ -8,9 +8,12 @@ import pytest
 
 from tenfold.core import Message, Problem, UserError
 from tenfold.envs.problems import sources
+from tenfold.envs.services.environment import ToolsEnv
+from tenfold.envs.services.solutions import solved
 from tenfold.pipelines.sft import examples
 from tenfold.pipelines.trainer.data.tokenized import IGNORED
 from tenfold.policies import checkpoints
+from tenfold.policies.chat.prompts import prompt_tokens
 
 from .chat_templates import DEEPSEEK, LLAMA, MARKED, MISTRAL, QWEN, QWEN3, THINKS
 
@@ -314,3 +317,23 @@ def test_the_prompt_template_applies_to_the_user_turn_and_not_to_a_tools_reply()
         assert [turn["content"] for turn in posed] == ["2+2? Box it.", "add", "4"][:turns]
     posed = prompt_messages(Problem("p", prompt[1:], "4", "here"), "{prompt} Box it.")
     assert [turn["content"] for turn in posed] == ["add Box it.", "4"], "without a user turn the template is not lost"
+
+
+@pytest.mark.parametrize(("template", "end"), [(QWEN, "<|im_end|>"), (LLAMA, "<|eot_id|>")], ids=["qwen2.5", "llama3.1"])
+def test_gold_conversations_with_tools_of_the_template_start_with_the_prompt_of_the_environment(
+    tokenizer: Any, template: str, end: str
+) -> None:
+    with_template(tokenizer, template, end)
+    uri = "generate:tenfold.envs.services.problems:problems?size=3&turns=2"
+    env = ToolsEnv(uri, describe="template")
+    for index, problem in enumerate(solved(uri, describe="template")):
+        _, info = env.reset(options={"problem": index})
+        prompt = prompt_tokens(tokenizer, info["messages"])
+        made = examples.example(problem, tokenizer, "{prompt}", None, "{answer}", None)
+        assert made["input_ids"][: len(prompt)] == prompt
+        assert set(made["labels"][: len(prompt)]) == {IGNORED}
+        if calls := [turn["tool_calls"] for turn in problem.prompt if "tool_calls" in turn]:
+            name = calls[0][0]["function"]["name"]
+            learnt = tokenizer.decode([label for label in made["labels"] if label != IGNORED])
+            assert f'"name": "{name}"' in learnt
+            assert learnt.count(end) == len([turn for turn in problem.prompt if turn["role"] == "assistant"]) + 1

@@ -15,6 +15,7 @@ from transformers import Qwen2ForCausalLM
 import tenfold
 from tenfold.core import Sampling, UserError
 from tenfold.policies import checkpoints, identity
+from tenfold.policies.chat.prompts import prompt_tokens
 
 QUESTION = [{"role": "user", "content": "12 + 3 = ?"}]
 
@@ -26,8 +27,8 @@ def digest(file: Path) -> str:
 def test_the_policy_of_a_gguf_file_is_the_model_that_was_written(small: Path, model: Qwen2ForCausalLM) -> None:
     converted, tokenizer = checkpoints.load(checkpoints.checkpoint(f"gguf:{small}"), torch.float32)
     own = checkpoints.tokenizer_of(checkpoints.checkpoint("micro:"))
-    prompt = checkpoints.prompt_tokens(own, QUESTION)
-    assert checkpoints.prompt_tokens(tokenizer, QUESTION) == prompt
+    prompt = prompt_tokens(own, QUESTION)
+    assert prompt_tokens(tokenizer, QUESTION) == prompt
     assert tokenizer.decode(prompt) == own.decode(prompt)
     with torch.inference_mode():
         assert torch.equal(converted(torch.tensor([prompt])).logits, model(torch.tensor([prompt])).logits)

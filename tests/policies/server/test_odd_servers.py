@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tenfold.core import Completion, Sampling, SamplingIncomplete, Status, UserError, verdict_without_response
-from tenfold.policies import chat_tokens
 from tenfold.policies import openai as policy_module
+from tenfold.policies.chat import thinking
 from tenfold.policies.openai import OpenAIPolicy
 
 from .servers import Reply, Request, answer, error, serving
@@ -305,7 +305,7 @@ def test_a_server_that_rejects_thinking_gives_a_one_line_error() -> None:
     with serving(strict({"chat_template_kwargs": body})) as server:
         policy = OpenAIPolicy("m", server.url)
         words = r"does not accept chat_template_kwargs=\{'enable_thinking': False\} \(400: .*\): omit thinking \(--thinking\)$"
-        with chat_tokens.thinking(policy, "off"), pytest.raises(UserError, match=words):
+        with thinking.thinking(policy, "off"), pytest.raises(UserError, match=words):
             policy.generate(ASKED[:1], 1, Sampling())
         ((sample,),) = policy.generate(ASKED[:1], 1, Sampling())
     assert sample.text == "one END two"

@@ -7,7 +7,7 @@ import pytest
 
 from tenfold.core import Message
 from tenfold.policies import checkpoints
-from tenfold.policies.chat_tokens import conversation_tokens, reply_tokens, turn_tokens
+from tenfold.policies.chat.tokens import conversation_tokens, reply_tokens, turn_tokens
 
 
 @pytest.fixture(scope="module")
