@@ -8,6 +8,7 @@
     fullstack       `ProgramTests`
     function_calls  `FunctionCalls`
     tools           `ToolTurns`, of the environment `envs/services/environment.py`
+    bfcl_turns      `BFCLTurns`, of the environment `envs/bfcl/multi_turn.py`
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
     judge           the form that the verifier of its option `rules` accepts (`math` by default)
@@ -127,6 +128,8 @@ class FunctionCalls(TypedDict):
     functions: Sequence[Declaration]
     calls: Sequence[GoldCall]
     language: NotRequired[str]
+    any_call: NotRequired[bool]
+    """True if any call of a declared function is correct. `calls` is then empty."""
 
 
 class Instructions(TypedDict):
@@ -166,3 +169,28 @@ class ToolTurns(TypedDict):
     turns: Sequence[ToolTurn]
     functions: NotRequired[Sequence[str]]
     """Functions that are available in the first turn; all if absent."""
+
+
+class BFCLTurn(TypedDict):
+    """A user turn of a multi-turn problem of BFCL-V4."""
+
+    user: str
+    functions: Sequence[Mapping[str, object]]
+    """Documentation of the functions that this turn adds."""
+    calls: Sequence[str]
+    """Gold calls as Python text. Empty if the request lacks something, or no function can do it."""
+
+
+class BFCLTurns(TypedDict):
+    """The gold answer of a multi-turn problem of BFCL-V4; see `envs/bfcl/multi_turn.py`."""
+
+    classes: Sequence[str]
+    """The classes of the services."""
+    config: Mapping[str, object]
+    """The initial state by class."""
+    functions: Sequence[Mapping[str, object]]
+    """Documentation of the functions that are available in the first turn."""
+    turns: Sequence[BFCLTurn]
+    long_context: bool
+    code: str
+    """SHA-256 of the source of the services, which decides the results of calls."""

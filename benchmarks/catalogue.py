@@ -27,11 +27,14 @@ LM_EVAL = "lm_eval:"
 OWN = "own"
 """Name of the lm-eval task in `tasks/_own.yaml`, which is the base of all task files."""
 
+BFCL = ("bfcl_v4_single_turn", "env:tenfold/BFCLMultiTurn-v0_avg3")
+"""The tasks of BFCL-V4. `bfcl.py` has the overall figure."""
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
-        "aime24", "aime25", "gpqa_diamond", "supergpqa", "bfcl_v4", "fullstack_bench", "arena_hard_v2", "multi_challenge",
+        "aime24", "aime25", "gpqa_diamond", "supergpqa", *BFCL, "fullstack_bench", "arena_hard_v2", "multi_challenge",
         "writing_bench",
     ),
+    "bfcl_v4": BFCL,
     "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),
 }  # fmt: skip

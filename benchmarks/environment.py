@@ -26,6 +26,7 @@ from .result import (
     Result,
     ScoredProblem,
     ScoredSample,
+    by_category,
     free_name,
     free_store,
     result_of,
@@ -143,7 +144,7 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         options.seed,
         top_k=options.top_k,
     )
-    max_turns = options.max_turns or playing.MAX_TURNS
+    max_turns = options.max_turns or spec.max_episode_steps or playing.MAX_TURNS
     return EnvironmentTask(
         id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit, options.thinking
     )
@@ -259,7 +260,7 @@ def scored(
         rows,
         settings,
         hashed=hashed,
-        figures=voting.majority(verifier, rows, functools.partial(_last_turn, played)),
+        figures=voting.majority(verifier, rows, functools.partial(_last_turn, played)) | by_category(rows),
         store=store.name if store else "",
         cautions=[] if task.is_held_out else [CAUTION],
     )

@@ -19,7 +19,18 @@ from ..policies.play.hosts import OnNodes
 from ..policies.store import VerdictRow
 from . import catalogue, environment, identity, judged, lm_eval_tasks, voting
 from .lm import PolicyLM
-from .result import Options, Result, ScoredProblem, ScoredSample, free_name, free_store, result_of, save, settings_hash
+from .result import (
+    Options,
+    Result,
+    ScoredProblem,
+    ScoredSample,
+    by_category,
+    free_name,
+    free_store,
+    result_of,
+    save,
+    settings_hash,
+)
 from .task import Task, check, missing, resolve
 from .tasks import avg_at_k, verdicts
 
@@ -211,6 +222,7 @@ def run(
         figures = _judge(metadata["judged"], rows, model, options, folder, progress)
     else:
         figures = voting.majority(verifier, rows, lambda row, number: model.sampled[row["request"], number].scorable_text)
+        figures |= by_category(rows)
     is_judged = "judged" in metadata
     examples = avg_at_k.few_shot(metadata)
     settings = {

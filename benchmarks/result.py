@@ -8,6 +8,7 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, NotRequired, TypedDict
 
 import pydantic
@@ -16,6 +17,11 @@ from .. import disk
 from ..core import Message, Status, UserError
 from ..policies.store import PartRow, VerdictRow, part_means
 from .stats import scores
+
+CATEGORY = "category "
+"""Start of the names of the figures of categories."""
+MAX_CATEGORIES = 40
+"""Limit of the number of categories that are figures of a result. Our choice."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -212,6 +218,24 @@ def score_of(samples: Sequence[Sequence[VerdictRow | ScoredSample]]) -> scores.S
     except UserError as error:
         first = next((sample["reason"] for row in samples for sample in row), "")
         raise UserError(f"{error}; first reason: {' '.join(first.split())[:400]}") from None
+
+
+def by_category(rows: Sequence[ScoredProblem]) -> dict[str, float]:
+    """Returns the mean score of each category, under "category NAME".
+
+    Empty if not all problems name a category (`category` of their `meta`), or if these are fewer than 2 or more than
+    `MAX_CATEGORIES`.
+    """
+    scored: dict[str, list[float]] = {}
+    for row in rows:
+        found = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
+        category = row["meta"].get("category")
+        if not isinstance(category, str):
+            return {}
+        scored.setdefault(category, []).extend([fmean(found)] if found else [])
+    if not 2 <= len(scored) <= MAX_CATEGORIES:
+        return {}
+    return {f"{CATEGORY}{name}": fmean(means) for name, means in scored.items() if means}
 
 
 def result_of(

@@ -15,6 +15,7 @@ class Declaration(TypedDict, total=False):
     entry_point: str
     environment: str
     """Id of the wrapped environment; an argument of the entry point."""
+    max_episode_steps: int
     describe: str
     instruction: str
     """Arguments of `ToolsEnv`."""
@@ -69,6 +70,11 @@ CODING: dict[str, Declaration] = {
 }
 TOOLS: dict[str, Declaration] = {
     "tenfold/FunctionCalls-v0": {"problems": "bfcl:", "verifier": "function_calls"},
+    "tenfold/BFCLMultiTurn-v0": {
+        "entry_point": "tenfold.envs.bfcl.multi_turn:BFCLMultiTurn",
+        "held_out": "generate:tenfold.envs.bfcl.problems:multi_turn",
+        "max_episode_steps": 180,  # 8 user turns, each with 20 responses with calls, and more
+    },
     "tenfold/Tools-v0": {
         "entry_point": "tenfold.envs.services.environment:ToolsEnv",
         "problems": "generate:tenfold.envs.services.problems:problems?part=train&size=2000&seed=0",

@@ -33,6 +33,7 @@ ENTRY_POINTS = (
     "tenfold.envs.mixture:Mixture",
     "tenfold.envs.preference:PreferenceEnv",
     "tenfold.envs.mcp:with_mcp",
+    "tenfold.envs.bfcl.multi_turn:BFCLMultiTurn",
     "tenfold.envs.services.environment:ToolsEnv",
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
@@ -68,6 +69,7 @@ def register(
     verifier: VerifierLike | None = None,
     entry_point: str | Callable[..., object] | None = None,
     held_out: str | Sequence[Problem | Mapping[str, object]] | None = None,
+    max_episode_steps: int | None = None,
     **kwargs: Any,
 ) -> None:
     """Registers an environment under an id such as "lab/Units-v0".
@@ -86,6 +88,7 @@ def register(
             passed to it if given.
         held_out: problems on which the environment is measured (`tenfold bench env:ID`), in the form of `problems`. Training
             does not use them. An `entry_point` receives them as its argument `problems`.
+        max_episode_steps: limit of the policy's turns in an episode, as in Gymnasium. A benchmark plays as many turns.
         **kwargs: keyword arguments of the environment, such as `template` and `system` of `TextEnv`.
 
     Raises:
@@ -104,7 +107,13 @@ def register(
     is_own = entry_point is None or str(entry_point).startswith("tenfold.")
     wrappers = () if is_own else (TEXT_SPACES,)
     try:
-        gymnasium.register(id, entry_point or TEXT_ENV, kwargs=kwargs, additional_wrappers=wrappers)  # type: ignore[arg-type]
+        gymnasium.register(
+            id,
+            entry_point or TEXT_ENV,  # type: ignore[arg-type]
+            kwargs=kwargs,
+            additional_wrappers=wrappers,
+            max_episode_steps=max_episode_steps,
+        )
     except gymnasium.error.Error as error:
         raise UserError(f"cannot register {id!r}: {error}") from None
     _ids[id] = None

@@ -9,9 +9,9 @@ A problem's answer:
      "language": "python"}
 
 `calls` are the gold calls. They list for each parameter the correct values, with "" if the parameter may be omitted. An empty
-list means that none of the functions fits and that the response must call none. Several calls may come in any order. `language`
-is python, java or javascript; arguments for Java and JavaScript are source text in that language ("5L", "new int[]{1, 2}"), as
-in the leaderboard.
+list means that none of the functions fits and that the response must call none; with `"any_call": true` it means that the
+response must call at least one of them, with any arguments. Several calls may come in any order. `language` is python, java or
+javascript; arguments for Java and JavaScript are source text in that language ("5L", "new int[]{1, 2}"), as in the leaderboard.
 
 A response may call in any of the formats of chat templates that `calls/formats.py` lists:
 
@@ -78,19 +78,33 @@ def invalid_gold(problem: Problem) -> str | None:
 
 
 @as_verifier(invalid_gold=invalid_gold)
-def verify(problem: Problem, response: str) -> Verdict:
-    """Scores 1 if the response makes the gold calls and no others, else 0."""
+def verify(problem: Problem, response: str, unreadable_declines: bool = False) -> Verdict:
+    """Scores 1 if the response makes the gold calls and no others, else 0.
+
+    Args:
+        problem: the problem.
+        response: a model's response.
+        unreadable_declines: if no function fits, accept an empty response and a call that cannot be read, as the leaderboard
+            does. By default the response must be a text that calls nothing in any form.
+    """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
     answer = cast(FunctionCalls, problem.answer)
+    must_decline = not answer["calls"] and not answer.get("any_call")
     try:
         with limit(SECONDS):
             calls = parse_calls(response, answer["functions"], answer.get("language", "python"))
     except Malformed as error:
-        return Verdict(Status.SCORED, 0.0, "extract", str(error)[:MAX_REASON_CHARACTERS])
+        declined = must_decline and unreadable_declines
+        return Verdict(Status.SCORED, float(declined), "extract", str(error)[:MAX_REASON_CHARACTERS])
+    if answer.get("any_call"):
+        names = {function["name"] for function in answer["functions"]}
+        called = bool(calls) and all(call.name in names for call in calls)
+        return Verdict(Status.SCORED, float(called), "calls", "a function is called" if called else "no function is called")
     if (
-        not answer["calls"]
+        must_decline
         and not calls
+        and not unreadable_declines
         and not declines(without_thinking(response), [str(function["name"]) for function in answer["functions"]])
     ):
         return Verdict(Status.SCORED, 0.0, "calls", "the response is empty or contains a call in an unknown format")

@@ -1,10 +1,11 @@
 """Results as text: a line per task, a table per run. All scores are in percent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from .. import catalogue, environment
+from ..bfcl import WEIGHTS
 from ..result import Result, sampling_text
 from .compare import Comparison
 from .leaderboard import Leaderboard, mean_text
@@ -62,6 +63,16 @@ def results(found: Sequence[Result]) -> Table:
             table.add_row("  samples refused", str(result.refused))
         for name, value in result.figures.items():
             table.add_row(f"  {name}", f"{100 * value:.1f}")
+    return table
+
+
+def bfcl(sections: Mapping[str, float]) -> Table:
+    """Returns the table of the sections of BFCL-V4 and their weighted mean; see `benchmarks/bfcl.py`."""
+    missing = [name for name in WEIGHTS if name not in sections]
+    note = f"; not measured, so 0: {', '.join(missing)}" if missing else ""
+    table = Table("BFCL-V4", "weight", "score", title=f"the leaderboard's overall score{note}", title_justify="left")
+    for name, score in sections.items():
+        table.add_row(name, f"{WEIGHTS[name]:.0%}" if name in WEIGHTS else "", f"{100 * score:.1f}")
     return table
 
 

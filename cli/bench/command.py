@@ -231,7 +231,7 @@ def _tasks(
         display: shows the progress.
         json_lines: receives each result as a line of JSON.
     """
-    from ...benchmarks import evaluate
+    from ...benchmarks import bfcl, evaluate
     from ...benchmarks.report import page, table
     from ...policies.identity import policy_identity
 
@@ -256,6 +256,8 @@ def _tasks(
     if not results:
         raise UserError("no task was run; " + "; ".join(f"{name}: {reason}" for name, reason in not_run.items()))
     display.console.print(table.results(results))
+    if sections := bfcl.sections(results):
+        display.console.print(table.bfcl(sections))
     for name, reason in not_run.items():
         print(f"{name}: not run: {reason}")
     for result in results:

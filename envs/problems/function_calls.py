@@ -1,5 +1,6 @@
 """Rows of the Berkeley Function-Calling Leaderboard as problems. `verifiers/function_calls.py` judges them."""
 
+import dataclasses
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     """Returns the problem of a row.
 
     Args:
-        row: question (text or turns), function (declarations), ground_truth (gold calls), language.
+        row: question (text or turns), function (declarations), ground_truth (gold calls), language, any_call.
         uri: the source of the row.
         name: id of the problem if the row has none.
 
@@ -46,6 +47,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             turns = turns[0]
         language = str(row.get("language") or "python")
         answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}
+        if row.get("any_call"):
+            answer["any_call"] = True
         instruction = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
         instruction += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
         messages = [*conversations.messages(turns, f"{uri}, {name}")]
@@ -78,10 +81,12 @@ def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterato
         golds = {row["id"]: row.get("ground_truth") for row in _rows(gold_file)} if gold_file.is_file() else {}
         language = category.removeprefix("simple_") if category.startswith("simple_") else "python"
         for number, row in enumerate(_rows(file)):
-            gold = [] if "irrelevance" in category else golds.get(row["id"])
+            gold = [] if "relevance" in category else golds.get(row["id"])
             if not isinstance(gold, list):
                 raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; choose another category")
-            yield problem_of(row | {"ground_truth": gold, "language": language}, uri, f"{category}/{number}")
+            further = {"ground_truth": gold, "language": language, "any_call": category == "live_relevance"}
+            problem = problem_of(row | further, uri, f"{category}/{number}")
+            yield dataclasses.replace(problem, meta={**problem.meta, "category": category})
 
 
 def _package_data(uri: str) -> Path:

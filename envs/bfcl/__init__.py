@@ -1,0 +1,1 @@
+"""Categories of the Berkeley Function-Calling Leaderboard (BFCL-V4) with several turns."""

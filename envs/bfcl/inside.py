@@ -1,0 +1,102 @@
+"""The program in the sandbox that holds the leaderboard's services. `services.py` sends its source.
+
+It imports nothing of tenfold. It keeps two sets of services with the same initial state: the policy's, and a set for the gold
+calls.
+"""
+
+import ast
+import copy
+import inspect
+import json
+import sys
+import types
+from typing import Any
+
+SETS: dict[str, dict[str, Any]] = {"policy": {}, "gold": {}}
+"""The services by name of their class, for each of the two sets."""
+STATELESS = ("MathAPI",)
+"""Classes without an initial state."""
+FORBIDDEN = ("kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run")
+"""Names that the leaderboard refuses."""
+
+
+def start(text: str) -> None:
+    """Creates the services.
+
+    Args:
+        text: JSON of `sources` (name and source of each module, in the order of their imports), `package` (of the modules),
+            `classes` (module by class), `config` (initial state by class) and `long_context`.
+    """
+    given = json.loads(text)
+    parts = given["package"].split(".")
+    for number in range(len(parts)):
+        name = ".".join(parts[: number + 1])
+        sys.modules[name] = types.ModuleType(name)
+    for name, source in given["sources"]:
+        module = types.ModuleType(f"{given['package']}.{name}")
+        sys.modules[module.__name__] = module
+        exec(compile(source, name, "exec"), module.__dict__)
+    for services in SETS.values():
+        for class_name, module_name in given["classes"].items():
+            service = getattr(sys.modules[f"{given['package']}.{module_name}"], class_name)()
+            if class_name not in STATELESS:
+                service._load_scenario(copy.deepcopy(given["config"].get(class_name, {})), long_context=given["long_context"])
+            services[class_name] = service
+
+
+def run(text: str) -> str:
+    """Executes calls; returns JSON of their results, as the policy sees them.
+
+    Args:
+        text: JSON of `services` ("policy" or "gold") and `calls`, each with a name, positional arguments and arguments by name.
+            An argument is ["value", Python literal] or ["call", call]. A text in place of a call is the error of a call that
+            cannot be parsed.
+    """
+    given = json.loads(text)
+    methods = {
+        name: method
+        for service in SETS[given["services"]].values()
+        for name, method in inspect.getmembers(service, predicate=inspect.ismethod)
+        if not name.startswith("_")
+    }
+    return json.dumps([_result(methods, call) for call in given["calls"]])
+
+
+def difference() -> str:
+    """Returns the first attribute that differs between the two sets; empty if there is none."""
+    for class_name, gold in SETS["gold"].items():
+        for name, expected in vars(gold).items():
+            if not name.startswith("_") and getattr(SETS["policy"][class_name], name) != expected:
+                return f"{class_name}.{name}"
+    return ""
+
+
+def _result(methods: dict[str, Any], call: list[Any] | str) -> str:
+    try:
+        if isinstance(call, str):
+            raise SyntaxError(call)
+        value = _called(methods, call)
+        if isinstance(value, str):
+            return str(value)
+        if type(value) is dict:
+            try:
+                return json.dumps(value)
+            except Exception:  # an object that is not JSON data
+                return str(value)
+        return str(value)
+    except Exception as error:
+        return f"Error during execution: {error}"
+
+
+def _called(methods: dict[str, Any], call: list[Any]) -> Any:
+    name, positional, named = call
+    if name in FORBIDDEN:
+        raise ValueError(f"Function call {name} is not allowed.")
+    if name not in methods:
+        raise NameError(f"name {name.split('.')[0]!r} is not defined")
+    arguments = {key: _argument(methods, *argument) for key, argument in named.items()}
+    return methods[name](*(_argument(methods, *argument) for argument in positional), **arguments)
+
+
+def _argument(methods: dict[str, Any], kind: str, value: Any) -> Any:
+    return _called(methods, value) if kind == "call" else ast.literal_eval(value)

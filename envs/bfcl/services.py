@@ -1,0 +1,139 @@
+"""`Services`: the leaderboard's own service classes, in a sandbox.
+
+The classes are those of the package bfcl-eval. Its source is read as data and executed in the sandbox only.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...core import UserError
+from ...verifiers.calls.call import Malformed
+from ...verifiers.sandbox import Call, Limits, ProgramEnded, SandboxFault, Session, shared
+from . import calls, inside
+
+CODE = "eval_checker/multi_turn_eval/func_source_code"
+"""Folder of the classes in the package."""
+MODULES = {
+    "GorillaFileSystem": "gorilla_file_system",
+    "MathAPI": "math_api",
+    "MessageAPI": "message_api",
+    "TwitterAPI": "posting_api",
+    "TicketAPI": "ticket_api",
+    "TradingBot": "trading_bot",
+    "TravelAPI": "travel_booking",
+    "VehicleControlAPI": "vehicle_control",
+}
+"""The module of each class."""
+SHARED = "long_context"
+"""A module that others import."""
+LIMITS = Limits(cpu_seconds=30.0, wall_seconds=30.0)
+"""Limits of the services of an episode; the wall time is for each request. Our choice: an episode takes some milliseconds."""
+
+
+class Stopped(Exception):
+    """The services reached a limit, for example because of a call with a huge number. The message says which."""
+
+
+class Services:
+    """The services of an episode: one set for the policy, and one for the gold calls. Close it at the end."""
+
+    def __init__(self, classes: Sequence[str], config: Mapping[str, object], long_context: bool):
+        """Starts the services.
+
+        Args:
+            classes: names of the classes.
+            config: initial state by class.
+            long_context: fill the services with much further text.
+
+        Raises:
+            SandboxFault: the sandbox failed.
+        """
+        modules = {name: MODULES[name] for name in classes}
+        self._session: Session | None = shared().open(LIMITS)
+        given = {
+            "sources": [(name, source(name)) for name in dict.fromkeys((SHARED, *modules.values()))],
+            "package": f"bfcl_eval.{CODE.replace('/', '.')}",
+            "classes": modules,
+            "config": config,
+            "long_context": long_context,
+        }
+        try:
+            self._session.define(inspect.getsource(inside))
+            self._ask("start", given)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, texts: Sequence[str], gold: bool = False) -> list[str]:
+        """Executes calls; returns their results.
+
+        Args:
+            texts: the calls; see `calls.py`.
+            gold: whether these are gold calls.
+
+        Raises:
+            Stopped: the services reached a limit.
+            SandboxFault: the sandbox failed.
+        """
+        listed = [*map(_parsed, texts)]
+        found: list[str] = json.loads(self._ask("run", {"services": "gold" if gold else "policy", "calls": listed}))
+        return found
+
+    def difference(self) -> str:
+        """Returns the first attribute of the policy's services that differs from that after the gold calls; empty if none."""
+        return self._ask("difference")
+
+    def close(self) -> None:
+        """Ends the services."""
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(SandboxFault):  # the session has ended with its sandbox
+                session.close()
+
+    def _ask(self, function: str, given: object = None) -> str:
+        assert self._session is not None
+        try:
+            result = self._session.call(Call(function, () if given is None else (json.dumps(given),)))
+        except ProgramEnded:
+            session, self._session = self._session, None
+            raise Stopped(session.close().reason) from None
+        if result.error is not None:
+            raise Stopped(result.error)
+        return str(result.value or "")
+
+
+def _parsed(text: str) -> calls.Encoded | str:
+    try:
+        return calls.parsed(text)
+    except Malformed as error:
+        return str(error)
+
+
+def package() -> Path:
+    """Returns the folder of the package bfcl-eval.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    spec = importlib.util.find_spec("bfcl_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("BFCL-V4 needs the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
+    return Path(spec.submodule_search_locations[0])
+
+
+@functools.cache
+def source(module: str) -> str:
+    """Returns the source of a module with services."""
+    return (package() / CODE / f"{module}.py").read_text(encoding="utf-8")
+
+
+def digest(classes: Sequence[str]) -> str:
+    """Returns the SHA-256 of the source of services, which decides the results of calls."""
+    modules = sorted({SHARED, *(MODULES[name] for name in classes)})
+    return hashlib.sha256("\n".join(map(source, modules)).encode()).hexdigest()
