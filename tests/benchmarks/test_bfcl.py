@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,14 +18,9 @@ from tenfold.envs.problems import sources
 from tenfold.policies.scripted import ScriptedPolicy
 
 SINGLE = {
-    **{"simple_python": 0.9, "simple_java": 0.6, "simple_javascript": 0.3, "multiple": 0.8, "parallel": 0.7},
-    **{
-        "parallel_multiple": 0.5,
-        "live_simple": 0.6,
-        "live_multiple": 0.5,
-        "live_parallel": 0.25,
-        "live_parallel_multiple": 0.5,
-    },
+    **{"simple_python": 0.9, "simple_java": 0.6, "simple_javascript": 0.3},
+    **{"multiple": 0.8, "parallel": 0.7, "parallel_multiple": 0.5},
+    **{"live_simple": 0.6, "live_multiple": 0.5, "live_parallel": 0.25, "live_parallel_multiple": 0.5},
     **{"irrelevance": 0.8, "live_irrelevance": 0.6, "live_relevance": 1.0},
 }
 needs_data = pytest.mark.skipif(importlib.util.find_spec("bfcl_eval") is None, reason="needs bfcl-eval")
@@ -39,13 +35,7 @@ def result(figures: dict[str, float]) -> Result:
 
 def test_sections_have_the_leaderboards_weights() -> None:
     turns = {"multi_turn_base": 0.4, "multi_turn_miss_func": 0.2, "multi_turn_miss_param": 0.3, "multi_turn_long_context": 0.1}
-    agentic = {
-        "web_search_base": 0.2,
-        "web_search_no_snippet": 0.0,
-        "memory_kv": 0.1,
-        "memory_vector": 0.2,
-        "memory_rec_sum": 0.3,
-    }
+    agentic = dict(zip(itertools.chain(*bfcl.AGENTIC), [0.2, 0.0, 0.1, 0.2, 0.3], strict=True))
     sections = bfcl.sections([result(SINGLE), result(turns | agentic)])
     live = (258 * 0.6 + 1053 * 0.5 + 16 * 0.25 + 24 * 0.5) / 1351
     expected = {"non-live": 0.65, "live": live, "irrelevance": 0.7, "multi-turn": 0.25, "agentic": 0.15}
