@@ -29,7 +29,7 @@ from ..core import Problem, Status, Verdict
 from ..golds import Declaration, FunctionCalls, GoldCall
 from ..responses import without_thinking
 from .budget import SECONDS, limit
-from .calls import formats, literals
+from .calls import formats, literals, python_list
 from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
@@ -77,8 +77,8 @@ def invalid_gold(problem: Problem) -> str | None:
         return f"malformed answer: {error!r}"
 
 
-@as_verifier(invalid_gold=invalid_gold)
-def verify(problem: Problem, response: str, unreadable_declines: bool = False) -> Verdict:
+@as_verifier(invalid_gold=invalid_gold, values={"format": ("any", "list")})
+def verify(problem: Problem, response: str, unreadable_declines: bool = False, format: str = "any") -> Verdict:
     """Scores 1 if the response makes the gold calls and no others, else 0.
 
     Args:
@@ -86,6 +86,8 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False) -
         response: a model's response.
         unreadable_declines: if no function fits, accept an empty response and a call that cannot be read, as the leaderboard
             does. By default the response must be a text that calls nothing in any form.
+        format: "any" format that `calls/formats.py` lists, or "list": the whole response must be a Python list of calls, as in
+            the prompt mode of the leaderboard (`calls/python_list.py`). Functions of Java and JavaScript may have any format.
     """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
@@ -93,7 +95,11 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False) -
     must_decline = not answer["calls"] and not answer.get("any_call")
     try:
         with limit(SECONDS):
-            calls = parse_calls(response, answer["functions"], answer.get("language", "python"))
+            language = answer.get("language", "python")
+            if format == "list" and language == "python":
+                calls = python_list.read(without_thinking(response))
+            else:
+                calls = parse_calls(response, answer["functions"], language)
     except Malformed as error:
         declined = must_decline and unreadable_declines
         return Verdict(Status.SCORED, float(declined), "extract", str(error)[:MAX_REASON_CHARACTERS])

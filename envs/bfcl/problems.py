@@ -1,15 +1,21 @@
-"""The multi-turn problems of BFCL-V4, from the data of the package bfcl-eval."""
+"""The problems of BFCL-V4 with the leaderboard's own prompts, from the data of the package bfcl-eval."""
 
+import dataclasses
+import itertools
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from ...core import Message, Problem, UserError
-from ...golds import BFCLTurn, BFCLTurns
+from ...golds import BFCLTurn, BFCLTurns, FunctionCalls
+from ...policies.chat import tools
+from ...verifiers.function_calls import gold_response
+from ..problems import function_calls
 from . import services, texts
 
 CATEGORIES = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
 URI = "generate:tenfold.envs.bfcl.problems:multi_turn"
+SINGLE_URI = "generate:tenfold.envs.bfcl.problems:single_turn"
 
 
 def multi_turn(categories: str = ",".join(CATEGORIES), each: int | None = None) -> Iterator[Problem]:
@@ -28,6 +34,45 @@ def multi_turn(categories: str = ",".join(CATEGORIES), each: int | None = None) 
         golds = {row["id"]: row["ground_truth"] for row in _rows(f"possible_answer/BFCL_v4_{category}.json")}
         for row in _rows(f"BFCL_v4_{category}.json")[:each]:
             yield _problem(row, golds[row["id"]], category)
+
+
+def single_turn(categories: str, mode: str = "prompt", each: int | None = None) -> Iterator[Problem]:
+    """Yields problems with one turn, for the verifier `function_calls`.
+
+    Args:
+        categories: names separated by commas, such as "simple_python,live_multiple"; see `envs/problems/function_calls.py`.
+        mode: "prompt": the functions are in the system turn; "tools": they are tools of the chat template or of the request.
+        each: number of problems of each category, the first ones; default: all.
+
+    Raises:
+        UserError: there is no such category, or the package is not installed.
+    """
+    if mode not in ("prompt", "tools"):
+        raise UserError(f"mode: expected prompt or tools, got {mode!r:.80}")
+    for category in categories.split(","):
+        found = function_calls.leaderboard(SINGLE_URI, category, prompt=_by_tools if mode == "tools" else _in_system_turn)
+        for problem in itertools.islice(found, each):
+            yield _with_tool_names(problem) if mode == "tools" else problem
+
+
+def _in_system_turn(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
+    system, rest = texts.system_prompt([dict(each) for each in functions], language), [*messages]
+    if rest[0]["role"] == "system":
+        system = f"{system}\n\n{rest.pop(0)['content']}"
+    return (Message(role="system", content=system), *rest)
+
+
+def _by_tools(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
+    return tuple(tools.joined([texts.tool(dict(each), language) for each in functions], messages))
+
+
+def _with_tool_names(problem: Problem) -> Problem:
+    """Returns a problem whose gold answer has the names of the tools."""
+    answer = cast(FunctionCalls, problem.answer)
+    functions = [{**each, "name": texts.tool_name(str(each["name"]))} for each in answer["functions"]]
+    named = [{texts.tool_name(name): arguments for name, arguments in call.items()} for call in answer["calls"]]
+    changed = cast(FunctionCalls, {**answer, "functions": functions, "calls": named})
+    return dataclasses.replace(problem, answer=changed, meta={**problem.meta, "solution": gold_response(changed)})
 
 
 def _problem(row: dict[str, Any], gold: list[list[str]], category: str) -> Problem:

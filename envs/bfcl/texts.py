@@ -18,8 +18,8 @@ DOCUMENTATION = {
     "TravelAPI": "travel_booking",
     "VehicleControlAPI": "vehicle_control",
 }
-HINT = " Note that the provided function is in Python 3 syntax."
-"""End of the description of each function."""
+HINTS = {"python": "Python 3", "java": "Java 8 SDK", "javascript": "JavaScript"}
+"""The language that the description of each function names at its end."""
 _TYPES = {
     "float": "number",
     "double": "number",
@@ -66,15 +66,45 @@ def functions(class_name: str) -> list[Declaration]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def system_prompt(declarations: Sequence[Declaration]) -> str:
+def documented(declaration: Declaration, language: str = "python") -> Declaration:
+    """Returns the documentation of a function as the leaderboard shows it.
+
+    Args:
+        declaration: the documentation in the data.
+        language: python, java or javascript. Parameters of the latter two become texts with source.
+    """
+    hint = f" Note that the provided function is in {HINTS[language]} syntax."
+    parameters = declaration["parameters"]
+    if language != "python":
+        shown = {name: _as_source(part, language) for name, part in parameters["properties"].items()}
+        parameters = {**parameters, "properties": shown}
+    return {**declaration, "description": declaration["description"] + hint, "parameters": parameters}
+
+
+def _as_source(part: Mapping[str, Any], language: str) -> Declaration:
+    """Returns a parameter of Java or JavaScript whose value is source text. Its description says the original type."""
+    name, kind, shown = {"java": "Java", "javascript": "JavaScript"}[language], part["type"], {**part}
+    said = f" This is {name} {kind} type parameter in string representation."
+    if kind == "any":
+        said = f" This parameter can be of any type of {name} object in string representation."
+    if kind in ("ArrayList", "Array", "array"):
+        said += f" The list elements are of type {part['items']['type']}; they are not in string representation."
+        shown.pop("items")
+    if kind == "dict" and "properties" in part:
+        fields = json.dumps(shown.pop("properties"))
+        said += f" The dictionary entries have the following schema; they are not in string representation. {fields}"
+    return {**shown, "description": part["description"] + said, "type": "string"}
+
+
+def system_prompt(declarations: Sequence[Declaration], language: str = "python") -> str:
     """Returns the system turn of the prompt mode with its default settings: Python calls, JSON documentation, plain text."""
     known = prompts()
     style = known["PROMPT_STYLE_TEMPLATES"]["classic"]
     call_format = style["tool_call_no_tag"].format(
         output_format=known["OUTPUT_FORMAT_MAPPING"]["python"], param_types=known["PARAM_TYPE_MAPPING"]["python"]
     )
-    hinted = [{**declaration, "description": declaration["description"] + HINT} for declaration in declarations]
-    available = style["available_tools"].format(format="json", functions=json.dumps(hinted, indent=4))
+    shown = [documented(declaration, language) for declaration in declarations]
+    available = style["available_tools"].format(format="json", functions=json.dumps(shown, indent=4))
     template: str = known["_PLAINTEXT_SYSTEM_PROMPT_TEMPLATE"]
     return template.format(
         persona=style["persona"],
@@ -91,15 +121,20 @@ def added_functions(declarations: Sequence[Declaration]) -> str:
     return text.format(functions=[*declarations])
 
 
-def tool(declaration: Declaration) -> dict[str, object]:
-    """Returns a function in the form of the option `tools` of chat templates, with the types of JSON Schema."""
-    parameters = declaration["parameters"]
-    described = {
-        "name": declaration["name"].replace(".", "_"),
-        "description": declaration["description"] + HINT,
-        "parameters": {**parameters, "type": "object", "properties": _schemas(parameters["properties"])},
-    }
-    return {"type": "function", "function": described}
+def tool(declaration: Declaration, language: str = "python") -> dict[str, object]:
+    """Returns a function in the form of the option `tools` of chat templates, with the types of JSON Schema.
+
+    Points in its name become underscores, because servers reject them.
+    """
+    shown = documented(declaration, language)
+    parameters = shown["parameters"]
+    declared = {**parameters, "type": "object", "properties": _schemas(parameters["properties"])}
+    return {"type": "function", "function": {**shown, "name": tool_name(shown["name"]), "parameters": declared}}
+
+
+def tool_name(name: str) -> str:
+    """Returns the name of a function in the tool-calling mode."""
+    return name.replace(".", "_")
 
 
 def _schemas(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +142,27 @@ def _schemas(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema(part: Mapping[str, Any]) -> dict[str, Any]:
-    schema = {**part, "type": _TYPES.get(part.get("type", "string"), "string")}
+    """Returns a parameter with the types of JSON Schema."""
+    schema = _typed(part)
     if part.get("type") == "float":
         schema |= {"format": "float", "description": f"{part.get('description', '')} This is a float type value."}
-    if "properties" in part:
-        schema["properties"] = _schemas(part["properties"])
-    if isinstance(part.get("items"), Mapping):
-        schema["items"] = _schema(part["items"])
+    if schema["type"] in ("array", "object"):
+        if "properties" in part:
+            schema["properties"] = _schemas(part["properties"])
+        elif "items" in part:
+            schema["items"] = _items(part["items"])
     return schema
+
+
+def _items(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the declaration of an array's items. As on the leaderboard, the types of items of items of items stay as they are."""
+    items = _typed(part)
+    if items["type"] == "array" and "items" in part:
+        items["items"] = _typed(part["items"])
+    elif items["type"] == "object" and "properties" in part:
+        items["properties"] = _schemas(part["properties"])
+    return items
+
+
+def _typed(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {**part, "type": _TYPES.get(part.get("type", "string"), "string")}

@@ -3,9 +3,9 @@
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...core import Message, Problem, UserError
 from ...golds import FunctionCalls
@@ -27,13 +27,37 @@ def is_function_calls(row: Mapping[str, object]) -> bool:
     return {"question", "function", "ground_truth"} <= row.keys()
 
 
-def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
+class Prompt(Protocol):
+    """Returns the prompt of a problem from the row's messages, the declared functions and their language."""
+
+    def __call__(  # noqa: D102
+        self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str
+    ) -> tuple[Message, ...]: ...
+
+
+def own_prompt(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
+    """Returns the messages with the functions and our instruction at the start of the system turn."""
+    instruction = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
+    instruction += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
+    return after_system(messages, instruction)
+
+
+def after_system(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
+    """Returns the messages with an instruction after the text of their system turn."""
+    rest = [*messages]
+    if rest[0]["role"] == "system":
+        instruction = f"{rest.pop(0)['content']}\n\n{instruction}"
+    return (Message(role="system", content=instruction), *rest)
+
+
+def problem_of(row: Mapping[str, Any], uri: str, name: str, prompt: Prompt = own_prompt) -> Problem:
     """Returns the problem of a row.
 
     Args:
         row: question (text or turns), function (declarations), ground_truth (gold calls), language, any_call.
         uri: the source of the row.
         name: id of the problem if the row has none.
+        prompt: makes the prompt.
 
     Raises:
         UserError: the row has another form.
@@ -49,24 +73,20 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         answer: FunctionCalls = {"functions": functions, "calls": row["ground_truth"], "language": language}
         if row.get("any_call"):
             answer["any_call"] = True
-        instruction = INSTRUCTION.format(tools="\n".join(json.dumps(function, ensure_ascii=False) for function in functions))
-        instruction += "" if language == "python" else SOURCE_TEXT.format(language={"java": "Java"}.get(language, "JavaScript"))
-        messages = [*conversations.messages(turns, f"{uri}, {name}")]
-        if messages[0]["role"] == "system":
-            instruction = f"{messages.pop(0)['content']}\n\n{instruction}"
-        prompt = (Message(role="system", content=instruction), *messages)
-        return Problem(str(row.get("id", name)), prompt, answer, uri, {"solution": gold_response(answer)})
+        messages = prompt(conversations.messages(turns, f"{uri}, {name}"), functions, language)
+        return Problem(str(row.get("id", name)), messages, answer, uri, {"solution": gold_response(answer)})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(f"{uri}, {name}: expected a row with question, function and ground_truth ({error!r})") from None
 
 
-def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterator[Problem]:
+def leaderboard(uri: str, categories: str, folder: str | None = None, prompt: Prompt = own_prompt) -> Iterator[Problem]:
     """Yields problems of the Berkeley Function-Calling Leaderboard, from the data of the package bfcl-eval.
 
     Args:
         uri: the problems' source.
         categories: names separated by commas; empty means `CATEGORIES`.
         folder: folder with BFCL_v4_CATEGORY.json and possible_answer/; the default is the package's own.
+        prompt: makes the prompts.
 
     Raises:
         UserError: there is no such category, it has no gold calls, or a file cannot be read.
@@ -85,7 +105,7 @@ def leaderboard(uri: str, categories: str, folder: str | None = None) -> Iterato
             if not isinstance(gold, list):
                 raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; choose another category")
             further = {"ground_truth": gold, "language": language, "any_call": category == "live_relevance"}
-            problem = problem_of(row | further, uri, f"{category}/{number}")
+            problem = problem_of(row | further, uri, f"{category}/{number}", prompt)
             yield dataclasses.replace(problem, meta={**problem.meta, "category": category})
 
 

@@ -86,6 +86,7 @@ GENERATORS = (
     "tenfold.envs.games.nim:problems",
     "tenfold.envs.games.twenty_questions:problems",
     "tenfold.envs.bfcl.problems:multi_turn",
+    "tenfold.envs.bfcl.problems:single_turn",
     "tenfold.envs.generators.json_objects:problems",
     "tenfold.envs.generators.library_functions:functions",
     "tenfold.envs.generators.logic_puzzles:problems",

@@ -67,7 +67,7 @@ def test_an_episode_follows_the_protocol(env: BFCLMultiTurn) -> None:
     _, info = env.reset(options={"problem": index_of(env, "multi_turn_miss_func_0")})
     system, asked = info["messages"]
     assert (system["role"], asked["role"]) == ("system", "user")
-    assert texts.HINT in system["content"]
+    assert "is in Python 3 syntax." in system["content"]
     assert '"name": "sort"' not in system["content"], "a later turn adds it"
     reply, reward, ended, _, info = env.step("[cd(folder='document'), mkdir(dir_name='temp')]")
     assert ast.literal_eval(reply) == [
