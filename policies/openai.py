@@ -288,11 +288,11 @@ class OpenAIPolicy:
         if name is not None:
             self._leave_out(name, sent[name], message)
             return True
-        if (rejected := self.tool_forms.adapt(sent, message)) is not None:
+        kind = server_errors.kind_of(status or 400, body)
+        if kind == ErrorKind.UNCLEAR and (rejected := self.tool_forms.adapt(sent, message)) is not None:
             if rejected:
                 warnings.warn(self._at(rejected), stacklevel=2)
             return True
-        kind = server_errors.kind_of(status or 400, body)
         if kind == ErrorKind.REFUSED:
             window = server_errors.window(body)
             if window is not None and window <= request.get(LIMIT, 0):

@@ -96,7 +96,7 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
     try:
         with limit(SECONDS):
             language = answer.get("language", "python")
-            if format == "list" and language == "python":
+            if format == "list" and language == "python" and isinstance(response, str):
                 calls = python_list.read(without_thinking(response))
             else:
                 calls = parse_calls(response, answer["functions"], language)
@@ -105,7 +105,7 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
         return Verdict(Status.SCORED, float(declined), "extract", str(error)[:MAX_REASON_CHARACTERS])
     if answer.get("any_call"):
         names = {function["name"] for function in answer["functions"]}
-        called = bool(calls) and all(call.name in names for call in calls)
+        called = any(format == "list" or call.name in names for call in calls)  # the leaderboard accepts every name
         return Verdict(Status.SCORED, float(called), "calls", "a function is called" if called else "no function is called")
     if (
         must_decline
@@ -147,6 +147,8 @@ def _unusable(answer: object) -> str:
         return f"language: expected one of {', '.join(LANGUAGES)}, got {answer['language']!r}"
     if not isinstance(answer["calls"], list):
         return "calls must be a list"
+    if answer.get("any_call") and answer["calls"]:
+        return "with any_call, the list of gold calls must be empty"
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
     if any(not isinstance(declared, Mapping) for properties, _ in functions.values() for declared in properties.values()):
         return "a parameter's declaration must be an object"

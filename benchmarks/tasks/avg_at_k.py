@@ -17,6 +17,7 @@ from tenfold.core import TEXT, Message, Problem, Status, UserError, Verdict
 from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources as problem_sources
 from tenfold.envs.text import prompt_messages
+from tenfold.policies.chat import tools
 from tenfold.policies.store import VerdictRow, verdict_to_json
 
 
@@ -104,10 +105,10 @@ def prompt_of(
         examples: the examples, from `few_shot`.
         fewshot: number of examples to put before the problem. An example with the problem's own prompt is left out.
     """
-    turns = list(prompt_messages(problem, template))
+    declared, turns = tools.split(prompt_messages(problem, template))
     others = [example for example in examples if example[0]["content"] != turns[-1]["content"]][:fewshot]
     head = [Message(role="system", content=system)] if system else []
-    return [*head, *(turn for example in others for turn in example), *turns]
+    return tools.joined(declared, [*head, *(turn for example in others for turn in example), *turns])
 
 
 TEXT_LABELS = {"user": "Question: ", "assistant": "Answer: "}
@@ -118,7 +119,7 @@ TEXT_STOP = "\nQuestion:"
 
 def plain_text(turns: Sequence[Message]) -> list[Message]:
     """Returns a prompt as plain text for a base model: a single message that the policy continues after "Answer:"."""
-    parts = [TEXT_LABELS.get(turn["role"], "") + turn["content"] for turn in turns]
+    parts = [TEXT_LABELS.get(turn["role"], "") + turn["content"] for turn in tools.as_text(turns)]
     return [Message(role=TEXT, content="\n\n".join(parts) + "\nAnswer:")]
 
 

@@ -25,7 +25,11 @@ def in_prompt_mode(response: str) -> list[str]:
 
 
 def of_data(name: str, arguments: Mapping[str, object]) -> str:
-    """Returns the text of a call that is data, as in the tool-calling mode."""
+    """Returns the text of a call that is data, as in the tool-calling mode.
+
+    Raises:
+        ValueError, RecursionError: a value is too long or nested too deeply.
+    """
     return f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
@@ -37,11 +41,11 @@ def parsed(text: str) -> Encoded:
     """
     try:
         node = ast.parse(text, mode="eval").body
+        if not isinstance(node, ast.Call):
+            raise Malformed("invalid syntax")
+        return _encoded(node)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise Malformed(str(error).partition(" (")[0]) from None
-    if not isinstance(node, ast.Call):
-        raise Malformed("invalid syntax")
-    return _encoded(node)
 
 
 def _encoded(node: ast.Call) -> Encoded:
@@ -63,9 +67,9 @@ def _nested(value: object) -> str:
     """Returns a value as text. A dictionary of dictionaries counts as a call, as in the leaderboard's code."""
     if not isinstance(value, dict):
         return repr(value)
+    if not value:
+        raise ValueError("an empty dictionary")
     if all(isinstance(item, dict) for item in value.values()):
-        name, arguments = next(iter(value.items()), (None, None))
-        if name is None:
-            raise ValueError("an empty dictionary")
-        return _text(str(name), arguments)  # type: ignore[arg-type]
+        name, arguments = next(iter(value.items()))
+        return _text(str(name), arguments)
     return "{" + ", ".join(f"'{key}': {_nested(item)}" for key, item in value.items()) + "}"

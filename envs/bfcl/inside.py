@@ -99,4 +99,10 @@ def _called(methods: dict[str, Any], call: list[Any]) -> Any:
 
 
 def _argument(methods: dict[str, Any], kind: str, value: Any) -> Any:
-    return _called(methods, value) if kind == "call" else ast.literal_eval(value)
+    if kind == "call":
+        return _called(methods, value)
+    try:
+        return ast.literal_eval(value)
+    except ValueError:  # its text has the address of an object
+        names = [node.id for node in ast.walk(ast.parse(value)) if isinstance(node, ast.Name)]
+        raise NameError(f"name {names[0]!r} is not defined" if names else "an argument is no literal") from None

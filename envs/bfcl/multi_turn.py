@@ -86,8 +86,13 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         self.close()
         index = problem_index(options, self.problems, self.np_random)
         problem = self.problems[index]
+        if not isinstance(problem.answer, Mapping) or not BFCLTurns.__required_keys__ <= problem.answer.keys():
+            raise UserError(f"problem {problem.id} is no multi-turn problem of BFCL-V4: its answer is not `BFCLTurns`")
         self.gold = cast(BFCLTurns, problem.answer)
-        self.services = Services(self.gold["classes"], self.gold["config"], self.gold["long_context"])
+        try:
+            self.services = Services(self.gold["classes"], self.gold["config"], self.gold["long_context"])
+        except Stopped as stopped:
+            raise UserError(f"problem {problem.id}: the services reject their initial state: {stopped}") from None
         functions = [*self.gold["functions"], *(each for turn in self.gold["turns"] for each in turn["functions"])]
         self.functions = {str(each["name"]): cast(texts.Declaration, each) for each in functions}
         self.problem, self.turn, self.tool_calls = problem, 0, 0
@@ -137,7 +142,7 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
                 return calls.in_prompt_mode(without_thinking(response))
             declared = {name: each["parameters"]["properties"] for name, each in self.functions.items()}
             return [calls.of_data(call.name, call.arguments) for call in formats.calls_in(response, declared)]
-        except Malformed:
+        except (Malformed, ValueError, RecursionError):  # also for values that are too long or nested too deeply
             return []
 
     def _execute(self, services: Services, called: Sequence[str]) -> tuple[str, float, bool, bool, dict[str, Any]]:

@@ -72,7 +72,8 @@ def _with_tool_names(problem: Problem) -> Problem:
     functions = [{**each, "name": texts.tool_name(str(each["name"]))} for each in answer["functions"]]
     named = [{texts.tool_name(name): arguments for name, arguments in call.items()} for call in answer["calls"]]
     changed = cast(FunctionCalls, {**answer, "functions": functions, "calls": named})
-    return dataclasses.replace(problem, answer=changed, meta={**problem.meta, "solution": gold_response(changed)})
+    solution = {"solution": gold_response(changed)} if "solution" in problem.meta else {}
+    return dataclasses.replace(problem, answer=changed, meta={**problem.meta, **solution})
 
 
 def _problem(row: dict[str, Any], gold: list[list[str]], category: str) -> Problem:

@@ -52,8 +52,12 @@ class Services:
             long_context: fill the services with much further text.
 
         Raises:
+            UserError: there is no such class.
+            Stopped: a class rejects its initial state.
             SandboxFault: the sandbox failed.
         """
+        if unknown := {*classes} - MODULES.keys():
+            raise UserError(f"BFCL-V4 has no class {min(unknown)!r}; its classes are {', '.join(MODULES)}")
         modules = {name: MODULES[name] for name in classes}
         self._session: Session | None = shared().open(LIMITS)
         given = {

@@ -155,7 +155,7 @@ def _schema(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the declaration of an array's items. As on the leaderboard, the types of items of items of items stay as they are."""
+    """Returns the declaration of an array's items. As on the leaderboard, types that are nested deeper stay as they are."""
     items = _typed(part)
     if items["type"] == "array" and "items" in part:
         items["items"] = _typed(part["items"])

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core import Function, Message, ToolCall, UserError
+from ...policies.chat import tools as declarations
 from ...texts import json_or_text
 
 ROLES = {
@@ -51,7 +52,8 @@ def messages(prompt: object, where: str = "", sparse: bool = False) -> tuple[Mes
         prompt = prompt["messages"]
     if not isinstance(prompt, Sequence) or not all(isinstance(turn, Mapping) for turn in prompt):
         raise UserError(f"{where}: a prompt must be text or a list of messages with role and content")
-    return tuple(_message(turn, where, sparse) for turn in prompt)
+    found = [_message(turn, where, sparse) for turn in prompt]
+    return tuple(declarations.joined(tools(prompt[0].get("tools") if prompt else None, where, sparse), found))
 
 
 def parse_if_json(text: str) -> Any:

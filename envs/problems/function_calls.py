@@ -74,7 +74,8 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, prompt: Prompt = own
         if row.get("any_call"):
             answer["any_call"] = True
         messages = prompt(conversations.messages(turns, f"{uri}, {name}"), functions, language)
-        return Problem(str(row.get("id", name)), messages, answer, uri, {"solution": gold_response(answer)})
+        meta = {} if answer.get("any_call") else {"solution": gold_response(answer)}
+        return Problem(str(row.get("id", name)), messages, answer, uri, meta)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(f"{uri}, {name}: expected a row with question, function and ground_truth ({error!r})") from None
 

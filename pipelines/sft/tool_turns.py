@@ -84,24 +84,11 @@ def written(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], n
 def _plain(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], name: str) -> list[Message]:
     """Returns the conversation as text. The system prompt joins the user's turn if the template does not support it."""
     plain = [Message(role=turn["role"], content=message_text(turn)) for turn in declarations.as_text(messages)]
+    plain = declarations.accepted(tokenizer, plain)
     first = next(index for index, turn in enumerate(plain) if turn["role"] == "assistant")
-    trouble = _refusal(tokenizer, plain[:first])
-    if trouble and len(plain) > 1 and plain[0]["role"] == "system" and plain[1]["role"] == "user":
-        plain = [Message(role="user", content=f"{plain[0]['content']}\n\n{plain[1]['content']}"), *plain[2:]]
-        trouble = _refusal(tokenizer, plain[: first - 1])
-    if trouble:
+    if trouble := declarations.refusal(tokenizer, plain[:first]):
         raise UserError(f"{name}: the model's chat template rejects its turns: {trouble}")
     return plain
-
-
-def _refusal(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
-    """Returns why a template rejects these turns; empty if it accepts them."""
-    try:
-        if tokenizer.chat_template:
-            renderer(tokenizer, ())([dict(message) for message in messages], add_generation_prompt=True)
-    except Exception as error:  # templates raise exceptions of any type
-        return " ".join(str(error).split())[:200] or type(error).__name__
-    return ""
 
 
 def tokens(tokenizer: "PreTrainedTokenizerBase", conversation: Written, name: str) -> tuple[list[int], list[int]]:

@@ -44,7 +44,8 @@ def _written(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -
     if [message["role"] for message in conversation] == [TEXT]:
         return conversation[0]["content"]
     if declared and not tools.writes_tools(tokenizer, declared):
-        declared, conversation = (), tools.as_text(tools.joined(declared, conversation))
+        text = tools.as_text(tools.joined(declared, conversation))
+        declared, conversation = (), tools.accepted(tokenizer, text)
     if not tokenizer.chat_template:
         return "\n".join(map(message_text, conversation)) + "\n"
     has_calls = "tool_calls" in tools.template_of(tokenizer)  # else the template would drop the calls

@@ -16,8 +16,12 @@ from ...core import Conversation, Message
 from ...texts import without_surrogates
 from ..chat import tools
 
-_TOOL_ERROR = re.compile(r"\btools?\b|tool[ _](?:calls?|choice)|function[ _](?:calls?|responses?)|\broles?\b", re.IGNORECASE)
-"""Words of an error about a turn of the role "tool" or about the parameter `tools`."""
+_ABOUT = r"(?:\btools?\b|tool[ _-]choice|tool[ _-]call[ _-]parser|function[ _-]call(?:s|ing)?)"
+_NOT_SUPPORTED = r"(?:support|requires?\b|enable|unknown|unrecogni[sz]ed|unexpected|not (?:permitted|allowed|accepted)|extra)"
+_REJECTS_TOOLS = re.compile(rf"{_ABOUT}[^.]{{0,80}}{_NOT_SUPPORTED}|{_NOT_SUPPORTED}[^.]{{0,80}}{_ABOUT}", re.IGNORECASE)
+"""Words of an error about the parameter `tools`."""
+_REJECTS_ROLE = re.compile(r"\btools?\b|tool_calls?|function[ _](?:calls?|responses?)|\broles?\b", re.IGNORECASE)
+"""Words of an error about a turn of the role "tool"."""
 
 
 @dataclass
@@ -45,17 +49,15 @@ class Forms:
 
         Args:
             sent: the parameters of the request that the server rejected.
-            error: the error's message.
+            error: the error's message. The server will give this error again for the same request.
 
         Returns:
             What the server rejects; empty if another thread has adapted the forms; None if the error is about something else.
         """
-        if not _TOOL_ERROR.search(error):
-            return None
-        if "tools" in sent:
+        if "tools" in sent and _REJECTS_TOOLS.search(error):
             before, self.tools = self.tools, False
             return "rejects the parameter tools: functions become a text of the prompt" if before else ""
-        if any(map(_answers_text, sent.get("messages", ()))):
+        if any(map(_answers_text, sent.get("messages", ()))) and _REJECTS_ROLE.search(error):
             before, self.role = self.role, False
             return 'rejects the role "tool": results of tools become turns of the user' if before else ""
         return None

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ class Server(ThreadingHTTPServer):
         self.silent = False
         self.strict_tools = False
         """Reject replies of tools that answer no call, as OpenAI's server does."""
+        self.tool_error: tuple[int, str] | None = None
+        """Status and message of an error of each request with tools."""
         self.no_tools = False
         """Reject the parameter `tools`, as vLLM's server does unless it is started with a parser of calls."""
 
@@ -56,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
                 error = (
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
                 )
+            if self.server.tool_error and "tools" in request:
+                status, error = self.server.tool_error
             self.server.keys.append(self.headers["Authorization"])
         choice = {
             "index": 0,
@@ -244,3 +249,38 @@ def test_declared_functions_and_calls_are_sent_as_data_and_as_text_to_a_server_t
     assert "tools" not in server.requests[-1]
     assert json.dumps(add["function"]) in system["content"]
     assert others == [{"role": "user", "content": "1 + 1, 2 + 2?"}, *turns[1:]]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "tool call validation failed: attempted to call tool 'g' which was not in request.tools"),
+        (401, "You must have the correct role in your organization to use tools"),
+        (400, "maximum context length is 10 tokens; reduce the length of the messages or tools"),
+    ],
+)
+def test_errors_that_do_not_reject_tools_change_nothing(server: Server, status: int, message: str) -> None:
+    add = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    policy = OpenAIPolicy("m", base_url=server.url, max_retries=0)
+    asked: list[Message] = [{"role": "user", "content": "1 + 1?", "tools": [add]}]
+    server.tool_error = (status, message)
+    with contextlib.suppress(UserError):
+        policy.generate([asked], 1, Sampling())
+    server.tool_error = None
+    policy.generate([asked], 1, Sampling())
+    assert server.requests[-1]["tools"] == [add]
+
+
+def test_a_server_that_rejects_the_role_of_a_reply_still_gets_the_tools(server: Server) -> None:
+    add = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    turns: list[Message] = [
+        {"role": "user", "content": "1 + 1?", "tools": [add]},
+        {"role": "assistant", "content": "[add(a=1, b=1)]"},
+        {"role": "tool", "content": "2"},
+    ]
+    server.strict_tools = True
+    policy = OpenAIPolicy("m", base_url=server.url)
+    with pytest.warns(UserWarning, match='rejects the role "tool"'):
+        policy.generate([turns], 1, Sampling())
+    assert server.requests[-1]["tools"] == [add]
+    assert server.requests[-1]["messages"][-1]["role"] == "user"

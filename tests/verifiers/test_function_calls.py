@@ -390,6 +390,7 @@ def test_unreadable_calls_decline_if_the_option_says_so(response: str, strict: f
     [
         (tagged("area", {"base": 1}), 1),
         ("[area(base=10), area()]", 1),
+        ("[volume(base=10), area()]", 1),
         (tagged("volume", {"base": 1}), 0),
         ("I need the base.", 0),
         ("", 0),

@@ -5,6 +5,7 @@ missing brackets are accepted. Everything else is no call. The text is parsed to
 """
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,8 +14,8 @@ from .call import Malformed, ParsedCall
 
 MAX_CHARACTERS = 100_000
 """Limit of the length of a response that is parsed. Our choice."""
-MAX_BITS = 4_096
-"""Limit of the size of a computed number, and of the length of a computed text. Our choice."""
+MAX_SIZE = 4_096
+"""Limit of the bits of a computed number, and of the length of a computed text or list. Our choice."""
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -23,6 +24,17 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
+    ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
+_SIGNS: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+    ast.Not: operator.not_,
 }
 
 
@@ -77,8 +89,10 @@ def _value(node: ast.expr | None) -> object:
             return _computed(node)
         case ast.Name(id=name):
             return name
-        case ast.Call(keywords=[]) | ast.Subscript():
+        case ast.Call(keywords=[]):
             return ast.unparse(node)
+        case ast.Subscript(value=value, slice=index):
+            return f"{ast.unparse(value)}[{ast.unparse(index)}]"
         case ast.Call():
             call = _call(node)
             return {call.name: dict(call.arguments)}
@@ -86,21 +100,38 @@ def _value(node: ast.expr | None) -> object:
 
 
 def _computed(node: ast.expr) -> Any:
-    """Returns the result of arithmetic with literals."""
+    """Returns the result of arithmetic with literals. Formatted texts ("%s" % x) are not computed."""
     match node:
         case ast.Constant(value=int() | float() | str() as value):
             return value
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_computed(operand)
+        case ast.List() | ast.Tuple():
+            return _value(node)
+        case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _SIGNS:
+            return _SIGNS[type(sign)](_computed(operand))
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _OPERATORS:
             first, second = _computed(left), _computed(right)
-            numbers = [value for value in (first, second) if isinstance(value, int)]
-            if isinstance(sign, ast.Mult | ast.Pow | ast.Mod) and (
-                isinstance(first, str)
-                or isinstance(second, str)
-                or (isinstance(sign, ast.Pow) and len(numbers) == 2 and first.bit_length() * abs(second) > MAX_BITS)
-                or any(number.bit_length() > MAX_BITS for number in numbers)
-            ):
+            if _size(first, sign, second) > MAX_SIZE:
                 raise ValueError("too large")
             return _OPERATORS[type(sign)](first, second)
     raise ValueError("not arithmetic")
+
+
+def _size(first: Any, sign: ast.operator, second: Any) -> float:
+    """Returns at least the size of a result: the bits of a number, or the length of a text or a list."""
+    sizes = [*map(_own_size, (first, second))]
+    if isinstance(sign, ast.Mod) and isinstance(first, str):
+        return math.inf
+    if isinstance(sign, ast.Mult) and not all(isinstance(value, int | float) for value in (first, second)):
+        (count,) = [value for value in (first, second) if isinstance(value, int)] or [0]
+        return max(sizes) * abs(count)
+    if isinstance(sign, ast.Pow) and isinstance(first, int) and isinstance(second, int):
+        return sizes[0] * abs(second)
+    if isinstance(sign, ast.LShift) and isinstance(second, int):
+        return sizes[0] + abs(second)
+    return sum(sizes)
+
+
+def _own_size(value: Any) -> int:
+    if isinstance(value, int):
+        return value.bit_length()
+    return 64 if isinstance(value, float) else len(value)

@@ -138,7 +138,8 @@ def test_a_call_that_needs_too_much_time_ends_the_episode(env: BFCLMultiTurn, mo
             ["cd(folder='x', n=-3, m=7, t=(1, 'a'), d={'a': 1, '2': [3]})"],
         ),
         ("[f(x=g(y=1), z=h())]", ["f(x=g(y=1), z='h()')"]),
-        ("[f(x=a[0])]", ["f(x='a[0]')"]),
+        ("[f(x=a[0], y=b[1, 2])]", ["f(x='a[0]', y='b[(1, 2)]')"]),
+        ("[f(x='ab' * 2, y=[1] + [2], z=3 * +5, v=1 << 2, w=~1 + 2)]", ["f(x='abab', y=[1, 2], z=15, v=4, w=0)"]),
         ("[cd('x')]", ["cd()"]),
         ("[]", []),
         ("", []),
@@ -158,6 +159,8 @@ def test_responses_are_read_as_the_leaderboard_reads_them(response: str, expecte
         "[f(x={})]",
         "[f(x=2**99999999)]",
         "[f(x='a'*99999999)]",
+        "[f(x=1 << 99999999)]",
+        "[f(x='%99999999d' % 1)]",
         "[f(x=__import__('os').getcwd)]",
         "[(" * 500,
         "[x for x in y]",
@@ -167,6 +170,39 @@ def test_responses_are_read_as_the_leaderboard_reads_them(response: str, expecte
 def test_other_responses_are_answers(response: str) -> None:
     with pytest.raises(Malformed):
         calls.in_prompt_mode(response)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        f"[ls(a=0x{'f' * 5_000})]",
+        '<tool_call>\n{"name": "ls", "arguments": ' + '{"a": ' * 170 + "1" + "}" * 170 + "}\n</tool_call>",
+        json.dumps({"name": "ls", "arguments": {"folder=" + "-" * 400 + "1, y": 1}}),
+        '{"name": "ls", "arguments": {"a": 1e999}}',
+        "[ls(a={'x': 1, 'y': {'c': {'d': 2}}})]",
+    ],
+)
+@pytest.mark.parametrize("mode", ["prompt", "tools"])
+def test_odd_calls_never_raise_and_their_errors_are_equal_in_each_episode(response: str, mode: str) -> None:
+    env = BFCLMultiTurn(mode=mode)
+    replies = []
+    for _ in range(2):
+        env.reset(options={"problem": 0})
+        replies.append(env.step(response)[0])
+    env.close()
+    assert replies[0] == replies[1]
+
+
+def test_a_problem_of_another_form_is_a_users_error() -> None:
+    row = {"question": "Hello.", "answer": {"classes": ["Nope"]}}
+    with pytest.raises(UserError, match="its answer is not `BFCLTurns`"):
+        BFCLMultiTurn([row]).reset()
+    gold = {"config": {}, "functions": [], "turns": [], "long_context": False, "code": ""}
+    with pytest.raises(UserError, match="no class 'Nope'"):
+        BFCLMultiTurn([{"question": "Hello.", "answer": {"classes": ["Nope"], **gold}}]).reset()
+    wrong = {"classes": ["GorillaFileSystem"], **gold, "config": {"GorillaFileSystem": {"root": 3}}}
+    with pytest.raises(UserError, match="reject their initial state"):
+        BFCLMultiTurn([{"question": "Hello.", "answer": wrong}]).reset()
 
 
 def test_texts_of_calls_are_parsed_as_data() -> None:

@@ -315,3 +315,12 @@ def test_calls_may_be_absent_or_without_arguments(tmp_path: Path) -> None:
     (problem,) = loaded(tmp_path, {"messages": [question, no_calls, question, no_arguments, question], "answer": 4})
     assert "tool_calls" not in problem.prompt[1]
     assert problem.prompt[3]["tool_calls"][0]["function"] == {"name": "now", "arguments": {}}
+
+
+def test_tools_of_a_conversation_are_declared_in_its_first_message(lab: Path) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    turn = {"role": "user", "content": "1 + 1?"}
+    rows = [{"messages": [turn], "answer": 2, "tools": [tool]}, {"messages": [{**turn, "tools": [tool]}], "answer": 2}]
+    (lab / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for problem in sources.load("jsonl:rows.jsonl"):
+        assert problem.prompt == ({**turn, "tools": [tool]},)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tenfold.benchmarks.tasks import avg_at_k
 from tenfold.core import Message, Problem
 from tenfold.envs.text import prompt_messages, with_system
 from tenfold.policies import checkpoints
@@ -72,3 +73,45 @@ def test_calls_without_a_reply_stay_text() -> None:
     call = '<tool_call>\n{"name": "add", "arguments": {}}\n</tool_call>'
     turns: list[Message] = [{"role": "assistant", "content": call}, {"role": "user", "content": "Go on."}]
     assert tools.with_calls(turns) == turns
+
+
+def test_calls_in_the_reasoning_stay_text() -> None:
+    call = '<tool_call>{"name": "add", "arguments": {"a": 1}} </tool_call>'
+    turns: list[Message] = [
+        {"role": "assistant", "content": f"<think>\n{call}? No.</think>I add.\n{call}"},
+        {"role": "tool", "content": "1"},
+    ]
+    said, reply = tools.with_calls(turns)
+    assert said["content"] == f"<think>\n{call}? No.</think>I add."
+    assert [made["function"] for made in said["tool_calls"]] == [{"name": "add", "arguments": {"a": 1}}]
+    assert (reply["content"], reply["tool_call_id"]) == ("1", said["tool_calls"][0].get("id"))
+    assert len(reply["tool_call_id"]) == 9
+
+
+def test_many_marks_of_calls_are_read_in_linear_time() -> None:
+    for text in ("<tool_call>\n{" * 50_000, '<tool_call>{"a":' * 50_000, "<tool_call>" + "[" * 100_000):
+        turns: list[Message] = [{"role": "assistant", "content": text}, {"role": "tool", "content": "?"}]
+        assert tools.with_calls(turns) == turns
+
+
+def test_a_template_that_rejects_the_system_role_gets_the_declarations_in_the_users_turn(tokenizer: Any) -> None:
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}<model>"
+    )
+    text, _ = prompt_text(tokenizer, [{"role": "user", "content": "1 + 1?", "tools": [ADD]}])
+    assert text.startswith("<user>You may call these functions")
+    assert text.endswith("\n\n1 + 1?<model>")
+
+
+def test_declarations_stay_with_a_system_turn_and_examples_of_a_benchmark() -> None:
+    problem = Problem("p", ({"role": "user", "content": "1 + 1?", "tools": [ADD]},), 2, "here")
+    example = [Message(role="user", content="1 + 2?"), Message(role="assistant", content="3")]
+    made = avg_at_k.prompt_of(problem, "{prompt}", "Be brief.", [example], 1)
+    assert [(turn["role"], "tools" in turn) for turn in made] == [
+        ("system", True),
+        ("user", False),
+        ("assistant", False),
+        ("user", False),
+    ]
+    assert '"name": "add"' in avg_at_k.plain_text(made)[0]["content"]
