@@ -209,6 +209,11 @@ class ToolsEnv(gymnasium.Env[str, str]):
             gold = turn["calls"][self.calls_in_turn]
             call = {"name": gold["name"], "arguments": gold["arguments"]}
             return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
+        return self.last_response()
+
+    def last_response(self) -> str:
+        """Returns a response that ends the turn after its gold calls."""
+        turn = self.turns[self.turn]
         return " ".join(["Done." if turn["calls"] else "I cannot do this yet.", *turn.get("says", ())])
 
     def _begin_turn(self, number: int) -> None:

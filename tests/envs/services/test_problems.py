@@ -147,3 +147,14 @@ def test_difficulty_is_a_setting() -> None:
     assert all(len(answer(problem)["turns"]) == 1 for problem in easy)
     hard = list(problems(size=50, services=3, turns=5, steps=3, vague=0.5, withheld=1, irrelevant=1))
     assert all(len(answer(problem)["turns"]) >= 6 for problem in hard)
+
+
+def test_a_share_of_the_problems_can_be_answered_without_the_calls() -> None:
+    uri = "generate:tenfold.envs.services.problems:problems?size=40&part=all&kinds=home&services=1&irrelevant=0&withheld=0&vague=0"
+    found = [*solved(uri, hasty=0.5)]
+    hasty = [problem for problem in found if not any(turn["role"] == "assistant" for turn in problem.prompt)]
+    assert 10 < len(hasty) < 30
+    assert all(str(problem.answer).startswith("Done.") for problem in hasty)
+    assert [problem.id for problem in solved(uri, hasty=0.5)] == [problem.id for problem in found]
+    with pytest.raises(UserError, match="hasty: expected a share"):
+        next(solved(uri, hasty=2))
