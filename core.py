@@ -366,10 +366,8 @@ def sample_seed(base: int, key: str, sample: int) -> int:
 
 def message_text(message: Message) -> str:
     """Returns a message as text: its content, then each tool call as `<tool_call>` with a JSON object of name and arguments."""
-    calls = [
-        f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
-        for call in message.get("tool_calls", ())
-    ]
+    functions = [json.dumps(call["function"], ensure_ascii=False) for call in message.get("tool_calls", ())]
+    calls = [f"<tool_call>\n{function}\n</tool_call>" for function in functions]
     return "\n".join([message["content"], *calls] if message["content"] else calls)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 
 from .. import catalogue, environment
-from ..bfcl import WEIGHTS
 from ..result import Result, sampling_text
+from .bfcl import WEIGHTS
 from .compare import Comparison
 from .leaderboard import Leaderboard, mean_text
 from .paired import TaskComparison
@@ -67,7 +67,7 @@ def results(found: Sequence[Result]) -> Table:
 
 
 def bfcl(sections: Mapping[str, float]) -> Table:
-    """Returns the table of the sections of BFCL-V4 and their weighted mean; see `benchmarks/bfcl.py`."""
+    """Returns the table of the sections of BFCL-V4 and their weighted mean; see `bfcl.py`."""
     missing = [name for name in WEIGHTS if name not in sections]
     note = f"; not measured, so 0: {', '.join(missing)}" if missing else ""
     table = Table("BFCL-V4", "weight", "score", title=f"the leaderboard's overall score{note}", title_justify="left")

@@ -231,8 +231,8 @@ def _tasks(
         display: shows the progress.
         json_lines: receives each result as a line of JSON.
     """
-    from ...benchmarks import bfcl, evaluate
-    from ...benchmarks.report import page, table
+    from ...benchmarks import evaluate
+    from ...benchmarks.report import bfcl, page, table
     from ...policies.identity import policy_identity
 
     results = []

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold import verifiers
 from tenfold.core import Problem, Status, Verdict
 from tenfold.envs.problems import sources
 from tenfold.verifiers import function_calls
@@ -364,38 +363,3 @@ def test_no_mutant_of_a_gold_call_is_accepted(step: int) -> None:
                 accepted.append((name, kind, function, arguments))
     assert accepted == []
     assert count > 50_000 // step
-
-
-@pytest.mark.parametrize(
-    ("response", "strict", "as_leaderboard"),
-    [
-        ("None of these functions can do that.", 1, 1),
-        ("", 0, 1),
-        ("<tool_call>{broken</tool_call>", 0, 1),
-        (tagged("area", {"base": 10, "height": 2.5}), 0, 0),
-        ("[area(base=10, height=2.5)]", 0, 0),
-    ],
-)
-def test_unreadable_calls_decline_if_the_option_says_so(response: str, strict: float, as_leaderboard: float) -> None:
-    problem = Problem("p", (), {"functions": [AREA], "calls": []}, "")
-    lenient = verifiers.load({"name": "function_calls", "unreadable_declines": True})
-    assert function_calls.verify(problem, response).score == strict
-    assert lenient(problem, response).score == as_leaderboard
-    with_gold = Problem("p", (), {"functions": [AREA], "calls": [GOLD]}, "")
-    assert lenient(with_gold, "<tool_call>{broken</tool_call>").score == 0
-
-
-@pytest.mark.parametrize(
-    ("response", "score"),
-    [
-        (tagged("area", {"base": 1}), 1),
-        ("[area(base=10), area()]", 1),
-        ("[volume(base=10), area()]", 1),
-        (tagged("volume", {"base": 1}), 0),
-        ("I need the base.", 0),
-        ("", 0),
-    ],
-)
-def test_any_call_of_a_declared_function_can_be_correct(response: str, score: float) -> None:
-    problem = Problem("p", (), {"functions": [AREA], "calls": [], "any_call": True}, "")
-    assert function_calls.verify(problem, response).score == score

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from tenfold import cli
-from tenfold.benchmarks import bfcl, catalogue, evaluate
-from tenfold.benchmarks.report import table
+from tenfold.benchmarks import catalogue, evaluate
+from tenfold.benchmarks.report import bfcl, table
 from tenfold.benchmarks.result import Result
 from tenfold.core import Completion, Conversation, Sampling
 from tenfold.envs.bfcl import calls

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from .result import CATEGORY, Result
+from ..result import CATEGORY, Result
 
 NON_LIVE = (("simple_python", "simple_java", "simple_javascript"), ("multiple",), ("parallel",), ("parallel_multiple",))
 """Groups of categories. The score of a group is the mean over its categories, and the section's the mean over its groups."""
