@@ -176,7 +176,7 @@ class BFCLTurn(TypedDict):
 
     user: str
     functions: Sequence[Mapping[str, object]]
-    """Documentation of the functions that this turn adds."""
+    """Declarations of the functions that this turn adds."""
     calls: Sequence[str]
     """Gold calls as Python text. Empty if the request lacks something, or no function can do it."""
 
@@ -189,7 +189,7 @@ class BFCLTurns(TypedDict):
     config: Mapping[str, object]
     """The initial state by class."""
     functions: Sequence[Mapping[str, object]]
-    """Documentation of the functions that are available in the first turn."""
+    """Declarations of the functions that are available in the first turn."""
     turns: Sequence[BFCLTurn]
     long_context: bool
     code: str

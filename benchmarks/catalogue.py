@@ -28,7 +28,7 @@ OWN = "own"
 """Name of the lm-eval task in `tasks/_own.yaml`, which is the base of all task files."""
 
 BFCL = ("bfcl_v4_single_turn", "env:tenfold/BFCLMultiTurn-v0_avg3")
-"""The tasks of BFCL-V4. `report/bfcl.py` has the overall figure."""
+"""The tasks of BFCL-V4. `report/bfcl.py` computes the overall score."""
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
         "aime24", "aime25", "gpqa_diamond", "supergpqa", *BFCL, "fullstack_bench", "arena_hard_v2", "multi_challenge",

@@ -87,7 +87,8 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
         unreadable_declines: if no function fits, accept an empty response and a call that cannot be read, as the leaderboard
             does. By default the response must be a text that calls nothing in any form.
         format: "any" format that `calls/formats.py` lists, or "list": the whole response must be a Python list of calls, as in
-            the prompt mode of the leaderboard (`calls/python_list.py`). Functions of Java and JavaScript may have any format.
+            the prompt mode of the leaderboard (`calls/python_list.py`). Calls of Java and JavaScript functions and of declared
+            tools (`policies/chat/tools.py`) may have any format.
     """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
@@ -96,7 +97,8 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
     try:
         with limit(SECONDS):
             language = answer.get("language", "python")
-            if format == "list" and language == "python" and isinstance(response, str):
+            is_list = format == "list" and language == "python" and not any("tools" in turn for turn in problem.prompt)
+            if is_list and isinstance(response, str):
                 calls = python_list.read(without_thinking(response))
             else:
                 calls = parse_calls(response, answer["functions"], language)

@@ -1,4 +1,4 @@
-"""The overall figure of BFCL-V4 from the scores of its categories, with the leaderboard's own weights."""
+"""The overall score of BFCL-V4 from the scores of its categories, with the leaderboard's own weights."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean

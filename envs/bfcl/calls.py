@@ -16,7 +16,7 @@ def in_prompt_mode(response: str) -> list[str]:
     """Returns the calls of a response as text. See `verifiers/calls/python_list.py`.
 
     Raises:
-        Malformed: the response is no list of calls, so it is an answer to the user.
+        Malformed: the response is no list of calls.
     """
     try:
         return [_text(call.name, call.arguments) for call in python_list.read(response)]
@@ -25,7 +25,7 @@ def in_prompt_mode(response: str) -> list[str]:
 
 
 def of_data(name: str, arguments: Mapping[str, object]) -> str:
-    """Returns the text of a call that is data, as in the tool-calling mode.
+    """Returns the text of a call that is data, as with declared tools.
 
     Raises:
         ValueError, RecursionError: a value is too long or nested too deeply.

@@ -49,8 +49,8 @@ def run(text: str) -> str:
 
     Args:
         text: JSON of `services` ("policy" or "gold") and `calls`, each with a name, positional arguments and arguments by name.
-            An argument is ["value", Python literal] or ["call", call]. A text in place of a call is the error of a call that
-            cannot be parsed.
+            An argument is ["value", Python literal] or ["call", call]. In place of a call that cannot be parsed stands its
+            error message, a text.
     """
     given = json.loads(text)
     methods = {
@@ -103,6 +103,6 @@ def _argument(methods: dict[str, Any], kind: str, value: Any) -> Any:
         return _called(methods, value)
     try:
         return ast.literal_eval(value)
-    except ValueError:  # its text has the address of an object
+    except ValueError:  # its message contains an address in memory, so it is replaced
         names = [node.id for node in ast.walk(ast.parse(value)) if isinstance(node, ast.Name)]
         raise NameError(f"name {names[0]!r} is not defined" if names else "an argument is no literal") from None

@@ -10,13 +10,14 @@ The protocol and the verdict are those of the leaderboard:
 - After a turn with gold calls, the policy must have called something in this turn, the state of all services must equal the
   state after the gold calls, and the results of the gold calls of this turn must be among all results so far, each as often.
 - A turn without gold calls is not judged, but what the policy calls in it is executed.
-- More than 20 responses with calls in a turn end the episode. Only in the last turn is the state judged then.
+- The 21st response with calls in a user turn is executed and ends the episode. In the last turn, the turn is then judged as
+  usual; in any other turn the score is 0.
 
 The episode ends after the first turn that does not pass. The leaderboard plays the other turns, too; its verdict is the same.
 
 `mode="prompt"` has the functions in the system turn, and reads calls in Python as `calls.py` describes. `mode="tools"` declares
 them in the tool format of the model (`policies/chat/tools.py`), and reads all formats of `verifiers/calls/formats.py`.
-Functions that a later turn adds are a text in both modes; the leaderboard adds them to the declarations in the second one.
+Functions that a later turn adds are a text in both modes; with tools, the leaderboard adds them to the declarations.
 """
 
 import ast

@@ -37,7 +37,7 @@ LIMITS = Limits(cpu_seconds=30.0, wall_seconds=30.0)
 
 
 class Stopped(Exception):
-    """The services reached a limit, for example because of a call with a huge number. The message says which."""
+    """The services ended or raised an error, for example at a limit of time. The message says why."""
 
 
 class Services:

@@ -1,4 +1,4 @@
-"""The leaderboard's own texts: its prompts and the documentation of functions, read from the package bfcl-eval as data."""
+"""The leaderboard's own texts: its prompts and the declarations of functions, read from the package bfcl-eval as data."""
 
 import ast
 import functools
@@ -33,7 +33,7 @@ _TYPES = {
 """The type of JSON Schema for each type of the leaderboard."""
 
 Declaration = dict[str, Any]
-"""The documentation of a function."""
+"""The declaration of a function: its name, description and parameters."""
 
 
 @functools.cache
@@ -61,16 +61,16 @@ def _constant(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 
 def functions(class_name: str) -> list[Declaration]:
-    """Returns the documentation of the functions of a class."""
+    """Returns the declarations of the functions of a class."""
     file = package() / "data" / "multi_turn_func_doc" / f"{DOCUMENTATION[class_name]}.json"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def documented(declaration: Declaration, language: str = "python") -> Declaration:
-    """Returns the documentation of a function as the leaderboard shows it.
+    """Returns the declaration of a function as the leaderboard shows it.
 
     Args:
-        declaration: the documentation in the data.
+        declaration: the declaration in the data.
         language: python, java or javascript. Parameters of the latter two become texts with source.
     """
     hint = f" Note that the provided function is in {HINTS[language]} syntax."
@@ -97,7 +97,7 @@ def _as_source(part: Mapping[str, Any], language: str) -> Declaration:
 
 
 def system_prompt(declarations: Sequence[Declaration], language: str = "python") -> str:
-    """Returns the system turn of the prompt mode with its default settings: Python calls, JSON documentation, plain text."""
+    """Returns the system turn of the prompt mode with its default settings: Python calls, declarations in JSON, plain text."""
     known = prompts()
     style = known["PROMPT_STYLE_TEMPLATES"]["classic"]
     call_format = style["tool_call_no_tag"].format(
@@ -124,7 +124,7 @@ def added_functions(declarations: Sequence[Declaration]) -> str:
 def tool(declaration: Declaration, language: str = "python") -> dict[str, object]:
     """Returns a function in the form of the option `tools` of chat templates, with the types of JSON Schema.
 
-    Points in its name become underscores, because servers reject them.
+    Dots in its name become underscores, because servers reject them.
     """
     shown = documented(declaration, language)
     parameters = shown["parameters"]
@@ -133,7 +133,7 @@ def tool(declaration: Declaration, language: str = "python") -> dict[str, object
 
 
 def tool_name(name: str) -> str:
-    """Returns the name of a function in the tool-calling mode."""
+    """Returns the name of a function that is declared as a tool."""
     return name.replace(".", "_")
 
 

@@ -39,7 +39,7 @@ def prompt_text(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
 
 
 def _written(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[tools.Turn], tools.Render] | str:
-    """Returns the turns that a chat template writes, and a function that applies it; or the text if there is no template."""
+    """Returns the turns that a chat template writes, and a function that applies it; or a plain text; see `prompt_tokens`."""
     declared, conversation = tools.split(storable(list(conversation)))
     if [message["role"] for message in conversation] == [TEXT]:
         return conversation[0]["content"]

@@ -73,7 +73,7 @@ def turn_tokens(tokenizer: "PreTrainedTokenizerBase", role: str, text: str, samp
 
 
 def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message], sampled: Sequence[int]) -> list[int]:
-    """Like `turn_tokens`, for several consecutive turns, such as the replies of several tools.
+    """Returns the same as `turn_tokens` for several consecutive replies, such as those of several tools.
 
     Args:
         tokenizer: the policy's, with its chat template.

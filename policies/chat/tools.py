@@ -96,7 +96,7 @@ def refusal(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -
 def with_calls(turns: Sequence[Message]) -> list[Message]:
     """Returns the turns with calls in `tool_calls` if they are text in `<tool_call>` and a reply follows.
 
-    The reply becomes one message for each call, which names it.
+    The reply becomes one message for each call, with the call's id and name.
     """
     converted: list[Message] = []
     count = 0
@@ -117,7 +117,10 @@ def with_calls(turns: Sequence[Message]) -> list[Message]:
 
 
 def _with_data(text: str) -> tuple[str, list[ToolCall]]:
-    """Returns a text without its calls, and the calls. Those in its reasoning stay. None is a call if one is not valid."""
+    """Returns a text without its calls, and the calls. Calls in the reasoning are not extracted.
+
+    If one call is invalid, the whole text is returned, without calls.
+    """
     said = without_thinking(text)
     kept, calls, position = [text[: len(text) - len(said)]], [], 0
     while (start := said.find(_OPEN, position)) >= 0:

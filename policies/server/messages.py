@@ -26,7 +26,7 @@ _REJECTS_ROLE = re.compile(r"\btools?\b|tool_calls?|function[ _](?:calls?|respon
 
 @dataclass
 class Forms:
-    """The forms of tools that a server accepts. All are tried until it rejects one."""
+    """The forms of tools that a server accepts. Each is used until the server rejects it."""
 
     tools: bool = True
     """The parameter `tools`. Without it, the declarations become text in the system turn."""
@@ -49,7 +49,7 @@ class Forms:
 
         Args:
             sent: the parameters of the request that the server rejected.
-            error: the error's message. The server will give this error again for the same request.
+            error: message of a permanent error: the same request would fail again.
 
         Returns:
             What the server rejects; empty if another thread has adapted the forms; None if the error is about something else.
@@ -64,7 +64,7 @@ class Forms:
 
 
 def _answers_text(turn: dict[str, Any]) -> bool:
-    """True if a turn is a tool's reply to a call that was written as text, so that it names no call."""
+    """True if a turn is a tool's reply to a call that was written as text, and therefore has no `tool_call_id`."""
     return turn["role"] == "tool" and "tool_call_id" not in turn
 
 

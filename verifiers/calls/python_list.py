@@ -39,10 +39,10 @@ _SIGNS: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
 
 
 def read(response: str) -> list[ParsedCall]:
-    """Returns the calls of a response. Positional arguments are left out, and names stay text.
+    """Returns the calls of a response. Positional arguments are dropped. A name that is used as a value becomes a text.
 
     Raises:
-        Malformed: the response is no list of calls, so it is an answer to the user.
+        Malformed: the response cannot be parsed as such a list, or is too long.
     """
     text = response.strip("`\n ")
     text = text if text.startswith("[") else f"[{text}"
@@ -58,7 +58,7 @@ def read(response: str) -> list[ParsedCall]:
 
 
 def name_of(node: ast.expr) -> str:
-    """Returns the name of the called function, with the names before its points."""
+    """Returns the name of the called function, which may be dotted."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

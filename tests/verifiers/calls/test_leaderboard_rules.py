@@ -60,3 +60,10 @@ def test_any_call_of_a_declared_function_can_be_correct(response: str, score: fl
 def test_the_format_list_accepts_only_a_python_list(response: str, score: float) -> None:
     verifier = verifiers.load({"name": "function_calls", "format": "list"})
     assert verifier(Problem("p", (), {"functions": [AREA], "calls": [GOLD]}, ""), response).score == score
+
+
+def test_calls_of_declared_tools_may_have_any_format() -> None:
+    tool = {"type": "function", "function": AREA}
+    prompt = ({"role": "user", "content": "?", "tools": [tool]},)
+    verifier = verifiers.load({"name": "function_calls", "format": "list"})
+    assert verifier(Problem("p", prompt, {"functions": [AREA], "calls": [GOLD]}, ""), CALL).score == 1  # type: ignore[arg-type]
