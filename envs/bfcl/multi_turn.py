@@ -80,8 +80,7 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         """Starts problem `options["problem"]`; without this option, a random one.
 
         Raises:
-            UserError: there is no such problem.
-            SandboxFault: the sandbox failed.
+            UserError: there is no such problem, or its gold answer is malformed.
         """
         super().reset(seed=seed)
         self.close()
@@ -90,10 +89,7 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         if not isinstance(problem.answer, Mapping) or not BFCLTurns.__required_keys__ <= problem.answer.keys():
             raise UserError(f"problem {problem.id} is no multi-turn problem of BFCL-V4: its answer is not `BFCLTurns`")
         self.gold = cast(BFCLTurns, problem.answer)
-        try:
-            self.services = Services(self.gold["classes"], self.gold["config"], self.gold["long_context"])
-        except Stopped as stopped:
-            raise UserError(f"problem {problem.id}: the services reject their initial state: {stopped}") from None
+        self.services = Services(self.gold["classes"], self.gold["config"], self.gold["long_context"])
         functions = [*self.gold["functions"], *(each for turn in self.gold["turns"] for each in turn["functions"])]
         self.functions = {str(each["name"]): cast(texts.Declaration, each) for each in functions}
         self.problem, self.turn, self.tool_calls = problem, 0, 0
@@ -174,11 +170,11 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
     def _defect(self, services: Services) -> str | None:
         """Returns why the user's turn does not pass, or None."""
         gold = self.gold["turns"][self.turn]["calls"]
-        expected = services.run(gold, gold=True)
         if not gold:
             return None
         if not self.steps:
             return "no function was called"
+        expected = services.run(gold, gold=True)
         if found := services.difference():
             return f"{found} has another value than after the gold calls"
         if missing := Counter(expected) - Counter(self.results):

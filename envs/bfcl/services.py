@@ -41,10 +41,13 @@ class Stopped(Exception):
 
 
 class Services:
-    """The services of an episode: one set for the policy, and one for the gold calls. Close it at the end."""
+    """The services of an episode: one set for the policy, and one for the gold calls. Close it at the end.
+
+    They start with the first request, so that an episode without calls costs nothing.
+    """
 
     def __init__(self, classes: Sequence[str], config: Mapping[str, object], long_context: bool):
-        """Starts the services.
+        """Checks the names of the classes. Nothing is started yet.
 
         Args:
             classes: names of the classes.
@@ -53,26 +56,18 @@ class Services:
 
         Raises:
             UserError: there is no such class.
-            Stopped: a class rejects its initial state.
-            SandboxFault: the sandbox failed.
         """
         if unknown := {*classes} - MODULES.keys():
             raise UserError(f"BFCL-V4 has no class {min(unknown)!r}; its classes are {', '.join(MODULES)}")
         modules = {name: MODULES[name] for name in classes}
-        self._session: Session | None = shared().open(LIMITS)
-        given = {
+        self._session: Session | None = None
+        self._given = {
             "sources": [(name, source(name)) for name in dict.fromkeys((SHARED, *modules.values()))],
             "package": f"bfcl_eval.{CODE.replace('/', '.')}",
             "classes": modules,
             "config": config,
             "long_context": long_context,
         }
-        try:
-            self._session.define(inspect.getsource(inside))
-            self._ask("start", given)
-        except BaseException:
-            self.close()
-            raise
 
     def run(self, texts: Sequence[str], gold: bool = False) -> list[str]:
         """Executes calls; returns their results.
@@ -82,7 +77,8 @@ class Services:
             gold: whether these are gold calls.
 
         Raises:
-            Stopped: the services reached a limit.
+            UserError: the services reject their initial state.
+            Stopped: the services reached a limit. They cannot be used again.
             SandboxFault: the sandbox failed.
         """
         listed = [*map(_parsed, texts)]
@@ -100,7 +96,18 @@ class Services:
             with contextlib.suppress(SandboxFault):  # the session has ended with its sandbox
                 session.close()
 
+    def _start(self) -> None:
+        self._session = shared().open(LIMITS)
+        self._session.define(inspect.getsource(inside))
+        try:
+            self._ask("start", self._given)
+        except Stopped as stopped:
+            self.close()
+            raise UserError(f"the services reject their initial state: {stopped}") from None
+
     def _ask(self, function: str, given: object = None) -> str:
+        if self._session is None:
+            self._start()
         assert self._session is not None
         try:
             result = self._session.call(Call(function, () if given is None else (json.dumps(given),)))

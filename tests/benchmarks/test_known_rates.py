@@ -62,8 +62,8 @@ FORMS: dict[str, Form] = {
             "function": [{"name": "say", "parameters": {"properties": {"n": {"type": "integer"}}, "required": ["n"]}}],
             "ground_truth": [{"say": {"n": [n]}}],
         },
-        lambda n: f'<tool_call>{{"name": "say", "arguments": {{"n": {n}}}}}</tool_call>',
-        '<tool_call>{"name": "say", "arguments": {"n": 99}}</tool_call>',
+        lambda n: f"[say(n={n})]",
+        "[say(n=99)]",
     ),
 }
 
@@ -71,7 +71,8 @@ FORMS: dict[str, Form] = {
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize("task", TASKS)
 def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
-    row, correct, incorrect = FORMS[TASKS[task]]
+    verifier = TASKS[task]
+    row, correct, incorrect = FORMS[verifier if isinstance(verifier, str) else verifier["name"]]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(len(RATES))))
 
     def answer(conversation: Conversation, seed: int) -> str:

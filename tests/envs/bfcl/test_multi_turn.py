@@ -201,8 +201,11 @@ def test_a_problem_of_another_form_is_a_users_error() -> None:
     with pytest.raises(UserError, match="no class 'Nope'"):
         BFCLMultiTurn([{"question": "Hello.", "answer": {"classes": ["Nope"], **gold}}]).reset()
     wrong = {"classes": ["GorillaFileSystem"], **gold, "config": {"GorillaFileSystem": {"root": 3}}}
+    wrong["turns"] = [{"user": "Hello.", "functions": [], "calls": ["ls()"]}]
+    env = BFCLMultiTurn([{"question": "Hello.", "answer": wrong}])
+    env.reset()
     with pytest.raises(UserError, match="reject their initial state"):
-        BFCLMultiTurn([{"question": "Hello.", "answer": wrong}]).reset()
+        env.step("[ls()]")
 
 
 def test_texts_of_calls_are_parsed_as_data() -> None:
