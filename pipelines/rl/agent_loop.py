@@ -43,7 +43,7 @@ from ...policies.transcript import Limits, Transcript
 from ...texts import without_surrogates
 from ..verl_compat.order import SampleId
 from . import groups
-from .threads import in_thread
+from .threads import in_thread, timed
 
 
 @dataclasses.dataclass(slots=True)
@@ -54,6 +54,8 @@ class PlayedEpisode:
     output: AgentLoopOutput
     scored_text: str
     """The part of the last turn that the verifier got."""
+    other_seconds: float
+    """See `metrics.StepEpisode`."""
     reused: bool
     """True if a filter sampled all turns of the episode; False without turns."""
 
@@ -124,7 +126,7 @@ class EnvironmentLoop(AgentLoopBase):
 
     async def _play(self, place: SampleId, sampling_params: dict[str, Any]) -> "PlayedEpisode":
         """Plays an episode from reset to verdict; `policies/transcript.py` has the rules."""
-        started, waited = time.monotonic(), 0.0
+        started, waited, inside = time.monotonic(), 0.0, 0.0
         environment, ended, rewards = None, False, 0.0
         problem_id, transcript = str(place.problem), Transcript(self.limits, [])
         # Optimizer step of the weights, for reused samples. For new samples the server reports it.
@@ -135,7 +137,7 @@ class EnvironmentLoop(AgentLoopBase):
             stored = stored_turns(self.sampled, place.problem, place.sample)
         try:
             environment = await in_thread(_borrow, self.environment)
-            text, info = await in_thread(environment.reset, seed=place.problem, options={"problem": place.problem})
+            (text, info), inside = await timed(environment.reset, seed=place.problem, options={"problem": place.problem})
             problem_id = without_surrogates(str(info.get("problem_id", place.problem)))
             transcript = Transcript(self.limits, [*prompt_messages_of(text, cast(Info, info))], self.tokenizer, self.stop_ids)
             while True:
@@ -161,7 +163,8 @@ class EnvironmentLoop(AgentLoopBase):
                     message = transcript.add_tokens(sampled.token_ids, sampled.log_probs or ())
                     oldest = min(extra["min_global_steps"], sampled.extra_fields.get("min_global_steps", place.step - 1))
                     extra = sampled.extra_fields | {"min_global_steps": oldest}
-                text, reward, terminated, truncated, info = await in_thread(environment.step, message.scorable_text)
+                (text, reward, terminated, truncated, info), took = await timed(environment.step, message.scorable_text)
+                inside += took
                 rewards += float(reward)
                 ended = terminated or truncated
                 if not transcript.add_reply(ended, info.get("role", "user"), text):
@@ -180,7 +183,7 @@ class EnvironmentLoop(AgentLoopBase):
         episode = Episode(problem_id, place.sample, messages, verdict, sum(mask), reason)
         if reason == "length":
             mask = [0] * len(mask)  # a truncated response is not in the loss, because its score is not that of a whole response
-        metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=time.monotonic() - started - waited)
+        metrics = AgentLoopMetrics(generate_sequences=waited, compute_score=inside)
         output = AgentLoopOutput(
             prompt_ids=transcript.prompt,
             response_ids=transcript.response,
@@ -192,7 +195,8 @@ class EnvironmentLoop(AgentLoopBase):
             extra_fields={"turn_scores": [], "tool_rewards": [], "reward_extra_info": {}, **extra},
         )
         scored_text = transcript.turns[-1].scorable_text if transcript.turns else ""
-        return PlayedEpisode(episode, output, scored_text, reused=bool(stored and transcript.turns))
+        other = time.monotonic() - started - waited - inside
+        return PlayedEpisode(episode, output, scored_text, other, reused=bool(stored and transcript.turns))
 
     def _write(self, played: "PlayedEpisode", place: SampleId) -> None:
         """Appends the episode to this process's file, from which the stage computes its metrics."""
@@ -203,6 +207,7 @@ class EnvironmentLoop(AgentLoopBase):
             "attempt": place.attempt,
             "generate_seconds": metrics.generate_sequences,
             "environment_seconds": metrics.compute_score,
+            "other_seconds": played.other_seconds,
             "reused": played.reused,
         }
         with self.log.open("a", encoding="utf-8") as file:

@@ -43,8 +43,9 @@ class StepEpisode(EpisodeRow):
     generate_seconds: float
     """Time in which the episode waited for the policy."""
     environment_seconds: float
-    """The rest of the episode's time: in the environment and the verifier, and waiting for a free thread or for the other
-    samples of a group that is judged together."""
+    """Time in the calls of the environment, verdict included."""
+    other_seconds: NotRequired[float]
+    """The rest of the episode's time: tokenizing, and waiting for a free thread or for the event loop."""
     reused: bool
     """True if a filter made the sample."""
 
@@ -85,8 +86,8 @@ def group(episode: StepEpisode) -> tuple[int, int]:
 def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row:
     """Returns the metrics of a step.
 
-    The episodes of a step run at the same time. Therefore `environment_seconds`, the sum over them, may exceed the duration of
-    the step. `environment_share` is this sum as a share of the sum of all times of the episodes.
+    The episodes of a step run at the same time. Therefore `environment_seconds` and `other_seconds`, the sums over them, may
+    exceed the duration of the step. `environment_share` is the former as a share of the sum of all times of the episodes.
 
     Args:
         step: number of the step.
@@ -100,7 +101,8 @@ def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row
         groups.setdefault(group(row), []).append(score)
     fault = next((row["verdict"]["reason"] for row in episodes if row["verdict"]["status"] == "fault"), "")
     environment = sum(row["environment_seconds"] for row in episodes)
-    whole = environment + sum(row.get("generate_seconds", 0.0) for row in episodes)
+    other = sum(row.get("other_seconds", 0.0) for row in episodes)
+    whole = environment + other + sum(row.get("generate_seconds", 0.0) for row in episodes)
     values = {name: report.get(key) for name, key in FROM_VERL.items()}
     if not report and scores:
         values["reward"] = sum(score for _, score in scores) / len(scores)
@@ -115,6 +117,7 @@ def step_metrics(step: int, report: Row, episodes: Sequence[StepEpisode]) -> Row
         "refused": sum(row["verdict"]["method"] == "refused" for row in episodes),
         "reused": sum(row["reused"] for row in episodes),
         "environment_seconds": environment,
+        "other_seconds": other,
         "environment_share": environment / whole if whole else None,
         **({"fault": fault} if fault else {}),
         **({"parts": parts} if (parts := part_means(row["verdict"].get("parts", ()) for row in scored)) else {}),

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -20,6 +21,23 @@ async def in_thread(function: Callable[..., T], *arguments: object, **options: o
         options: its keyword arguments.
     """
     return await asyncio.get_running_loop().run_in_executor(_threads(), functools.partial(function, *arguments, **options))
+
+
+async def timed(function: Callable[..., T], *arguments: object, **options: object) -> tuple[T, float]:
+    """Calls a function in a thread; returns its result and its own duration in seconds, without waiting for the thread.
+
+    Args:
+        function: function to call.
+        arguments: its positional arguments.
+        options: its keyword arguments.
+    """
+
+    def call() -> tuple[T, float]:
+        started = time.monotonic()
+        result = function(*arguments, **options)
+        return result, time.monotonic() - started
+
+    return await in_thread(call)
 
 
 @functools.cache

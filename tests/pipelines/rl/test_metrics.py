@@ -51,10 +51,10 @@ def test_correct_is_the_share_of_samples_with_score_1_and_the_reward_is_the_mean
 
 def test_the_environments_share_of_a_step_is_one_of_the_episodes_time(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
-    rows = [episode(1, sample, 1.0) | {"generate_seconds": 1.5} for sample in range(4)]
+    rows = [episode(1, sample, 1.0) | {"generate_seconds": 1.25, "other_seconds": 0.25} for sample in range(4)]
     write(tmp_path / "episodes/9.jsonl", rows)
     (row,) = figures.gather(tmp_path, 1)
-    assert (row["environment_seconds"], row["environment_share"]) == (2.0, 0.25)
+    assert (row["environment_seconds"], row["other_seconds"], row["environment_share"]) == (2.0, 1.0, 0.25)
 
 
 def test_a_step_names_its_first_fault(tmp_path: Path) -> None:
