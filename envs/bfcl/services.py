@@ -29,7 +29,7 @@ MODULES = {
     "TravelAPI": "travel_booking",
     "VehicleControlAPI": "vehicle_control",
 }
-"""The module of each class."""
+"""The module of each class. The file with the declarations of its functions has the same name."""
 SHARED = "long_context"
 """A module that others import."""
 LIMITS = Limits(cpu_seconds=30.0, wall_seconds=30.0)

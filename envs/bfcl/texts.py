@@ -6,18 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .services import package
+from .services import MODULES, package
 
-DOCUMENTATION = {
-    "GorillaFileSystem": "gorilla_file_system",
-    "MathAPI": "math_api",
-    "MessageAPI": "message_api",
-    "TwitterAPI": "posting_api",
-    "TicketAPI": "ticket_api",
-    "TradingBot": "trading_bot",
-    "TravelAPI": "travel_booking",
-    "VehicleControlAPI": "vehicle_control",
-}
 HINTS = {"python": "Python 3", "java": "Java 8 SDK", "javascript": "JavaScript"}
 """The language that the description of each function names at its end."""
 _TYPES = {
@@ -62,7 +52,7 @@ def _constant(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 def functions(class_name: str) -> list[Declaration]:
     """Returns the declarations of the functions of a class."""
-    file = package() / "data" / "multi_turn_func_doc" / f"{DOCUMENTATION[class_name]}.json"
+    file = package() / "data" / "multi_turn_func_doc" / f"{MODULES[class_name]}.json"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
