@@ -6,7 +6,6 @@ The classes are those of the package bfcl-eval. Its source is read as data and e
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import inspect
 import json
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from ...core import UserError
 from ...verifiers.calls.call import Malformed
 from ...verifiers.sandbox import Call, Limits, ProgramEnded, SandboxFault, Session, shared
+from ..problems.function_calls import package_data
 from . import calls, inside
 
 CODE = "eval_checker/multi_turn_eval/func_source_code"
@@ -132,10 +132,7 @@ def package() -> Path:
     Raises:
         UserError: it is not installed.
     """
-    spec = importlib.util.find_spec("bfcl_eval")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("BFCL-V4 needs the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
-    return Path(spec.submodule_search_locations[0])
+    return package_data("BFCL-V4").parent
 
 
 @functools.cache

@@ -92,7 +92,7 @@ def leaderboard(uri: str, categories: str, folder: str | None = None, prompt: Pr
     Raises:
         UserError: there is no such category, it has no gold calls, or a file cannot be read.
     """
-    data = Path(folder) if folder else _package_data(uri)
+    data = Path(folder) if folder else package_data(uri)
     for category in filter(None, categories.split(",")) if categories else CATEGORIES:
         file = data / f"BFCL_v4_{category}.json"
         if not file.is_file():
@@ -110,7 +110,15 @@ def leaderboard(uri: str, categories: str, folder: str | None = None, prompt: Pr
             yield dataclasses.replace(problem, meta={**problem.meta, "category": category})
 
 
-def _package_data(uri: str) -> Path:
+def package_data(uri: str) -> Path:
+    """Returns the folder `data` of the package bfcl-eval.
+
+    Args:
+        uri: the problems' source, for the error.
+
+    Raises:
+        UserError: the package is not installed.
+    """
     package = importlib.util.find_spec("bfcl_eval")
     if package is None or not package.submodule_search_locations:
         raise UserError(f"{uri} needs the data of the package bfcl-eval: pip install --no-deps bfcl-eval")
