@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from ...golds import BFCLTurn, BFCLTurns, FunctionCalls
 from ...policies.chat import tools
 from ...verifiers.function_calls import gold_response
 from ..problems import function_calls
+from ..text import with_system
 from . import services, texts
 
 CATEGORIES = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
@@ -31,8 +31,10 @@ def multi_turn(categories: str = ",".join(CATEGORIES), each: int | None = None) 
     for category in categories.split(","):
         if category not in CATEGORIES:
             raise UserError(f"BFCL-V4 has no category {category!r} with several turns; use {', '.join(CATEGORIES)}")
-        golds = {row["id"]: row["ground_truth"] for row in _rows(f"possible_answer/BFCL_v4_{category}.json")}
-        for row in _rows(f"BFCL_v4_{category}.json")[:each]:
+        data = function_calls.package_data("BFCL-V4")
+        file = f"BFCL_v4_{category}.json"
+        golds = {row["id"]: row["ground_truth"] for row in function_calls.rows(data / "possible_answer" / file)}
+        for row in itertools.islice(function_calls.rows(data / file), each):
             yield _problem(row, golds[row["id"]], category)
 
 
@@ -56,10 +58,7 @@ def single_turn(categories: str, mode: str = "prompt", each: int | None = None) 
 
 
 def _in_system_turn(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
-    system, rest = texts.system_prompt([dict(each) for each in functions], language), [*messages]
-    if rest[0]["role"] == "system":
-        system = f"{system}\n\n{rest.pop(0)['content']}"
-    return (Message(role="system", content=system), *rest)
+    return with_system(texts.system_prompt([dict(each) for each in functions], language), messages)
 
 
 def _by_tools(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
@@ -99,8 +98,3 @@ def _problem(row: dict[str, Any], gold: list[list[str]], category: str) -> Probl
         code=services.digest(row["involved_classes"]),
     )
     return Problem(row["id"], (Message(role="user", content=turns[0]["user"]),), answer, URI, {"category": category})
-
-
-def _rows(name: str) -> list[dict[str, Any]]:
-    text = (services.package() / "data" / name).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines() if line.strip()]

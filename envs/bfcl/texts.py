@@ -50,7 +50,8 @@ def _constant(node: ast.expr, names: Mapping[str, Any]) -> Any:
     return ast.literal_eval(node)
 
 
-def functions(class_name: str) -> list[Declaration]:
+@functools.cache
+def functions(class_name: str) -> Sequence[Declaration]:
     """Returns the declarations of the functions of a class."""
     file = package() / "data" / "multi_turn_func_doc" / f"{MODULES[class_name]}.json"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -99,9 +99,9 @@ def leaderboard(uri: str, categories: str, folder: str | None = None, prompt: Pr
             names = sorted(path.stem.removeprefix("BFCL_v4_") for path in data.glob("BFCL_v4_*.json"))
             raise UserError(f"{uri}: no category {category!r} in {data}; the categories are {', '.join(names) or 'none'}")
         gold_file = data / "possible_answer" / file.name
-        golds = {row["id"]: row.get("ground_truth") for row in _rows(gold_file)} if gold_file.is_file() else {}
+        golds = {row["id"]: row.get("ground_truth") for row in rows(gold_file)} if gold_file.is_file() else {}
         language = category.removeprefix("simple_") if category.startswith("simple_") else "python"
-        for number, row in enumerate(_rows(file)):
+        for number, row in enumerate(rows(file)):
             gold = [] if "relevance" in category else golds.get(row["id"])
             if not isinstance(gold, list):
                 raise UserError(f"{uri}: {category} has no gold calls for {row['id']}; choose another category")
@@ -125,7 +125,12 @@ def package_data(uri: str) -> Path:
     return Path(package.submodule_search_locations[0]) / "data"
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a file of the leaderboard.
+
+    Raises:
+        UserError: a line is no JSON object with an id.
+    """
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
