@@ -9,9 +9,9 @@ FILE.yaml       a task of your own (`task_file.py`)
 import difflib
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lm_eval import tasks as lm_evals
 from lm_eval.tasks import TaskManager
@@ -26,6 +26,8 @@ LM_EVAL = "lm_eval:"
 """Prefix of the name of one of lm-eval's own tasks."""
 OWN = "own"
 """Name of the lm-eval task in `tasks/_own.yaml`, which is the base of all task files."""
+OFFICIAL = "official"
+"""The `protocol` of a task whose prompts, limits and scoring are the published ones."""
 
 BFCL = ("bfcl_v4_single_turn", "env:tenfold/BFCLMultiTurn-v0_avg3")
 """The tasks of BFCL-V4. `report/bfcl.py` computes the overall score."""
@@ -104,6 +106,16 @@ def settings(task: str) -> dict[str, Any]:
         return task_file.load(task, reserved=[*names(), *SUITES]).lm_eval_settings()
     settings: dict[str, Any] = _index()[task].cfg
     return settings
+
+
+def differences(metadata: Mapping[str, object]) -> list[str]:
+    """Returns in what a task's protocol differs from the one that the benchmark publishes; empty if it is the published one.
+
+    Args:
+        metadata: the task's `metadata`; a task of the user has no `protocol`.
+    """
+    protocol = metadata.get("protocol") or OFFICIAL
+    return [] if protocol == OFFICIAL else [str(difference) for difference in cast(list[object], protocol)]
 
 
 @functools.cache

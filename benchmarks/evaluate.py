@@ -36,13 +36,14 @@ from .tasks import avg_at_k, verdicts
 
 TASK_SETTINGS = frozenset(
     (
-        "task own definition version problems problems_hash held_out number verifier template system fewshot examples_hash "
-        "options max_turns text thinking samples sampling stop seed judge baseline baseline_hash identity versions"
+        "task own definition version protocol problems problems_hash held_out number verifier template system fewshot "
+        "examples_hash options max_turns text thinking samples sampling stop seed judge baseline baseline_hash identity "
+        "versions"
     ).split()
 )
 """Settings of a result that describe the task. All others describe the policy."""
-NOT_HASHED = frozenset(("problems", "definition", "baseline"))
-"""Settings that are or contain the location of data; `Result.hash` does not cover them."""
+NOT_HASHED = frozenset(("problems", "definition", "baseline", "protocol"))
+"""Settings that `Result.hash` does not cover: they are or contain the location of data, or describe other settings in words."""
 
 
 def evaluate(
@@ -230,6 +231,7 @@ def run(
         "own": task.own,
         "definition": metadata if task.own == "file" else None,
         "version": str(metadata.get("version")),
+        "protocol": catalogue.differences(metadata),
         "problems": avg_at_k.source(metadata),
         "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
         "number": len(rows),

@@ -108,6 +108,8 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
         cautions.append(f"avg@{result.score.samples} here, avg@{k} reported")
     if problems and result.score.problems != problems:
         cautions.append(f"{result.score.problems} of {problems} problems here")
+    if differing := result.settings.get("protocol"):
+        cautions.append(f"this protocol differs from the published one: {'; '.join(differing)}")
     if result.settings.get("system") or result.settings.get("fewshot"):
         cautions.append("the prompt here has a system turn or few-shot examples of your choice")
     return cautions

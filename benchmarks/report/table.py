@@ -16,12 +16,14 @@ LISTED_IDS = 10
 
 
 def tasks() -> str:
-    """Returns the list of suites and tasks. A task has its number of samples and the source of its problems."""
+    """Returns the list of suites and tasks: the number of samples, the source of the problems, differences in the protocol."""
     lines = [f"{suite:16} {' '.join(members)}" for suite, members in catalogue.SUITES.items()]
     for name in catalogue.names():
         settings = catalogue.settings(name)
         source = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
         lines.append(f"{name:16} avg@{settings['repeats']}  {source}")
+        if differing := catalogue.differences(settings["metadata"]):
+            lines.append(f"{'':16} differs from the published protocol: {'; '.join(differing)}")
     lines.append(f"{'env:ID':16} avg@{environment.SAMPLES}  a registered environment; `tenfold env list` lists them")
     lines.append(f"{'FILE.yaml':16} avg@K  a task of your own, in a file")
     return "\n".join(lines)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -36,10 +37,26 @@ def test_a_result_is_compared_with_the_reported_figures_of_its_task(result: Resu
 def test_impossible_reported_figures_get_a_caution(result: Result) -> None:
     [row] = compare.compare([result], "Nanbeige4-3B-2511")
     assert any("30 problems x 8 samples cannot give 85.6 (nearest: 85.4 and 85.8)" in caution for caution in row.cautions)
-    assert not compare.compare([result], "Qwen3-30B-A3B-2507")[0].cautions
+    [possible] = compare.compare([result], "Qwen3-30B-A3B-2507")
+    assert not any("cannot give" in caution for caution in possible.cautions)
     assert not compare.possible(81.4, 30, 8)
     assert compare.possible(81.4, 30, 64)
     assert compare.possible(79.3, 30, 64)
+
+
+@pytest.mark.parametrize("task", catalogue.names())
+def test_every_task_says_whether_its_protocol_is_the_published_one(task: str) -> None:
+    protocol = catalogue.settings(task)["metadata"]["protocol"]
+    assert protocol == catalogue.OFFICIAL or all(isinstance(difference, str) for difference in protocol)
+    assert bool(catalogue.differences(catalogue.settings(task)["metadata"])) == (protocol != catalogue.OFFICIAL)
+
+
+def test_a_difference_from_the_published_protocol_is_a_caution(result: Result) -> None:
+    other = dataclasses.replace(result, settings=result.settings | {"protocol": ["the prompt", "the limits"]})
+    [row] = compare.compare([other], "Qwen3-32B")
+    assert "this protocol differs from the published one: the prompt; the limits" in row.cautions
+    same = dataclasses.replace(result, settings=result.settings | {"protocol": []})
+    assert not any("published one" in caution for caution in compare.compare([same], "Qwen3-32B")[0].cautions)
 
 
 @given(st.integers(0, 240))
