@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
+from ..envs.rollout import turn_limit
 from ..policies import rollout as playing
 from ..policies.play import games
 from ..policies.play.hosts import OnNodes
@@ -144,7 +145,7 @@ def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | Non
         options.seed,
         top_k=options.top_k,
     )
-    max_turns = options.max_turns or spec.max_episode_steps or playing.MAX_TURNS
+    max_turns = turn_limit(id, options.max_turns)
     return EnvironmentTask(
         id, name, chosen, arguments, is_held_out, own, samples, sampling, max_turns, options.limit, options.thinking
     )

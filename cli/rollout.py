@@ -28,8 +28,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--max-turns",
         type=options.positive,
-        default=16,
-        help="maximum number of the policy's turns in an episode (default: %(default)s)",
+        help="maximum number of the policy's turns in an episode (default: the environment's max_episode_steps, or 16)",
     )
     command.add_argument("--seed", type=int, default=0, help="base seed (default: %(default)s)")
     command.add_argument("--out", help="JSONL file for the episodes (default: NAME.jsonl); an unfinished file is resumed")
@@ -41,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     import functools
 
     from ..envs import identity, registry
+    from ..envs.rollout import turn_limit
     from ..pipelines.recipe.report import Display
     from ..policies import load_policy
     from ..policies.identity import policy_identity
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.samples,
             problems=arguments.problems,
             sampling=sampling,
-            max_turns=arguments.max_turns,
+            max_turns=turn_limit(arguments.id, arguments.max_turns),
             store=out,
             store_settings={**policy_identity(arguments.policy), **identity.store_settings(arguments.id, arguments.options)},
             progress=progress,

@@ -88,7 +88,7 @@ def register(
             passed to it if given.
         held_out: problems on which the environment is measured (`tenfold bench env:ID`), in the form of `problems`. Training
             does not use them. An `entry_point` receives them as its argument `problems`.
-        max_episode_steps: limit of the policy's turns in an episode, as in Gymnasium. A benchmark plays as many turns.
+        max_episode_steps: limit of the policy's turns in an episode, as in Gymnasium; default: 16.
         **kwargs: keyword arguments of the environment, such as `template` and `system` of `TextEnv`.
 
     Raises:

@@ -17,7 +17,7 @@ def rollout(
     *,
     problems: Sequence[int] | int | None = None,
     sampling: Sampling | None = None,
-    max_turns: int = playing.MAX_TURNS,
+    max_turns: int | None = None,
     store: str | Path | None = None,
     store_settings: Mapping[str, object] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -34,7 +34,7 @@ def rollout(
         samples: number of episodes for each problem.
         problems: indices of the problems, or a number N for the first N problems; the default is all problems.
         sampling: temperature, base seed, and token limit of an episode.
-        max_turns: limit of the policy's turns in an episode.
+        max_turns: limit of the policy's turns in an episode; see `turn_limit`.
         store: JSONL file for the episodes. Episodes that it contains are not played again, except those with a fault.
         store_settings: further settings that must be equal to continue a store. The default names the policy: its URI and the
             digests of its files. Name a policy of your own class here: {"policy": "mine, step 300"}.
@@ -55,8 +55,23 @@ def rollout(
         samples,
         problems=problems,
         sampling=sampling,
-        max_turns=max_turns,
+        max_turns=turn_limit(environment, max_turns) if isinstance(environment, str) else max_turns or playing.MAX_TURNS,
         store=store,
         store_settings=store_settings,
         progress=progress,
     )
+
+
+def turn_limit(id: str, chosen: int | None = None) -> int:
+    """Returns the limit of the policy's turns in an episode.
+
+    Rollouts, filter, GRPO and benchmarks all use it, so an episode ends at the same turn in each of them.
+
+    Args:
+        id: see `registry.make`.
+        chosen: the user's limit. The default is the environment's `max_episode_steps`, or 16 if it has none.
+
+    Raises:
+        UserError: there is no such environment.
+    """
+    return chosen or registry.find(id).max_episode_steps or playing.MAX_TURNS

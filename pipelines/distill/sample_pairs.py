@@ -23,13 +23,15 @@ from pydantic import Field
 from ... import disk
 from ...core import Episode, Sampling, UserError
 from ...envs import registry
+from ...envs.rollout import turn_limit
 from ...policies import checkpoints
 from ...policies.chat.tokens import conversation_tokens
-from ...policies.rollout import MAX_TURNS, play
+from ...policies.rollout import play
 from ..launch import hosts
 from ..launch.engines import load_policy
 from ..rl.filter import problem_count
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
+from ..trainer.settings import is_none
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,7 +66,12 @@ class SamplePairs(Stage):
     max_tokens: int = Field(
         512, ge=1, description="maximum number of tokens of an episode's turns and of the environment's replies, in total"
     )
-    max_turns: int = Field(MAX_TURNS, ge=1, description="maximum number of the policy's turns in an episode")
+    max_turns: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=is_none,
+        description="maximum number of the policy's turns in an episode; default: the environment's max_episode_steps, or 16",
+    )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     @property
@@ -103,7 +110,7 @@ class SamplePairs(Stage):
                 samples,
                 problems=problems,
                 sampling=sampling,
-                max_turns=self.max_turns,
+                max_turns=turn_limit(self.environment, self.max_turns),
                 store=folder / name,
                 store_settings={"policy": policy, "identity": context.identity},
                 progress=context.progress,

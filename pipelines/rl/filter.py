@@ -21,11 +21,13 @@ from pydantic import Field, field_validator
 
 from ...core import Episode, Sampling, Status, UserError
 from ...envs import registry
+from ...envs.rollout import turn_limit
 from ...policies.play.games import count_problems
-from ...policies.rollout import MAX_TURNS, play
+from ...policies.rollout import play
 from ..launch import hosts
 from ..launch.engines import load_policy
 from ..stage import Context, CostEstimate, Metrics, Stage
+from ..trainer.settings import is_none
 from . import pass_rates
 
 if TYPE_CHECKING:
@@ -77,7 +79,12 @@ class Filter(Stage):
     max_tokens: int = Field(
         512, ge=1, description="maximum number of tokens per episode: all turns of the policy and the replies between them"
     )
-    max_turns: int = Field(MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode")
+    max_turns: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=is_none,
+        description="maximum number of turns of the policy per episode; default: the environment's max_episode_steps, or 16",
+    )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
     @field_validator("band")
@@ -105,7 +112,7 @@ class Filter(Stage):
             load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size),
             self.samples,
             sampling=Sampling(self.temperature, self.top_p, self.max_tokens, context.seed),
-            max_turns=self.max_turns,
+            max_turns=turn_limit(self.environment, self.max_turns),
             store=context.folder / "episodes.jsonl",
             store_settings={"policy": context.policy, "identity": context.identity},
             progress=context.progress,
@@ -295,6 +302,7 @@ def different_limit(filtered: Stage, grpo: Stage) -> str | None:
     for name, filter_name in (("max_response_tokens", "max_tokens"), ("max_turns", "max_turns")):
         value, filter_value = getattr(grpo, name), getattr(filtered, filter_name)
         if value != filter_value:
+            value, filter_value = ("the default" if limit is None else limit for limit in (value, filter_value))
             return (
                 f"{grpo.name} has {name}={value}, but its filter {filtered.name} has {filter_name}={filter_value}: pass rates "
                 "depend on this limit; set both to the same number"

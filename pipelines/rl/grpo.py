@@ -23,6 +23,7 @@ from ... import disk
 from ...core import Info, Message, UserError
 from ...disk import step_folders, storable
 from ...envs import registry
+from ...envs.rollout import turn_limit
 from ...policies import checkpoints as initial
 from ...policies.chat import tools
 from ...policies.chat.prompts import prompt_tokens
@@ -91,7 +92,7 @@ class GRPO(GRPOSettings):
             "_target_": f"{__package__}.agent_loop.EnvironmentLoop",
             "episodes": str((folder / "episodes").resolve()),
             "seed": context.seed,
-            "max_turns": self.max_turns,
+            "max_turns": turn_limit(self.environment, self.max_turns),
             "stop_ids": sorted(initial.stop_ids(start, tokenizer)),
             "window": initial.window(start),
             "sampled": _sampled(self, context),

@@ -11,10 +11,9 @@ from pydantic import Field
 from ...core import UserError
 from ...envs import registry
 from ...policies.play.games import count_problems
-from ...policies.rollout import MAX_TURNS
 from ..stage import CostEstimate, Extension, Stage
 from ..trainer.lora import LORA, Lora
-from ..trainer.settings import KEEP_CHECKPOINTS, rate_cautions
+from ..trainer.settings import KEEP_CHECKPOINTS, is_none, rate_cautions
 from . import filter as rl_filter
 
 _SCHEDULE = re.compile(
@@ -128,8 +127,12 @@ class GRPOSettings(Stage):
         description="maximum number of tokens per episode: all turns of the policy and the environment's replies "
         "between them, like the filter's max_tokens; a longer episode is truncated and left out of the loss",
     )
-    max_turns: int = Field(
-        MAX_TURNS, ge=1, description="maximum number of turns of the policy per episode, like the filter's max_turns"
+    max_turns: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=is_none,
+        description="maximum number of turns of the policy per episode, like the filter's max_turns; default: the "
+        "environment's max_episode_steps, or 16",
     )
     save_steps: int = Field(10, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(1, ge=0, description=KEEP_CHECKPOINTS)

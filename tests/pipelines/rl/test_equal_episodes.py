@@ -240,6 +240,7 @@ stages:
         ),
         ("max_tokens: 64", "", "grpo has max_response_tokens=512, but its filter few has max_tokens=64"),
         ("max_turns: 4", "max_turns: 8", "grpo has max_turns=8, but its filter few has max_turns=4"),
+        ("max_turns: 4", "", "grpo has max_turns=the default, but its filter few has max_turns=4"),
         ("max_turns: 4, max_tokens: 64", "max_turns: 4, max_response_tokens: 64", None),
         ("", "", None),
     ],

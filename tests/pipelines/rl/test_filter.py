@@ -4,7 +4,9 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import pandas
 import pydantic
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tenfold
-from tenfold.core import sample_seed
+from tenfold.core import UserError, sample_seed
+from tenfold.envs.spaces import Text
 from tenfold.pipelines.rl import filter as rl_filter
 from tenfold.pipelines.stage import Context
 from tenfold.policies.scripted import ScriptedPolicy
@@ -26,7 +29,7 @@ def run(lab: Path, policy: str, size: int = 12, **changes: object) -> dict:
         tenfold.register("lab/Mod-v0", problems=f"jsonl:{lab}/rows.jsonl")
     (lab / "filter").mkdir()
     context = Context(lab / "filter", policy, 1, {}, lambda *args, **values: None)
-    stage = rl_filter.Filter.model_validate(settings | {"options": {"problems": f"jsonl:{lab}/rows.jsonl"}})
+    stage = rl_filter.Filter.model_validate({"options": {"problems": f"jsonl:{lab}/rows.jsonl"}} | settings)
     return stage.run(context)
 
 
@@ -134,3 +137,35 @@ def test_the_histogram_counts_each_rate_once(rates: list[float]) -> None:
     counts = rl_filter.histogram(rates)
     assert sum(counts) == len(rates)
     assert len(counts) == 10
+
+
+class Echo(gymnasium.Env[str, str]):
+    """Never ends."""
+
+    def __init__(self) -> None:
+        self.observation_space = self.action_space = Text()
+        self.problems = range(1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        return "Say a word.", {"problem_id": "echo"}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        return action, 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(("declared", "chosen", "turns"), [(20, None, 20), (20, 3, 3), (None, None, 16)])
+def test_rollout_filter_and_benchmark_end_an_episode_at_the_same_turn(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, declared: int | None, chosen: int | None, turns: int
+) -> None:
+    tenfold.register("lab/Echo-v0", entry_point=Echo, max_episode_steps=declared)
+    policy = ScriptedPolicy("word")
+    monkeypatch.setattr(rl_filter, "load_policy", lambda uri, **options: policy)
+    (played,) = tenfold.rollout("lab/Echo-v0", policy, 1, max_turns=chosen)
+    result = tenfold.evaluate("env:lab/Echo-v0", policy, samples=1, max_turns=chosen, folder=lab / "bench")
+    with pytest.raises(UserError, match="none of 1 problems"):  # the reward is always 0
+        run(lab, "scripted:", environment="lab/Echo-v0", options={}, samples=2, max_tokens=100, max_turns=chosen)
+    stored = [json.loads(line) for line in (lab / "filter/episodes.jsonl").read_text().splitlines()[1:]]
+    for messages in (played.messages, *(row["messages"] for row in stored)):
+        assert sum(turn["role"] == "assistant" for turn in messages) == turns
+    assert result.settings["max_turns"] == turns
