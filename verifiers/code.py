@@ -38,10 +38,9 @@ from ..golds import CallTest, CodeTests
 from ..responses import without_thinking, without_turn_end
 from . import sandbox
 from .budget import SECONDS, limit
-from .programs import selection
-from .programs.equality import same, same_output, within
-from .programs.fences import language_of
-from .programs.forms import NoTests, calls_of, checker_of, form_of, instrumented, limits_of, undefined_calls
+from .programs import live_code_bench, selection, whole_programs
+from .programs.equality import same, within
+from .programs.forms import NoTests, TestResults, calls_of, checker_of, form_of, instrumented, limits_of, undefined_calls
 from .sandbox import (
     Call,
     CallResult,
@@ -52,7 +51,6 @@ from .sandbox import (
     Sandbox,
     SandboxFault,
     Session,
-    languages,
 )
 from .sandbox.inside import errors
 from .sandbox.inside.wire import encode
@@ -62,9 +60,8 @@ MAX_PROGRAM = 1 << 20
 """Maximum number of characters of a program. A longer one scores 0. Our choice."""
 CALLS_FACTOR = 4
 """All calls that tests make to one program may together take this many times its limit on wall time. Our choice."""
-STDIN_FACTOR = 10
-"""All `stdin` tests of one program may together use this many times its limits on processor time, wall time and output. Our
-choice."""
+PROTOCOLS = ("own", "livecodebench")
+"""Rules by which a response is judged; see `verify`."""
 CACHE_SIZE = 10_000
 """Number of programs whose test results are kept, the most recently used."""
 
@@ -97,7 +94,7 @@ def invalid_gold(problem: Problem) -> str | None:
             calls_of(tests)
             checker_of(tests)
         elif form == "stdin":
-            _language(tests)
+            whole_programs.language_of(tests)
         elif not instrumented(_SOURCE[form](tests)).has_checks:
             return _NO_CHECKS
     except NoTests as error:
@@ -105,10 +102,17 @@ def invalid_gold(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(invalid_gold=invalid_gold, prepare=prepare)
-def verify(problem: Problem, response: str) -> Verdict:
-    """Scores 1 if every test passes, else 0."""
-    return _verify(problem, response, lambda passed: float(all(passed)))
+@as_verifier(invalid_gold=invalid_gold, prepare=prepare, values={"protocol": PROTOCOLS})
+def verify(problem: Problem, response: str, protocol: str = "own") -> Verdict:
+    """Scores 1 if every test passes, else 0.
+
+    Args:
+        problem: the problem.
+        response: a model's response.
+        protocol: "own", or "livecodebench": find, run and judge the program as that benchmark's own grader does
+            (`programs/live_code_bench/run.py`), for tests of the forms `calls` and `stdin`.
+    """
+    return _verify(problem, response, lambda passed: float(all(passed)), protocol)
 
 
 @as_verifier(invalid_gold=invalid_gold, prepare=prepare)
@@ -117,18 +121,21 @@ def verify_share(problem: Problem, response: str) -> Verdict:
     return _verify(problem, response, lambda passed: sum(passed) / len(passed))
 
 
-def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float]) -> Verdict:
+def _verify(problem: Problem, response: str, score: Callable[[Sequence[bool]], float], protocol: str = "own") -> Verdict:
     if not isinstance(problem.answer, Mapping):
         return Verdict(Status.UNDECIDED, None, "tests", _NO_MAPPING)
     with limit(SECONDS):
-        program = program_of(problem, response)
+        program = program_of(problem, response, protocol)
     if program is None:
         return Verdict(Status.SCORED, 0.0, "extract", "the response contains no program")
-    return verify_program(program, cast(CodeTests, problem.answer), score)
+    return verify_program(program, cast(CodeTests, problem.answer), score, protocol)
 
 
 def verify_program(
-    program: str, answer: CodeTests, score: Callable[[Sequence[bool]], float] = lambda passed: float(all(passed))
+    program: str,
+    answer: CodeTests,
+    score: Callable[[Sequence[bool]], float] = lambda passed: float(all(passed)),
+    protocol: str = "own",
 ) -> Verdict:
     """Returns the verdict on a complete program.
 
@@ -136,12 +143,13 @@ def verify_program(
         program: the program as it will run.
         answer: the tests, in one of the forms that the module lists.
         score: returns the score, 0..1, from a list that states for each test whether it passes.
+        protocol: see `verify`.
     """
     if len(program) > MAX_PROGRAM:
         return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {MAX_PROGRAM} characters")
     for last_try in (False, True):
         try:
-            passed, why, end = _tested(program, answer, sandbox.shared())
+            passed, why, end = _tested(program, answer, sandbox.shared(), protocol)
             break
         except (SandboxFault, UserError) as error:
             if last_try:
@@ -156,12 +164,15 @@ def verify_program(
     return Verdict(Status.SCORED, score(passed), "tests", reason.strip()[:MAX_REASON_CHARACTERS])
 
 
-def program_of(problem: Problem, response: str) -> str | None:
+def program_of(problem: Problem, response: str, protocol: str = "own") -> str | None:
     """Returns the program in a response as it will run (`selection.program_of`). None if it is blank."""
     if not isinstance(response, str):
         return None
-    tests = cast(CodeTests, problem.answer)
-    code = selection.program_of(without_turn_end(without_thinking(response)), tests)
+    tests, text = cast(CodeTests, problem.answer), without_turn_end(without_thinking(response))
+    if protocol == "livecodebench":
+        code = live_code_bench.program_of(text)
+        return code if code.strip() else None
+    code = selection.program_of(text, tests)
     return complete_program(code, tests) if code.strip() else None
 
 
@@ -185,28 +196,28 @@ def complete_program(code: str, answer: CodeTests) -> str:
 
 _NO_MAPPING = "there are no tests: the answer is not a mapping"
 _NO_CHECKS = "the tests assert nothing, or only in functions that they do not call"
-TestResults = tuple[list[bool], str, RunStatus]
-"""For each test whether it passes, the reason why the first failed test fails, and how the run ended."""
 
 
-def _cache_key(program: str, answer: CodeTests, box: Sandbox) -> object:
+def _cache_key(program: str, answer: CodeTests, box: Sandbox, protocol: str) -> object:
     """Returns equal keys for equal programs with equal tests in the same sandbox.
 
     Tests that cannot be pickled get a key that equals no other.
     """
     try:
-        return hashlib.sha256(pickle.dumps((program, answer))).digest(), box
+        return hashlib.sha256(pickle.dumps((program, answer, protocol))).digest(), box
     except Exception:
         return object()
 
 
 @cachetools.cached(cachetools.LRUCache(CACHE_SIZE), _cache_key, condition=threading.Condition())
-def _tested(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
+def _tested(program: str, answer: CodeTests, box: Sandbox, protocol: str) -> TestResults:
     """Runs a program's tests.
 
     Cached, because a policy samples the same program repeatedly. Other threads that need the same result wait for it. Faults
     are not cached. Timeouts are cached, because the limits do not count the time that a program waits for a processor.
     """
+    if protocol == "livecodebench":
+        return live_code_bench.run(program, answer, box)
     return _RUN[form_of(answer)](program, answer, box)
 
 
@@ -336,53 +347,12 @@ def _definition_error(judged: Session, program: str) -> CallResult | None:
     return defined if defined.error is not None else None
 
 
-def _stdin(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
-    """Tests of whole programs: compares standard output for given standard input."""
-    passed: list[bool] = []
-    why, end = "", RunStatus.FINISHED
-    language = _language(answer)
-    limits, cpu, wall, output = limits_of(answer), 0.0, 0.0, 0
-    # A program that prints exactly the expected outputs must not exceed the limit.
-    max_output = max(STDIN_FACTOR * limits.output, 2 * sum(len(test["output"]) for test in answer["stdin"]))
-    for number, test in enumerate(answer["stdin"]):
-        stdin = test["input"].replace("\r\n", "\n")  # line ends depend on the data set and are not part of the problem
-        if language == "python":
-            outcome = box.run(program, stdin=stdin, limits=limits)
-        else:
-            outcome = languages.run(language, program, stdin, limits)
-        ok = outcome.status == RunStatus.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
-        if not ok and not why:
-            why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
-        passed.append(ok)
-        cpu += outcome.cpu_seconds
-        wall += max(0.0, outcome.wall_seconds - outcome.waited_seconds - box.round_trip_seconds)
-        output += len(outcome.stdout) + len(outcome.stderr)
-        timeout = outcome.status == RunStatus.TIMEOUT
-        spent = (cpu > STDIN_FACTOR * limits.cpu_seconds, wall > STDIN_FACTOR * limits.wall_seconds, output > max_output)
-        if timeout or any(spent):  # the other tests would probably take as long
-            what = "wall time" if timeout else ("processor time", "wall time", "output")[spent.index(True)]
-            if timeout or len(passed) < len(answer["stdin"]):
-                end = RunStatus.OUTPUT if what == "output" else RunStatus.TIMEOUT
-                why = why or f"(test {number + 2}: all tests together use more than {STDIN_FACTOR} times the limit on {what})"
-            passed += [False] * (len(answer["stdin"]) - len(passed))
-            break
-    return passed, why, end
-
-
 def _check_source(answer: CodeTests) -> str:
     return f"{answer.get('setup') or ''}\n{answer['test']}\n\ncheck({answer['entry_point']})"
 
 
 def _asserts_source(answer: CodeTests) -> str:
     return "\n".join([answer.get("setup") or "", *answer["asserts"]])
-
-
-def _language(answer: CodeTests) -> str:
-    """Returns the language of whole programs. Raises `NoTests` if it does not run here."""
-    language = language_of(str(answer.get("language") or "python"))
-    if language != "python" and language not in languages.LANGUAGES:
-        raise NoTests(f"language: {language!r} does not run here; python, {', '.join(languages.LANGUAGES)} do")
-    return language
 
 
 def _unfinished(outcome: Outcome, tests: int) -> str:
@@ -395,5 +365,5 @@ _RUN: dict[str, Callable[[str, CodeTests, Sandbox], TestResults]] = {
     "calls": _calls,
     "test": _check,
     "asserts": _asserts,
-    "stdin": _stdin,
+    "stdin": whole_programs.run,
 }

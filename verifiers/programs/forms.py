@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
 from ...golds import CallTest, CodeTests
-from ..sandbox import Limits
+from ..sandbox import Limits, RunStatus
 from ..sandbox.inside.wire import decode
 
 RESULT_LIST = "__tenfold_passed__"
 """Name of the list to which instrumented assertions append their results. Python does not mangle such a name in a class."""
 
+TestResults = tuple[list[bool], str, RunStatus]
+"""For each test whether it passes, the reason why the first failed test fails, and how the run ended."""
 FORMS = ("calls", "test", "asserts", "stdin")
 """Forms of tests, in order of precedence."""
 _TEXTS = ("setup", "header", "footer", "checker", "language")

@@ -6,6 +6,7 @@ import pytest
 
 from tenfold.core import Problem, Status, Verdict
 from tenfold.verifiers import code
+from tenfold.verifiers.programs import whole_programs
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -24,7 +25,7 @@ def test_whole_programs_are_judged_by_what_they_print() -> None:
 
 
 def test_stdin_tests_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
+    monkeypatch.setattr(whole_programs, "STDIN_FACTOR", 1)
     tests = [{"input": str(number), "output": "x"} for number in range(6)]
     answer = {"stdin": tests, "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600}}
     verdict = judge(answer, "print('x' + ' ' * 700)")
@@ -43,7 +44,7 @@ def test_a_time_limit_gives_no_share_of_the_score_in_any_form() -> None:
 
 
 def test_the_expected_output_never_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "STDIN_FACTOR", 1)
+    monkeypatch.setattr(whole_programs, "STDIN_FACTOR", 1)
     answer = {
         "stdin": [{"input": "", "output": "x" * 700}] * 4,
         "limits": {"output": 1000, "cpu_seconds": 60, "wall_seconds": 600},
