@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 import yaml
 
 from ...core import UserError
+from .. import catalogue
 from ..result import Result
 from ..stats import intervals
 
@@ -110,7 +111,8 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
         cautions.append(f"{result.score.problems} of {problems} problems here")
     if differing := result.settings.get("protocol"):
         cautions.append(f"this protocol differs from the published one: {'; '.join(differing)}")
-    if result.settings.get("system") or result.settings.get("fewshot"):
+    own = catalogue.settings(result.settings["task"])["metadata"]
+    if result.settings.get("system") != own.get("system") or result.settings.get("fewshot"):
         cautions.append("the prompt here has a system turn or few-shot examples of your choice")
     return cautions
 

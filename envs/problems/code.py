@@ -31,7 +31,17 @@ IMPORTS = (
 )
 IMPORTS += "import bisect, collections, functools, heapq, itertools, math, random, re, string, sys\n"
 IMPORTS += "sys.set_int_max_str_digits(50_000)\n"
-"""The imports, and the limit of digits of a printed number, that LiveCodeBench's grader provides."""
+"""Imports, and the limit of digits of a printed number, for programs of LiveCodeBench that are judged by our own rules."""
+STARTER_TASK = (
+    "You will use the following starter code to write the solution to the problem and enclose your code within delimiters."
+)
+"""LiveCodeBench's own words for a problem with starter code."""
+STDIN_TASK = (
+    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample inputs). "
+    "Enclose your code within delimiters as follows. Ensure that when the python program runs, it reads the inputs, runs the "
+    "algorithm and writes output to STDOUT."
+)
+"""LiveCodeBench's own words for a problem without starter code."""
 MAX_TEST_BYTES = 200 << 20
 """Maximum size of a problem's uncompressed tests, in bytes. Our choice."""
 
@@ -115,13 +125,11 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     tests = [*public, *_private_tests(str(row.get("private_test_cases") or "[]"))]
     if not tests:
         raise UserError(f"{uri}, {name}: the row has no tests")
-    starter = str(row.get("starter_code") or "")
     if tests[0]["testtype"] == "stdin":
         answer: CodeTests = {
             "stdin": [{"input": test["input"], "output": test["output"]} for test in tests],
             "header": IMPORTS,
         }
-        task = "Write a program that reads from standard input and prints the answer."
     else:
         function = json.loads(row.get("metadata") or "{}")["func_name"]
         calls: list[CallTest] = [
@@ -130,12 +138,19 @@ def _live_code_bench(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         ]
         footer = f'if "Solution" in globals():\n    {function} = Solution().{function}'
         answer = {"entry_point": function, "calls": calls, "header": IMPORTS, "footer": footer}
-        task = f"Start from this code:\n\n```python\n{starter}\n```"
     answer["public"] = len(public)
-    prompt = f"{question}\n\n{task}" if (question := str(row["question_content"] or "")) else ""
+    question, starter = str(row["question_content"] or ""), str(row.get("starter_code") or "")
+    prompt = _live_code_bench_prompt(question, starter) if question.strip() else ""
     meta = {column: row[column] for column in ("platform", "difficulty", "contest_date") if column in row}
     id = str(row.get("question_id", name))
     return Problem(id, (Message(role="user", content=prompt),), answer, uri, meta)
+
+
+def _live_code_bench_prompt(question: str, starter: str) -> str:
+    """Returns the prompt of the benchmark's own code for chat models (`get_generic_question_template_answer`)."""
+    task, code = (STARTER_TASK, starter) if starter else (STDIN_TASK, "# YOUR CODE HERE")
+    form = f"### Format: {task}\n```python\n{code}\n```"
+    return f"### Question:\n{question}\n\n{form}\n\n### Answer: (use the provided format with backticks)\n\n"
 
 
 def _private_tests(text: str) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ have these options:
                          ending (else the location in the URI) and NUMBER is the row's number, from 0
     answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
     skip=N, limit=N      skip the first N rows, use at most N problems
+    from=DATE, to=DATE   use only the rows whose column contest_date is in this window (2024-08-01); skip= and limit= count them
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
 
 FILE may be a pattern, such as data/**/part-*.jsonl. Its files are read in the order of their names as one source: skip= and
@@ -56,7 +57,7 @@ from ...policies.server import hub
 from ...texts import json_or_text
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
-from .stored import files, lines, tables
+from .stored import dates, files, lines, tables
 from .stored import sources as stored
 
 P = TypeVar("P", bound=Sequence[Problem])
@@ -306,11 +307,12 @@ def _checked(uri: str, options: dict[str, str]) -> stored.Options:
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
-    choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle")
+    choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle", "from", "to")
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
     skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
-    return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri))
+    window = dates.window(uri, options)
+    return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri), window)
 
 
 def _is_low(options: stored.Options) -> bool:
@@ -322,7 +324,13 @@ def _listed(options: stored.Options, parts: Iterable[Rows]) -> list[Problem]:
 
     A row that is a `Problem` is not changed, except that a repeated id gets a number.
     """
-    numbered = ((uri, stem, number, row) for uri, stem, rows in parts for number, row in enumerate(rows))
+    window = options.window
+    numbered = (
+        (uri, stem, number, row)
+        for uri, stem, rows in parts
+        for number, row in enumerate(rows)
+        if window is None or window.holds(row, f"{uri}, row {number + 1}")
+    )
     problems: list[Problem] = []
     first = ""
     for uri, stem, number, row in itertools.islice(numbered, options.skip, options.stop):

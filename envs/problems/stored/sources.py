@@ -1,6 +1,7 @@
 """Makes the problems of large files and tables: one pass over the rows, which prepares what reading a single row needs."""
 
 import functools
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from .... import digests
 from ....core import Problem
-from . import files, lines, prepared, tables
+from . import dates, files, lines, prepared, tables
 from .places import Passed
 from .problems import BLOCK, IndexedProblems, Integers, Rows, Source
 from .repeated_ids import Candidates
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 NUMBERS = "numbers.npy"
 """See `Source.numbers`."""
+CHOSEN = "chosen.npy"
+"""Indices of the rows in a date window."""
 
 
 class Indexed(NamedTuple):
@@ -39,11 +42,23 @@ class Options(NamedTuple):
     shuffle: int | None
     load: Callable[[], Sequence[Problem]]
     """Loads the problems of the URI again, in another process."""
+    window: dates.Window | None = None
+    """Dates of the rows. `skip` and `limit` count the rows in the window."""
 
     @property
     def stop(self) -> int | None:
         """Index after the last row; None for all rows."""
         return None if self.limit is None else self.skip + self.limit
+
+    @property
+    def passed(self) -> int | None:
+        """Number of rows to pass over; None for all rows."""
+        return None if self.window else self.stop
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that decide whether a row is used."""
+        return frozenset({dates.COLUMN} if self.window else ())
 
 
 def of_lines(parts: Sequence[files.File], options: Options) -> Indexed:
@@ -62,7 +77,7 @@ def of_lines(parts: Sequence[files.File], options: Options) -> Indexed:
         return lines.Lines(parts, states, folder)
 
     def passed(folder: Path, candidates: Candidates) -> Iterable[Passed]:
-        return lines.scan(parts, options.stop, folder)
+        return lines.scan(parts, options.passed, folder)
 
     return _problems([part.stem for part in parts], [str(state) for state in states], options, passed, rows)
 
@@ -82,7 +97,7 @@ def of_parquet(parts: Sequence[files.File], options: Options) -> Indexed:
         return tables.Tables(parts, folder)
 
     def passed(folder: Path, candidates: Candidates) -> Iterable[Passed]:
-        return tables.convert(parts, options.stop, folder, candidates.columns)
+        return tables.convert(parts, options.passed, folder, candidates.columns | options.columns)
 
     return _problems([part.stem for part in parts], states, options, passed, rows)
 
@@ -101,7 +116,7 @@ def of_hub(stem: str, data: "datasets.Dataset", options: Options) -> Indexed:
         return found
 
     def passed(folder: Path, candidates: Candidates) -> Iterable[Passed]:
-        return found.passed(options.stop, candidates.columns)
+        return found.passed(options.passed, candidates.columns | options.columns)
 
     return _problems([stem], [str(data._fingerprint)], options, passed, rows)
 
@@ -127,11 +142,16 @@ def _problems(
         return Source(rows(folder), options.given, options.shuffle, numbers, digests.of(key), options.load)
 
     def write(folder: Path) -> None:
-        candidates = Candidates(options.given, stems)
+        candidates, chosen, position = Candidates(options.given, stems), array("q"), -1
         for index, row, stem, number in passed(folder, candidates):
-            if index >= options.skip:
+            if options.window and not options.window.holds(row, f"{options.uri}, {stem}/{number}"):
+                continue
+            position = position + 1 if options.window else index
+            if options.skip <= position and (options.stop is None or position < options.stop):
                 candidates.add(index, row, stem, number)
-        found = source(folder, np.empty((2, 0), np.int64))
+                if options.window:
+                    chosen.append(index)
+        found, rows_in_window = source(folder, np.empty((2, 0), np.int64)), frozenset(chosen)
 
         @functools.lru_cache(4)
         def block(number: int) -> list[Mapping[str, object]]:
@@ -142,16 +162,21 @@ def _problems(
 
         def named(name: str) -> int | None:
             index = found.rows.files.named(name)
-            return None if index is None or index < options.skip or index >= _stop(found.rows, options) else index
+            used = rows_in_window if options.window else range(options.skip, _stop(found.rows, options))
+            return index if index in used else None
 
         repeated = candidates.repeated(id_of, named)
         np.save(folder / NUMBERS, np.array([[*repeated], [*repeated.values()]], np.int64))
+        if options.window:
+            np.save(folder / CHOSEN, np.array(chosen, np.int64))
 
     key = [options.uri, options.given, [*states]]
     folder = prepared.folder(key, write)
     opened = source(folder, np.load(folder / NUMBERS, mmap_mode="r"))
-    chosen = range(options.skip, max(options.skip, _stop(opened.rows, options)))
-    _, stem, number = opened.rows.files.place(options.skip) if chosen else ("", "", 0)
+    chosen: range | Integers = range(options.skip, max(options.skip, _stop(opened.rows, options)))
+    if options.window:
+        chosen = np.load(folder / CHOSEN)
+    _, stem, number = opened.rows.files.place(int(chosen[0])) if len(chosen) else ("", "", 0)
     return Indexed(IndexedProblems(opened, chosen), f"{stem}/{number}")
 
 

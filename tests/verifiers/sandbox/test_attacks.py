@@ -142,6 +142,9 @@ FORMS = {
 EQUAL_TO_PYTHON = {"a float in place of an integer"}
 """Hacks that an assertion with == accepts, because its author wrote it so."""
 
+SLOW_WITHOUT_LIMITS = {"a set that takes its reader forever", "a function that asks to be waited for"}
+"""Hacks that use up the time limit, which is the benchmark's own for its protocol."""
+
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", HACKS)
@@ -156,6 +159,20 @@ def test_reward_hacks_score_0(name: str, form: str, box: LocalSandbox, monkeypat
     assert verdict.status in (Status.SCORED, Status.TIMEOUT)
     honest = code.verify(problem, "def add(a, b):\n    return a + b")
     assert honest.score == 1, honest
+
+
+@pytest.mark.parametrize("name", sorted(HACKS.keys() - EQUAL_TO_PYTHON - SLOW_WITHOUT_LIMITS))
+def test_reward_hacks_score_0_with_the_rules_of_live_code_bench(
+    name: str, box: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "shared", lambda: box)
+    verify = code.verify.with_options(protocol="livecodebench")
+    # Not `add`: the benchmark's header imports a function of this name from the module operator.
+    problem = Problem("total", (), FORMS["calls"] | {"entry_point": "total"}, "here")
+    verdict = verify(problem, f"```python\n{HACKS[name].replace('add', 'total')}\n```")
+    assert verdict.score == 0, verdict
+    assert verdict.status in (Status.SCORED, Status.TIMEOUT)
+    assert verify(problem, "```python\ndef total(a, b):\n    return a + b\n```").score == 1
 
 
 def test_many_concurrent_hostile_runs_do_not_affect_an_honest_one(box: LocalSandbox) -> None:
