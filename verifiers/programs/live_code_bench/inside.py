@@ -75,6 +75,13 @@ class _Input:
         return getattr(self._lines, name)
 
 
+class _Output(io.StringIO):
+    """`sys.stdout`."""
+
+    def close(self) -> None:
+        raise TypeError("sys.stdout cannot be closed")
+
+
 def run_whole(program: str) -> None:
     """Runs a whole program on standard input, and writes what it has printed to standard output.
 
@@ -85,14 +92,13 @@ def run_whole(program: str) -> None:
     out = os.dup(1)
     _close_streams()
     main = _function(_as_function(_without_condition(program)), WHOLE)
-    printed = io.StringIO()
-    printed.close = lambda _: None  # type: ignore[method-assign, assignment]  # so that `close()` raises TypeError, as there
-    stdin, lines = sys.stdin, iter(text.split("\n"))
+    lines = iter(text.split("\n"))
     # A program that has imported `stdin` from sys reads from the stream that was there before.
-    stdin.read = lambda *_: text  # type: ignore[method-assign, assignment]
-    stdin.readlines = lambda *_: text.split("\n")  # type: ignore[method-assign, assignment]
-    stdin.readline = lambda *_: next(lines)  # type: ignore[method-assign, assignment]
-    sys.stdin, stdout, sys.stdout = _Input(text), sys.stdout, printed  # type: ignore[assignment]
+    reading = {"read": lambda *_: text, "readlines": lambda *_: text.split("\n"), "readline": lambda *_: next(lines)}
+    for name, read in reading.items():
+        setattr(sys.stdin, name, read)
+    stdout, printed = sys.stdout, _Output()
+    sys.stdin, sys.stdout = _Input(text), printed  # type: ignore[assignment]
     with contextlib.suppress(SystemExit):
         main()
     sys.stdout = stdout
@@ -170,7 +176,7 @@ def _as_function(program: str) -> str:
         rest = [statement for statement in body if not isinstance(statement, ast.Import | ast.ImportFrom)]
         none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
         function = ast.FunctionDef(name=WHOLE, args=none, body=rest, decorator_list=[], lineno=-1)  # type: ignore[call-overload]
-        return f"{HEADER}\n{ast.unparse(imports)}\n{ast.unparse(function)}"  # type: ignore[arg-type]
+        return f"{HEADER}\n{ast.unparse(imports)}\n{ast.unparse(function)}"
     except Exception:
         return program
 
