@@ -98,7 +98,7 @@ def run_whole(program: str) -> None:
     for name, read in reading.items():
         setattr(sys.stdin, name, read)
     stdout, printed = sys.stdout, _Output()
-    sys.stdin, sys.stdout = _Input(text), printed  # type: ignore[assignment]
+    sys.stdin, sys.stdout = _Input(text), printed
     with contextlib.suppress(SystemExit):
         main()
     sys.stdout = stdout
@@ -175,8 +175,8 @@ def _as_function(program: str) -> str:
         imports = [statement for statement in body if isinstance(statement, ast.Import | ast.ImportFrom)]
         rest = [statement for statement in body if not isinstance(statement, ast.Import | ast.ImportFrom)]
         none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-        function = ast.FunctionDef(name=WHOLE, args=none, body=rest, decorator_list=[], lineno=-1)  # type: ignore[call-overload]
-        return f"{HEADER}\n{ast.unparse(imports)}\n{ast.unparse(function)}"
+        function = ast.FunctionDef(name=WHOLE, args=none, body=rest, decorator_list=[], lineno=-1)
+        return f"{HEADER}\n{ast.unparse(imports)}\n{ast.unparse(function)}"  # type: ignore[arg-type]
     except Exception:
         return program
 
