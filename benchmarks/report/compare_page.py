@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...core import message_text
 from ..result import ScoredProblem
-from . import static_page
+from . import bfcl, static_page, table
 from .comparable import Measured
 from .paired import Pair, TaskComparison
 from .static_page import text
@@ -14,21 +14,24 @@ from .static_page import text
 _TITLE = "Comparison of"
 
 
-def write(path: Path, compared: Sequence[TaskComparison]) -> Path:
+def write(path: Path, compared: Sequence[TaskComparison], overall: Sequence[bfcl.Comparison] = ()) -> Path:
     """Writes the page and returns its path.
 
     Args:
         path: file to write.
         compared: the comparison, one entry per task.
+        overall: the comparisons of the overall score of BFCL-V4.
 
     Raises:
         UserError: the path exists and is not the page of a comparison.
     """
     labels = list(dict.fromkeys(measured.label for task in compared for measured in task.measured))
-    return static_page.write(path, f"{_TITLE} {', '.join(labels)}", _parts(path, compared), replaces=_TITLE)
+    return static_page.write(path, f"{_TITLE} {', '.join(labels)}", _parts(path, compared, overall), replaces=_TITLE)
 
 
-def _parts(path: Path, compared: Sequence[TaskComparison]) -> Iterator[str]:
+def _parts(path: Path, compared: Sequence[TaskComparison], overall: Sequence[bfcl.Comparison]) -> Iterator[str]:
+    for comparison in overall:
+        yield from _overall(comparison)
     for task in compared:
         yield f"<h2>{text(task.name)}</h2>"
         rows = [
@@ -43,6 +46,18 @@ def _parts(path: Path, compared: Sequence[TaskComparison]) -> Iterator[str]:
         yield static_page.table(["folder", "policy", "avg@k, 95% interval over new problems", "problems"], rows)
         for pair in task.pairs:
             yield from _pair(path, pair)
+
+
+def _overall(comparison: bfcl.Comparison) -> Iterator[str]:
+    yield f"<h2>{text(f'BFCL-V4: {comparison.name}')}</h2>"
+    yield f"<p>{comparison.problems} shared problems, paired</p>"
+    rows = [
+        [text(name), f"{bfcl.WEIGHTS[name]:.0%}" if name in bfcl.WEIGHTS else "", text(table.percent(found, signed=True))]
+        for name, found in comparison.differences.items()
+    ]
+    yield static_page.table(["section", "weight", "difference, 95% interval over new problems"], rows)
+    for reason in comparison.not_compared:
+        yield f"<p><b>not compared, so 0 in both</b> {text(reason)}</p>"
 
 
 def _pair(path: Path, pair: Pair) -> Iterator[str]:

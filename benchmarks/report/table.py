@@ -1,12 +1,14 @@
 """Results as text: a line per task, a table per run. All scores are in percent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from .. import catalogue, environment
 from ..result import Result, sampling_text
-from .bfcl import WEIGHTS
+from . import bfcl as bfcl_sections
+from .bfcl import Comparison as BFCLComparison
+from .bfcl import Estimate, Scores
 from .compare import Comparison
 from .leaderboard import Leaderboard, mean_text
 from .paired import TaskComparison
@@ -68,14 +70,43 @@ def results(found: Sequence[Result]) -> Table:
     return table
 
 
-def bfcl(sections: Mapping[str, float]) -> Table:
+def bfcl(policy: Scores) -> Table:
     """Returns the table of the sections of BFCL-V4 and their weighted mean; see `bfcl.py`."""
-    missing = [name for name in WEIGHTS if name not in sections]
-    note = f"; not measured, so 0: {', '.join(missing)}" if missing else ""
-    table = Table("BFCL-V4", "weight", "score", title=f"the leaderboard's overall score{note}", title_justify="left")
-    for name, score in sections.items():
-        table.add_row(name, f"{WEIGHTS[name]:.0%}" if name in WEIGHTS else "", f"{100 * score:.1f}")
+    absent = ", ".join(bfcl_sections.missing_text(*each) for each in bfcl_sections.missing(policy).items())
+    title = "the leaderboard's overall score" + f"; not measured, so 0: {absent}" * bool(absent)
+    table = Table("BFCL-V4", "weight", "score, 95% interval over new problems", title=title, title_justify="left")
+    for name, found in bfcl_sections.sections(policy).items():
+        table.add_row(name, _section_weight(name), percent(found))
     return table
+
+
+def bfcl_comparison(comparison: BFCLComparison) -> Table:
+    """Returns the table of the paired differences of the sections of BFCL-V4 and of the overall score."""
+    title = f"BFCL-V4: {comparison.name}, paired by problem, {comparison.problems} shared problems"
+    table = Table("", "weight", "difference, 95% interval", title=title, title_justify="left")
+    for name, found in comparison.differences.items():
+        table.add_row(name, _section_weight(name), percent(found, signed=True))
+    return table
+
+
+def bfcl_lines(comparison: BFCLComparison) -> list[str]:
+    """Returns the lines below that table: the sections that are not compared."""
+    return [f"{comparison.name}: BFCL-V4: not compared, so 0 in both: {reason}" for reason in comparison.not_compared]
+
+
+def percent(found: Estimate, signed: bool = False) -> str:
+    """Returns an estimate in percent with its interval.
+
+    Args:
+        found: the estimate.
+        signed: write the sign of positive numbers, for differences.
+    """
+    mean, low, high = (f"{100 * value:{'+' if signed else ''}.1f}" for value in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _section_weight(section: str) -> str:
+    return f"{bfcl_sections.WEIGHTS[section]:.0%}" if section in bfcl_sections.WEIGHTS else ""
 
 
 def rescored(changed: Sequence[tuple[Result, Result]]) -> Table:

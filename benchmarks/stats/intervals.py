@@ -105,6 +105,28 @@ def new_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
     return low, high
 
 
+class Part(NamedTuple):
+    """A part of a weighted mean: its weight, and its own mean with the ends of its interval. Each may be an array."""
+
+    weight: float
+    mean: Array | float
+    low: Array | float
+    high: Array | float
+
+
+def weighted_mean_distances(parts: Sequence[Part]) -> tuple[Array, Array]:
+    """Returns how far both ends of the 95% interval of a weighted mean are below and above it.
+
+    The parts must be independent. The method is MOVER (Zou, Huang and Zhang, "A note on confidence interval estimation for a
+    linear function of binomial proportions", 2009): with w, m, l and u the weight, the mean and the ends of a part, the
+    distances are the roots of the sums of (w (m - l))^2 and (w (u - m))^2. Unlike 1.96 standard errors, they keep the asymmetry
+    of the parts' intervals, and are positive if all scores of a part are equal.
+    """
+    below = np.sqrt(sum(np.square(part.weight * (part.mean - part.low)) for part in parts))
+    above = np.sqrt(sum(np.square(part.weight * (part.high - part.mean)) for part in parts))
+    return below, above
+
+
 def same_problems(problems: ProblemStatistics) -> tuple[Array, Array]:
     """Returns the ends of the 95% interval over new samples of the same problems: for the mean of their pass rates.
 

@@ -139,7 +139,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     if arguments.tasks[:1] == ["rescore"]:
         return _rescore(arguments.tasks[1:], arguments.trust, json_lines)
     if arguments.tasks[:1] == ["compare"]:
-        return reports.compare(arguments.tasks[1:], arguments.against, arguments.out)
+        return reports.compare(arguments.tasks[1:], arguments.against, arguments.out, json_lines)
     if arguments.tasks[:1] == ["leaderboard"]:
         return reports.leaderboard(arguments.tasks[1:], arguments.by, arguments.out, json_lines)
     names = [*_with_options(arguments.tasks, arguments.options), *arguments.files]
@@ -232,7 +232,7 @@ def _tasks(
         json_lines: receives each result as a line of JSON.
     """
     from ...benchmarks import evaluate
-    from ...benchmarks.report import bfcl, page, table
+    from ...benchmarks.report import bfcl, json_object, page, table
     from ...policies.identity import policy_identity
 
     results = []
@@ -256,8 +256,10 @@ def _tasks(
     if not results:
         raise UserError("no task was run; " + "; ".join(f"{name}: {reason}" for name, reason in not_run.items()))
     display.console.print(table.results(results))
-    if sections := bfcl.sections(results):
-        display.console.print(table.bfcl(sections))
+    if bfcl.sections(overall := bfcl.measured(out, results)):
+        display.console.print(table.bfcl(overall))
+        if json_lines:
+            print(json.dumps(json_object.bfcl_object(overall, out)), file=json_lines, flush=True)
     for name, reason in not_run.items():
         print(f"{name}: not run: {reason}")
     for result in results:

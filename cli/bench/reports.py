@@ -8,28 +8,38 @@ from typing import TextIO
 from ...core import UserError
 
 
-def compare(folders: Sequence[str], model: str | None, out: str | None) -> None:
+def compare(folders: Sequence[str], model: str | None, out: str | None, json_lines: TextIO | None = None) -> None:
     """Compares the results of one folder with published scores, or those of several folders with the first.
 
     Args:
         folders: names of folders, runs or stages.
         model: compare only with published scores of this model.
         out: the page to write.
+        json_lines: receives each comparison of several folders as a line of JSON.
     """
-    from ...benchmarks.report import compare_page, paired, result_folders, table
+    from ...benchmarks.report import bfcl, compare_page, json_object, paired, result_folders, table
     from ...pipelines.recipe.report import Display
 
     found = [folder for name in folders or ["."] for folder in result_folders.find(name)]
     if len(found) == 1 or model is not None:
         return _published(found, model)
     compared = paired.compare_folders(found)
-    page = compare_page.write(Path(out or "compare.html"), compared)  # first, because it refuses to replace another file
+    overall = bfcl.compare_folders(found)
+    # the page comes first, because it refuses to replace another file
+    page = compare_page.write(Path(out or "compare.html"), compared, overall)
     console = Display().console
     for task in compared:
         console.print(table.task_comparison(task))
         for line in table.pair_lines(task):
             print(line)
+    for comparison in overall:
+        console.print(table.bfcl_comparison(comparison))
+        for line in table.bfcl_lines(comparison):
+            print(line)
     print(f"page: {page}")
+    lines = [json_object.pair(task, pair) for task in compared for pair in task.pairs]
+    for row in [*lines, *map(json_object.bfcl_comparison, overall)] if json_lines else ():
+        print(json.dumps(row, ensure_ascii=False), file=json_lines, flush=True)
 
 
 def _published(folders: Sequence[Path], model: str | None) -> None:
