@@ -130,6 +130,10 @@ class FunctionCalls(TypedDict):
     language: NotRequired[str]
     any_call: NotRequired[bool]
     """True if any call of a declared function is correct. `calls` is then empty."""
+    format: NotRequired[str]
+    """The only format of calls that counts (`verifiers/calls/leaderboard.py`). If absent, the verifier's option decides."""
+    tagged: NotRequired[bool]
+    """With `format`: the calls must be inside <TOOLCALL>...</TOOLCALL>."""
 
 
 class Instructions(TypedDict):

@@ -10,8 +10,10 @@ A problem's answer:
 
 `calls` are the gold calls. They list for each parameter the correct values, with "" if the parameter may be omitted. An empty
 list means that none of the functions fits and that the response must call none; with `"any_call": true` it means that the
-response must call at least one of them, with any arguments. Several calls may come in any order. `language` is python, java or
-javascript; arguments for Java and JavaScript are source text in that language ("5L", "new int[]{1, 2}"), as in the leaderboard.
+response must call at least one of them, with any arguments. With `"format": "json"`, only calls in that format count
+(`calls/leaderboard.py`), and with `"tagged": true` only inside <TOOLCALL>...</TOOLCALL>. Several calls may come in any order.
+`language` is python, java or javascript; arguments for Java and JavaScript are source text in that language ("5L",
+"new int[]{1, 2}"), as in the leaderboard.
 
 A response may call in any of the formats of chat templates that `calls/formats.py` lists:
 
@@ -29,7 +31,7 @@ from ..core import Problem, Status, Verdict
 from ..golds import Declaration, FunctionCalls, GoldCall
 from ..responses import without_thinking
 from .budget import SECONDS, limit
-from .calls import formats, literals, python_list
+from .calls import formats, leaderboard, literals, python_list
 from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
@@ -97,8 +99,11 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
     try:
         with limit(SECONDS):
             language = answer.get("language", "python")
+            answer_format = answer.get("format")
             is_list = format == "list" and language == "python" and not any("tools" in turn for turn in problem.prompt)
-            if is_list and isinstance(response, str):
+            if answer_format and isinstance(response, str):
+                calls = leaderboard.read(without_thinking(response), answer_format, answer.get("tagged", False))
+            elif is_list and isinstance(response, str):
                 calls = python_list.read(without_thinking(response))
             else:
                 calls = parse_calls(response, answer["functions"], language)
@@ -147,6 +152,8 @@ def _unusable(answer: object) -> str:
         return "the answer needs functions and calls"
     if answer.get("language", "python") not in LANGUAGES:
         return f"language: expected one of {', '.join(LANGUAGES)}, got {answer['language']!r}"
+    if "format" in answer and (answer["format"] not in leaderboard.FORMATS or answer.get("language", "python") != "python"):
+        return f"format: expected one of {', '.join(leaderboard.FORMATS)}, for Python functions, got {answer['format']!r:.80}"
     if not isinstance(answer["calls"], list):
         return "calls must be a list"
     if answer.get("any_call") and answer["calls"]:
@@ -337,7 +344,7 @@ def _number(text: str) -> float | None:
 def gold_response(answer: FunctionCalls) -> str:
     """Returns a response that makes the gold calls, each parameter with its first correct value."""
     functions = {function["name"]: _parameters(function) for function in answer["functions"]}
-    language, blocks = answer.get("language", "python"), []
+    language, made = answer.get("language", "python"), list[tuple[str, dict[str, object]]]()
     for gold in answer["calls"]:
         ((name, gold_arguments),) = gold.items()
         properties, required = functions[name]
@@ -347,8 +354,11 @@ def gold_response(answer: FunctionCalls) -> str:
             if correct and parameter in properties:
                 value = _first(correct[0])
                 arguments[parameter] = value if language == "python" else literals.write(value, language, properties[parameter])
-        blocks.append(f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>")
-    return "\n".join(blocks) or "None of these functions can do that."
+        made.append((name, arguments))
+    if made and (answer_format := answer.get("format")):
+        return leaderboard.write(made, answer_format, answer.get("tagged", False))
+    written = (json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False) for name, arguments in made)
+    return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in written) or "None of these functions can do that."
 
 
 def _first(gold: object) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..result import Result
-from . import bfcl
+from . import bfcl, format_sensitivity
 from .paired import Pair, TaskComparison
 
 
@@ -16,6 +16,8 @@ def json_object(result: Result, folder: str | Path) -> dict[str, object]:
         folder: folder of the results.
     """
     score, settings = result.score, result.settings
+    sensitivity = format_sensitivity.of_result(result)
+    further = {"max_delta": sensitivity.max_delta, "standard_deviation": sensitivity.standard_deviation} if sensitivity else {}
     return {
         "name": result.task,
         "task": settings["task"],
@@ -36,6 +38,7 @@ def json_object(result: Result, folder: str | Path) -> dict[str, object]:
         "settings_hash": result.hash,
         "cautions": result.cautions,
         "folder": str(folder),
+        **further,
     }
 
 

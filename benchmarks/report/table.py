@@ -10,6 +10,7 @@ from . import bfcl as bfcl_sections
 from .bfcl import Comparison as BFCLComparison
 from .bfcl import Estimate, Scores
 from .compare import Comparison
+from .format_sensitivity import FormatSensitivity
 from .leaderboard import Leaderboard, mean_text
 from .paired import TaskComparison
 
@@ -77,6 +78,19 @@ def bfcl(policy: Scores) -> Table:
     table = Table("BFCL-V4", "weight", "score, 95% interval over new problems", title=title, title_justify="left")
     for name, found in bfcl_sections.sections(policy).items():
         table.add_row(name, _section_weight(name), percent(found))
+    return table
+
+
+def format_sensitivity(found: FormatSensitivity) -> Table:
+    """Returns the table of the accuracy of BFCL-V4 with each prompt format, and of the leaderboard's statistics."""
+    title = (
+        f"BFCL-V4, format sensitivity: max delta {100 * found.max_delta:.2f}, "
+        f"standard deviation {100 * found.standard_deviation:.2f} percentage points"
+    )
+    names = ("calls", "tag", "functions", "layout", "style")
+    table = Table(*names, "accuracy", title=title, title_justify="left")
+    for name, accuracy in found.accuracies.items():
+        table.add_row(*(part.partition("=")[2] for part in name.split("&")), f"{100 * accuracy:.1f}")
     return table
 
 

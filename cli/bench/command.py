@@ -232,7 +232,7 @@ def _tasks(
         json_lines: receives each result as a line of JSON.
     """
     from ...benchmarks import evaluate
-    from ...benchmarks.report import bfcl, json_object, page, table
+    from ...benchmarks.report import bfcl, format_sensitivity, json_object, page, table
     from ...policies.identity import policy_identity
 
     results = []
@@ -260,6 +260,8 @@ def _tasks(
         display.console.print(table.bfcl(overall))
         if json_lines:
             print(json.dumps(json_object.bfcl_object(overall, out)), file=json_lines, flush=True)
+    for found in filter(None, map(format_sensitivity.of_result, results)):
+        display.console.print(table.format_sensitivity(found))
     for name, reason in not_run.items():
         print(f"{name}: not run: {reason}")
     for result in results:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,11 +12,12 @@ from ...policies.chat import tools
 from ...verifiers.function_calls import gold_response
 from ..problems import function_calls
 from ..text import with_system
-from . import services, texts
+from . import prompt_formats, services, texts
 
 CATEGORIES = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
 URI = "generate:tenfold.envs.bfcl.problems:multi_turn"
 SINGLE_URI = "generate:tenfold.envs.bfcl.problems:single_turn"
+FORMAT_URI = "generate:tenfold.envs.bfcl.problems:format_sensitivity"
 
 
 def multi_turn(categories: str = ",".join(CATEGORIES), each: int | None = None) -> Iterator[Problem]:
@@ -55,6 +57,45 @@ def single_turn(categories: str, mode: str = "prompt", each: int | None = None) 
         found = function_calls.leaderboard(SINGLE_URI, category, prompt=_by_tools if mode == "tools" else _in_system_turn)
         for problem in itertools.islice(found, each):
             yield _with_tool_names(problem) if mode == "tools" else problem
+
+
+def format_sensitivity(each: int | None = None) -> Iterator[Problem]:
+    """Yields the problems of the format sensitivity: 200 problems with one turn, each in all prompt formats.
+
+    The category of a problem is the name of its format (`prompt_formats.py`).
+
+    Args:
+        each: number of problems of each category of the leaderboard, the first ones; default: all.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    file = function_calls.package_data("BFCL-V4") / "BFCL_v4_format_sensitivity.json"
+    chosen: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
+    numbers = itertools.count()
+    for category, ids in chosen.items():
+        found = function_calls.leaderboard(FORMAT_URI, category, prompt=_without_functions)
+        for problem in itertools.islice((problem for problem in found if problem.id in ids), each):
+            for configuration in prompt_formats.CONFIGURATIONS:
+                yield _in_format(problem, configuration, next(numbers))
+
+
+def _in_format(problem: Problem, configuration: prompt_formats.Configuration, number: int) -> Problem:
+    answer = cast(FunctionCalls, problem.answer)
+    # The leaderboard adds the hint of the language twice here.
+    functions = [texts.documented(dict(each)) for each in answer["functions"]]
+    changed: FunctionCalls = {**answer, "format": configuration.returns, "tagged": configuration.tagged}
+    return Problem(
+        f"format_sensitivity_{number}:{configuration.name}:{problem.id}",
+        with_system(texts.system_prompt(functions, configuration=configuration), problem.prompt),
+        changed,
+        FORMAT_URI,
+        {"category": configuration.name, "problem": problem.id, "solution": gold_response(changed)},
+    )
+
+
+def _without_functions(messages: Sequence[Message], functions: object, language: str) -> tuple[Message, ...]:
+    return (*messages,)
 
 
 def _in_system_turn(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import prompt_formats
+from .prompt_formats import Configuration
 from .services import MODULES, package
 
 HINTS = {"python": "Python 3", "java": "Java 8 SDK", "javascript": "JavaScript"}
@@ -87,16 +89,26 @@ def _as_source(part: Mapping[str, Any], language: str) -> Declaration:
     return {**shown, "description": part["description"] + said, "type": "string"}
 
 
-def system_prompt(declarations: Sequence[Declaration], language: str = "python") -> str:
-    """Returns the system turn of the prompt mode with its default settings: Python calls, declarations in JSON, plain text."""
+def system_prompt(
+    declarations: Sequence[Declaration], language: str = "python", configuration: Configuration = prompt_formats.DEFAULT
+) -> str:
+    """Returns the system turn of the prompt mode.
+
+    Args:
+        declarations: the functions.
+        language: their language.
+        configuration: the format of the prompt.
+    """
     known = prompts()
-    style = known["PROMPT_STYLE_TEMPLATES"]["classic"]
-    call_format = style["tool_call_no_tag"].format(
-        output_format=known["OUTPUT_FORMAT_MAPPING"]["python"], param_types=known["PARAM_TYPE_MAPPING"]["python"]
+    style = known["PROMPT_STYLE_TEMPLATES"][configuration.style]
+    call_format = style["tool_call_with_tag" if configuration.tagged else "tool_call_no_tag"].format(
+        output_format=known["OUTPUT_FORMAT_MAPPING"][configuration.returns],
+        param_types=known["PARAM_TYPE_MAPPING"][configuration.returns],
     )
     shown = [documented(declaration, language) for declaration in declarations]
-    available = style["available_tools"].format(format="json", functions=json.dumps(shown, indent=4))
-    template: str = known["_PLAINTEXT_SYSTEM_PROMPT_TEMPLATE"]
+    form = configuration.documentation
+    available = style["available_tools"].format(format=form, functions=prompt_formats.documentation(shown, form))
+    template: str = known["PROMPT_TEMPLATE_MAPPING"][configuration.layout]
     return template.format(
         persona=style["persona"],
         task=style["task"],

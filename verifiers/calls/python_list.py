@@ -44,14 +44,27 @@ def read(response: str) -> list[ParsedCall]:
     Raises:
         Malformed: the response cannot be parsed as such a list, or is too long.
     """
+    return parse(bracketed(response))
+
+
+def bracketed(response: str) -> str:
+    """Returns a response without the backticks around it, and with brackets."""
     text = response.strip("`\n ")
     text = text if text.startswith("[") else f"[{text}"
-    text = text if text.endswith("]") else f"{text}]"
+    return text if text.endswith("]") else f"{text}]"
+
+
+def parse(text: str) -> list[ParsedCall]:
+    """Returns the calls of a list, or a single call. See `read`.
+
+    Raises:
+        Malformed: the text cannot be parsed, or is too long.
+    """
     try:
         if len(text) > MAX_CHARACTERS:
             raise ValueError("too long")
         body = ast.parse(text.strip().strip("'"), mode="eval").body
-        calls = body.elts if isinstance(body, ast.List | ast.Tuple) else [body]
+        calls = body.elts if isinstance(body, ast.List | ast.Tuple | ast.Set) else [body]
         return [_call(call) for call in calls]
     except (ValueError, TypeError, SyntaxError, ArithmeticError, LookupError, RecursionError, MemoryError) as error:
         raise Malformed(str(error)) from None

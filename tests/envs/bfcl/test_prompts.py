@@ -26,7 +26,7 @@ SINGLE = (
 @pytest.fixture(scope="module")
 def official() -> dict[str, Any]:
     script = Path(__file__).with_name("official_prompts.py")
-    categories = [*SINGLE.split(","), *problems.CATEGORIES]
+    categories = [*SINGLE.split(","), *problems.CATEGORIES, "format_sensitivity"]
     run = subprocess.run([sys.executable, script, *categories], capture_output=True, text=True, check=True)
     return {row["id"]: row for row in map(json.loads, run.stdout.splitlines()) if isinstance(row, dict)}
 
@@ -38,6 +38,16 @@ def test_prompts_of_one_turn(official: dict[str, Any]) -> None:
         if [*problem.prompt] != official[problem.id]["messages"]:
             different.append(problem.id)
     assert count == 3_641
+    assert different == []
+
+
+def test_prompts_in_all_formats(official: dict[str, Any]) -> None:
+    different, count = [], 0
+    for problem in problems.format_sensitivity():
+        count += 1
+        if [*problem.prompt] != official[problem.id]["messages"]:
+            different.append(problem.id)
+    assert count == 26 * 200
     assert different == []
 
 
