@@ -31,7 +31,7 @@ from ..core import Problem, Status, Verdict
 from ..golds import Declaration, FunctionCalls, GoldCall
 from ..responses import without_thinking
 from .budget import SECONDS, limit
-from .calls import formats, leaderboard, literals, python_list
+from .calls import formats, leaderboard, leaderboard_values, literals
 from .calls.call import Malformed, ParsedCall
 from .calls.declining import declines
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
@@ -88,9 +88,10 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
         response: a model's response.
         unreadable_declines: if no function fits, accept an empty response and a call that cannot be read, as the leaderboard
             does. By default the response must be a text that calls nothing in any form.
-        format: "any" format that `calls/formats.py` lists, or "list": the whole response must be a Python list of calls, as in
-            the prompt mode of the leaderboard (`calls/python_list.py`). Calls of Java and JavaScript functions and of declared
-            tools (`policies/chat/tools.py`) may have any format.
+        format: "any" format that `calls/formats.py` lists, or "list": as in the prompt mode of the leaderboard, the whole
+            response must be a list of calls in the language of the functions (`calls/python_list.py`,
+            `calls/leaderboard_source.py`). The values are then compared as there (`calls/leaderboard_values.py`). Calls of
+            declared tools (`policies/chat/tools.py`) may have any format.
     """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "calls", reason[:MAX_REASON_CHARACTERS])
@@ -100,11 +101,10 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
         with limit(SECONDS):
             language = answer.get("language", "python")
             answer_format = answer.get("format")
-            is_list = format == "list" and language == "python" and not any("tools" in turn for turn in problem.prompt)
+            if format == "list" and not any("tools" in turn for turn in problem.prompt):
+                answer_format = answer_format or language
             if answer_format and isinstance(response, str):
                 calls = leaderboard.read(without_thinking(response), answer_format, answer.get("tagged", False))
-            elif is_list and isinstance(response, str):
-                calls = python_list.read(without_thinking(response))
             else:
                 calls = parse_calls(response, answer["functions"], language)
     except Malformed as error:
@@ -122,7 +122,8 @@ def verify(problem: Problem, response: str, unreadable_declines: bool = False, f
     ):
         return Verdict(Status.SCORED, 0.0, "calls", "the response is empty or contains a call in an unknown format")
     try:
-        mismatch = _compare(calls, answer)
+        is_leaderboard = format == "list" or "format" in answer
+        mismatch = leaderboard_values.mismatch(calls, answer) if is_leaderboard else _compare(calls, answer)
     except (RecursionError, ValueError):  # ValueError: a number has too many digits to be written
         mismatch = "arguments that are nested too deeply or too long"
     reason = mismatch or f"all {len(calls)} calls are correct"
@@ -152,8 +153,10 @@ def _unusable(answer: object) -> str:
         return "the answer needs functions and calls"
     if answer.get("language", "python") not in LANGUAGES:
         return f"language: expected one of {', '.join(LANGUAGES)}, got {answer['language']!r}"
-    if "format" in answer and (answer["format"] not in leaderboard.FORMATS or answer.get("language", "python") != "python"):
-        return f"format: expected one of {', '.join(leaderboard.FORMATS)}, for Python functions, got {answer['format']!r:.80}"
+    language = answer.get("language", "python")
+    known = leaderboard.PYTHON_FORMATS if language == "python" else (language,)
+    if "format" in answer and answer["format"] not in known:
+        return f"format: expected one of {', '.join(known)}, got {answer['format']!r:.80}"
     if not isinstance(answer["calls"], list):
         return "calls must be a list"
     if answer.get("any_call") and answer["calls"]:
@@ -353,6 +356,8 @@ def gold_response(answer: FunctionCalls) -> str:
             correct = [value for value in values if value != OMITTED] or [value for value in values if parameter in required]
             if correct and parameter in properties:
                 value = _first(correct[0])
+                if language != "python" and isinstance(value, str) and "format" in answer and '"' not in value:
+                    value = f'"{value}"'
                 arguments[parameter] = value if language == "python" else literals.write(value, language, properties[parameter])
         made.append((name, arguments))
     if made and (answer_format := answer.get("format")):

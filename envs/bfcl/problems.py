@@ -56,7 +56,7 @@ def single_turn(categories: str, mode: str = "prompt", each: int | None = None) 
     for category in categories.split(","):
         found = function_calls.leaderboard(SINGLE_URI, category, prompt=_by_tools if mode == "tools" else _in_system_turn)
         for problem in itertools.islice(found, each):
-            yield _with_tool_names(problem) if mode == "tools" else problem
+            yield _with_tool_names(problem) if mode == "tools" else _with_list(problem)
 
 
 def format_sensitivity(each: int | None = None) -> Iterator[Problem]:
@@ -104,6 +104,15 @@ def _in_system_turn(messages: Sequence[Message], functions: Sequence[Mapping[str
 
 def _by_tools(messages: Sequence[Message], functions: Sequence[Mapping[str, Any]], language: str) -> tuple[Message, ...]:
     return tuple(tools.joined([texts.tool(dict(each), language) for each in functions], messages))
+
+
+def _with_list(problem: Problem) -> Problem:
+    """Returns a problem whose solution is a list of calls."""
+    answer = cast(FunctionCalls, problem.answer)
+    if "solution" not in problem.meta or not answer["calls"]:
+        return problem
+    listed: FunctionCalls = {**answer, "format": answer.get("language", "python")}
+    return dataclasses.replace(problem, meta={**problem.meta, "solution": gold_response(listed)})
 
 
 def _with_tool_names(problem: Problem) -> Problem:

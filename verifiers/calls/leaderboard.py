@@ -5,6 +5,8 @@
     concise_xml    <functions><function name="area"><param name="base" type="integer">10</param></function></functions>
     verbose_xml    the same with <params> around the parameters: <params><param name="base" value="10" type="integer"/></params>
 
+    java           [area(base=10L)], see `leaderboard_source.py`; also javascript
+
 With a tag, the calls are inside <TOOLCALL>...</TOOLCALL>, and other text is ignored. In JSON and XML, text around the calls is
 ignored without a tag, too.
 """
@@ -16,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from . import python_list
+from . import leaderboard_source, python_list
 from .call import Malformed, ParsedCall
 
-FORMATS = ("python", "json", "verbose_xml", "concise_xml")
+PYTHON_FORMATS = ("python", "json", "verbose_xml", "concise_xml")
+"""The formats of calls of Python functions."""
+FORMATS = (*PYTHON_FORMATS, "java", "javascript")
 _TAG, _END_OF_TAG = "<TOOLCALL>", "</TOOLCALL>"
 _ROOT, _END_OF_ROOT = "<functions>", "</functions>"
 _FIRST_OBJECT, _LAST_OBJECT = re.compile(r"\[\s*\{"), re.compile(r"\}\s*\]")
@@ -40,6 +44,8 @@ def read(response: str, format: str, tagged: bool) -> list[ParsedCall]:
     """
     if len(response) > python_list.MAX_CHARACTERS:
         raise Malformed("too long")
+    if format in ("java", "javascript"):
+        return leaderboard_source.read(response, format)
     text = python_list.bracketed(response)
     try:
         if tagged:
@@ -52,9 +58,16 @@ def read(response: str, format: str, tagged: bool) -> list[ParsedCall]:
 
 
 def write(calls: Sequence[tuple[str, Mapping[str, object]]], format: str, tagged: bool) -> str:
-    """Returns the text of calls, each a name and its arguments."""
-    if format == "python":
-        written = (f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})" for name, given in calls)
+    """Returns the text of calls.
+
+    Args:
+        calls: for each call the name of the function and its arguments; for Java and JavaScript, these are source text.
+        format: one of `FORMATS`.
+        tagged: put the tag around the calls.
+    """
+    if format in ("python", "java", "javascript"):
+        text_of = repr if format == "python" else str
+        written = (f"{name}({', '.join(f'{key}={text_of(value)}' for key, value in given.items())})" for name, given in calls)
         text = f"[{', '.join(written)}]"
     elif format == "json":
         text = json.dumps([{"function": name, "parameters": given} for name, given in calls], ensure_ascii=False)

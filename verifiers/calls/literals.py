@@ -69,7 +69,7 @@ def read(text: str, language: str) -> Literal:
     before, after = _FRAMES[language]
     if len(text) > MAX_CHARACTERS:
         return _code(text)
-    root = _parser(language).parse(f"{before}{text}{after}".encode(errors="replace")).root_node
+    root = parser(language).parse(f"{before}{text}{after}".encode(errors="replace")).root_node
     node = None if root.has_error else _framed(root, language)
     try:
         return _code(text) if node is None else _literal(node)
@@ -97,7 +97,8 @@ def _children(node: tree_sitter.Node) -> list[tree_sitter.Node]:
 
 
 @functools.lru_cache
-def _parser(language: str) -> tree_sitter.Parser:
+def parser(language: str) -> tree_sitter.Parser:
+    """Returns tree-sitter's parser of a language."""
     import tree_sitter  # takes a quarter of the time of importing the package, and few processes need it
 
     grammar = importlib.import_module(f"tree_sitter_{language}")

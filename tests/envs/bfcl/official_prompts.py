@@ -19,6 +19,7 @@ from bfcl_eval.utils import load_dataset_entry  # noqa: E402
 
 for category in sys.argv[1:]:
     for row in load_dataset_entry(category):
-        tools = convert_to_tool(row["function"], GORILLA_TO_OPENAPI, ModelStyle.OPENAI_COMPLETIONS)
+        is_prompt_mode = category == "format_sensitivity"
+        tools = [] if is_prompt_mode else convert_to_tool(row["function"], GORILLA_TO_OPENAPI, ModelStyle.OPENAI_COMPLETIONS)
         messages = system_prompt_pre_processing_chat_model(row["question"][0], row["function"], row["id"])
         print(json.dumps({"id": row["id"], "messages": messages, "tools": tools}))
