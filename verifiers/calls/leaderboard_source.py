@@ -64,7 +64,7 @@ def read(response: str, language: str) -> list[ParsedCall]:
     source = python_list.bracketed(response)[1:-1]
     root = literals.parser(language).parse(source.encode(errors="replace")).root_node
     try:
-        if "ERROR" in str(root):
+        if root.has_error and any(node.is_error for node in _all(root)):  # a missing semicolon is no error
             raise Malformed(f"the response is not {language}")
         call = _java_call(root, source) if language == "java" else _javascript_call(root)
     except (AttributeError, IndexError, RecursionError) as error:  # forms that the leaderboard's code does not know

@@ -89,7 +89,8 @@ def _accepted(value: Any, values: Sequence[Any], declared: Mapping[str, Any], la
     if language != "python":
         if type(value) is not str:
             return False
-        value = leaderboard_source.convert(value, language, kind, declared["items"]["type"] if items else None)
+        converted: Any = leaderboard_source.convert(value, language, kind, declared["items"]["type"] if items else None)
+        value = converted
     if kind == "tuple" and type(value) is tuple:
         value = [*value]
     if language == "python" and kind == "float" and type(value) is int:

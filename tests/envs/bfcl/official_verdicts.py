@@ -2,7 +2,7 @@
 
 It reads cases as JSON lines and writes verdicts. A case has the response, the answer, the format of the calls (python, json,
 verbose_xml, concise_xml, java or javascript), whether they need the tag, and the leaderboard's category. The package pins an
-old version of tree-sitter, whose interface is imitated.
+old version of tree-sitter. If another one is installed, the old interface is imitated.
 """
 
 import json
@@ -44,9 +44,10 @@ class OldParser:
         return SimpleNamespace(root_node=OldNode(self.parser.parse(source).root_node))
 
 
-old: Any = ModuleType("tree_sitter")
-old.Parser, old.Language = OldParser, lambda pointer, name: tree_sitter.Language(pointer)
-sys.modules["tree_sitter"] = old
+if not hasattr(tree_sitter.Parser, "set_language"):
+    old: Any = ModuleType("tree_sitter")
+    old.Parser, old.Language = OldParser, lambda pointer, name: tree_sitter.Language(pointer)
+    sys.modules["tree_sitter"] = old
 config: Any = ModuleType("bfcl_eval.constants.model_config")
 config.MODEL_CONFIG_MAPPING = {MODEL: SimpleNamespace(underscore_to_dot=False)}
 sys.modules[config.__name__] = config
