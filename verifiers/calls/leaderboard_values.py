@@ -89,8 +89,7 @@ def _accepted(value: Any, values: Sequence[Any], declared: Mapping[str, Any], la
     if language != "python":
         if type(value) is not str:
             return False
-        converted: Any = leaderboard_source.convert(value, language, kind, declared["items"]["type"] if items else None)
-        value = converted
+        value = leaderboard_source.convert(value, language, kind, declared["items"]["type"] if items else None)
     if kind == "tuple" and type(value) is tuple:
         value = [*value]
     if language == "python" and kind == "float" and type(value) is int:
@@ -118,7 +117,7 @@ def _first_type(values: Sequence[Any]) -> type | None:
     return next((type(value) for value in values if value != OMITTED), None)
 
 
-def _have_type(value: Sequence[Any], accepted: Any, expected: type) -> bool:
+def _have_type(value: Any, accepted: Any, expected: type) -> bool:
     """True if all items have the declared type or that of the accepted items. An accepted value that is no list accepts all."""
     return type(accepted) is not list or all(type(item) in (expected, _first_type(accepted)) for item in value)
 
