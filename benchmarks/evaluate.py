@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import lm_eval
 from lm_eval.tasks import TaskManager
@@ -31,14 +31,15 @@ from .result import (
     save,
     settings_hash,
 )
+from .stats import pooled, scores
 from .task import Task, check, missing, resolve
 from .tasks import avg_at_k, verdicts
 
 TASK_SETTINGS = frozenset(
     (
         "task own definition version protocol problems problems_hash held_out number verifier template system fewshot "
-        "examples_hash options max_turns text thinking samples sampling stop seed judge baseline baseline_hash identity "
-        "versions"
+        "examples_hash options max_turns text thinking samples sampling stop seed judge judging baseline baseline_hash "
+        "identity versions"
     ).split()
 )
 """Settings of a result that describe the task. All others describe the policy."""
@@ -219,19 +220,20 @@ def run(
         assert results is not None
         documents = sorted(results["samples"][task.lm_eval], key=lambda logged: logged["doc_id"])
         rows = [_row(*each, model) for each in zip(documents, judge(documents), strict=True)]
+    found = None
     if "judged" in metadata:
-        figures = _judge(metadata["judged"], rows, model, options, folder, progress)
+        found = _judge(metadata, rows, model, options, task.generation["max_gen_toks"], folder, progress)
+        figures = found.figures
     else:
         figures = voting.majority(verifier, rows, lambda row, number: model.sampled[row["request"], number].scorable_text)
         figures |= by_category(rows)
-    is_judged = "judged" in metadata
     examples = avg_at_k.few_shot(metadata)
     settings = {
         "task": task.name if task.own == "file" else task.lm_eval,
         "own": task.own,
         "definition": metadata if task.own == "file" else None,
         "version": str(metadata.get("version")),
-        "protocol": catalogue.differences(metadata),
+        "protocol": [*catalogue.differences(metadata), *(found.differences if found else ())],
         "problems": avg_at_k.source(metadata),
         "problems_hash": settings_hash([[row["prompt"], row["gold"]] for row in rows]),
         "number": len(rows),
@@ -244,9 +246,10 @@ def run(
         "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},
         "stop": list(loaded.config.generation_kwargs.get("until") or ()),
         "seed": options.seed,
-        "judge": options.judge if is_judged else None,
-        "baseline": options.baseline if is_judged else None,
-        "baseline_hash": settings_hash(judged.baseline(options.baseline)) if is_judged and options.baseline else None,
+        "judge": options.judge if found else None,
+        **({"judging": found.settings} if found else {}),
+        "baseline": options.baseline if found else None,
+        "baseline_hash": settings_hash(judged.baseline(options.baseline)) if found and options.baseline else None,
         "identity": identity.of_verdicts(metadata, options),
         "versions": environments.versions(),
         **options.prompt_settings(),
@@ -258,6 +261,8 @@ def run(
         settings,
         hashed={name: settings[name] for name in sorted((TASK_SETTINGS - NOT_HASHED) & settings.keys())},
         figures=figures,
+        score=found.score if found else None,
+        judge=found.use if found else None,
         store=store.name if store else "",
         cautions=thinking.cautions(policy, options.text) if cautions is None else cautions,
     )
@@ -292,40 +297,85 @@ def _row(logged: Mapping[str, Any], found: Sequence[VerdictRow], model: PolicyLM
     }
 
 
+class _Judged(NamedTuple):
+    """What a judge has found about all samples."""
+
+    figures: dict[str, float]
+    score: scores.Score | None
+    """The benchmark's score; None if it contains none of the problems."""
+    differences: list[str]
+    """In what the run differs from the published protocol."""
+    settings: Mapping[str, object]
+    """How the judge was asked."""
+    use: dict[str, int]
+    """See `Result.judge`."""
+
+
 def _judge(
-    name: str,
+    metadata: Mapping[str, Any],
     rows: Sequence[ScoredProblem],
     model: PolicyLM,
     options: Options,
+    max_tokens: int,
     folder: str | Path | None,
     progress: Callable[..., None] | None,
-) -> dict[str, float]:
-    """Lets the judge rate all samples, writes its verdicts into the rows and returns the benchmark's own metrics."""
+) -> _Judged:
+    """Lets the judge rate all samples and writes its verdicts into the rows.
+
+    Args:
+        metadata: the task's `metadata`.
+        rows: the problems with their samples.
+        model: has the samples.
+        options: options of the benchmark run.
+        max_tokens: token limit of the samples.
+        folder, progress: see `evaluate`.
+    """
     from ..policies import load_policy
 
+    name = str(metadata["judged"])
     if reason := missing(name, options):
         raise UserError(f"{name} cannot be scored: {reason}")
-    benchmark = judged.BENCHMARKS[name]
-    has_baseline = catalogue.settings(name)["metadata"].get("baseline")
-    answers = judged.baseline(str(options.baseline)) if has_baseline else {}
-    responses, judged_samples = [], []
-    for row in rows:
-        problem = Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"])
-        for number, sample in enumerate(row["samples"]):
+    benchmark, uri = judged.BENCHMARKS[name], str(options.judge)
+    asked = judged.settings.of_task(benchmark, metadata, uri, options.data)
+    answers = judged.baseline(str(options.baseline)) if metadata.get("baseline") else {}
+    problems = [
+        Problem(row["problem"], tuple(row["prompt"]), answers.get(row["problem"], row["gold"]), "", row["meta"]) for row in rows
+    ]
+    responses, places = [], []
+    for place, row in enumerate(rows):
+        for number in range(len(row["samples"])):
             sampled = model.sampled[row["request"], number]
             if not sampled.verdict_without_response:
-                responses.append((problem, sampled.scorable_text))
-                judged_samples.append(sample)
+                responses.append((problems[place], sampled.scorable_text))
+                places.append((place, number))
     store = Path(folder) / f"{name}.judge.jsonl" if folder else None
-    store_settings = {"judge": options.judge, "weights": policies.files(str(options.judge))}
+    store_settings = {"judge": uri, "weights": policies.files(uri)}
     if progress:
-        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, store_settings)))
-    rated = judged.judge(benchmark, responses, load_policy(str(options.judge)), store_settings, store, progress)
-    for verdict, sample in zip(rated, judged_samples, strict=True):
-        sample |= {
+        progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, store_settings, asked)))
+    policy = load_policy(uri)
+    if isinstance(policy, judged.SupportsResponseFormat):
+        policy.response_format = benchmark.RESPONSE_FORMAT
+    rated = judged.judge(benchmark, responses, policy, store_settings, asked, store, progress)
+    parts: list[list[pooled.Part | None]] = [[None] * len(row["samples"]) for row in rows]
+    for (place, number), verdict in zip(places, rated, strict=True):
+        rows[place]["samples"][number] |= {
             "score": verdict.score,
             "status": Status.UNDECIDED if verdict.score is None else Status.SCORED,
             "reason": "unjudged: no answer of the judge could be read" if verdict.score is None else str(list(verdict.values)),
             "judge_messages": verdict.texts,
         }
-    return dict(benchmark.summary(rated))
+        parts[place][number] = None if verdict.score is None else benchmark.part(verdict)
+    counted = [row for problem, row in zip(problems, parts, strict=True) if benchmark.stratum(problem)]
+    differences = judged.settings.differences(benchmark, metadata, asked, uri, policy, max_tokens)
+    total = judged.cost(benchmark, responses, None, {}, asked)
+    return _Judged(
+        figures=benchmark.summary(rated),
+        score=pooled.score(counted) if any(map(any, counted)) else None,
+        differences=[*differences, *benchmark.differences(rated)],
+        settings=cast(Mapping[str, object], judged.settings.row_of(asked)),
+        use={
+            "questions": total.questions,
+            "prompt_tokens": total.tokens,
+            "answer_tokens": sum(verdict.tokens for verdict in rated),
+        },
+    )

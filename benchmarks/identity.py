@@ -28,7 +28,8 @@ def of_verdicts(metadata: Mapping[str, object], options: Options) -> Identity:
         return {f"verifier {name}".strip(): value for name, value in identity.of_verifier(verifier).items()}
     found = {"judged": str(metadata["judged"])}
     if options.judge:
-        found |= {"judge": options.judge}
+        asked = judged.settings.of_task(judged.BENCHMARKS[found["judged"]], metadata, options.judge, options.data)
+        found |= {"judge": options.judge, "judge settings": digests.of(judged.settings.row_of(asked))}
         found |= {f"judge {name}": digest for name, digest in policies.files(options.judge).items()}
     if metadata.get("baseline") and options.baseline:
         found["baseline content"] = digests.of(judged.baseline(options.baseline))

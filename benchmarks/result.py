@@ -18,10 +18,8 @@ from ..core import Message, Status, UserError
 from ..policies.store import PartRow, VerdictRow, part_means
 from .stats import scores
 
-CATEGORY = "category "
-"""Start of the names of the figures of categories."""
-MAX_CATEGORIES = 40
-"""Limit of the number of categories that are figures of a result. Our choice."""
+CATEGORY = "category "  # start of the names of the figures of categories
+MAX_CATEGORIES = 40  # the largest number of categories that are figures of a result; our choice
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +40,8 @@ class Result:
     """Mean number of tokens per sample."""
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
     """Further metrics by name, 0..1, such as maj@k or a judged benchmark's own metrics."""
+    judge: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Use of a judge, with stored answers: `questions`, estimated `prompt_tokens`, and `answer_tokens` as far as known."""
     refused: int = 0
     """Samples whose prompt a server refused, for example by its content filter. They have no score and are counted in
     `score.without_score`."""
@@ -245,6 +245,8 @@ def result_of(
     *,
     hashed: Mapping[str, object],
     figures: Mapping[str, float] | None = None,
+    score: scores.Score | None = None,
+    judge: Mapping[str, int] | None = None,
     store: str = "",
     cautions: Sequence[str] = (),
 ) -> Result:
@@ -256,6 +258,7 @@ def result_of(
         settings: everything that the score depends on.
         hashed: the settings that results must share to be comparable.
         figures: further metrics.
+        score, judge: see `Result`; the default score is avg@k of the samples' scores.
         store: name of the file of samples.
         cautions: see `Result.cautions`.
 
@@ -272,12 +275,13 @@ def result_of(
         ]
     return Result(
         task=task,
-        score=score_of([row["samples"] for row in rows]),
+        score=score or score_of([row["samples"] for row in rows]),
         settings=settings,
         hash=settings_hash(hashed),
         truncated=sum(sample["finish_reason"] == "length" for sample in sampled) / len(sampled),
         tokens=sum(sample["tokens"] for sample in sampled) / len(sampled),
         figures=dict(figures or {}) | {f"part {name}": mean for name, mean in parts.items()},
+        judge=dict(judge or {}),
         refused=sum(sample["method"] == "refused" for sample in sampled),
         store=store,
         cautions=list(cautions),

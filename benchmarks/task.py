@@ -13,6 +13,9 @@ from .catalogue import TaskRequest
 from .result import Options, Result
 from .tasks import avg_at_k
 
+STORED = ("problems", "system", "fewshot", "text", "judging")
+"""Settings of a result that replace entries of its task's `metadata` when its samples are judged again."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -78,7 +81,7 @@ def stored(result: Result) -> Task:
     sampling = settings["sampling"] | {"until": settings["stop"]}
     if settings.get("own") == "file":
         return Task(settings["task"], catalogue.OWN, settings["definition"], settings["samples"], sampling, "file")
-    changed = {name: settings[name] for name in ("problems", "system", "fewshot", "text") if settings.get(name) is not None}
+    changed = {name: settings[name] for name in STORED if settings.get(name) is not None}
     metadata = catalogue.settings(settings["task"])["metadata"] | changed
     return Task(settings["task"], settings["task"], metadata, settings["samples"], sampling, settings.get("own"))
 

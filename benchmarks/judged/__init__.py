@@ -1,10 +1,21 @@
-"""Benchmarks that a model judges, one module each. `judge.Benchmark` describes the functions of such a module."""
+"""Benchmarks that a model judges, one module each. `judge.Benchmark` describes the contents of such a module."""
 
-from . import arena_hard, multi_challenge, writing_bench
+from . import arena_hard, multi_challenge, settings, writing_bench
 from .arena_hard import baseline
-from .judge import Benchmark, JudgeCost, Judged, cost, judge
+from .judge import Benchmark, JudgeCost, Judged, JudgeSettings, SupportsResponseFormat, cost, judge
 
-__all__ = ["BENCHMARKS", "Benchmark", "JudgeCost", "Judged", "baseline", "cost", "judge"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "JudgeCost",
+    "JudgeSettings",
+    "Judged",
+    "SupportsResponseFormat",
+    "baseline",
+    "cost",
+    "judge",
+    "settings",
+]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "arena_hard_v2": arena_hard,

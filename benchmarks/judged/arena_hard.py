@@ -1,24 +1,30 @@
 """Arena-Hard v2 (Li et al., 2024; second version, 2025): comparison of each response with a baseline's answer.
 
-The judge compares both texts and gives one of five verdicts, then again with the texts swapped. A clear win counts three times
-as much as a slight one. The score is the share of wins; a tie counts half. With style control, a logistic regression on
-differences in length and markdown estimates the share of wins at equal style.
+The judge compares both texts and gives one of five verdicts, then again with the texts swapped. A clear win counts as three
+verdicts, a tie as half a win. The score of a category is the share of wins among all its verdicts. The benchmark's score is
+that of the category of hard prompts. With style control, a logistic regression on differences in length and Markdown estimates
+the share of wins at equal style.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import optimize, special
 
+from ... import disk
 from ...core import Conversation, Message, Problem, UserError
-from .judge import Judged, filled
+from ..stats import pooled
+from ..stats.pooled import Part
+from . import published
+from .judge import Judged, empty_responses, filled, measures
+from .style import controlled, style_difference, tokenizer
 
-Array = NDArray[np.float64]
-
+RESPONSE_FORMAT: Mapping[str, object] | None = None
+MAIN, CREATIVE = "hard_prompt", "creative_writing"
+"""The categories. The first one is that of the benchmark's score."""
 SYSTEM = """You compare the answers of two assistants to a user's prompt and judge impartially which is better.
 {first}Find and correct mistakes in either. Weigh whether each is helpful (it answers the prompt, or asks where the prompt is
 unclear), relevant (all parts bear on what was asked) and concise (no more words than it takes); then how original it is where
@@ -33,30 +39,51 @@ Explain, then end with one verdict:
 [[B>>A]] B is much better"""
 FIRST = "Begin with your own answer to the prompt, and compare both with it. "
 """Part of the prompt for all categories but creative writing, which has no correct answer."""
-QUESTION = """<prompt>
-{prompt}
+OWN_PROMPTS = {
+    f"system {MAIN}": SYSTEM.replace("{first}", FIRST),
+    f"system {CREATIVE}": SYSTEM.replace("{first}", ""),
+    "question": """<prompt>
+{QUESTION}
 </prompt>
 
 <answer of A>
-{a}
+{ANSWER_A}
 </answer of A>
 
 <answer of B>
-{b}
-</answer of B>"""
+{ANSWER_B}
+</answer of B>""",
+}
 STRONG = 3
 """Weight of a clear win, in slight wins. Source: the benchmark."""
-STYLES = ("length", "headers", "lists", "bold")
-RIDGE = 0.1
-"""Precision of the normal prior on each style's weight, in units of the feature's root mean square; the intercept has no prior.
-Our choice. The prior keeps the weights finite if a style separates wins from losses, and at 0 if a style is the same in all
-verdicts."""
 
-_VERDICT = re.compile(r"\[\[?\s*([AB])\s*(>>|>|=|<|<<)\s*([AB])\s*\]\]?", re.IGNORECASE)
-_CODE = re.compile(r"```[^`]*```")
+_LABELS = (re.compile(r"\[\[([AB<>=]+)\]\]"), re.compile(r"\[([AB<>=]+)\]"))
+"""Verdicts with two brackets, and with one bracket if there is none with two. Source: the benchmark."""
+_VERDICT = re.compile(r"A(>>|>|=|<|<<)B|B(>>|>|=|<|<<)A")
 
 
-def questions(problem: Problem, response: str) -> list[Conversation]:
+def prompts(files: Mapping[str, str]) -> dict[str, str]:
+    """Returns the published prompts.
+
+    Raises:
+        UserError: the files do not have them.
+    """
+    settings = published.constants("judge_utils.py", files["judge_utils.py"]).get("JUDGE_SETTINGS")
+    with disk.reading("arena-hard-v2.0.yaml", "download it again"):
+        question = disk.yaml_value(files["arena-hard-v2.0.yaml"])["prompt_template"]
+    found: dict[str, str] = {"question": question}
+    for category, entry in settings.items() if isinstance(settings, Mapping) else ():
+        system = entry.get("system_prompt") if isinstance(entry, Mapping) else None
+        if isinstance(system, str):
+            found[f"system {category}"] = system
+    if not {f"system {MAIN}", f"system {CREATIVE}"} <= found.keys() or not isinstance(question, str):
+        raise UserError(
+            "judge_utils.py or arena-hard-v2.0.yaml does not have the prompts of Arena-Hard v2; download them again"
+        )
+    return found
+
+
+def questions(problem: Problem, response: str, prompts: Mapping[str, str]) -> list[Conversation]:
     """Returns two questions, one per order: the baseline first, then the response first.
 
     Raises:
@@ -66,10 +93,10 @@ def questions(problem: Problem, response: str) -> list[Conversation]:
         raise UserError(
             f"arena_hard_v2: the baseline has no answer to {problem.id}; name a file with all answers with --baseline"
         )
-    system = filled(SYSTEM, first="" if problem.meta.get("category") == "creative_writing" else FIRST)
+    system = prompts.get(f"system {problem.meta.get('category')}", prompts[f"system {MAIN}"])
     conversations: list[Conversation] = []
     for a, b in ((problem.answer, response), (response, problem.answer)):
-        text = filled(QUESTION, prompt=problem.prompt[-1]["content"], a=a, b=b)
+        text = filled(prompts["question"], QUESTION=problem.prompt[-1]["content"], ANSWER_A=a, ANSWER_B=b)
         conversations.append([Message(role="system", content=system), Message(role="user", content=text)])
     return conversations
 
@@ -84,91 +111,87 @@ def read(text: str) -> list[float] | None:
 
     If one text is much better, the number is repeated `STRONG` times.
     """
-    found = list(_VERDICT.finditer(text))
-    if not found or found[-1][1].upper() == found[-1][3].upper():
+    upper = text.upper()
+    label = next((labels[-1] for pattern in _LABELS if (labels := pattern.findall(upper))), "")
+    found = _VERDICT.fullmatch(label)
+    if found is None:
         return None
-    first, sign = found[-1][1].upper(), found[-1][2]
+    sign = found[1] or found[2]
     if sign == "=":
         return [0.5]
-    wins = (first == "A") == (">" in sign)
+    wins = (found[1] is not None) == (">" in sign)
     return [float(wins)] * (STRONG if len(sign) == 2 else 1)
 
 
 def score(problem: Problem, values: Sequence[list[float]]) -> float:
     """Returns the response's share of wins over both orders."""
-    outcomes = _outcomes(values)
-    return sum(outcomes) / len(outcomes)
+    return fmean(_outcomes(values))
+
+
+def stratum(problem: Problem) -> str | None:
+    """Returns the category of a hard prompt; None for other categories, which the score does not contain."""
+    return MAIN if _category(problem) == MAIN else None
+
+
+def part(row: Judged) -> Part:
+    """Returns the verdicts on a response."""
+    outcomes = _outcomes(row.values)
+    return Part(MAIN, sum(outcomes), len(outcomes))
 
 
 def summary(rows: Sequence[Judged]) -> dict[str, float]:
-    """Returns the share of wins of each category, without and with style control."""
+    """Returns the score of each category with the ends of its published interval, its score with style control, and
+    measurements of the judge."""
     scores = {}
-    categories = sorted({str(row.problem.meta.get("category", "all")) for row in rows})
-    for category in categories:
-        chosen = [row for row in rows if row.score is not None and row.problem.meta.get("category", "all") == category]
+    for category in sorted({_category(row.problem) for row in rows}):
+        chosen = [row for row in rows if row.score is not None and _category(row.problem) == category]
         if not chosen:
             continue
         outcomes = [(row, outcome) for row in chosen for outcome in _outcomes(row.values)]
-        scores[category] = sum(outcome for _, outcome in outcomes) / len(outcomes)
+        scores[category] = fmean(outcome for _, outcome in outcomes)
+        low, high = pooled.verdict_interval([outcome for _, outcome in outcomes])
+        scores |= {f"{category}, low (90%, over verdicts)": low, f"{category}, high (90%, over verdicts)": high}
         features = np.array([style_difference(row.response, str(row.problem.answer)) for row, _ in outcomes])
         scores[f"{category}, style controlled"] = controlled(np.array([outcome for _, outcome in outcomes]), features)
-    return scores
+    return scores | measures(rows) | _bias(rows)
 
 
-def style(text: str) -> tuple[int, float, float, float]:
-    """Returns the length in words and punctuation marks, and the rates of headers, list items and bold spans.
+def differences(rows: Sequence[Judged]) -> list[str]:
+    """Returns what the authors' program does otherwise in this run."""
+    lengths = [] if tokenizer() else ["style control measures the length in words, because tiktoken with o200k_base is missing"]
+    categories = (
+        []
+        if any(stratum(row.problem) for row in rows)
+        else ["the score is the mean over problems, none of which is a hard prompt"]
+    )
+    return [*empty_responses(rows), *lengths, *categories]
 
-    A rate is the number divided by the length + 1. Code blocks count for the length only; a block whose content contains a
-    backtick also counts for the rates. The benchmark does the same.
+
+def _bias(rows: Sequence[Judged]) -> dict[str, float]:
+    """Returns how often the judge prefers the same text in both orders, the text that stands first, and the longer text.
+
+    A judge without a bias of order prefers the first text as often as the second one.
     """
-    length = len(re.findall(r"\w+|[^\w\s]", text))
-    bare = _CODE.sub("", text)
-    headers = len(re.findall(r"^#{1,6}\s", bare, re.MULTILINE))
-    items = len(re.findall(r"^[^\S\n]*(?:\d+\.|[-*+])\s", bare, re.MULTILINE))
-    bold = len(re.findall(r"\*\*[^*\n]+\*\*|__[^_\n]+__", bare))
-    return length, headers / (length + 1), items / (length + 1), bold / (length + 1)
+    asked = [row for row in rows if row.texts and row.score is not None]
+    if not asked:
+        return {}
+    firsts = [(row.values[0][0], row.values[1][0]) for row in asked]
+    found = {
+        "judge: same verdict in both orders": fmean(baseline == 1 - response for baseline, response in firsts),
+        "judge: preference for the first text": fmean(value for pair in firsts for value in pair),
+    }
+    lengths = [(row, len(row.response) - len(str(row.problem.answer))) for row in asked]
+    longer = [outcome if more > 0 else 1 - outcome for row, more in lengths if more for outcome in _single(row)]
+    return found | ({"judge: preference for the longer text": fmean(longer)} if longer else {})
 
 
-def style_difference(response: str, baseline: str) -> list[float]:
-    """Returns the difference of the two texts in each of `STYLES`, in -1..1."""
-    styled, baseline_style = style(response), style(baseline)
-    lengths = (styled[0] - baseline_style[0]) / max(1, styled[0] + baseline_style[0])
-    return [lengths, *((a - b) / (a + b + 1) for a, b in zip(styled[1:], baseline_style[1:], strict=True))]
+def _category(problem: Problem) -> str:
+    return str(problem.meta.get("category", MAIN))
 
 
-def controlled(outcomes: Array, features: Array) -> float:
-    """Returns the share of wins at equal style.
-
-    Fits a logistic regression of the outcomes on an intercept (the policy's strength) and the style differences, which is the
-    benchmark's method: a Bradley-Terry model with covariates. Only this policy and the baseline are fitted, so the differences
-    are not centred: 0 means equal style. If a style difference is the same in all verdicts, its effect cannot be estimated, and
-    this style does not change the result.
-
-    Args:
-        outcomes: (verdicts,): 1 for a win, 0 for a loss, 0.5 for a tie.
-        features: (verdicts, styles): style differences.
-    """
-    share = float(outcomes.mean())
-    if share in (0, 1):
-        return share  # the regression has no finite intercept
-    features = features.astype(float)
-    size = np.sqrt((features**2).mean(axis=0))
-    scaled = np.divide(features, size, out=np.zeros_like(features), where=size > 0)
-    design = np.column_stack([np.ones(len(outcomes)), scaled])
-    ridge = np.r_[0, np.full(features.shape[1], RIDGE)]
-
-    def loss(weights: Array) -> tuple[float, Array]:
-        logits = design @ weights
-        value = float((np.logaddexp(0, logits) - outcomes * logits).sum() + ridge @ weights**2 / 2)
-        return value, design.T @ (special.expit(logits) - outcomes) + ridge * weights
-
-    def hessian(weights: Array) -> Array:
-        probabilities = special.expit(design @ weights)
-        return design.T @ (design * (probabilities * (1 - probabilities))[:, None]) + np.diag(ridge)
-
-    start = np.r_[special.logit(share), np.zeros(features.shape[1])]
-    found = optimize.minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-9})
-    return float(special.expit(found.x[0]))
+def _single(row: Judged) -> tuple[float, float]:
+    """Returns the outcome of each order once, from the response's side."""
+    return 1 - row.values[0][0], row.values[1][0]
 
 
 def _outcomes(values: Sequence[list[float]]) -> list[float]:

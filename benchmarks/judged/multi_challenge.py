@@ -1,30 +1,51 @@
 """MultiChallenge (Sirdeshmukh et al., 2025): consistency of the last response of a long conversation with its earlier turns.
 
 The judge receives the response and one yes-or-no question about it, not the conversation. A response passes if the judge gives
-the expected answer. The benchmark's score is the unweighted mean of the axes' mean scores.
+the expected answer. The benchmark's score is the unweighted mean of the axes' mean scores. The authors' program counts a
+problem with several attempts as passed if one attempt passes; the published scores have one attempt. Here the score is that of
+one attempt, averaged over the attempts. The figure "any attempt" and pass@k are the other one.
 """
 
 import re
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
-from ...core import Conversation, Message, Problem
-from .judge import Judged, filled
+from ...core import Conversation, Message, Problem, UserError
+from ..stats import pooled
+from ..stats.pooled import Part
+from . import published
+from .judge import Judged, empty_responses, filled, measures, unreadable
 
-QUESTION = """Below are a response that a model gave, and a question about it whose answer is YES or NO.
+RESPONSE_FORMAT: Mapping[str, object] | None = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "JudgeResponse",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"reasoning": {"type": "string"}, "verdict": {"type": "string", "enum": ["YES", "NO"]}},
+            "required": ["reasoning", "verdict"],
+            "additionalProperties": False,
+        },
+    },
+}
+"""The form of an answer. Source: the authors' program."""
+OWN_PROMPTS = {
+    "question": """Below are a response that a model gave, and a question about it whose answer is YES or NO.
 Judge strictly: YES only where the response meets the question in full.
 
 <response>
-{response}
+{}
 </response>
 
 <question>
-{question}
+{}
 </question>
 
 Give your reasons in a few sentences, then end with one line, `VERDICT: YES` or `VERDICT: NO`."""
+}
 _VERDICT = re.compile(r"VERDICT\W{1,6}(YES|NO)\b", re.IGNORECASE)
+_LAST_WORD = re.compile(r"\b(YES|NO)\W{0,9}\Z")
 
 
 class PassCriterion(TypedDict):
@@ -40,9 +61,21 @@ def _criterion(problem: Problem) -> PassCriterion:
     return cast(PassCriterion, problem.answer)
 
 
-def questions(problem: Problem, response: str) -> list[Conversation]:
+def prompts(files: Mapping[str, str]) -> dict[str, str]:
+    """Returns the published prompt.
+
+    Raises:
+        UserError: the file does not have it.
+    """
+    template = published.constants("evaluator.py", files["evaluator.py"]).get("JUDGE_PROMPT")
+    if not isinstance(template, str):
+        raise UserError("evaluator.py does not have JUDGE_PROMPT; download it again")
+    return {"question": template}
+
+
+def questions(problem: Problem, response: str, prompts: Mapping[str, str]) -> list[Conversation]:
     """Returns one question."""
-    text = filled(QUESTION, question=_criterion(problem)["question"], response=response)
+    text = filled(prompts["question"], response, _criterion(problem)["question"])
     return [[Message(role="user", content=text)]]
 
 
@@ -52,8 +85,8 @@ def worst(problem: Problem) -> list[str]:
 
 
 def read(text: str) -> str | None:
-    """Returns the last verdict, YES or NO; None without one."""
-    found = _VERDICT.findall(text)
+    """Returns the last verdict, YES or NO; None without one. The last word of an answer may be the verdict."""
+    found = _VERDICT.findall(text) or _LAST_WORD.findall(text[-20:])
     return found[-1].upper() if found else None
 
 
@@ -62,11 +95,30 @@ def score(problem: Problem, values: Sequence[str]) -> float:
     return float(values[0] == _criterion(problem)["passing_answer"])
 
 
+def stratum(problem: Problem) -> str | None:
+    """Returns the problem's axis."""
+    return str(problem.meta["axis"]).lower()
+
+
+def part(row: Judged) -> Part:
+    """Returns the response's score, in the stratum of its axis."""
+    return Part(str(stratum(row.problem)), float(row.score or 0), 1)
+
+
 def summary(rows: Sequence[Judged]) -> dict[str, float]:
-    """Returns the mean score of each axis and their unweighted mean."""
-    by_axis: dict[str, list[float]] = {}
-    for row in rows:
-        if row.score is not None:
-            by_axis.setdefault(str(row.problem.meta["axis"]).lower(), []).append(row.score)
-    shares = {axis: fmean(passed) for axis, passed in sorted(by_axis.items())}
-    return ({"mean of axes": fmean(shares.values())} | shares) if shares else {}
+    """Returns the mean score of each axis, and the benchmark's score if any attempt may pass."""
+    parts = [(row.problem.id, part(row)) for row in rows if row.score is not None]
+    axes = sorted({found.stratum for _, found in parts})
+    scores = {axis: pooled.mean([found for _, found in parts if found.stratum == axis]) for axis in axes}
+    passed: dict[str, Part] = {}
+    for id, found in parts:
+        passed[id] = max(found, passed.get(id, found), key=lambda attempt: attempt.total)
+    return scores | ({"any attempt": pooled.mean([*passed.values()])} if passed else {}) | measures(rows)
+
+
+def differences(rows: Sequence[Judged]) -> list[str]:
+    """Returns what the authors' program does otherwise in this run."""
+    return [
+        *empty_responses(rows),
+        *unreadable(rows, "the authors' program counts them as an axis of its own with the score 0"),
+    ]

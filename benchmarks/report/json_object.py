@@ -29,6 +29,7 @@ def json_object(result: Result, folder: str | Path) -> dict[str, object]:
         "new_samples": [score.same_problems_low, score.same_problems_high],
         "pass_at_k": score.pass_at_k,
         "figures": result.figures,
+        "judge": result.judge,
         "without_score": score.without_score,
         "refused": result.refused,
         "truncated": result.truncated,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from .. import catalogue, environment
+from .. import catalogue, environment, judged
 from ..result import Result, sampling_text
 from . import bfcl as bfcl_sections
 from .bfcl import Comparison as BFCLComparison
@@ -23,10 +23,13 @@ def tasks() -> str:
     lines = [f"{suite:16} {' '.join(members)}" for suite, members in catalogue.SUITES.items()]
     for name in catalogue.names():
         settings = catalogue.settings(name)
-        source = settings["metadata"].get("problems") or f"published by {settings['metadata']['published']}"
+        metadata = settings["metadata"]
+        source = metadata.get("problems") or f"published by {metadata['published']}"
         lines.append(f"{name:16} avg@{settings['repeats']}  {source}")
-        if differing := catalogue.differences(settings["metadata"]):
+        if differing := catalogue.differences(metadata):
             lines.append(f"{'':16} differs from the published protocol: {'; '.join(differing)}")
+        if "judged" in metadata:
+            lines += [f"{'':16} {condition}" for condition in judged.settings.conditions(metadata)]
     lines.append(f"{'env:ID':16} avg@{environment.SAMPLES}  a registered environment; `tenfold env list` lists them")
     lines.append(f"{'FILE.yaml':16} avg@K  a task of your own, in a file")
     return "\n".join(lines)
@@ -68,6 +71,8 @@ def results(found: Sequence[Result]) -> Table:
             table.add_row("  samples refused", str(result.refused))
         for name, value in result.figures.items():
             table.add_row(f"  {name}", f"{100 * value:.1f}")
+        for name, count in result.judge.items():
+            table.add_row(f"  judge: {name.replace('_', ' ')}", f"{count:,}")
     return table
 
 

@@ -74,22 +74,36 @@ def avg_at_k(scores: Rows) -> Score:
     statistics = intervals.statistics(rows)
     low, high = intervals.new_problems(statistics)
     same_problems_low, same_problems_high = intervals.same_problems(statistics)
-    means = list(map(float, statistics.means))
-    same_problems_stderr = _same_problems_stderr(rows)
+    stderr, same_problems_stderr = standard_errors(rows)
     return Score(
-        mean=fmean(means),
+        mean=fmean(map(float, statistics.means)),
         low=float(low),
         high=float(high),
         same_problems_low=float(same_problems_low),
         same_problems_high=float(same_problems_high),
-        stderr=stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.inf,
+        stderr=stderr,
         same_problems_stderr=same_problems_stderr,
-        detectable=(intervals.Z95 + POWER) * math.sqrt(2) * same_problems_stderr,
+        detectable=detectable(same_problems_stderr),
         pass_at_k=fmean(max(row) >= 1 for row in rows),
         problems=len(rows),
         samples=max(map(len, scores)),
         without_score=sum(score is None for row in scores for score in row),
     )
+
+
+def standard_errors(rows: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Returns the standard errors of a mean over problems: over new problems, and over new samples of the same problems.
+
+    Args:
+        rows: one row per problem, with at least one value.
+    """
+    means = list(map(float, intervals.statistics(rows).means))
+    return stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.inf, _same_problems_stderr(rows)
+
+
+def detectable(same_problems_stderr: float) -> float:
+    """Returns the smallest difference that counts as detectable; see `Score.detectable`."""
+    return (intervals.Z95 + POWER) * math.sqrt(2) * same_problems_stderr
 
 
 def _same_problems_stderr(rows: Sequence[Sequence[float]]) -> float:
