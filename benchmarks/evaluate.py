@@ -370,7 +370,7 @@ def _judge(
     total = judged.cost(benchmark, responses, None, {}, asked)
     return _Judged(
         figures=benchmark.summary(rated),
-        score=pooled.score(counted) if any(map(any, counted)) else None,
+        score=pooled.score(counted) if counted else None,
         differences=[*differences, *benchmark.differences(rated)],
         settings=cast(Mapping[str, object], judged.settings.row_of(asked)),
         use={

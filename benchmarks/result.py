@@ -302,7 +302,7 @@ def sampling_text(sampling: Mapping[str, Any]) -> str:
 
 CHOSEN = (
     "own number problems_hash samples sampling stop seed limit n_shot verifier template system fewshot examples_hash judge "
-    "baseline_hash max_turns options text thinking"
+    "judging baseline_hash max_turns options text thinking"
 ).split()
 """Settings of a result that its user chooses. Results that differ in one of them have different files."""
 
@@ -332,7 +332,7 @@ def free_name(folder: str | Path | None, name: str, settings: Mapping[str, objec
 
 
 def _chosen(settings: Mapping[str, object]) -> dict[str, object]:
-    found = {key: settings.get(key) for key in CHOSEN}
+    found = {key: settings.get(key) for key in CHOSEN if key != "judging" or key in settings}  # only judged tasks have it
     return {**found, "options": without_location(found["options"])}
 
 

@@ -118,5 +118,5 @@ def _published_judges(metadata: Mapping[str, Any]) -> Sequence[str]:
 
 def model_name(uri: str) -> str:
     """Returns the name of a policy's model: gpt-4.1 of openai:openai/gpt-4.1?base_url=URL."""
-    scheme_and_address = identity.without_backend(uri).partition("?")[0]
-    return scheme_and_address.partition(":")[2].rstrip("/").rpartition("/")[2] or scheme_and_address
+    scheme, _, address = identity.without_backend(uri).partition("?")[0].partition(":")
+    return scheme if scheme == "scripted" else address.rstrip("/").rpartition("/")[2] or scheme

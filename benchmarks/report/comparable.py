@@ -24,6 +24,8 @@ NAMES = {
     "examples_hash": "few-shot examples",
     "n_shot": "few-shot examples",
     "baseline_hash": "baseline",
+    "judging": "prompts or sampling of the judge",
+    "judge settings": "prompts or sampling of the judge",
 }
 """Names for the user, where they differ from the stored ones."""
 PROMPT_SETTINGS = frozenset(("template", "system", "fewshot", "examples_hash", "text"))

@@ -39,7 +39,10 @@ class Pair:
     @property
     def method(self) -> str:
         """Methods of the interval and the p-value, with the p-value."""
-        return METHOD + (f"; {P_VALUE} p = {self.p_value:.3g}" if self.p_value is not None else "")
+        own_score = (
+            "; of the mean over problems, not of the benchmark's score" if "judging" in self.first.result.settings else ""
+        )
+        return METHOD + own_score + (f"; {P_VALUE} p = {self.p_value:.3g}" if self.p_value is not None else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tenfold.benchmarks.judged import arena_hard, writing_bench
+from tenfold.benchmarks.judged import style, writing_bench
 from tenfold.core import Completion, Problem
 from tenfold.envs.toy import short_notes
 from tenfold.pipelines.refine import prompts
@@ -65,7 +65,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a checklist": prompts.read_checklist,
     "scores": lambda text: prompts.read_scores(text, []),
     "a judge's score": writing_bench.read,
-    "style": arena_hard.style,
+    "style": style.style,
 }
 
 
