@@ -346,7 +346,9 @@ def test_bench_prints_json_and_nothing_else_on_stdout(lab: Path, capsys: pytest.
     assert run(*command, "--limit", "3", "--out", "b", "--system", "Add.") == 0
     printed = capsys.readouterr()
     first, second = map(json.loads, printed.out.splitlines())
-    names = "name task policy k problems avg_at_k new_problems new_samples pass_at_k figures without_score refused truncated "
+    names = (
+        "name task policy k problems avg_at_k new_problems new_samples pass_at_k figures judge without_score refused truncated "
+    )
     names += "tokens seed sampling settings_hash cautions folder"
     assert first.keys() == second.keys() == set(names.split())
     assert (first["name"], first["task"], first["policy"], first["k"]) == ("chain_sum_avg1", "chain_sum", "scripted:7", 1)

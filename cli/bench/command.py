@@ -272,6 +272,8 @@ def _tasks(
             )
         for caution in result.cautions:
             print(f"{result.task}: caution: {caution}", file=sys.stderr)
+        for difference in result.settings.get("protocol") or () if "judging" in result.settings else ():
+            print(f"{result.task}: differs from the published protocol: {difference}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 
 

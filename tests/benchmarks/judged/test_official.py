@@ -36,6 +36,7 @@ def test_verdicts_of_arena_hard(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", ARENA["battles"], ids=lambda case: str(case["games"])[:80])
 def test_scores_of_arena_hard(case: dict[str, Any]) -> None:
+    """The authors' interval has few rounds, so that its ends may be a step away: one verdict."""
     rows = []
     for number, (category, *labels) in enumerate(case["games"]):
         problem = Problem(str(number), (), "baseline", "", {"category": category})
@@ -44,7 +45,8 @@ def test_scores_of_arena_hard(case: dict[str, Any]) -> None:
     for category, expected in case["categories"].items():
         assert figures[category] == pytest.approx(expected["mean"])
         for end in ("low", "high"):
-            assert figures[f"{category}, {end} (90%, over verdicts)"] == pytest.approx(expected[end], abs=0.06)
+            step = 0.02 + 1 / expected["verdicts"]
+            assert figures[f"{category}, {end} (90%, over verdicts)"] == pytest.approx(expected[end], abs=step)
     if main := case["categories"].get("hard_prompt"):
         counted = [[row] for row in rows if arena_hard.stratum(row.problem)]
         assert score(arena_hard, counted) == pytest.approx(main["mean"])

@@ -1,0 +1,58 @@
+import dataclasses
+import random
+
+import pytest
+
+from tenfold.benchmarks.stats import pooled, scores
+from tenfold.benchmarks.stats.pooled import Part
+from tenfold.core import UserError
+
+
+def test_a_score_with_equal_weights_is_avg_at_k() -> None:
+    generator = random.Random(0)
+    rows = [[generator.choice([0.0, 0.5, 1.0]) for _ in range(3)] for _ in range(40)]
+    found = dataclasses.asdict(pooled.score([[Part("all", 5 * value, 5) for value in row] for row in rows]))
+    assert found == pytest.approx(dataclasses.asdict(scores.avg_at_k(rows)))
+
+
+def test_a_sample_without_a_score_is_left_out() -> None:
+    found = pooled.score([[None, Part("all", 1, 1)], [Part("all", 0, 1), Part("all", 0, 1)], [None, None]])
+    assert found.mean == pytest.approx(1 / 3)
+    assert (found.problems, found.samples, found.without_score) == (2, 2, 3)
+
+
+def test_a_verdict_with_a_larger_weight_counts_more() -> None:
+    """Two clear losses and a tie, and twice two slight wins: 4.5 of 11 verdicts."""
+    rows = [[Part("all", 0.5, 7)], [Part("all", 2, 2)], [Part("all", 2, 2)]]
+    found = pooled.score(rows)
+    assert found.mean == pytest.approx(4.5 / 11)
+    assert found.low < found.mean < found.high
+
+
+def test_strata_have_equal_weights() -> None:
+    rows = [[Part("a", 1, 1)], *[[Part("b", 0, 1)] for _ in range(9)]]
+    assert pooled.score(rows).mean == 0.5
+    assert pooled.score(rows).pass_at_k == 0.5
+
+
+def test_unequal_weights_make_the_interval_wider() -> None:
+    generator = random.Random(0)
+    solved = [generator.random() < 0.5 for _ in range(200)]
+    equal = pooled.score([[Part("all", float(value), 1)] for value in solved])
+    unequal = pooled.score([[Part("all", weight * value, weight)] for value, weight in zip(solved, [1, 6] * 100, strict=True)])
+    assert unequal.high - unequal.low > 1.1 * (equal.high - equal.low)
+    assert 0 <= unequal.low < unequal.mean < unequal.high <= 1
+
+
+def test_samples_without_a_score_are_an_error() -> None:
+    with pytest.raises(UserError, match="none of 2 samples has a score"):
+        pooled.score([[None], [None]])
+
+
+def test_the_interval_over_verdicts_is_that_of_a_proportion() -> None:
+    """1,000 verdicts, half of them wins: 0.5 +- 1.645 * 0.0158."""
+    low, high = pooled.verdict_interval([0.0, 1.0] * 500)
+    assert (low, high) == (pytest.approx(0.474, abs=0.002), pytest.approx(0.526, abs=0.002))
+    assert pooled.verdict_interval([1.0] * 3) == (1, 1)
+    with pytest.raises(UserError, match="at least one"):
+        pooled.verdict_interval([])
