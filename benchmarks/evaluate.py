@@ -353,7 +353,7 @@ def _judge(
     if progress:
         progress(0, len(responses), judging=str(judged.cost(benchmark, responses, store, store_settings, asked)))
     policy = load_policy(uri)
-    if isinstance(policy, judged.SupportsResponseFormat):
+    if isinstance(policy, judged.SupportsResponseFormat) and judged.settings.is_published(metadata, uri):
         policy.response_format = benchmark.RESPONSE_FORMAT
     rated = judged.judge(benchmark, responses, policy, store_settings, asked, store, progress)
     parts: list[list[pooled.Part | None]] = [[None] * len(row["samples"]) for row in rows]

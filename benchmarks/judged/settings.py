@@ -18,7 +18,7 @@ from ...core import Policy, Sampling
 from ...policies import identity
 from ...policies.store import sampling_settings
 from . import published
-from .judge import Benchmark, JudgeSettings, SupportsResponseFormat
+from .judge import Benchmark, JudgeSettings
 
 
 class JudgingRow(TypedDict):
@@ -83,15 +83,25 @@ def differences(
     differing = []
     if not found.published:
         differing.append(f"the judge's prompt has our words; with {_files(metadata)} in --data it is the published one")
-    models = _published_judges(metadata)
-    if (name := model_name(judge)) not in models:
-        differing.append(f"the judge is {name}, the published one {' or '.join(models)}")
-    if benchmark.RESPONSE_FORMAT and not isinstance(policy, SupportsResponseFormat):
+    if not is_published(metadata, judge):
+        published_names = " or ".join(_published_judges(metadata))
+        differing.append(f"the judge is {model_name(judge)}, the published one {published_names}")
+    if getattr(policy, "response_format", None) != benchmark.RESPONSE_FORMAT:
         differing.append("the judge answers in text, not in a structured form")
     limit = metadata.get("response_tokens")
     if limit and max_tokens != limit:
         differing.append(f"responses have up to {max_tokens} tokens, the published ones {limit}")
     return differing
+
+
+def is_published(metadata: Mapping[str, Any], judge: str) -> bool:
+    """True if a judge is one of the published ones. Other servers may not support the structured form of its answers.
+
+    Args:
+        metadata: the task's `metadata`.
+        judge: URI of the judge.
+    """
+    return model_name(judge) in _published_judges(metadata)
 
 
 def conditions(metadata: Mapping[str, Any]) -> list[str]:

@@ -141,13 +141,17 @@ class Server(ScriptedPolicy):
     response_format: Any = None
 
 
-def test_a_server_answers_in_the_structured_form_of_the_benchmark(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_judge_answers_in_the_structured_form_of_the_benchmark(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server('{"reasoning": "It is.", "verdict": "YES"}')
     monkeypatch.setattr("tenfold.policies.load_policy", lambda uri: server)
     result = run("multi_challenge", "openai:gpt-4o-2024-08-06", data)
     assert result.score.mean == 0.5
     assert server.response_format["json_schema"]["schema"]["required"] == ["reasoning", "verdict"]
     assert not any("structured" in difference for difference in result.settings["protocol"])
+    server.response_format = None
+    own = run("multi_challenge", "openai:own-judge", data)
+    assert (own.score.mean, server.response_format) == (0.5, None)
+    assert "the judge answers in text, not in a structured form" in own.settings["protocol"]
 
 
 def sometimes_unreadable(conversation: Conversation, seed: int) -> str:
