@@ -8,7 +8,7 @@ from ..core import UserError
 from ..envs import identity as environments
 from ..policies import checkpoints
 from ..policies import identity as policy_identity
-from . import catalogue, environment, environment_name
+from . import catalogue, environment, environment_name, judged
 from .catalogue import TaskRequest
 from .result import Options, Result
 from .tasks import avg_at_k
@@ -142,6 +142,8 @@ def check(task: str, options: Options) -> None:
             metadata = resolve(request, options).metadata
             sources.load(avg_at_k.source(metadata))
             avg_at_k.few_shot(metadata)
+            if "judged" in metadata:  # before the samples are requested, so that a damaged file with prompts costs nothing
+                judged.settings.of_task(judged.BENCHMARKS[metadata["judged"]], metadata, options.judge or "", options.data)
 
 
 def token_limit(request: TaskRequest, options: Options) -> int:

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
+from ... import disk
 from ...core import Policy, Sampling
 from ...policies import identity
 from ...policies.store import sampling_settings
@@ -51,11 +52,13 @@ def of_task(benchmark: Benchmark, metadata: Mapping[str, Any], judge: str, data:
         data: folder with the benchmark's files.
 
     Raises:
-        UserError: a file with the benchmark's prompts cannot be read.
+        UserError: a file with the benchmark's prompts cannot be read, or the settings of the earlier result are damaged.
     """
     if "judging" in metadata:
-        row = cast(JudgingRow, metadata["judging"])
-        return JudgeSettings(row["prompts"], row["published"], Sampling(**row["sampling"]), row["attempts"])
+        with disk.reading("judging of the result", "remove the result and run its benchmark again"):
+            row = cast(JudgingRow, metadata["judging"])
+            disk.check_types(dict(row), prompts=dict, published=bool, sampling=dict, attempts=int)
+            return JudgeSettings(row["prompts"], row["published"], Sampling(**row["sampling"]), row["attempts"])
     known = metadata.get("judges") or [{}]
     chosen = next((entry for entry in known if model_name(judge) in entry.get("models", ())), known[0])
     changed = {name: value for name, value in chosen.items() if name != "models"}

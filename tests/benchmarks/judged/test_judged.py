@@ -226,6 +226,15 @@ def test_a_file_without_the_published_prompt_is_an_error(task: str, name: str, t
         run(task, "scripted:x", data)
 
 
+def test_damaged_settings_of_a_judge_are_an_error(data: Path, tmp_path: Path) -> None:
+    result = run("writing_bench", WRITING_JUDGE, data, folder=tmp_path / "out")
+    path = tmp_path / "out" / f"{result.task}.result.json"
+    for damaged in ({}, {"prompts": {}, "published": True, "sampling": {"heat": 1}, "attempts": 1}):
+        path.write_text(json.dumps({**result.as_dict(), "settings": {**result.settings, "judging": damaged}}))
+        with pytest.raises(UserError, match="judging of the result has an unexpected form"):
+            rescore.rescore(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("task", "judge", "expected"),
     [
@@ -367,21 +376,6 @@ def test_reasoning_does_not_count_for_the_style() -> None:
     lists = "\n".join(f"- item {n}" for n in range(50))
     [row] = judged.judge(arena_hard, [(PROBLEM, f"<think>{lists}</think>because")], ScriptedPolicy("[[A=B]]"), {}, ARENA)
     assert style.style_difference(row.response, "because") == [0, 0, 0, 0]
-
-
-def test_a_baseline_may_have_any_line_separator_of_unicode_in_its_answers_and_empty_lines(tmp_path: Path) -> None:
-    row = {"uid": "q", "answer": "one\u2028two\x85three"}
-    (tmp_path / "baseline.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n\n", encoding="utf-8")
-    assert judged.baseline(str(tmp_path / "baseline.jsonl")) == {"q": row["answer"]}
-
-
-@pytest.mark.parametrize(
-    "line", [b'{"uid": "q", "answer": null}', b'{"uid": "q", "answer": "\xff"}', b"[" * 100_000, b"7", b"{}"]
-)
-def test_a_baseline_with_a_line_of_another_form_is_an_error(line: bytes, tmp_path: Path) -> None:
-    (tmp_path / "baseline.jsonl").write_bytes(b'{"uid": "p", "answer": "x"}\n' + line)
-    with pytest.raises(UserError, match="line 2: expected an object with uid and answer"):
-        judged.baseline(str(tmp_path / "baseline.jsonl"))
 
 
 def test_placeholders_in_a_response_are_not_replaced() -> None:
