@@ -18,6 +18,7 @@ MODULES = {
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",
+    "bfcl": "bs4 html2text rank_bm25 sentence_transformers",
     "e2b": "e2b e2b_code_interpreter",
     "mcp": "mcp",
     "gpu": "vllm",
@@ -33,6 +34,7 @@ INCLUDED = {
 }
 """The other extras whose packages an extra also installs."""
 PACKAGES = {
+    "bs4": "beautifulsoup4",
     "e2b": "e2b-code-interpreter",
     "grpc": "grpcio",
     "hydra": "hydra-core",

@@ -9,6 +9,7 @@
     function_calls  `FunctionCalls`
     tools           `ToolTurns`, of the environment `envs/services/environment.py`
     bfcl_turns      `BFCLTurns`, of the environment `envs/bfcl/multi_turn.py`
+    bfcl_answers    `BFCLAnswers`, of the environments `envs/bfcl/memory.py` and `envs/bfcl/web_search.py`
     instructions    `Instructions`
     reasoning_gym   the form that the generator of the problem defines
     judge           the form that the verifier of its option `rules` accepts (`math` by default)
@@ -198,3 +199,22 @@ class BFCLTurns(TypedDict):
     long_context: bool
     code: str
     """SHA-256 of the source of the services, which decides the results of calls."""
+
+
+class BFCLAnswers(TypedDict):
+    """The gold answer of an agentic problem of BFCL-V4; see `envs/bfcl/answers.py`."""
+
+    answers: Sequence[str]
+    """Texts, one of which the last response must contain. Empty for a conversation that is not judged."""
+    service: str
+    """The class of the service."""
+    functions: Sequence[Mapping[str, object]]
+    """Declarations of its functions."""
+    code: str
+    """SHA-256 of the source of the service, which decides the results of calls. Empty if it has no source."""
+    scenario: NotRequired[str]
+    """Of a problem with memory: whose memory it is."""
+    turns: NotRequired[Sequence[str]]
+    """Of a conversation: the user's turns after the first."""
+    snippets: NotRequired[bool]
+    """Of a problem with web search: whether search results contain a part of the page."""

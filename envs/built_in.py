@@ -75,6 +75,20 @@ TOOLS: dict[str, Declaration] = {
         "held_out": "generate:tenfold.envs.bfcl.problems:multi_turn",
         "max_episode_steps": 180,  # 8 user turns, each with 20 responses with calls, and more
     },
+    **{
+        f"tenfold/BFCLMemory{name}-v0": {
+            "entry_point": "tenfold.envs.bfcl.memory:BFCLMemory",
+            "backend": backend,
+            "held_out": f"generate:tenfold.envs.bfcl.agentic_problems:memory?backend={backend}",
+            "max_episode_steps": 300,  # a conversation has 14 user turns, each with 20 responses with calls, and more
+        }
+        for name, backend in (("KV", "kv"), ("Vector", "vector"), ("Summary", "rec_sum"))
+    },
+    "tenfold/BFCLWebSearch-v0": {
+        "entry_point": "tenfold.envs.bfcl.web_search:BFCLWebSearch",
+        "held_out": "generate:tenfold.envs.bfcl.agentic_problems:web_search",
+        "max_episode_steps": 22,  # 21 responses with calls, and the answer
+    },
     "tenfold/Tools-v0": {
         "entry_point": "tenfold.envs.services.environment:ToolsEnv",
         "problems": "generate:tenfold.envs.services.problems:problems?part=train&size=2000&seed=0",

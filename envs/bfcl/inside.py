@@ -1,7 +1,7 @@
 """The program in the sandbox that holds the leaderboard's services. `services.py` sends its source.
 
-It imports nothing of tenfold. It keeps two sets of services with the same initial state: the policy's, and a set for the gold
-calls.
+It imports nothing of tenfold. It keeps the policy's services, and for multi-turn problems a second set with the same initial
+state for the gold calls.
 """
 
 import ast
@@ -12,22 +12,29 @@ import sys
 import types
 from typing import Any
 
-SETS: dict[str, dict[str, Any]] = {"policy": {}, "gold": {}}
-"""The services by name of their class, for each of the two sets."""
+SETS: dict[str, dict[str, Any]] = {}
+"""The services by name of their class, for each set: "policy", and "gold"."""
 STATELESS = ("MathAPI",)
 """Classes without an initial state."""
 FORBIDDEN = ("kill", "exit", "quit", "remove", "unlink", "popen", "Popen", "run")
 """Names that the leaderboard refuses."""
+MEMORIES = ("core_memory", "archival_memory", "memory")
+"""Attributes of the services with memory that a snapshot contains."""
 
 
 def start(text: str) -> None:
     """Creates the services.
 
     Args:
-        text: JSON of `sources` (name and source of each module, in the order of their imports), `package` (of the modules),
-            `classes` (module by class), `config` (initial state by class) and `long_context`.
+        text: JSON of `libraries` (name and source of each module that the modules import), `sources` (name and source of each
+            module, in the order of their imports), `package` (of the modules), `classes` (module by class), `config` (initial
+            state by class), `long_context` and `sets` (names of the sets of services).
     """
     given = json.loads(text)
+    for name, source in given["libraries"]:
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__dict__["ask"] = _ask
+        exec(compile(source, name, "exec"), sys.modules[name].__dict__)
     parts = given["package"].split(".")
     for number in range(len(parts)):
         name = ".".join(parts[: number + 1])
@@ -36,7 +43,7 @@ def start(text: str) -> None:
         module = types.ModuleType(f"{given['package']}.{name}")
         sys.modules[module.__name__] = module
         exec(compile(source, name, "exec"), module.__dict__)
-    for services in SETS.values():
+    for services in (SETS.setdefault(name, {}) for name in given["sets"]):
         for class_name, module_name in given["classes"].items():
             service = getattr(sys.modules[f"{given['package']}.{module_name}"], class_name)()
             if class_name not in STATELESS:
@@ -62,6 +69,19 @@ def run(text: str) -> str:
     return json.dumps([_result(methods, call) for call in given["calls"]])
 
 
+def context() -> str:
+    """Returns the text about the memory that the policy sees at the start."""
+    (service,) = SETS["policy"].values()
+    return str(service._dump_core_memory_to_context())
+
+
+def snapshot() -> str:
+    """Returns JSON of the memory, from which a service can be created again."""
+    (service,) = SETS["policy"].values()
+    memories = {name: value for name, value in vars(service).items() if name in MEMORIES}
+    return json.dumps({name: value.export() if hasattr(value, "export") else value for name, value in memories.items()})
+
+
 def difference() -> str:
     """Returns the first attribute that differs between the two sets; empty if there is none."""
     for class_name, gold in SETS["gold"].items():
@@ -69,6 +89,11 @@ def difference() -> str:
             if not name.startswith("_") and getattr(SETS["policy"][class_name], name) != expected:
                 return f"{class_name}.{name}"
     return ""
+
+
+def _ask(name: str, *arguments: Any) -> Any:
+    """Calls a function outside of the sandbox, which the session has put into this program's namespace."""
+    return globals()[name](*arguments)
 
 
 def _result(methods: dict[str, Any], call: list[Any] | str) -> str:

@@ -30,25 +30,16 @@ import gymnasium
 
 from ...core import Info, Problem, Status, UserError, Verdict
 from ...golds import BFCLTurns
-from ...policies.chat import tools
-from ...responses import without_thinking
-from ...verifiers.calls import formats
-from ...verifiers.calls.call import Malformed
 from ...verifiers.verifier import MAX_REASON_CHARACTERS
-from ..problems import sources
-from ..text import Text, as_problems, check_system, observation, problem_index, prompt_messages
+from ..text import observation, problem_index, prompt_messages
 from . import calls, texts
+from .conversation import MAX_STEPS, BFCLConversation, Step
 from .problems import URI
 from .services import Services, Stopped
 
-MAX_STEPS = 20
-"""Responses with calls in a user turn. The leaderboard's `MAXIMUM_STEP_LIMIT`."""
 
-
-class BFCLMultiTurn(gymnasium.Env[str, str]):
+class BFCLMultiTurn(BFCLConversation):
     """The environment; see the module's docstring."""
-
-    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own name and form)
 
     def __init__(
         self,
@@ -66,15 +57,8 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         Raises:
             UserError: an argument is invalid, or the package bfcl-eval is not installed.
         """
-        check_system(system)
-        if mode not in ("prompt", "tools"):
-            raise UserError(f"mode: expected prompt or tools, got {mode!r:.80}")
-        self.problems = sources.load(problems) if isinstance(problems, str) else as_problems(problems)
-        self.mode, self.system = mode, system
-        self.observation_space = self.action_space = Text()
-        self.problem: Problem | None = None
+        super().__init__(problems, mode, system)
         self.services: Services | None = None
-        self.tool_calls = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts problem `options["problem"]`; without this option, a random one.
@@ -95,15 +79,10 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         self.problem, self.turn, self.tool_calls = problem, 0, 0
         self.results: list[str] = []
         self.steps = 0
-        declared = cast(Sequence[texts.Declaration], self.gold["functions"])
-        if self.mode == "tools":
-            messages = prompt_messages(problem, system=self.system)
-            messages = tuple(tools.joined([*map(texts.tool, declared)], messages))
-        else:
-            messages = prompt_messages(problem, system="\n\n".join(filter(None, (self.system, texts.system_prompt(declared)))))
+        messages = self._declared(self.gold["functions"], prompt_messages(problem))
         return observation(messages), dict(Info(problem_id=problem.id, index=index, messages=messages))
 
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def step(self, action: str) -> Step:
         """Executes the calls of a response, or ends the user's turn."""
         if self.problem is None or self.services is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
@@ -132,17 +111,7 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
         if services is not None:
             services.close()
 
-    def _calls(self, response: str) -> list[str]:
-        """Returns the calls of a response as text; empty if it has none that can be read."""
-        try:
-            if self.mode == "prompt":
-                return calls.in_prompt_mode(without_thinking(response))
-            declared = {name: each["parameters"]["properties"] for name, each in self.functions.items()}
-            return [calls.of_data(call.name, call.arguments) for call in formats.calls_in(response, declared)]
-        except (Malformed, ValueError, RecursionError):  # also for values that are too long or nested too deeply
-            return []
-
-    def _execute(self, services: Services, called: Sequence[str]) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def _execute(self, services: Services, called: Sequence[str]) -> Step:
         results = services.run(called)
         self.results += results
         self.steps += 1
@@ -151,12 +120,9 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
             if self.turn + 1 == len(self.gold["turns"]):
                 return self._end_turn(services)
             return self._end(f"more than {MAX_STEPS} responses with calls in a turn")
-        if self.mode == "tools":
-            return "\n".join(results), 0.0, False, False, dict(Info(role="tool", tool_calls=self.tool_calls))
-        said = [{"role": "tool", "name": call, "content": result} for call, result in zip(called, results, strict=True)]
-        return repr(said), 0.0, False, False, dict(Info(role="user", tool_calls=self.tool_calls))
+        return self._replied(called, results)
 
-    def _end_turn(self, services: Services) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def _end_turn(self, services: Services) -> Step:
         assert self.problem is not None
         if defect := self._defect(services):
             return self._end(defect)
@@ -182,7 +148,7 @@ class BFCLMultiTurn(gymnasium.Env[str, str]):
             return f"the result of {name} was not read"
         return None
 
-    def _end(self, defect: str | None, status: Status = Status.SCORED) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def _end(self, defect: str | None, status: Status = Status.SCORED) -> Step:
         """Ends the episode.
 
         Args:

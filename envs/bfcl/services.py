@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...core import UserError
 from ...verifiers.calls.call import Malformed
-from ...verifiers.sandbox import Call, Limits, ProgramEnded, SandboxFault, Session, shared
+from ...verifiers.sandbox import Call, CallResult, Limits, ProgramEnded, SandboxFault, Session, shared
 from ..problems.function_calls import package_data
 from . import calls, inside
 
@@ -30,10 +30,22 @@ MODULES = {
     "VehicleControlAPI": "vehicle_control",
 }
 """The module of each class. The file with the declarations of its functions has the same name."""
+AGENTIC_MODULES = {
+    "MemoryAPI_kv": "memory_kv",
+    "MemoryAPI_vector": "memory_vector",
+    "MemoryAPI_rec_sum": "memory_rec_sum",
+    "WebSearchAPI": "web_search",
+}
+"""The same for the classes of the agentic categories, which are used one at a time."""
 SHARED = "long_context"
 """A module that others import."""
+PACKAGE = f"bfcl_eval.{CODE.replace('/', '.')}"
+"""The package that the classes import each other from."""
 LIMITS = Limits(cpu_seconds=30.0, wall_seconds=30.0)
 """Limits of the services of an episode; the wall time is for each request. Our choice: an episode takes some milliseconds."""
+
+Sources = Sequence[tuple[str, str]]
+"""The name and the source of modules."""
 
 
 class Stopped(Exception):
@@ -61,12 +73,14 @@ class Services:
             raise UserError(f"BFCL-V4 has no class {min(unknown)!r}; its classes are {', '.join(MODULES)}")
         modules = {name: MODULES[name] for name in classes}
         self._session: Session | None = None
-        self._given = {
+        self._given: dict[str, object] = {
+            "libraries": [],
             "sources": [(name, source(name)) for name in dict.fromkeys((SHARED, *modules.values()))],
-            "package": f"bfcl_eval.{CODE.replace('/', '.')}",
+            "package": PACKAGE,
             "classes": modules,
             "config": config,
             "long_context": long_context,
+            "sets": ("policy", "gold"),
         }
 
     def run(self, texts: Sequence[str], gold: bool = False) -> list[str]:
@@ -110,13 +124,16 @@ class Services:
             self._start()
         assert self._session is not None
         try:
-            result = self._session.call(Call(function, () if given is None else (json.dumps(given),)))
+            result = self._called(self._session, function, () if given is None else (json.dumps(given),))
         except ProgramEnded:
             session, self._session = self._session, None
             raise Stopped(session.close().reason) from None
         if result.error is not None:
             raise Stopped(result.error)
         return str(result.value or "")
+
+    def _called(self, session: Session, function: str, arguments: Sequence[str]) -> CallResult:
+        return session.call(Call(function, arguments))
 
 
 def _parsed(text: str) -> calls.Encoded | str:
@@ -143,5 +160,9 @@ def source(module: str) -> str:
 
 def digest(classes: Sequence[str]) -> str:
     """Returns the SHA-256 of the source of services, which decides the results of calls."""
-    modules = sorted({SHARED, *(MODULES[name] for name in classes)})
-    return hashlib.sha256("\n".join(map(source, modules)).encode()).hexdigest()
+    return digest_of([*map(source, sorted({SHARED, *(MODULES[name] for name in classes)}))])
+
+
+def digest_of(sources: Sequence[str]) -> str:
+    """Returns the SHA-256 of source texts."""
+    return hashlib.sha256("\n".join(sources).encode()).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import prompt_formats
 from .prompt_formats import Configuration
-from .services import MODULES, package
+from .services import AGENTIC_MODULES, MODULES, package
 
 HINTS = {"python": "Python 3", "java": "Java 8 SDK", "javascript": "JavaScript"}
 """The language that the description of each function names at its end."""
@@ -55,7 +55,8 @@ def _constant(node: ast.expr, names: Mapping[str, Any]) -> Any:
 @functools.cache
 def functions(class_name: str) -> Sequence[Declaration]:
     """Returns the declarations of the functions of a class."""
-    file = package() / "data" / "multi_turn_func_doc" / f"{MODULES[class_name]}.json"
+    module = (MODULES | AGENTIC_MODULES)[class_name]
+    file = package() / "data" / "multi_turn_func_doc" / f"{module}.json"
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -116,6 +117,26 @@ def system_prompt(
         multiturn_behavior=style["multiturn_behavior"],
         available_tools=available,
     )
+
+
+def memory_prompt(class_name: str, scenario: str, content: str) -> str:
+    """Returns the system turn of a problem with memory.
+
+    Args:
+        class_name: the class of the memory.
+        scenario: such as "customer".
+        content: the text about the memory's content.
+    """
+    known = prompts()
+    kind = "UNIFIED" if class_name == "MemoryAPI_rec_sum" else "CORE_ARCHIVAL"
+    template: str = known[f"MEMORY_BACKEND_INSTRUCTION_{kind}"]
+    return template.format(scenario_setting=known["MEMORY_AGENT_SETTINGS"][scenario], memory_content=content)
+
+
+def answer_format() -> str:
+    """Returns the system turn about the format of the answer to an agentic problem."""
+    text: str = prompts()["ADDITIONAL_SYSTEM_PROMPT_FOR_AGENTIC_RESPONSE_FORMAT"]
+    return text
 
 
 def added_functions(declarations: Sequence[Declaration]) -> str:

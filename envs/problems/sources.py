@@ -86,6 +86,8 @@ GENERATORS = (
     "tenfold.envs.games.mastermind:problems",
     "tenfold.envs.games.nim:problems",
     "tenfold.envs.games.twenty_questions:problems",
+    "tenfold.envs.bfcl.agentic_problems:memory",
+    "tenfold.envs.bfcl.agentic_problems:web_search",
     "tenfold.envs.bfcl.problems:multi_turn",
     "tenfold.envs.bfcl.problems:single_turn",
     "tenfold.envs.generators.json_objects:problems",

@@ -110,7 +110,7 @@ def begin(transcript: Callable[[list[Message]], Transcript], environment: Enviro
     """
     game = Game(environment, index, sample, str(index), Transcript(Limits(0, 0), []))
     try:
-        text, raw_info = environment.reset(seed=index, options={"problem": index})
+        text, raw_info = environment.reset(seed=index, options={"problem": index, "sample": sample})
         info = cast(Info, raw_info)
         game.problem_id = without_surrogates(str(info.get("problem_id", index)))
         game.transcript = transcript([*prompt_messages_of(text, info)])
@@ -155,7 +155,7 @@ def turn(game: Game) -> Game:
 
 def _replay(game: Game) -> float:
     """Plays the earlier turns again, and returns the sum of their rewards."""
-    game.environment.reset(seed=game.index, options={"problem": game.index})
+    game.environment.reset(seed=game.index, options={"problem": game.index, "sample": game.sample})
     return sum(float(game.environment.step(turn.scorable_text)[1]) for turn in game.turns[:-1])
 
 
