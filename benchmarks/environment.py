@@ -8,13 +8,16 @@ is continued only if everything that determines the reward is unchanged (`envs/i
 import contextlib
 import dataclasses
 import functools
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .. import disk
 from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
+from ..envs.bfcl import memory
 from ..envs.rollout import turn_limit
 from ..policies import rollout as playing
 from ..policies.play import games
@@ -66,14 +69,17 @@ class EnvironmentTask:
     thinking: str | None = None
     """See `Options.thinking`."""
 
-    def make(self) -> games.Environment:
+    def make(self, **further: object) -> games.Environment:
         """Returns a new environment with the problems of the benchmark.
+
+        Args:
+            **further: further keyword arguments of the environment, which are no settings of the result.
 
         Raises:
             UserError: the environment cannot be created; for held-out problems the message says how to name others.
         """
         try:
-            return registry.make(self.id, **self.arguments)
+            return registry.make(self.id, **self.arguments, **further)
         except UserError as error:
             if not self.is_held_out or "problems" in self.options or self._fails_with_training_problems(str(error)):
                 raise
@@ -185,19 +191,63 @@ def evaluate(
     store = free_store(folder, task.name, chosen, store_settings)
     inputs = identity.of_environment(task.id, task.arguments)
     rewards = {"options": task.options, "rewards": inputs}
-    played = playing.play(
-        task.make,
-        policy,
-        task.samples,
-        problems=task.limit,
+    play = functools.partial(
+        playing.play,
+        policy=policy,
+        samples=task.samples,
         sampling=task.sampling,
         max_turns=task.max_turns,
-        store=store,
         store_settings={**(store_settings or {}), **rewards, **({"thinking": task.thinking} if task.thinking else {})},
         progress=progress,
+    )
+    played = play(
+        functools.partial(task.make, **_memories(task, store, play)),
+        problems=task.limit,
+        store=store,
         on_nodes=None if on_nodes is None or identity.loads_model(inputs) else on_nodes,
     )
     return scored(task, played, store, store_settings=store_settings, folder=folder)
+
+
+def stored_memories(store: Path) -> dict[str, object]:
+    """Returns the keyword argument of the environment whose value was made for these samples; empty if there was none.
+
+    Args:
+        store: file of the samples.
+    """
+    path = _beside(store, "memory.json")
+    return {"snapshots": memory.load(str(path))} if path.exists() else {}
+
+
+def _memories(task: EnvironmentTask, store: Path | None, play: Callable[..., Mapping[int, Sequence[Episode]]]) -> dict[str, object]:
+    """Lets the policy play the conversations before the questions of `BFCLMemory`; returns its keyword argument with the memories.
+
+    The memories are saved beside the samples, and so are the conversations, from which a stopped run goes on.
+
+    Args:
+        task: the environment with the options of the run.
+        store: file of the samples.
+        play: `playing.play` with the policy and its settings.
+
+    Raises:
+        UserError: the samples of an earlier run are stored, but not the conversations before them.
+    """
+    with contextlib.closing(task.make()) as environment:
+        questions = environment.unwrapped
+        if not isinstance(questions, memory.BFCLMemory) or "snapshots" in task.options:
+            return {}
+        conversations = store and _beside(store, "conversations.jsonl")
+        if store and store.exists() and not (conversations and conversations.exists()):
+            raise UserError(f"{store} has answers to questions about conversations that are not stored; remove it")
+        found = questions.remembered(functools.partial(play, store=conversations), task.limit, task.samples)
+    if store:
+        disk.write(_beside(store, "memory.json"), json.dumps(found, ensure_ascii=False, indent=1))
+    return {"snapshots": found}
+
+
+def _beside(store: Path, ending: str) -> Path:
+    """Returns a file of the same run as a file of samples."""
+    return store.with_name(f"{store.name.removesuffix('.samples.jsonl')}.{ending}")
 
 
 def scored(

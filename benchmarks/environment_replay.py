@@ -35,10 +35,10 @@ def rescore(result: Result, folder: Path, store_settings: Mapping[str, object], 
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(folder / f"{result.task}.result.json", remedy):
         task, store = _task(result), folder / result.store_name
-    stored = _stored(store)
+    stored, further = _stored(store), environment.stored_memories(store)
     replay = _Replay(store, stored)
     played = playing.play(
-        lambda: _ByIndex(task.make()),
+        lambda: _ByIndex(task.make(**further)),
         replay,
         task.samples,
         problems=task.limit,

@@ -223,7 +223,7 @@ def score_of(samples: Sequence[Sequence[VerdictRow | ScoredSample]]) -> scores.S
 def by_category(rows: Sequence[ScoredProblem]) -> dict[str, float]:
     """Returns the mean score of each category, under "category NAME".
 
-    Empty if not all problems name a category (`category` of their `meta`), or if these are fewer than 2 or more than
+    Empty if not all problems name a category (`category` of their `meta`), or if these are more than
     `MAX_CATEGORIES`.
     """
     scored: dict[str, list[float]] = {}
@@ -233,7 +233,7 @@ def by_category(rows: Sequence[ScoredProblem]) -> dict[str, float]:
         if not isinstance(category, str):
             return {}
         scored.setdefault(category, []).extend([fmean(found)] if found else [])
-    if not 2 <= len(scored) <= MAX_CATEGORIES:
+    if not 1 <= len(scored) <= MAX_CATEGORIES:
         return {}
     return {f"{CATEGORY}{name}": fmean(means) for name, means in scored.items() if means}
 

@@ -36,7 +36,7 @@ Snapshots = Mapping[str, Sequence[Snapshot | None]]
 class Play(Protocol):
     """Plays episodes of some problems with a policy; see `policies/rollout.py`."""
 
-    def __call__(self, create: Callable[[], "BFCLMemory"], problems: Sequence[int]) -> Mapping[int, Sequence[Episode]]:
+    def __call__(self, create: Callable[[], "BFCLMemory"], *, problems: Sequence[int]) -> Mapping[int, Sequence[Episode]]:
         """Returns the episodes of each problem.
 
         Args:
@@ -130,7 +130,7 @@ class BFCLMemory(BFCLAgentic):
 
         for number in range(max(map(len, chains.values()), default=0)):
             round = {name: chain[number] for name, chain in chains.items() if number < len(chain)}
-            played = play(create, [*round.values()])
+            played = play(create, problems=[*round.values()])
             with contextlib.closing(create()) as replaying:
                 after = {
                     name: [replaying.left_by(index, episode) for episode in played[index]] for name, index in round.items()
