@@ -219,8 +219,10 @@ def stored_memories(store: Path) -> dict[str, object]:
     return {"snapshots": memory.load(str(path))} if path.exists() else {}
 
 
-def _memories(task: EnvironmentTask, store: Path | None, play: Callable[..., Mapping[int, Sequence[Episode]]]) -> dict[str, object]:
-    """Lets the policy play the conversations before the questions of `BFCLMemory`; returns its keyword argument with the memories.
+def _memories(
+    task: EnvironmentTask, store: Path | None, play: Callable[..., Mapping[int, Sequence[Episode]]]
+) -> dict[str, object]:
+    """Lets the policy play the conversations before the questions of `BFCLMemory`.
 
     The memories are saved beside the samples, and so are the conversations, from which a stopped run goes on.
 
@@ -228,6 +230,9 @@ def _memories(task: EnvironmentTask, store: Path | None, play: Callable[..., Map
         task: the environment with the options of the run.
         store: file of the samples.
         play: `playing.play` with the policy and its settings.
+
+    Returns:
+        The keyword argument of the environment with the memories; empty for another environment, or if the user names memories.
 
     Raises:
         UserError: the samples of an earlier run are stored, but not the conversations before them.

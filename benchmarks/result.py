@@ -223,8 +223,7 @@ def score_of(samples: Sequence[Sequence[VerdictRow | ScoredSample]]) -> scores.S
 def by_category(rows: Sequence[ScoredProblem]) -> dict[str, float]:
     """Returns the mean score of each category, under "category NAME".
 
-    Empty if not all problems name a category (`category` of their `meta`), or if these are more than
-    `MAX_CATEGORIES`.
+    Empty if not all problems name a category (`category` of their `meta`), or if these are more than `MAX_CATEGORIES`.
     """
     scored: dict[str, list[float]] = {}
     for row in rows:

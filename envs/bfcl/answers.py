@@ -20,9 +20,8 @@ import gymnasium
 from ...core import Info, Message, Problem, Status, UserError, Verdict
 from ...golds import BFCLAnswers
 from ...responses import without_thinking
-from ...verifiers.verifier import MAX_REASON_CHARACTERS
 from ..text import observation, problem_index, prompt_messages
-from . import calls, texts
+from . import texts
 from .conversation import MAX_STEPS, BFCLConversation, Step
 from .services import Stopped
 
@@ -52,7 +51,7 @@ class Service(Protocol):
 
 
 class BFCLAgentic(BFCLConversation):
-    """Base class of the environments. A problem without gold answers is a conversation of several turns, which is not judged."""
+    """Base class of the environments. A problem without gold answers is a conversation, which is not judged."""
 
     def __init__(self, problems: str | Sequence[Problem | Mapping[str, object]], mode: str, system: str | None):
         """Loads the problems; see `BFCLConversation`."""

@@ -48,6 +48,14 @@ def parsed(text: str) -> Encoded:
         raise Malformed(str(error).partition(" (")[0]) from None
 
 
+def parsed_or_error(text: str) -> Encoded | str:
+    """Returns a call as data, or the error message of a text that is no call."""
+    try:
+        return parsed(text)
+    except Malformed as error:
+        return str(error)
+
+
 def _encoded(node: ast.Call) -> Encoded:
     if any(keyword.arg is None for keyword in node.keywords):
         raise Malformed("invalid syntax")

@@ -33,8 +33,9 @@ def start(text: str) -> None:
     given = json.loads(text)
     for name, source in given["libraries"]:
         sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__dict__["ask"] = _ask
         exec(compile(source, name, "exec"), sys.modules[name].__dict__)
+        if hasattr(sys.modules[name], "outside"):
+            sys.modules[name].outside["ask"] = _ask
     parts = given["package"].split(".")
     for number in range(len(parts)):
         name = ".".join(parts[: number + 1])
@@ -66,7 +67,7 @@ def run(text: str) -> str:
         for name, method in inspect.getmembers(service, predicate=inspect.ismethod)
         if not name.startswith("_")
     }
-    return json.dumps([_result(methods, call) for call in given["calls"]])
+    return json.dumps([result(methods, call) for call in given["calls"]])
 
 
 def context() -> str:
@@ -96,7 +97,13 @@ def _ask(name: str, *arguments: Any) -> Any:
     return globals()[name](*arguments)
 
 
-def _result(methods: dict[str, Any], call: list[Any] | str) -> str:
+def result(methods: dict[str, Any], call: list[Any] | str) -> str:
+    """Executes a call; returns its result as text.
+
+    Args:
+        methods: the functions by name.
+        call: see `run`.
+    """
     try:
         if isinstance(call, str):
             raise SyntaxError(call)

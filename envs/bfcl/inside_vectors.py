@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-ask: Callable[..., Any]
-"""Calls a function outside of the sandbox; `inside.py` sets it."""
+outside: dict[str, Callable[..., Any]] = {}
+"""Has the function `ask`, which calls a function outside of the sandbox; `inside.py` puts it here."""
 
 
 class SentenceTransformer:
@@ -20,11 +20,11 @@ class SentenceTransformer:
 
     def get_sentence_embedding_dimension(self) -> int:
         """Returns the number of dimensions."""
-        return int(ask("dimension"))
+        return int(outside["ask"]("dimension"))
 
     def encode(self, texts: Sequence[str], normalize_embeddings: bool = True) -> np.ndarray:
         """Returns a vector for each text."""
-        return np.array(ask("encode", texts), dtype=np.float32)
+        return np.array(outside["ask"]("encode", texts), dtype=np.float32)
 
 
 class IndexFlatIP:

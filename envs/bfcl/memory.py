@@ -5,11 +5,11 @@
     reply, *_ = env.step("[archival_memory_retrieve(key='name')]")
     reply, reward, *_ = env.step("{'answer': 'Michael', 'context': 'You told me.'}")
 
-Each scenario (a customer, a student, ...) has several conversations, then questions. The policy plays the conversations first, in
-their order. In each it can write to its memory, which starts with the content that the conversation before has left. All
+Each scenario (a customer, a student, ...) has several conversations, then questions. The policy plays the conversations first,
+in their order. In each it can write to its memory, which starts with the content that the conversation before has left. All
 questions of a scenario start with the content that the last conversation has left; a question does not change what another one
-sees. `remembered` plays the conversations. A benchmark calls it (`benchmarks/environment.py`) and plays sample i of each question
-with the memory of sample i of the conversations, so that a sample is one run of the leaderboard.
+sees. `BFCLMemory.remembered` plays the conversations. A benchmark calls it (`benchmarks/environment.py`) and plays sample i of
+each question with the memory of sample i of the conversations, so that a sample is one run of the leaderboard.
 
 Without snapshots the memory is empty. `answers.py` describes the verdict.
 """

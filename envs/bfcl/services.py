@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...core import UserError
-from ...verifiers.calls.call import Malformed
 from ...verifiers.sandbox import Call, CallResult, Limits, ProgramEnded, SandboxFault, Session, shared
 from ..problems.function_calls import package_data
 from . import calls, inside
@@ -95,7 +94,7 @@ class Services:
             Stopped: the services reached a limit. They cannot be used again.
             SandboxFault: the sandbox failed.
         """
-        listed = [*map(_parsed, texts)]
+        listed = [*map(calls.parsed_or_error, texts)]
         found: list[str] = json.loads(self._ask("run", {"services": "gold" if gold else "policy", "calls": listed}))
         return found
 
@@ -134,13 +133,6 @@ class Services:
 
     def _called(self, session: Session, function: str, arguments: Sequence[str]) -> CallResult:
         return session.call(Call(function, arguments))
-
-
-def _parsed(text: str) -> calls.Encoded | str:
-    try:
-        return calls.parsed(text)
-    except Malformed as error:
-        return str(error)
 
 
 def package() -> Path:

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from tenfold import UserError
-from tenfold.benchmarks import evaluate, rescore
-from tenfold.core import Completion, Conversation, Sampling, Status
-from tenfold.envs.bfcl import agentic_problems, memory_services, services
-from tenfold.envs.bfcl.memory import BFCLMemory
-from tenfold.policies.scripted import ScriptedPolicy
+from tenfold.benchmarks import evaluate
+from tenfold.core import Completion, Conversation, Sampling
+from tenfold.envs.bfcl import agentic_problems, services
 
 try:
     services.package()
