@@ -12,21 +12,28 @@ from . import memory_services, texts
 URI = "generate:tenfold.envs.bfcl.agentic_problems"
 BACKENDS = ("kv", "vector", "rec_sum")
 """The kinds of memory. The category of each is memory_BACKEND."""
+SCENARIOS = ("customer", "healthcare", "finance", "student", "notetaker")
+"""Whose memory it is."""
 WEB_SEARCH = ("web_search_base", "web_search_no_snippet")
 
 
-def memory(backend: str) -> Iterator[Problem]:
+def memory(backend: str, scenarios: str = ",".join(SCENARIOS)) -> Iterator[Problem]:
     """Yields the questions about earlier conversations, which the policy can only answer from its memory.
 
     Args:
         backend: kind of the memory: kv (keys and values), vector or rec_sum (one text).
+        scenarios: names separated by commas.
 
     Raises:
-        UserError: there is no such kind, or the package is not installed.
+        UserError: there is no such kind or scenario, or a package is not installed.
     """
-    category, data = _category(backend), function_calls.package_data("BFCL-V4")
+    category, data, chosen = _category(backend), function_calls.package_data("BFCL-V4"), scenarios.split(",")
+    if unknown := {*chosen} - {*SCENARIOS}:
+        raise UserError(f"BFCL-V4 has no scenario {min(unknown)!r} with memory; use {', '.join(SCENARIOS)}")
     golds = _golds(data, "memory")
     for row in function_calls.rows(data / "BFCL_v4_memory.json"):
+        if row["scenario"] not in chosen:
+            continue
         answer = _memory_answer(row, category, golds[row["id"]])
         yield _problem(row["id"].replace("memory", category, 1), row["question"][0], answer, f"{URI}:memory", category)
 

@@ -64,5 +64,19 @@ class IndexIDMap:
         if count < 1:
             raise AssertionError
         products = queries @ self.vectors.T
-        order = np.argsort(-products, axis=1, kind="stable")[:, :count]
+        order = np.array([_best(row.tolist(), count) for row in products], dtype=np.int64)
         return np.take_along_axis(products, order, axis=1), self.ids[order]
+
+
+def _best(products: Sequence[float], count: int) -> list[int]:
+    """Returns the places of the largest values. Equal values have the order that they have in faiss."""
+    kept: list[int] = []
+    for place, value in enumerate(products):
+        if len(kept) < count:
+            kept.append(place)
+            continue
+        smallest = min(kept, key=lambda other: (products[other], other))
+        if value > products[smallest]:
+            kept.remove(smallest)
+            kept.append(place)
+    return sorted(kept, key=lambda other: (-products[other], -other))

@@ -1,6 +1,7 @@
 """The leaderboard's own texts: its prompts and the declarations of functions, read from the package bfcl-eval as data."""
 
 import ast
+import contextlib
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 from . import prompt_formats
 from .prompt_formats import Configuration
-from .services import AGENTIC_MODULES, MODULES, package
+from .services import AGENTIC_MODULES, MODULES, package, source
 
 HINTS = {"python": "Python 3", "java": "Java 8 SDK", "javascript": "JavaScript"}
 """The language that the description of each function names at its end."""
@@ -137,6 +138,17 @@ def answer_format() -> str:
     """Returns the system turn about the format of the answer to an agentic problem."""
     text: str = prompts()["ADDITIONAL_SYSTEM_PROMPT_FOR_AGENTIC_RESPONSE_FORMAT"]
     return text
+
+
+@functools.cache
+def no_results() -> dict[str, str]:
+    """Returns the result of a query for which the search engine finds nothing: the only such constant in the class's source."""
+    for node in ast.walk(ast.parse(source("web_search"))):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict):
+            with contextlib.suppress(ValueError):  # an error of another kind, whose text is computed
+                found: dict[str, str] = ast.literal_eval(node.value)
+                return found
+    return {"error": "no results"}
 
 
 def added_functions(declarations: Sequence[Declaration]) -> str:

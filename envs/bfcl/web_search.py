@@ -15,7 +15,7 @@ from typing import Any
 from ... import extras
 from ...core import Message, Problem
 from ...golds import BFCLAnswers
-from . import agentic_problems, calls, inside
+from . import agentic_problems, calls, inside, texts
 from .answers import BFCLAgentic, Service
 from .search import NotFound, Search, Unavailable, opened
 
@@ -46,8 +46,8 @@ class WebSearchAPI:
         """Returns the titles and addresses of pages."""
         try:
             found = self._search.query(str(keywords), str(region))
-        except NotFound as error:
-            return {"error": str(error)}
+        except NotFound:
+            return texts.no_results()
         shown = ("title", "href", "body") if self._snippets else ("title", "href")
         return [{name: each[name] for name in shown} for each in found[:max_results]]
 
