@@ -24,6 +24,8 @@ class SentenceTransformer:
 
     def encode(self, texts: Sequence[str], normalize_embeddings: bool = True) -> np.ndarray:
         """Returns a vector for each text."""
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("expected texts")
         return np.array(outside["ask"]("encode", texts), dtype=np.float32)
 
 

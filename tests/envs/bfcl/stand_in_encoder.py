@@ -17,6 +17,8 @@ class StandIn:
 
     def encode(self, texts: Sequence[str], normalize_embeddings: bool = True) -> np.ndarray:
         """Returns a vector for each text."""
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("expected texts")
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in text.lower().split():
