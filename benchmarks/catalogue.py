@@ -29,7 +29,10 @@ OWN = "own"
 OFFICIAL = "official"
 """The `protocol` of a task whose prompts, limits and scoring are the published ones."""
 
-BFCL = ("bfcl_v4_single_turn", "env:tenfold/BFCLMultiTurn-v0_avg3")
+BFCL = (
+    "bfcl_v4_single_turn",
+    *(f"env:tenfold/BFCL{name}-v0_avg3" for name in ("MultiTurn", "MemoryKV", "MemoryVector", "MemorySummary", "WebSearch")),
+)
 """The tasks of BFCL-V4. `report/bfcl.py` computes the overall score."""
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (

@@ -8,16 +8,14 @@ is continued only if everything that determines the reward is unchanged (`envs/i
 import contextlib
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from .. import disk
 from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
 from ..envs import held_out, identity, registry
-from ..envs.bfcl import memory
+from ..envs.bfcl import memory, remembering
 from ..envs.rollout import turn_limit
 from ..policies import rollout as playing
 from ..policies.play import games
@@ -106,6 +104,14 @@ class EnvironmentTask:
         if number is None:
             raise UserError(f"{self.id} does not report its number of problems; set --limit")
         return number
+
+    def episode_count(self) -> int:
+        """Returns the number of episodes that are played. Raises as `problem_count` does."""
+        count = self.problem_count()
+        with contextlib.closing(self.make()) as environment:
+            if isinstance(inner := environment.unwrapped, memory.BFCLMemory) and "snapshots" not in self.options:
+                count += sum(map(len, remembering.conversations_before(inner, self.limit)[1].values()))
+        return count * self.samples
 
 
 def find(request: TaskRequest, options: Options, chosen: Mapping[str, Any] | None = None) -> EnvironmentTask:
@@ -201,7 +207,7 @@ def evaluate(
         progress=progress,
     )
     played = play(
-        functools.partial(task.make, **_memories(task, store, play)),
+        functools.partial(task.make, **further_arguments(task, store, play)),
         problems=task.limit,
         store=store,
         on_nodes=None if on_nodes is None or identity.loads_model(inputs) else on_nodes,
@@ -209,50 +215,23 @@ def evaluate(
     return scored(task, played, store, store_settings=store_settings, folder=folder)
 
 
-def stored_memories(store: Path) -> dict[str, object]:
-    """Returns the keyword argument of the environment whose value was made for these samples; empty if there was none.
-
-    Args:
-        store: file of the samples.
-    """
-    path = _beside(store, "memory.json")
-    return {"snapshots": memory.load(str(path))} if path.exists() else {}
-
-
-def _memories(
-    task: EnvironmentTask, store: Path | None, play: Callable[..., Mapping[int, Sequence[Episode]]]
+def further_arguments(
+    task: EnvironmentTask, store: Path | None, play: Callable[..., Mapping[int, Sequence[Episode]]] | None = None
 ) -> dict[str, object]:
-    """Lets the policy play the conversations before the questions of `BFCLMemory`.
-
-    The memories are saved beside the samples, and so are the conversations, from which a stopped run goes on.
+    """Returns keyword arguments of the environment that come from the policy: the memories of `BFCLMemory`.
 
     Args:
         task: the environment with the options of the run.
         store: file of the samples.
-        play: `playing.play` with the policy and its settings.
-
-    Returns:
-        The keyword argument of the environment with the memories; empty for another environment, or if the user names memories.
-
-    Raises:
-        UserError: the samples of an earlier run are stored, but not the conversations before them.
+        play: `playing.play` with the policy and its settings; None: the stored memories are used.
     """
     with contextlib.closing(task.make()) as environment:
-        questions = environment.unwrapped
-        if not isinstance(questions, memory.BFCLMemory) or "snapshots" in task.options:
+        inner = environment.unwrapped
+        if not isinstance(inner, memory.BFCLMemory) or "snapshots" in task.options:
             return {}
-        conversations = store and _beside(store, "conversations.jsonl")
-        if store and store.exists() and not (conversations and conversations.exists()):
-            raise UserError(f"{store} has answers to questions about conversations that are not stored; remove it")
-        found = questions.remembered(functools.partial(play, store=conversations), task.limit, task.samples)
-    if store:
-        disk.write(_beside(store, "memory.json"), json.dumps(found, ensure_ascii=False, indent=1))
-    return {"snapshots": found}
-
-
-def _beside(store: Path, ending: str) -> Path:
-    """Returns a file of the same run as a file of samples."""
-    return store.with_name(f"{store.name.removesuffix('.samples.jsonl')}.{ending}")
+        if play is None:
+            return {"snapshots": remembering.stored(store) if store else None}
+        return {"snapshots": remembering.memories(inner, task.limit, task.samples, store, play)}
 
 
 def scored(

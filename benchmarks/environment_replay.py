@@ -35,7 +35,7 @@ def rescore(result: Result, folder: Path, store_settings: Mapping[str, object], 
     remedy = "remove it and run its benchmark again; the samples are stored"
     with disk.reading(folder / f"{result.task}.result.json", remedy):
         task, store = _task(result), folder / result.store_name
-    stored, further = _stored(store), environment.stored_memories(store)
+    stored, further = _stored(store), environment.further_arguments(task, store)
     replay = _Replay(store, stored)
     played = playing.play(
         lambda: _ByIndex(task.make(**further)),

@@ -173,7 +173,7 @@ def sampling_cost(task: str, options: Options) -> tuple[int, int]:
         return 0, 0
     if request.is_environment:
         found = environment.find(request, options)
-        return found.problem_count() * found.samples, found.sampling.max_tokens
+        return found.episode_count(), found.sampling.max_tokens
     resolved = resolve(request, options)
     problems = len(sources.load(avg_at_k.source(resolved.metadata)))
     return min(problems, options.limit or problems) * resolved.samples, resolved.generation["max_gen_toks"]

@@ -23,9 +23,12 @@ LIVE = {"live_simple": 258, "live_multiple": 1053, "live_parallel": 16, "live_pa
 IRRELEVANCE = (("irrelevance",), ("live_irrelevance",))
 MULTI_TURN = (("multi_turn_base",), ("multi_turn_miss_func",), ("multi_turn_miss_param",), ("multi_turn_long_context",))
 AGENTIC = (("web_search_base", "web_search_no_snippet"), ("memory_kv", "memory_vector", "memory_rec_sum"))
-GROUPS = {"non-live": NON_LIVE, "irrelevance": IRRELEVANCE, "multi-turn": MULTI_TURN, "agentic": AGENTIC}
-WEIGHTS = {"non-live": 0.1, "live": 0.1, "irrelevance": 0.1, "multi-turn": 0.3, "agentic": 0.4}
-"""The leaderboard's weights of the sections."""
+GROUPS = {
+    **{"non-live": NON_LIVE, "irrelevance": IRRELEVANCE, "multi-turn": MULTI_TURN},
+    **{"web search": AGENTIC[:1], "memory": AGENTIC[1:]},
+}
+WEIGHTS = {"non-live": 0.1, "live": 0.1, "irrelevance": 0.1, "multi-turn": 0.3, "web search": 0.2, "memory": 0.2}
+"""The leaderboard's weights of the sections. Its section "agentic" is the mean of web search and memory."""
 SAME_PROBLEMS = (tuple(category for group in MULTI_TURN for category in group), *AGENTIC)
 """Categories with the same problems under other conditions. The ids of a problem differ only in the name of the category."""
 OVERALL = "overall"

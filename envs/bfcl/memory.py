@@ -8,16 +8,16 @@
 Each scenario (a customer, a student, ...) has several conversations, then questions. The policy plays the conversations first,
 in their order. In each it can write to its memory, which starts with the content that the conversation before has left. All
 questions of a scenario start with the content that the last conversation has left; a question does not change what another one
-sees. `BFCLMemory.remembered` plays the conversations. A benchmark calls it (`benchmarks/environment.py`) and plays sample i of
-each question with the memory of sample i of the conversations, so that a sample is one run of the leaderboard.
+sees. A benchmark plays the conversations (`remembering.py`), and sample i of each question with the memory of sample i of the
+conversations, so that a sample is one run of the leaderboard.
 
 Without snapshots the memory is empty. `answers.py` describes the verdict.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from ... import disk
@@ -31,19 +31,6 @@ from .services import Stopped
 
 Snapshots = Mapping[str, Sequence[Snapshot | None]]
 """The memory of each sample, by class and scenario: "MemoryAPI_kv/customer"."""
-
-
-class Play(Protocol):
-    """Plays episodes of some problems with a policy; see `policies/rollout.py`."""
-
-    def __call__(self, create: Callable[[], "BFCLMemory"], *, problems: Sequence[int]) -> Mapping[int, Sequence[Episode]]:
-        """Returns the episodes of each problem.
-
-        Args:
-            create: creates the environment.
-            problems: indices of the problems.
-        """
-        ...
 
 
 class BFCLMemory(BFCLAgentic):
@@ -104,39 +91,6 @@ class BFCLMemory(BFCLAgentic):
         except (Stopped, UserError):  # for example a text of a hundred million characters
             pass
         return self.start
-
-    def remembered(self, play: Play, limit: int | None, samples: int) -> dict[str, list[Snapshot | None]]:
-        """Plays the conversations before the questions; returns the memories after them.
-
-        Args:
-            play: plays `samples` episodes of each of some conversations.
-            limit: number of questions, the first ones.
-            samples: number of samples.
-
-        Raises:
-            UserError: the policy failed in a conversation.
-        """
-        needed = {key(problem.answer) for problem in self.problems[:limit]}
-        chains: dict[str, list[int]] = {}
-        backends = dict.fromkeys(name.partition("/")[0].removeprefix("MemoryAPI_") for name in sorted(needed))
-        problems = [problem for backend in backends for problem in agentic_problems.conversations(backend)]
-        for index, problem in enumerate(problems):
-            if key(problem.answer) in needed:
-                chains.setdefault(key(problem.answer), []).append(index)
-        memories: dict[str, list[Snapshot | None]] = {name: [None] * samples for name in chains}
-
-        def create() -> BFCLMemory:
-            return BFCLMemory(problems, self.mode, self.system, memories)
-
-        for number in range(max(map(len, chains.values()), default=0)):
-            round = {name: chain[number] for name, chain in chains.items() if number < len(chain)}
-            played = play(create, problems=[*round.values()])
-            with contextlib.closing(create()) as replaying:
-                after = {
-                    name: [replaying.left_by(index, episode) for episode in played[index]] for name, index in round.items()
-                }
-            memories |= after  # only now, because the replay starts with the memories before
-        return memories
 
     def left_by(self, index: int, episode: Episode) -> Snapshot | None:
         """Returns the content of the memory after a conversation, by executing its calls again.

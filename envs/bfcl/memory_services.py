@@ -16,13 +16,13 @@ from ... import extras
 from ...core import UserError
 from ...verifiers.sandbox import CallResult, EncodedCall, Session
 from ...verifiers.sandbox.inside import wire
-from . import inside_memory, inside_vectors
+from .inside import memory, vectors
 from .services import AGENTIC_MODULES, PACKAGE, Services, Sources, digest_of, source
 
 ENCODER = "all-MiniLM-L6-v2"
 """The leaderboard's model for vectors, of sentence-transformers."""
 BASE = "memory_api_metaclass"
-"""The module of the classes' base class, which `inside_memory.py` replaces."""
+"""The module of the classes' base class, which `inside/memory.py` replaces."""
 MAX_SNAPSHOT = 1 << 20
 """Characters of a snapshot. Our choice: the services' own limits allow about 110,000 in most cases."""
 
@@ -44,7 +44,7 @@ class MemoryService(Services):
         self._session = None
         self._given = {
             "libraries": libraries(class_name),
-            "sources": [(BASE, inspect.getsource(inside_memory)), (module, source(module))],
+            "sources": [(BASE, inspect.getsource(memory)), (module, source(module))],
             "package": PACKAGE,
             "classes": {class_name: module},
             "config": {class_name: {"snapshot": snapshot}},
@@ -91,7 +91,7 @@ def libraries(class_name: str) -> Sources:
         UserError: a package is missing.
     """
     if class_name == "MemoryAPI_vector":
-        stand_in = inspect.getsource(inside_vectors)
+        stand_in = inspect.getsource(vectors)
         return [("sentence_transformers", stand_in), ("faiss", stand_in)]
     return [("rank_bm25", _package_source("rank_bm25"))] if class_name == "MemoryAPI_kv" else []
 

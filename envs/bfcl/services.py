@@ -14,7 +14,8 @@ from pathlib import Path
 from ...core import UserError
 from ...verifiers.sandbox import Call, CallResult, Limits, ProgramEnded, SandboxFault, Session, shared
 from ..problems.function_calls import package_data
-from . import calls, inside
+from . import calls
+from .inside import program
 
 CODE = "eval_checker/multi_turn_eval/func_source_code"
 """Folder of the classes in the package."""
@@ -111,7 +112,7 @@ class Services:
 
     def _start(self) -> None:
         self._session = shared().open(LIMITS)
-        self._session.define(inspect.getsource(inside))
+        self._session.define(inspect.getsource(program))
         try:
             self._ask("start", self._given)
         except Stopped as stopped:

@@ -15,8 +15,9 @@ from typing import Any
 from ... import extras
 from ...core import Message, Problem
 from ...golds import BFCLAnswers
-from . import agentic_problems, calls, inside, texts
+from . import agentic_problems, calls, texts
 from .answers import BFCLAgentic, Service
+from .inside import program
 from .search import NotFound, Search, Unavailable, opened
 
 
@@ -35,7 +36,7 @@ class WebSearchAPI:
         """
         methods = {method.__name__: method for method in (self.search_engine_query, self.fetch_url_content)}
         try:
-            return [inside.result(methods, calls.parsed_or_error(text)) for text in texts]
+            return [program.result(methods, calls.parsed_or_error(text)) for text in texts]
         except Unavailable as error:
             raise ConnectionError(str(error)) from None
 

@@ -43,7 +43,7 @@ def policy(means: dict[str, float], problems: int = 20) -> dict[str, dict[str, l
 def test_sections_have_the_leaderboards_weights() -> None:
     sections = bfcl.sections(policy(SINGLE | TURNS | AGENTIC))
     live = (258 * 0.6 + 1053 * 0.5 + 16 * 0.25 + 24 * 0.5) / 1351
-    expected = {"non-live": 0.65, "live": live, "irrelevance": 0.7, "multi-turn": 0.25, "agentic": 0.15}
+    expected = {"non-live": 0.65, "live": live, "irrelevance": 0.7, "multi-turn": 0.25, "web search": 0.1, "memory": 0.2}
     overall = 0.065 + 0.1 * live + 0.07 + 0.075 + 0.06
     assert {name: found.mean for name, found in sections.items()} == pytest.approx(expected | {"overall": overall})
     assert all(0 <= found.low < found.mean < found.high <= 1 for found in sections.values())
@@ -56,7 +56,7 @@ def test_a_section_that_is_not_measured_counts_as_0_and_is_named() -> None:
     assert sections["overall"].mean == pytest.approx(0.1 * sum([found.mean for found in sections.values()][:3]))
     printed = io.StringIO()
     Console(file=printed, width=200).print(table.bfcl(measured))
-    missing = "multi-turn (multi_turn_miss_func, multi_turn_miss_param, multi_turn_long_context), agentic"
+    missing = "multi-turn (multi_turn_miss_func, multi_turn_miss_param, multi_turn_long_context), web search, memory"
     assert f"not measured, so 0: {missing}" in " ".join(printed.getvalue().split())
     assert bfcl.sections(policy({"simple_python": 1.0, "multiple": 1.0})) == {}
 
@@ -116,7 +116,7 @@ def test_a_difference_is_paired_by_problem_and_names_what_is_not_compared() -> N
     assert found.differences["irrelevance"].low > -0.02  # unpaired, it is below -0.1
     assert found.differences["overall"].mean == pytest.approx(0.005)
     assert found.problems == 12 * 40  # all categories of one turn but live_relevance, which is in no section
-    assert found.not_compared == ["multi-turn: not measured in B", "agentic: not measured in A"]
+    assert found.not_compared == ["multi-turn: not measured in B", "web search: not measured in A", "memory: not measured in A"]
     half = bfcl.compare("A", policy(SINGLE), "B", policy({name: mean for name, mean in SINGLE.items() if name != "multiple"}))
     assert half.not_compared[0] == "non-live: multiple not measured in B"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 outside: dict[str, Callable[..., Any]] = {}
-"""Has the function `ask`, which calls a function outside of the sandbox; `inside.py` puts it here."""
+"""Has the function `ask`, which calls a function outside of the sandbox; `program.py` puts it here."""
 
 
 class SentenceTransformer:

@@ -1,0 +1,1 @@
+"""Programs in the sandbox. `services.py` and `memory_services.py` send their source; they import nothing of tenfold."""
