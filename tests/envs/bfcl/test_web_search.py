@@ -45,14 +45,13 @@ class SearchesPolicy:
 
     def response(self, turns: Conversation) -> str:
         asked = next(turn["content"] for turn in turns if turn["role"] == "user")
-        reply = turns[-1]["content"]
         if len(turns) == 2:
             return self.call("search_engine_query", keywords=asked)
+        reply = turns[-1]["content"] if self.mode == "tools" else ast.literal_eval(turns[-1]["content"])[0]["content"]
         if len(turns) == 4:
-            return self.call(
-                "fetch_url_content", url="https:" + reply.partition("'https:")[2].partition("'")[0], mode="truncate"
-            )
-        return repr({"answer": reply.partition("The answer is ")[2].partition(" !")[0], "context": ""})
+            return self.call("fetch_url_content", url=ast.literal_eval(reply)[0]["href"], mode="truncate")
+        page = json.loads(reply)["content"]
+        return repr({"answer": page.removeprefix("The answer is ").removesuffix(" !"), "context": ""})
 
     def call(self, name: str, **arguments: str) -> str:
         if self.mode == "tools":
