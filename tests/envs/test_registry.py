@@ -37,7 +37,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
     """Each registered environment. A file replaces data of the hub."""
     declared = gymnasium.spec(request.param).kwargs
     declared = gymnasium.spec(declared["environment"]).kwargs if "environment" in declared else declared
-    if declared.get("verifier") == "code" or request.param == "tenfold/BFCLMultiTurn-v0":
+    if declared.get("verifier") == "code" or request.param.startswith("tenfold/BFCLM"):
         request.getfixturevalue("sandboxed")
     problems = declared.get("problems") or str(registry.held_out_of(request.param))
     if problems.startswith("hf:"):
@@ -46,7 +46,14 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> gymnasium.Env
         ]
         (tmp_path / "rows.jsonl").write_text(rows)
         return tenfold.make(request.param, problems=f"jsonl:{tmp_path}/rows.jsonl")
-    return tenfold.make(request.param)
+    (tmp_path / "search.jsonl").touch()
+    search = {"search": f"{tmp_path}/search.jsonl"} if request.param == "tenfold/BFCLWebSearch-v0" else {}
+    try:
+        return tenfold.make(request.param, **search)
+    except UserError as error:
+        if "bfcl]" not in str(error):
+            raise
+        pytest.skip(str(error))
 
 
 def test_environments_pass_gymnasiums_checker(environment: gymnasium.Env[str, str]) -> None:

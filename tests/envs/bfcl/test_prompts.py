@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tenfold import UserError
-from tenfold.envs.bfcl import problems, services
+from tenfold.envs.bfcl import problems, services, texts
 from tenfold.envs.bfcl.multi_turn import BFCLMultiTurn
 
 try:
@@ -22,11 +22,20 @@ SINGLE = (
     "live_parallel,live_parallel_multiple,live_irrelevance,live_relevance"
 )
 
+AGENTIC = {
+    "MemoryAPI_kv": "memory_kv_0-customer-0",
+    "MemoryAPI_vector": "memory_vector_0-customer-0",
+    "MemoryAPI_rec_sum": "memory_rec_sum_prereq_0-customer-0",
+    "WebSearchAPI": "web_search_base_0",
+}
+"""The classes of agentic problems, and a problem of each. `test_agentic_official.py` compares their prompts."""
+
 
 @pytest.fixture(scope="module")
 def official() -> dict[str, Any]:
     script = Path(__file__).with_name("official_prompts.py")
-    categories = [*SINGLE.split(","), *problems.CATEGORIES, "format_sensitivity"]
+    agentic = ("memory_kv", "memory_vector", "memory_rec_sum", "web_search_base")
+    categories = [*SINGLE.split(","), *problems.CATEGORIES, "format_sensitivity", *agentic]
     run = subprocess.run([sys.executable, script, *categories], capture_output=True, text=True, check=True)
     return {row["id"]: row for row in map(json.loads, run.stdout.splitlines()) if isinstance(row, dict)}
 
@@ -69,3 +78,8 @@ def test_prompts_and_tools_of_several_turns(official: dict[str, Any]) -> None:
         assert [*info["messages"][0]["tools"]] == expected["tools"], expected["id"]
     env.close()
     with_tools.close()
+
+
+@pytest.mark.parametrize(("name", "id"), AGENTIC.items())
+def test_tools_of_agentic_problems(official: dict[str, Any], name: str, id: str) -> None:
+    assert [*map(texts.tool, texts.functions(name))] == official[id]["tools"]
