@@ -19,6 +19,8 @@ class Declaration(TypedDict, total=False):
     describe: str
     instruction: str
     """Arguments of `ToolsEnv`."""
+    backend: str
+    """Argument of `BFCLMemory`."""
 
 
 REASONING_TEMPLATE = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."

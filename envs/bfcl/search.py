@@ -2,7 +2,7 @@
 
     search=searches.jsonl                                           recorded results
     search=serpapi:https://serpapi.com/search.json                  SerpApi, with the key in SERPAPI_API_KEY
-    search=serpapi:https://serpapi.com/search.json?record=FILE      the same; each result is also recorded
+    search=serpapi:https://serpapi.com/search.json?record=FILE.jsonl    the same; each result is also recorded
 
 A file has a line of JSON for each query and each page. What was recorded last counts:
 
@@ -85,6 +85,8 @@ def opened(search: str | None) -> Search:
     if not search.startswith(SCHEME):
         return Recorded(search)
     address, _, record = search.removeprefix(SCHEME).partition("?record=")
+    if record and not record.endswith(".jsonl"):  # a recipe may name the file, and must not write other kinds of files
+        raise UserError(f"search: the results can be recorded in a file whose name ends in .jsonl, not in {record}")
     if not (key := keys.key(KEY, keys.server_of(address))):
         raise UserError(f"search: the environment variable {KEY} with the key of {address} is not set")
     live = Live(address, key)

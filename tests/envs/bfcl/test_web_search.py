@@ -122,6 +122,7 @@ def test_what_is_not_recorded_is_not_found(tmp_path: Path) -> None:
         ("nope.jsonl", "search: there is no file nope.jsonl"),
         ("bad.jsonl", "search: bad.jsonl, line 2: expected a query with results or a url with html"),
         ("serpapi:https://search.org/s", "the key in SERPAPI_API_KEY is not sent to search.org: to allow it"),
+        ("serpapi:https://allowed.org?record=~/.profile", "a file whose name ends in .jsonl, not in ~/.profile"),
         ("serpapi:search.org", "expected a URL of the form"),
         (
             "serpapi:https://allowed.org",
