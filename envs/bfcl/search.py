@@ -150,10 +150,24 @@ class Live:
         """See `Search.page`."""
         try:
             with _public().open(urllib.request.Request(url, headers=_HEADERS), timeout=TIMEOUT_SECONDS) as reply:
-                content: bytes = reply.read(MAX_BYTES)
-                return content.decode(reply.headers.get_content_charset() or "utf-8", "replace")
+                return _content(reply).decode(reply.headers.get_content_charset() or "utf-8", "replace")
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
             raise NotFound(str(error)) from None
+
+
+def _content(reply: http.client.HTTPResponse) -> bytes:
+    """Returns the first `MAX_BYTES` of a page.
+
+    Raises:
+        TimeoutError: the server sends the page too slowly. The limit of the connection holds for each part alone.
+    """
+    end, parts, size = time.monotonic() + TIMEOUT_SECONDS, list[bytes](), 0
+    while size < MAX_BYTES and (part := reply.read1(MAX_BYTES - size)):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > end:
+            raise TimeoutError(f"the page is not complete after {TIMEOUT_SECONDS:g} seconds")
+    return b"".join(parts)
 
 
 class Recording:

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -225,3 +226,27 @@ def test_pages_of_this_machine_and_network_are_not_read(monkeypatch: pytest.Monk
             with pytest.raises(search.NotFound, match="is not on the public web"):
                 search.Live("", "").page(f"http://{host}:{server.server_port}/")
     assert server.asked == []
+
+
+class SlowHandler(BaseHTTPRequestHandler):
+    """Sends a page that does not end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # until the reader has closed the connection
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+
+    log_message = Handler.log_message
+
+
+def test_a_page_is_read_unless_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_check_peer", lambda connection: None)  # the server of the test is not on the public web
+    monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.5)
+    with serving([(200, "the page")], monkeypatch) as server:
+        assert search.Live("", "").page(f"http://127.0.0.1:{server.server_port}/") == '"the page"'
+        server.RequestHandlerClass = SlowHandler
+        with pytest.raises(search.NotFound, match="not complete after"):
+            search.Live("", "").page(f"http://127.0.0.1:{server.server_port}/")
