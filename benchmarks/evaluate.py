@@ -241,6 +241,7 @@ def run(
         "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
         "system": metadata.get("system"),
         "fewshot": metadata.get("fewshot") or 0,
+        "examples": avg_at_k.examples_uri(metadata) if examples and metadata.get("layout") else None,
         "examples_hash": settings_hash(examples) if examples else None,
         "samples": task.samples,
         "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},

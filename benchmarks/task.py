@@ -13,7 +13,7 @@ from .catalogue import TaskRequest
 from .result import Options, Result
 from .tasks import avg_at_k
 
-STORED = ("problems", "system", "fewshot", "text", "judging")
+STORED = ("problems", "examples", "system", "fewshot", "text", "judging")
 """Settings of a result that replace entries of its task's `metadata` when its samples are judged again."""
 
 

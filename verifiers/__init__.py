@@ -34,6 +34,7 @@ BUILT_IN_VERIFIERS = {
     "format": "tenfold.verifiers.rewards.form:check_format",
     "length": "tenfold.verifiers.rewards.form:check_length",
     "language": "tenfold.verifiers.rewards.form:check_language",
+    "last_numbers": "tenfold.verifiers.formats.last_numbers:verify",
     "text": "tenfold.verifiers.formats.text:verify",
     "json_schema": "tenfold.verifiers.formats.json_schema:verify",
     "regex": "tenfold.verifiers.formats.regex:verify",

@@ -3,6 +3,9 @@
 `problem.answer` is {"letter": "C", "options": ["...", ...]}: the letter of the correct option, and the options in the order in
 which the prompt lists them. If the last box or `<answer>` tag holds an option, only this option counts. If it holds something
 else, such as an intermediate formula, a letter that it or the text after it states counts. The text before it never counts.
+
+The option `format` names a benchmark whose own code decides instead which letter counts (`answers/extraction/published.py`).
+
 The methods of a verdict:
 
     extract   the response has no answer, or names several letters: incorrect
@@ -16,12 +19,14 @@ import string
 from collections.abc import Mapping, Sequence
 
 from ..core import Problem, Status, Verdict
+from ..responses import without_thinking
 from . import math
 from .answers import ParseError, comparison, final_answer, readings_of, worked_out
 from .answers.extraction.boxes import last_mark
 from .answers.extraction.choices import apposition, asserted_letters
 from .answers.extraction.letters import leading_letter, listed_letters, unwrapped
 from .answers.extraction.markers import markers
+from .answers.extraction.published import PUBLISHED
 from .answers.extraction.response import searched_text
 from .answers.extraction.second_answers import letters_added_after_choice
 from .answers.extraction.statements import sentence
@@ -35,6 +40,8 @@ LETTERS = string.ascii_uppercase
 """The letters of options, in order."""
 MAX_OPTIONS = 26
 """Options of a problem."""
+ANY = "any"
+"""The `format` that reads every way to state a choice."""
 
 _DENIES = re.compile(r"\b(?:not|no|or|never|neither|nor|isn't|wrong|incorrect|except)\b", re.IGNORECASE)
 _SPACED_LABEL = re.compile(r"([A-Z])\s+(\S.*)", re.DOTALL)
@@ -54,13 +61,28 @@ def invalid_gold(problem: Problem) -> str | None:
     return None
 
 
-@as_verifier(invalid_gold=invalid_gold)
-def verify(problem: Problem, response: str) -> Verdict:
-    """Compares the option that `response` chooses with the correct one."""
+@as_verifier(invalid_gold=invalid_gold, values={"format": (ANY, *PUBLISHED)})
+def verify(problem: Problem, response: str, format: str = ANY) -> Verdict:
+    """Compares the option that `response` chooses with the correct one.
+
+    Args:
+        problem: the problem.
+        response: the response.
+        format: "any" way to state a choice, or the name of a benchmark in `PUBLISHED`, whose rule reads the response's letter.
+    """
+    return _verdict(problem, response, format)
+
+
+def _verdict(problem: Problem, response: str, format: str) -> Verdict:
     try:
         letter, options = _letter_and_options(problem.answer)
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:MAX_REASON_CHARACTERS])
+    if format != ANY:
+        found = PUBLISHED[format](without_thinking(response), options)
+        if found is None:
+            return Verdict(Status.SCORED, 0.0, "extract", f"{format} finds no letter")
+        return Verdict(Status.SCORED, float(found == letter), "letter", f"{found} against {letter}")
     with limit(SECONDS):
         method, chosen, words = _choice(response, options)
     if chosen is None:
@@ -162,7 +184,7 @@ def verify_any(problem: Problem, response: str, form: str = worked_out.FORMS[0])
         response: The response.
         form: Option `form` of `math.verify`.
     """
-    return verify(problem, response) if _has_options(problem) else math.verify_answer(problem, response, form)
+    return _verdict(problem, response, ANY) if _has_options(problem) else math.verify_answer(problem, response, form)
 
 
 def _has_options(problem: Problem) -> bool:

@@ -6,6 +6,7 @@ The methods of a verdict, cheapest first. The first one that decides is named in
     exact         the texts are equal, or their parse trees are
     choice        the gold answer is the letter of an option, or several, so the answer must be the same letters
     unevaluated   the answer is not worked out (rule: `answers/worked_out.py`): incorrect, even if it equals the gold answer
+    integer       the answer is not written as an integer (only with `form: integer`): incorrect, even if it equals the gold one
     rational, decimal, complex, symbolic, quantity, set, tuple, interval, equation, matrix, ratio, family, cases, logic, words
                   both parse, and are compared as this kind (`answers/comparison.py`)
     math-verify   one is LaTeX outside our grammar, or has an integral, a limit or a sum that we do not evaluate: math-verify
@@ -20,7 +21,9 @@ tolerance is the largest difference of a number, relative to the gold number.
 `answers/extraction/response.py` extracts the final answer.
 
 The option `form` decides which answers that equal the gold answer are correct: only those that are worked out (`worked_out`,
-the default), or all (`any`, for data sets whose protocol accepts every equivalent form). It has no effect without a prompt.
+the default), or all (`any`, for data sets whose protocol accepts every equivalent form). Both are the same without a prompt.
+With `integer`, the gold answer is an integer from 0 to 999, as in the AIME, and the answer must be written as an integer: 204,
+0204, $m + n = 204$ and 204 cm count, and 204.0, 408/2 and 200 + 4 do not.
 """
 
 import functools
@@ -47,6 +50,8 @@ from .answers.values.identity import Undecided, UndecidedOperator
 from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
+_AIME = re.compile(r"[0-9]{1,3}")
+"""A gold answer of the AIME."""
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """Words after a letter that retract it or name another one."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
@@ -102,7 +107,7 @@ def verify_answer(problem: Problem, response: str, form: str) -> Verdict:
     """
     try:
         with limit(SECONDS):
-            verdict = _verify(problem, response, form)
+            verdict = _integer(problem, response) if form == "integer" else _verify(problem, response, form)
             if verdict.score == 0 and is_spent():  # an equality may have been missed when the time ran out
                 return Verdict(Status.TIMEOUT, 0.0, verdict.method, verdict.reason)
             return verdict
@@ -134,6 +139,21 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
         if rejected is None or _doubt(verdict) > _doubt(rejected):
             rejected = verdict
     return rejected or Verdict(Status.UNDECIDED, None, "gold", "the problem has no gold answer")
+
+
+def _integer(problem: Problem, response: str) -> Verdict:
+    """Returns the verdict for `form: integer`."""
+    golds = [gold_text(gold) for gold, _ in _golds(problem.answer)]
+    if len(golds) != 1 or not _AIME.fullmatch(golds[0]):
+        reason = f"the gold answer is no integer from 0 to 999: {problem.answer!r:.100}"
+        return Verdict(Status.UNDECIDED, None, "gold", reason)
+    verdict = _verify(problem, response, worked_out.FORMS[0])
+    answer = final_answer(response)
+    if verdict.score != 1 or answer is None or _equal_up_to_typesetting(golds[0], answer):
+        return verdict
+    if not worked_out.is_integer(readings_of(answer)[0]):
+        return Verdict(Status.SCORED, 0.0, "integer", f"{answer[:200]} is not written as an integer")
+    return verdict
 
 
 def _doubt(verdict: Verdict) -> tuple[int, bool]:

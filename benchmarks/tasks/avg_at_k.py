@@ -13,6 +13,7 @@ import datasets
 from tenfold import verifiers
 from tenfold.benchmarks.result import score_of
 from tenfold.benchmarks.stats import scores
+from tenfold.benchmarks.tasks import layouts
 from tenfold.core import TEXT, Message, Problem, Status, UserError, Verdict
 from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources as problem_sources
@@ -45,9 +46,15 @@ def dataset(**metadata: Any) -> dict[str, datasets.Dataset]:
     """Returns the documents of a task from its `metadata`: problems, verifier, prompt template, few-shot examples."""
     verifier, template = (metadata.get(name, default) for name, default in DEFAULTS.items())
     rows: list[Document] = []
-    examples = few_shot(metadata)
+    layout = layouts.LAYOUTS[metadata["layout"]] if metadata.get("layout") else None
+    solved, examples = ([], few_shot(metadata)) if layout is None else (layout_examples(metadata), [])
     for problem in problem_sources.load(source(metadata)):
-        turns = prompt_of(problem, template, metadata.get("system"), examples, metadata.get("fewshot") or 0)
+        posed = problem
+        if layout is not None:
+            category, count = problem.meta.get("category"), metadata.get("fewshot") or 0
+            others = [example for example in solved if example.meta.get("category") == category and example.id != problem.id]
+            posed = dataclasses.replace(problem, prompt=(Message(role="user", content=layout(problem, others[:count])),))
+        turns = prompt_of(posed, template, metadata.get("system"), examples, metadata.get("fewshot") or 0)
         prompt = json.dumps(plain_text(turns) if metadata.get("text") else turns)
         rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": prompt, "verifier": json.dumps(verifier)})
     return {"test": datasets.Dataset.from_list(rows)}
@@ -72,9 +79,14 @@ def few_shot(metadata: Mapping[str, Any]) -> list[Example]:
     Raises:
         UserError: there are too few examples, or an example has no response.
     """
-    count, given = metadata.get("fewshot") or 0, metadata.get("examples") or []
+    count, given = metadata.get("fewshot") or 0, examples_uri(metadata) or []
     if not count:
         return []
+    if metadata.get("layout"):
+        return [
+            (example.prompt[0], Message(role="assistant", content=str(example.meta.get("solution"))))
+            for example in layout_examples(metadata)
+        ]
     template = metadata.get("template", DEFAULTS["template"])
     found: list[Example] = []
     if isinstance(given, str):
@@ -91,6 +103,37 @@ def few_shot(metadata: Mapping[str, Any]) -> list[Example]:
     if len(found) < count:
         raise UserError(f"fewshot: there are only {len(found)} examples, got {count}; lower it, or add examples")
     return found
+
+
+def layout_examples(metadata: Mapping[str, Any]) -> Sequence[Problem]:
+    """Returns the problems that a task with a `layout` takes its few-shot examples from: those of a problem's own category.
+
+    Raises:
+        UserError: an example has no solution.
+    """
+    if not metadata.get("fewshot"):
+        return []
+    uri = examples_uri(metadata)
+    found = problem_sources.load(str(uri))
+    if without := next((example.id for example in found if not example.meta.get("solution")), None):
+        raise UserError(f"{uri}: {without} is no few-shot example, because it has no solution")
+    return found
+
+
+def examples_uri(metadata: Mapping[str, Any]) -> str | list[dict[str, str]] | None:
+    """Returns the few-shot examples of a task: `examples` of its metadata, or its file in the folder `data`.
+
+    Raises:
+        UserError: the folder lacks the file of the examples.
+    """
+    given: str | list[dict[str, str]] | None = metadata.get("examples")
+    name, mark, options = (metadata.get("examples_file") or "").partition("?")
+    if not (name and metadata.get("data") and metadata.get("fewshot")):
+        return given
+    if not (Path(metadata["data"]) / name).is_file():
+        folder = metadata["data"]
+        raise UserError(f"there is no {name} in {folder}; put the problems of {given} there, or set --fewshot 0")
+    return f"jsonl:{Path(metadata['data']) / name}{mark}{options}"
 
 
 def prompt_of(

@@ -93,7 +93,9 @@ def _options(row: Mapping[str, Any], answer_column: str) -> tuple[Any, Mapping[s
     return (columns, {}) if is_letter and {"A", "B"} <= columns.keys() else (None, {})
 
 
-def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None = None) -> Problem:
+def problem_of(
+    row: Mapping[str, Any], uri: str, name: str, shuffle: int | None = None, keep_white_space: bool = False
+) -> Problem:
     """Returns the problem of a row.
 
     If the options or the answer have an unknown form, the problem's answer is None and `meta["invalid_gold"]` is the reason.
@@ -103,6 +105,7 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
         uri: the source of the row.
         name: id of the problem if the row has none.
         shuffle: seed of the order of the options; the order also depends on the question. GPQA's options are always shuffled.
+        keep_white_space: keep white space at the ends of the question and of the options.
     """
     id = str(row.get("id", row.get("uuid", row.get("Record ID", name))))
     meta = {column: row[column] for column in META if column in row}
@@ -110,22 +113,28 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str, shuffle: int | None 
         if all(cells.is_missing(row.get(column)) for column in (*ANSWER_COLUMNS, "Correct Answer")):
             raise ValueError("no column names the correct option")
         question, options, correct = _gpqa(row) if "Correct Answer" in row else _listed(row)
-        if not question:
+        if not question.strip():
             raise ValueError("the question is empty")
-        if not 2 <= len(options) <= len(LETTERS) or not all(options) or _has_missing_option(row):
+        if not 2 <= len(options) <= len(LETTERS) or not all(map(str.strip, options)) or _has_missing_option(row):
             raise ValueError(f"expected 2 to {len(LETTERS)} options, got {options!r:.200}")
     except (KeyError, ValueError, TypeError, IndexError) as error:
         prompt = str(row.get("question", row.get("Question")) or "")
         meta["invalid_gold"] = f"not a multiple-choice problem: {error}"
         return Problem(id, (Message(role="user", content=prompt),), None, uri, meta)
+    if not keep_white_space:
+        question, options = question.strip(), [option.strip() for option in options]
     if shuffle is not None or "Correct Answer" in row:
-        seed = hashlib.sha256(f"{shuffle or 0}\n{question}".encode()).hexdigest()
+        seed = hashlib.sha256(f"{shuffle or 0}\n{question.strip()}".encode()).hexdigest()
         order = random.Random(seed).sample(range(len(options)), len(options))
         options, correct = [options[index] for index in order], order.index(correct)
-    listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
     meta["solution"] = f"\\boxed{{{LETTERS[correct]}}}"
-    messages = (Message(role="user", content=f"{question}\n\n{listed}"),)
+    messages = (Message(role="user", content=f"{question}\n\n{listed(options)}"),)
     return Problem(id, messages, {"letter": LETTERS[correct], "options": options}, uri, meta)
+
+
+def listed(options: Sequence[str], mark: str = ") ") -> str:
+    """Returns the options of a prompt, one a line. `mark` follows each letter."""
+    return "\n".join(f"{letter}{mark}{option}" for letter, option in zip(LETTERS, options, strict=False))
 
 
 def _has_missing_option(row: Mapping[str, Any]) -> bool:
@@ -136,11 +145,11 @@ def _has_missing_option(row: Mapping[str, Any]) -> bool:
 
 def _gpqa(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
     incorrect = [
-        str(row[column]).strip()
+        str(row[column])
         for column in (f"Incorrect Answer {number}" for number in range(1, 10))
         if row.get(column) not in (None, "")
     ]
-    return str(row["Question"] or "").strip(), [str(row["Correct Answer"]).strip(), *incorrect], 0
+    return str(row["Question"] or ""), [str(row["Correct Answer"]), *incorrect], 0
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
@@ -149,5 +158,5 @@ def _listed(row: Mapping[str, Any]) -> tuple[str, list[str], int]:
         if sorted(values) != list(LETTERS[: len(values)]):
             raise ValueError(f"the letters of the options are {', '.join(map(str, values))}")
         values = [values[letter] for letter in sorted(values)]
-    options = [str(option).strip() for option in values]
-    return str(row["question"]).strip(), options, correct_option.correct_index(row, options)
+    options = [str(option) for option in values]
+    return str(row["question"]), options, correct_option.correct_index(row, [option.strip() for option in options])

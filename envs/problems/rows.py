@@ -49,7 +49,7 @@ def problem_of(row: Row, uri: str, name: str, number: int, options: Mapping[str,
     choice: Row = row
     if "answer_after" not in options:
         choice = choice_rows.standard(row, options.get("prompt"), options.get("answer"))
-    if convert := _converter(choice, shuffle, bool(options.keys() & {"prompt", "answer", "answer_after"})):
+    if convert := _converter(choice, shuffle, options):
         problem = convert(choice, uri, name)
     else:
         problem = _by_columns(row, uri, name, where, options)
@@ -80,14 +80,16 @@ def with_distinct_ids(problems: Iterable[Problem]) -> list[Problem]:
     return distinct
 
 
-def _converter(row: Row, shuffle: int | None, named: bool) -> Callable[[Row, str, str], Problem] | None:
+def _converter(row: Row, shuffle: int | None, options: Mapping[str, str]) -> Callable[[Row, str, str], Problem] | None:
     """Returns the function for the row's format, or None. If the user names columns, only multiple-choice formats apply."""
+    named = bool(options.keys() & {"prompt", "answer", "answer_after"})
     if not named and code.is_code(row):
         return code.problem_of
     if not named and function_calls.is_function_calls(row):
         return function_calls.problem_of
     if choice_rows.is_choice(row):
-        return functools.partial(choice_rows.problem_of, shuffle=shuffle)
+        keep = options.get("white_space") == "keep"
+        return functools.partial(choice_rows.problem_of, shuffle=shuffle, keep_white_space=keep)
     if named:
         return None
     if instructions.is_instructions(row):

@@ -25,6 +25,7 @@ have these options:
     skip=N, limit=N      skip the first N rows, use at most N problems
     from=DATE, to=DATE   use only the rows whose column contest_date is in this window (2024-08-01); skip= and limit= count them
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
+    white_space=keep     keep white space at the ends of questions and options of multiple choice; by default it is removed
 
 FILE may be a pattern, such as data/**/part-*.jsonl. Its files are read in the order of their names as one source: skip= and
 limit= count the rows of all files, an error names the file, and the ids of rows without an id start with the part of the path
@@ -309,9 +310,11 @@ def _checked(uri: str, options: dict[str, str]) -> stored.Options:
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
-    choices = ("prompt", "answer", "solution", "thinking", "id", "answer_after", "skip", "limit", "shuffle", "from", "to")
+    choices = "prompt answer solution thinking id answer_after skip limit from to shuffle white_space".split()
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
+    if options.get("white_space", "keep") != "keep":
+        raise UserError(f"{uri}: white_space: expected keep, got {options['white_space']!r:.80}")
     skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
     window = dates.window(uri, options)
     return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri), window)

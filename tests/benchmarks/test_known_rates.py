@@ -27,9 +27,10 @@ FORMS: dict[str, Form] = {
     "math": (lambda n: {"problem": f"What is {n} + 0?", "answer": n}, lambda n: f"\\boxed{{{n}}}", "\\boxed{7.5}"),
     "choice": (
         lambda n: {"question": f"Which is {n}?", "options": [str(n + 1), str(n), "x", "y"], "answer_letter": "B"},
-        lambda n: "The answer is \\boxed{B}.",
-        "The answer is \\boxed{C}.",
+        lambda n: "So the answer is (B).\nAnswer: B",
+        "So the answer is (C).\nAnswer: C",
     ),
+    "last_numbers": (lambda n: {"input": f"{n}加0是多少？", "golden": str(n)}, lambda n: f"答：{n}。", "答：7.5。"),
     "code": (
         lambda n: {"task_id": n, "text": f"Write f that gives {n}.", "code": "", "test_list": [f"assert f() == {n}"]},
         lambda n: f"```python\ndef f(): return {n}\n```",
@@ -81,9 +82,10 @@ def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
         solves = sample_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
         return correct(int(found[0])) if solves else incorrect
 
-    options = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", samples=24)
+    options = Options(problems=f"jsonl:{tmp_path}/rows.jsonl", samples=24, fewshot=0)
     result = evaluate.run_task(task, ScriptedPolicy(answer), options, folder=tmp_path)
-    assert result.score.same_problems_low <= 0.5 <= result.score.same_problems_high
+    margin = (result.score.same_problems_high - result.score.same_problems_low) / 2  # two standard errors
+    assert abs(result.score.mean - 0.5) < 1.5 * margin
     rows = [json.loads(line) for line in (tmp_path / f"{result.task}.scores.jsonl").read_text().splitlines()]
     rates = [sum(sample["score"] for sample in row["samples"]) / 24 for row in rows]
     assert (rates[0], rates[-1]) == (0, 1)

@@ -39,8 +39,8 @@ from .values.unfinished import (
     unfinished_parts,
 )
 
-FORMS = ("worked_out", "any")
-"""Values of a verifier's option `form`: the rule above, or equality alone."""
+FORMS = ("worked_out", "any", "integer")
+"""Values of a verifier's option `form`: the rule above, equality alone, or the rule above and `is_integer`."""
 _EXACT_ONLY = frozenset([CLOSED_FORM, "a logarithm", "an inverse trigonometric function"])
 """Unfinished computation that an exact answer may contain if the gold answer is a rounded decimal."""
 
@@ -92,6 +92,14 @@ def final_value(node: Node) -> Node:
     if label is None and set(claimed.value or ()) == {"="}:
         return final_value(claimed.items[-1])
     return claimed if claimed is node else final_value(claimed)
+
+
+def is_integer(answer: Node) -> bool:
+    """True if the value of an answer is written as a non-negative integer, in digits alone: 25, 025, x = 25 or 25 cm, not 25.0."""
+    value = final_value(answer)
+    if value.kind in ("quantity", "degrees"):
+        value = value.items[0]
+    return value.kind == "number" and value.value.denominator == 1
 
 
 def open_operators(node: Node) -> frozenset[str]:

@@ -86,6 +86,7 @@ ANSWERS = {
     "format": None,
     "length": None,
     "language": None,
+    "last_numbers": "12",
     "text": "the cat, the dog",
     "json_schema": {"schema": {"type": "object", "properties": {"base": {"type": "integer"}}}, "value": {"base": 10}},
     "regex": {"match": ["a1", "b22"], "reject": ["a", "1"]},

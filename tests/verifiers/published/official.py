@@ -1,0 +1,158 @@
+"""Judges responses with a benchmark's own code: reads cases as JSON lines, and writes them with the verdict of that code.
+
+    python official.py BENCHMARK FOLDER < CASES.jsonl > CASES.official.jsonl
+
+FOLDER is a checkout of the benchmark's repository at the commit in `COMMITS`. The code runs in an environment of its own, with
+the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable, openpyxl, timeout-decorator, pyyaml, absl-py,
+nltk, langdetect, immutabledict. Clients of model servers are replaced by empty modules, because no model is asked.
+"""
+
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+Case = dict[str, Any]
+COMMITS = {
+    "supergpqa": "github.com/SuperGPQA/SuperGPQA 03a3e2789c50e335c83be8b62cb7334dd92bd78a",
+    "simple_evals": "github.com/openai/simple-evals ee3b0318d8d1d9d72755a4120879be65f7c07e9e",
+    "mmlu_pro": "github.com/TIGER-AI-Lab/MMLU-Pro f418b116db00b065c2aea046518d8fcf74d39872",
+    "cmath": "github.com/XiaoMi/cmath 9fa13ef0b2d03f5a18c1ace7001248d3981d65ea",
+    "ifeval": "github.com/google-research/google-research 83282e4ec6e140949e0f51d04e279be7949409ff, instruction_following_eval",
+}
+"""The commits with which the stored verdicts were computed."""
+
+
+def supergpqa(folder: Path) -> Callable[[Case], Case]:
+    """The function `calculate_accuracy` of eval/eval.py, on a file with one sample."""
+    sys.path.insert(0, str(folder))
+    calculate_accuracy = importlib.import_module("eval.eval").calculate_accuracy
+
+    def judge(case: Case) -> Case:
+        row = {"response": case["response"], "options": case["options"], "answer_letter": case["letter"], "difficulty": "easy"}
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / "one.jsonl").write_text("".join(json.dumps(row | {"difficulty": name}) + "\n" for name in LEVELS))
+            calculate_accuracy(f"{made}/one.jsonl", f"{made}/judged", "zero-shot")
+            status = json.loads((Path(made) / "judged/one.jsonl").read_text().splitlines()[0])["status"]
+        return {"score": float(status == "correct")}
+
+    return judge
+
+
+LEVELS = ("easy", "middle", "hard")
+"""Difficulties of SuperGPQA. Its code divides by the number of samples of each."""
+
+
+def simple_evals(folder: Path) -> Callable[[Case], Case]:
+    """The class `GPQAEval` of gpqa_eval.py, with a sampler that returns the response."""
+    sys.modules |= {name: MagicMock() for name in ("openai",)}
+    sys.path.insert(0, str(folder.parent))
+    module = importlib.import_module(f"{folder.name}.gpqa_eval")
+
+    class Sampler:
+        def __init__(self, response: str):
+            self.response, self.prompt = response, ""
+
+        def _pack_message(self, content: str, role: str) -> dict[str, str]:
+            return {"role": role, "content": content}
+
+        def __call__(self, messages: list[dict[str, str]]) -> Any:
+            self.prompt = messages[0]["content"]
+            return MagicMock(response_text=self.response, actual_queried_message_list=messages)
+
+    def judge(case: Case) -> Case:
+        correct = "ABCD".index(case["letter"])
+        others = [option for index, option in enumerate(case["options"]) if index != correct]
+        names = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+        row = {"Question": case["question"], "Correct Answer": case["options"][correct], **dict(zip(names, others, strict=True))}
+        rest = iter((1, 2, 3))
+        order = [0 if index == correct else next(rest) for index in range(4)]
+        found, sampler = module.GPQAEval.__new__(module.GPQAEval), Sampler(case["response"])
+        found.examples = [row | {"permutation": order}]
+        return {"score": found(sampler).score, "prompt": sampler.prompt}
+
+    return judge
+
+
+def mmlu_pro(folder: Path) -> Callable[[Case], Case]:
+    """The function `single_request` of evaluate_from_api.py, with a client that returns the response.
+
+    The score is None if there is no letter. The benchmark then takes a random option.
+    """
+    clients = ("openai", "anthropic", "google", "google.generativeai", "datasets", "ai21", "ai21.models", "ai21.models.chat")
+    sys.modules |= {name: MagicMock() for name in clients}
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module("evaluate_from_api")
+
+    def judge(case: Case) -> Case:
+        asked: list[str] = []
+
+        def call_api(client: object, instruction: str, inputs: str) -> str:
+            asked.append(instruction + inputs)
+            return str(case["response"])
+
+        module.call_api = call_api
+        row = {"question_id": 1, "question": case["question"], "options": case["options"], "category": case["category"]}
+        (row,) = module.preprocess([row])[case["category"]]
+        examples = module.preprocess([dict(example) for example in case["examples"]])
+        found, _, _ = module.single_request(None, row, examples, [])
+        return {"score": None if found is None else float(found == case["letter"]), "prompt": asked[0]}
+
+    return judge
+
+
+def cmath(folder: Path) -> Callable[[Case], Case]:
+    """The functions of utils.py that eval.py calls. The score is None if the script leaves the response out."""
+    sys.path.insert(0, str(folder))
+    module: Any = importlib.import_module("utils")
+    has_exception = module.has_exception
+    module.has_exception = lambda answer, *_: has_exception(answer)  # it is called with an argument that it does not take
+
+    def judge(case: Case) -> Case:
+        found = module.extract_digits_prediction(case["response"])
+        return {"score": None if "ERROR" in found else float(module.match_digit_response(case["golden"], found))}
+
+    return judge
+
+
+def ifeval(folder: Path) -> Callable[[Case], Case]:
+    """The strict and the loose test of evaluation_main.py."""
+    sys.path.insert(0, str(folder))
+    sys.argv = sys.argv[:1]
+    module = importlib.import_module("instruction_following_eval.evaluation_main")
+    importlib.import_module("langdetect").DetectorFactory.seed = 0  # without it, the language of a response is random
+
+    def judge(case: Case) -> Case:
+        given = [{name: value for name, value in kwargs.items() if value is not None} for kwargs in case["kwargs"]]
+        example = module.InputExample(1, case["instruction_id_list"], case["prompt"], given)
+        responses = {case["prompt"]: case["response"]}
+        strict = module.test_instruction_following_strict(example, responses)
+        loose = module.test_instruction_following_loose(example, responses)
+        return {"strict": strict.follow_instruction_list, "loose": loose.follow_instruction_list}
+
+    return judge
+
+
+JUDGES = {"supergpqa": supergpqa, "simple_evals": simple_evals, "mmlu_pro": mmlu_pro, "cmath": cmath, "ifeval": ifeval}
+
+
+def main() -> None:
+    """Judges the cases of standard input."""
+    judge = JUDGES[sys.argv[1]](Path(sys.argv[2]).resolve())
+    output = sys.stdout
+    sys.stdout = sys.stderr  # the benchmarks print
+    for line in sys.stdin:
+        case = json.loads(line)
+        try:
+            official: object = judge(case)
+        except Exception as error:
+            official = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(case | {"official": official}, ensure_ascii=False), file=output, flush=True)
+
+
+if __name__ == "__main__":
+    main()
