@@ -20,18 +20,20 @@ def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[
     texts are equal.
 
     Args:
-        verifier: name of the verifier.
+        verifier: name of the verifier, or {"name": NAME, OPTION: VALUE}.
         rows: problems with the verdicts on their samples.
         text_of: returns the judged text of a problem's sample.
     """
     samples = max(len(row["samples"]) for row in rows)
-    if verifier not in VOTING or samples == 1:
+    declared = verifier if isinstance(verifier, Mapping) else {"name": verifier}
+    if declared["name"] not in VOTING or samples == 1:
         return {}
+    format = str(declared.get("format", choice.ANY))
     if all(sample["score"] is None for row in rows for sample in row["samples"]):
         return {}
     votes = [
         [
-            (_vote(text_of(row, number), sample["score"], row["gold"]), sample["score"])
+            (_vote(text_of(row, number), sample["score"], row["gold"], format), sample["score"])
             for number, sample in enumerate(row["samples"])
         ]
         for row in rows
@@ -39,8 +41,15 @@ def majority(verifier: object, rows: Sequence[ScoredProblem], text_of: Callable[
     return {f"maj@{samples}": scores.maj_at_k(votes)}
 
 
-def _vote(text: str, score: float | None, gold: object) -> str | None:
-    """Returns a text that is equal for samples with equal answers; None if the sample has no answer or no score."""
+def _vote(text: str, score: float | None, gold: object, format: str) -> str | None:
+    """Returns a text that is equal for samples with equal answers; None if the sample has no answer or no score.
+
+    Args:
+        text: the judged text of the sample.
+        score: its score.
+        gold: the gold answer.
+        format: option of the verifier `choice`.
+    """
     if score is None:
         return None
     if score == 1:
@@ -49,8 +58,8 @@ def _vote(text: str, score: float | None, gold: object) -> str | None:
     try:
         with limit(SECONDS):
             if isinstance(gold, Mapping) and "options" in gold:
-                letter = choice.chosen_letter(text, [str(option) for option in gold["options"]])
-                if letter is not None:
+                letter = choice.chosen_letter(text, [str(option) for option in gold["options"]], format)
+                if letter is not None or format != choice.ANY:
                     return letter
             if answer is None:
                 return None

@@ -79,7 +79,7 @@ def _verdict(problem: Problem, response: str, format: str) -> Verdict:
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(Status.UNDECIDED, None, "gold", f"no letter and options: {error}"[:MAX_REASON_CHARACTERS])
     if format != ANY:
-        found = PUBLISHED[format](without_thinking(response), options)
+        found = chosen_letter(response, options, format)
         if found is None:
             return Verdict(Status.SCORED, 0.0, "extract", f"{format} finds no letter")
         return Verdict(Status.SCORED, float(found == letter), "letter", f"{found} against {letter}")
@@ -95,8 +95,16 @@ def _verdict(problem: Problem, response: str, format: str) -> Verdict:
     return Verdict(Status.SCORED, float(LETTERS[chosen] == letter), method, f"{LETTERS[chosen]} against {letter}")
 
 
-def chosen_letter(response: str, options: Sequence[str]) -> str | None:
-    """Returns the letter of the option that a response chooses; None if it chooses none or several."""
+def chosen_letter(response: str, options: Sequence[str], format: str = ANY) -> str | None:
+    """Returns the letter of the option that a response chooses; None if it chooses none or several.
+
+    Args:
+        response: the response.
+        options: the texts of the options.
+        format: option of `verify`.
+    """
+    if format != ANY:
+        return PUBLISHED[format](without_thinking(response), options)
     _, chosen, _ = _choice(response, options)
     return None if chosen is None else LETTERS[chosen]
 

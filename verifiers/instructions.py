@@ -20,8 +20,8 @@ from .disguises import plain
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
 SECONDS, EXACT_SECONDS = 2.0, 10.0
-"""Processor seconds for all checks of a response, and for the strict and the loose test. Some of lm-eval's patterns take quadratic
-time. Our choice."""
+"""Processor seconds for all checks of a response, and for the strict and the loose test. Some of lm-eval's patterns take
+quadratic time. Our choice."""
 
 
 def invalid_gold(problem: Problem) -> str | None:
@@ -52,9 +52,9 @@ def verify(problem: Problem, response: str, exact: bool = False) -> Verdict:
     Args:
         problem: the problem.
         response: the response.
-        exact: check the characters as they are, and not as a reader sees them. The verdict then has the four results of IFEval as
-            parts: "prompt strict", which is the score, "prompt loose", and one "instruction strict" and "instruction loose" for
-            each instruction. The mean of all parts with a name is the accuracy that IFEval reports.
+        exact: check the characters as they are, and not as a reader sees them. The verdict then has the four results of IFEval
+            as parts: "prompt strict", which is the score, "prompt loose", and one "instruction strict" and one "instruction
+            loose" for each instruction. The mean of all parts with a name is the accuracy that IFEval reports.
     """
     if (reason := invalid_gold(problem)) is not None:
         return Verdict(Status.UNDECIDED, None, "instructions", reason)
@@ -87,7 +87,7 @@ def verify(problem: Problem, response: str, exact: bool = False) -> Verdict:
 
 
 def _parts(strict: Sequence[bool], loose: Sequence[bool]) -> tuple[Part, ...]:
-    """Returns the results of both tests, for the prompt and for each instruction. The strict result of the prompt is the score."""
+    """Returns the results of both tests, for the prompt and for each instruction. The strict one of the prompt is the score."""
     return (
         Part("prompt strict", float(all(strict)), 1.0),
         Part("prompt loose", float(all(loose)), 0.0),

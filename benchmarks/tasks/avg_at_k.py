@@ -46,15 +46,11 @@ def dataset(**metadata: Any) -> dict[str, datasets.Dataset]:
     """Returns the documents of a task from its `metadata`: problems, verifier, prompt template, few-shot examples."""
     verifier, template = (metadata.get(name, default) for name, default in DEFAULTS.items())
     rows: list[Document] = []
-    layout = layouts.LAYOUTS[metadata["layout"]] if metadata.get("layout") else None
-    solved, examples = ([], few_shot(metadata)) if layout is None else (layout_examples(metadata), [])
+    layout, fewshot = metadata.get("layout"), metadata.get("fewshot") or 0
+    solved, examples = (layout_examples(metadata), []) if layout else ([], few_shot(metadata))
     for problem in problem_sources.load(source(metadata)):
-        posed = problem
-        if layout is not None:
-            category, count = problem.meta.get("category"), metadata.get("fewshot") or 0
-            others = [example for example in solved if example.meta.get("category") == category and example.id != problem.id]
-            posed = dataclasses.replace(problem, prompt=(Message(role="user", content=layout(problem, others[:count])),))
-        turns = prompt_of(posed, template, metadata.get("system"), examples, metadata.get("fewshot") or 0)
+        posed = layouts.laid_out(layout, problem, solved, fewshot) if layout else problem
+        turns = prompt_of(posed, template, metadata.get("system"), examples, fewshot)
         prompt = json.dumps(plain_text(turns) if metadata.get("text") else turns)
         rows.append({"problem": json.dumps(dataclasses.asdict(problem)), "text": prompt, "verifier": json.dumps(verifier)})
     return {"test": datasets.Dataset.from_list(rows)}

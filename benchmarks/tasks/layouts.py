@@ -3,9 +3,10 @@
 The `layout` of a task's `metadata` names one. The task's `template` then applies to its text.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from tenfold.core import Problem, UserError
+from tenfold.core import Message, Problem, UserError
 from tenfold.envs.problems.choice_rows import listed
 
 Layout = Callable[[Problem, Sequence[Problem]], str]
@@ -37,6 +38,24 @@ def _mmlu_pro(problem: Problem, answer: str) -> str:
 
 LAYOUTS: Mapping[str, Layout] = {"supergpqa": supergpqa, "mmlu_pro": mmlu_pro}
 """The layouts by name."""
+
+
+def laid_out(name: str, problem: Problem, solved: Sequence[Problem], fewshot: int) -> Problem:
+    """Returns a problem whose prompt has the text of a layout.
+
+    Args:
+        name: one of `LAYOUTS`.
+        problem: a multiple-choice problem.
+        solved: problems with solutions. The first ones of the problem's category are its examples, without the problem itself.
+        fewshot: largest number of examples.
+
+    Raises:
+        UserError: a problem has no options.
+    """
+    category = problem.meta.get("category")
+    others = [one for one in solved if one.meta.get("category") == category and one.prompt != problem.prompt]
+    text = LAYOUTS[name](problem, others[:fewshot])
+    return dataclasses.replace(problem, prompt=(Message(role="user", content=text),))
 
 
 def question_and_options(problem: Problem) -> tuple[str, list[str]]:

@@ -73,17 +73,43 @@ def test_gsm8k_gets_its_examples_from_the_training_split(hub: Callable[..., None
     assert (result["settings"]["fewshot"], result["score"]["mean"]) == (2, 0.5)
 
 
-def test_mmlu_pro_gets_the_reasoning_of_its_validation_split(hub: Callable[..., None]) -> None:
-    def row(n: int) -> dict[str, object]:
-        reasoning = f"A: Let's think step by step. {n} plus 1 is {n + 1}. The answer is (B)."
-        row = {"question_id": n, "question": f"What is {n} + 1?", "options": [str(n), str(n + 1), "none"]}
-        return row | {"answer": "B", "answer_index": 1, "cot_content": reasoning, "category": "math", "src": "here"}
+def mmlu_pro_row(n: int, category: str = "math") -> dict[str, object]:
+    """A row with the columns of MMLU-Pro."""
+    reasoning = f"A: Let's think step by step. {n} plus 1 is {n + 1}. The answer is (B)."
+    row = {"question_id": n, "question": f"What is {n} + 1? ", "options": [str(n), str(n + 1), "N/A"], "answer": "B"}
+    return row | {"answer_index": 1, "cot_content": reasoning, "category": category, "src": "here"}
 
-    hub("TIGER-Lab/MMLU-Pro", "default", {"validation": [row(n) for n in range(3)], "test": [row(n) for n in (10, 11)]})
-    prompt = prompts_of("mmlu_pro", 2)[0]
-    assert [turn["role"] for turn in prompt] == ["user", "assistant"] * 2 + ["user"]
-    assert prompt[0]["content"].startswith("What is 0 + 1?\n\nA) 0\nB) 1\nC) none\n\nReason step by step")
-    assert prompt[1]["content"] == "A: Let's think step by step. 0 plus 1 is 1. The answer is (B)."
+
+def test_mmlu_pro_has_the_examples_of_the_problems_category_in_one_turn(hub: Callable[..., None]) -> None:
+    validation = [mmlu_pro_row(0), mmlu_pro_row(1, "law"), mmlu_pro_row(2), mmlu_pro_row(3)]
+    hub("TIGER-Lab/MMLU-Pro", "default", {"validation": validation, "test": [mmlu_pro_row(10), mmlu_pro_row(11, "law")]})
+    (math,), (law,) = prompts_of("mmlu_pro", 2)
+    assert math["content"] == (
+        "The following are multiple choice questions (with answers) about math. Think step by step and then output the answer "
+        'in the format of "The answer is (X)" at the end.\n\n'
+        "Question: What is 0 + 1? \nOptions: A. 0\nB. 1\n"
+        "Answer: Let's think step by step. 0 plus 1 is 1. The answer is (B).\n\n"
+        "Question: What is 2 + 1? \nOptions: A. 2\nB. 3\n"
+        "Answer: Let's think step by step. 2 plus 1 is 3. The answer is (B).\n\n"
+        "Question: What is 10 + 1? \nOptions: A. 10\nB. 11\nAnswer: Let's think step by step.\n\n"
+    )
+    assert law["content"].count("Question: ") == 2
+    assert "about law" in law["content"]
+
+
+def test_mmlu_pro_reads_its_examples_from_the_folder_of_its_data(lab: Path) -> None:
+    (lab / "mmlu_pro.jsonl").write_text(json.dumps(mmlu_pro_row(10)) + "\n")
+    with pytest.raises(UserError, match=r"no mmlu_pro_validation.jsonl in \.; put the problems of .*, or set --fewshot 0"):
+        evaluate.evaluate("mmlu_pro", ScriptedPolicy("?"), data=".")
+    (lab / "mmlu_pro_validation.jsonl").write_text(json.dumps(mmlu_pro_row(2)) + "\n")
+    prompts: list[Conversation] = []
+
+    def answer(conversation: Conversation, seed: int) -> str:
+        prompts.append(conversation)
+        return "The answer is (B)."
+
+    assert evaluate.evaluate("mmlu_pro", ScriptedPolicy(answer), data=".").score.mean == 1
+    assert "2 plus 1 is 3" in prompts[0][0]["content"]
 
 
 def test_without_the_hub_the_error_names_the_data_set(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

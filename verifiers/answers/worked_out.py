@@ -95,7 +95,7 @@ def final_value(node: Node) -> Node:
 
 
 def is_integer(answer: Node) -> bool:
-    """True if the value of an answer is written as a non-negative integer, in digits alone: 25, 025, x = 25 or 25 cm, not 25.0."""
+    """True if the value of an answer is written as an integer, in digits alone: 25, 025, x = 25 or 25 cm, not 25.0."""
     value = final_value(answer)
     if value.kind in ("quantity", "degrees"):
         value = value.items[0]

@@ -1,11 +1,11 @@
 """Verifier of numbers that one of the last two numbers of a response must equal, as in the script of CMATH.
 
-`problem.answer` is a non-negative number: 24, 0.5, 3/4 or 25%. The rules are those of `utils.py` of github.com/XiaoMi/cmath, commit
-9fa13ef0:
+`problem.answer` is a non-negative number: 24, 0.5, 3/4 or 25%. The rules are those of `utils.py` of github.com/XiaoMi/cmath,
+commit 9fa13ef0:
 
 - A number counts if it is a whole line; if it starts a line and a Chinese character, a comma, a full stop, a degree sign or a
   dollar sign follows; if it ends a line and a Chinese character, a dollar sign, a colon, an equals sign, a minus sign or a ">"
-  precedes; or if it is between such characters. "5分之3" and a LaTeX fraction of two numbers are 3/5.
+  precedes; or if it is between such characters. 5分之3 and a LaTeX fraction of two numbers are 3/5.
 - Two integers must be equal. Other numbers may differ by less than 1% of the smaller one.
 
 A response without text, or that looks like an error message of a server, is incorrect. The script leaves it out of the accuracy.
@@ -53,7 +53,9 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.SCORED, 0.0, "extract", "the response is empty or an error message")
     found = last_numbers(text)
     reason = f"{', '.join(found) or 'no number'} against {problem.answer}"
-    return Verdict(Status.SCORED, float(any(_equals(gold, number) for number in found)), "rational", reason[:MAX_REASON_CHARACTERS])
+    return Verdict(
+        Status.SCORED, float(any(_equals(gold, number) for number in found)), "rational", reason[:MAX_REASON_CHARACTERS]
+    )
 
 
 def last_numbers(text: str) -> list[str]:

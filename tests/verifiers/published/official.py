@@ -1,10 +1,13 @@
-"""Judges responses with a benchmark's own code: reads cases as JSON lines, and writes them with the verdict of that code.
+"""Judges responses with a benchmark's own code, and writes its verdicts into the file of the responses.
 
-    python official.py BENCHMARK FOLDER < CASES.jsonl > CASES.official.jsonl
+    python official.py FOLDER FILE.json
 
-FOLDER is a checkout of the benchmark's repository at the commit in `COMMITS`. The code runs in an environment of its own, with
-the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable, openpyxl, timeout-decorator, pyyaml, absl-py,
-nltk, langdetect, immutabledict. Clients of model servers are replaced by empty modules, because no model is asked.
+The file is named for the benchmark. FOLDER is a checkout of its repository at the commit that `source` in the file names. The code
+runs in an environment of its own, with the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable,
+openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict. Clients of model servers are replaced by empty
+modules, because no model is asked.
+
+A file has the fields that all its cases share, and `cases`, each with a response. A case's `official` is what the code returns.
 """
 
 import importlib
@@ -16,29 +19,29 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import yaml
+
 Case = dict[str, Any]
-COMMITS = {
-    "supergpqa": "github.com/SuperGPQA/SuperGPQA 03a3e2789c50e335c83be8b62cb7334dd92bd78a",
-    "simple_evals": "github.com/openai/simple-evals ee3b0318d8d1d9d72755a4120879be65f7c07e9e",
-    "mmlu_pro": "github.com/TIGER-AI-Lab/MMLU-Pro f418b116db00b065c2aea046518d8fcf74d39872",
-    "cmath": "github.com/XiaoMi/cmath 9fa13ef0b2d03f5a18c1ace7001248d3981d65ea",
-    "ifeval": "github.com/google-research/google-research 83282e4ec6e140949e0f51d04e279be7949409ff, instruction_following_eval",
-}
-"""The commits with which the stored verdicts were computed."""
 
 
 def supergpqa(folder: Path) -> Callable[[Case], Case]:
     """The function `calculate_accuracy` of eval/eval.py, on a file with one sample."""
     sys.path.insert(0, str(folder))
+    sys.modules["config.config_wrapper"] = MagicMock()
     calculate_accuracy = importlib.import_module("eval.eval").calculate_accuracy
+    loader: Any = importlib.import_module("infer.data_loader")
+    template = folder / "config/prompt/zero-shot.yaml"
+    loader.read_yaml = lambda _: yaml.safe_load(template.read_text())
 
     def judge(case: Case) -> Case:
-        row = {"response": case["response"], "options": case["options"], "answer_letter": case["letter"], "difficulty": "easy"}
+        loader.read_json_or_jsonl = lambda *_: [case]
+        ((prompt, _),) = loader.load_data("SuperGPQA-all", "zero-shot")
+        row = {"response": case["response"], "options": case["options"], "answer_letter": case["letter"]}
         with tempfile.TemporaryDirectory() as made:
             (Path(made) / "one.jsonl").write_text("".join(json.dumps(row | {"difficulty": name}) + "\n" for name in LEVELS))
             calculate_accuracy(f"{made}/one.jsonl", f"{made}/judged", "zero-shot")
             status = json.loads((Path(made) / "judged/one.jsonl").read_text().splitlines()[0])["status"]
-        return {"score": float(status == "correct")}
+        return {"score": float(status == "correct"), "prompt": prompt}
 
     return judge
 
@@ -68,7 +71,11 @@ def simple_evals(folder: Path) -> Callable[[Case], Case]:
         correct = "ABCD".index(case["letter"])
         others = [option for index, option in enumerate(case["options"]) if index != correct]
         names = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-        row = {"Question": case["question"], "Correct Answer": case["options"][correct], **dict(zip(names, others, strict=True))}
+        row = {
+            "Question": case["question"],
+            "Correct Answer": case["options"][correct],
+            **dict(zip(names, others, strict=True)),
+        }
         rest = iter((1, 2, 3))
         order = [0 if index == correct else next(rest) for index in range(4)]
         found, sampler = module.GPQAEval.__new__(module.GPQAEval), Sampler(case["response"])
@@ -141,17 +148,20 @@ JUDGES = {"supergpqa": supergpqa, "simple_evals": simple_evals, "mmlu_pro": mmlu
 
 
 def main() -> None:
-    """Judges the cases of standard input."""
-    judge = JUDGES[sys.argv[1]](Path(sys.argv[2]).resolve())
-    output = sys.stdout
-    sys.stdout = sys.stderr  # the benchmarks print
-    for line in sys.stdin:
-        case = json.loads(line)
-        try:
-            official: object = judge(case)
-        except Exception as error:
-            official = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(case | {"official": official}, ensure_ascii=False), file=output, flush=True)
+    """Judges the cases of a file."""
+    path = Path(sys.argv[2]).resolve()
+    judge = JUDGES[path.stem](Path(sys.argv[1]).resolve())
+    content = json.loads(path.read_text())
+    shared = {name: value for name, value in content.items() if name not in ("source", "prompt", "cases")}
+    rows = []
+    for case in content["cases"]:
+        official = judge(shared | {name: value for name, value in case.items() if name != "official"})
+        if "prompt" in official:  # all cases have the same
+            content["prompt"] = official.pop("prompt")
+        rows.append(json.dumps(case | {"official": official.get("score", official)}, ensure_ascii=False))
+    head = {name: value for name, value in content.items() if name != "cases"}
+    text = json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}")
+    path.write_text(text + ',\n "cases": [\n  ' + ",\n  ".join(rows) + "\n ]\n}\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The letter of an option as the code of multiple-choice benchmarks extracts it from a response.
 
     simple_evals   GPQA in simple-evals: the first "Answer: C"
-    supergpqa      SuperGPQA: "the answer is C", "Answer: C", or a line that starts with a letter. The last line is searched for all
-                   three, then the whole text. If there is no letter, the same with the text of an option.
-    mmlu_pro       MMLU-Pro: the first "answer is (C)", else the last "answer: C" of the first line with one, else the last letter
-                   that stands alone
+    supergpqa      SuperGPQA: "the answer is C", "Answer: C", or a line that starts with a letter. The last line is searched for
+                   all three, then the whole text. If there is no letter, the same with the text of an option.
+    mmlu_pro       MMLU-Pro: the first "answer is (C)", else the last "answer: C" of the first line with one, else the last
+                   letter that stands alone
 
 Their patterns accept LaTeX and Markdown around a letter. Those below match the same texts in time that is linear in the length:
 the original ones of SuperGPQA repeat repetitions. A lower-case letter that they find is no option and hence incorrect.
