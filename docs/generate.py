@@ -192,6 +192,7 @@ def tasks() -> Iterator[str]:
         comments = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
         facts = ["", f"- problems: `{about['problems']}`" if "problems" in about else f"- published by {about['published']}"]
         facts += [f"- file in the folder of `--data`: `{about['file']}`"] if "file" in about else []
+        facts += [f"- its file of few-shot examples: `{about['examples_file']}`"] if "examples_file" in about else []
         facts += [f"- prompt: {code(json.dumps(about['template'], ensure_ascii=False))}"] if "template" in about else []
         sections.append((name, [*comments, *facts]))
     yield ""

@@ -22,8 +22,8 @@ tolerance is the largest difference of a number, relative to the gold number.
 
 The option `form` decides which answers that equal the gold answer are correct: only those that are worked out (`worked_out`,
 the default), or all (`any`, for data sets whose protocol accepts every equivalent form). Both are the same without a prompt.
-With `integer`, the gold answer is an integer from 0 to 999, as in the AIME, and the answer must be written as an integer: 204,
-0204, $m + n = 204$ and 204 cm count, and 204.0, 408/2 and 200 + 4 do not.
+With `integer`, as in the AIME, whose answers are 0 to 999 in digits, the answer must be written as an integer: 204, 0204,
+$m + n = 204$ and 204 cm count, and 204.0, 408/2 and 200 + 4 do not.
 """
 
 import functools
@@ -50,8 +50,7 @@ from .answers.values.identity import Undecided, UndecidedOperator
 from .budget import SECONDS, OutOfTime, is_spent, limit
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
-_AIME = re.compile(r"[0-9]{1,3}")
-"""A gold answer of the AIME."""
+_INTEGER = re.compile(r"[0-9]+")
 _ANOTHER = re.compile(r"\b(?:[B-J]|not?|or|never|wrong|incorrect)\b")
 """Words after a letter that retract it or name another one."""
 _LETTERS = re.compile(r"[A-J]|[A-J]{2,6}")
@@ -144,8 +143,8 @@ def _verify(problem: Problem, response: str, form: str) -> Verdict:
 def _integer(problem: Problem, response: str) -> Verdict:
     """Returns the verdict for `form: integer`."""
     golds = [gold_text(gold) for gold, _ in _golds(problem.answer)]
-    if len(golds) != 1 or not _AIME.fullmatch(golds[0]):
-        reason = f"the gold answer is no integer from 0 to 999: {problem.answer!r:.100}"
+    if len(golds) != 1 or not _INTEGER.fullmatch(golds[0]):
+        reason = f"the gold answer is no integer in digits: {problem.answer!r:.100}"
         return Verdict(Status.UNDECIDED, None, "gold", reason)
     verdict = _verify(problem, response, worked_out.FORMS[0])
     answer = final_answer(response)

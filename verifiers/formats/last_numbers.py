@@ -8,7 +8,7 @@ commit 9fa13ef0:
   precedes; or if it is between such characters. 5分之3 and a LaTeX fraction of two numbers are 3/5.
 - Two integers must be equal. Other numbers may differ by less than 1% of the smaller one.
 
-A response without text, or that looks like an error message of a server, is incorrect. The script leaves it out of the accuracy.
+A response without text, or that looks like an error message of a server, is incorrect. The script leaves it out.
 """
 
 import re

@@ -1,5 +1,6 @@
 """All code that reads a model's text takes time that is linear in its length."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from tenfold.pipelines.refine import prompts
 from tenfold.responses import without_thinking, without_turn_end
 from tenfold.verifiers import code, fullstack, function_calls, pairwise
 from tenfold.verifiers.answers.extraction import response
+from tenfold.verifiers.answers.extraction.published import PUBLISHED
 from tenfold.verifiers.calls import formats
 from tenfold.verifiers.programs import equality, fences, selection
 
@@ -50,6 +52,10 @@ READERS: dict[str, Callable[[str], object]] = {
     **{
         name: judged_by(name) for name in ANSWERS if name not in ("code_share", "science")
     },  # these read text in the same way as code and choice
+    **{
+        f"choice in the format {name}": functools.partial(find, options=("neon", "$x$", "(a) b", "A and B"))
+        for name, find in PUBLISHED.items()
+    },
     "a whole program": lambda text: selection.program_of(text, STDIN),
     "a program in C++": lambda text: selection.program_of(text, STDIN | {"language": "cpp"}),
     "a method": lambda text: selection.program_of(text, {"entry_point": "add", "calls": [], "footer": "add = A().add"}),

@@ -2,8 +2,8 @@
 
     python official.py FOLDER FILE.json
 
-The file is named for the benchmark. FOLDER is a checkout of its repository at the commit that `source` in the file names. The code
-runs in an environment of its own, with the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable,
+The file is named for the benchmark. FOLDER is a checkout of its repository at the commit that `source` in the file names. The
+code runs in an environment of its own, with the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable,
 openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict. Clients of model servers are replaced by empty
 modules, because no model is asked.
 
