@@ -38,12 +38,12 @@ from .tasks import avg_at_k, verdicts
 TASK_SETTINGS = frozenset(
     (
         "task own definition version protocol problems problems_hash held_out number verifier template system fewshot "
-        "examples_hash options max_turns text thinking samples sampling stop seed judge judging baseline baseline_hash "
-        "identity versions"
+        "examples examples_hash options max_turns text thinking samples sampling stop seed judge judging baseline "
+        "baseline_hash identity versions"
     ).split()
 )
 """Settings of a result that describe the task. All others describe the policy."""
-NOT_HASHED = frozenset(("problems", "definition", "baseline", "protocol"))
+NOT_HASHED = frozenset(("problems", "definition", "baseline", "protocol", "examples"))
 """Settings that `Result.hash` does not cover: they are or contain the location of data, or describe other settings in words."""
 
 
@@ -241,7 +241,6 @@ def run(
         "template": metadata.get("template", avg_at_k.DEFAULTS["template"]),
         "system": metadata.get("system"),
         "fewshot": metadata.get("fewshot") or 0,
-        "examples": avg_at_k.examples_uri(metadata) if examples and metadata.get("layout") else None,
         "examples_hash": settings_hash(examples) if examples else None,
         "samples": task.samples,
         "sampling": {name: value for name, value in loaded.config.generation_kwargs.items() if name != "until"},
@@ -253,6 +252,7 @@ def run(
         "baseline_hash": settings_hash(judged.baseline(options.baseline)) if found and options.baseline else None,
         "identity": identity.of_verdicts(metadata, options),
         "versions": environments.versions(),
+        **({"examples": avg_at_k.examples_uri(metadata)} if examples and metadata.get("layout") else {}),
         **options.prompt_settings(),
         **(store_settings or {}),
     }

@@ -13,6 +13,7 @@ import pytest
 
 from tenfold import cli
 from tenfold.benchmarks import evaluate
+from tenfold.benchmarks.result import results
 from tenfold.core import Conversation, UserError
 from tenfold.envs.problems import sources
 from tenfold.policies.scripted import ScriptedPolicy
@@ -108,8 +109,11 @@ def test_mmlu_pro_reads_its_examples_from_the_folder_of_its_data(lab: Path) -> N
         prompts.append(conversation)
         return "The answer is (B)."
 
-    assert evaluate.evaluate("mmlu_pro", ScriptedPolicy(answer), data=".").score.mean == 1
+    result = evaluate.evaluate("mmlu_pro", ScriptedPolicy(answer), data=".", folder="b")
+    assert result.score.mean == 1
     assert "2 plus 1 is 3" in prompts[0][0]["content"]
+    assert cli.main(["bench", "rescore", "b"]) == 0
+    assert results("b") == [result]
 
 
 def test_without_the_hub_the_error_names_the_data_set(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

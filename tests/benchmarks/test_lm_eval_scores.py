@@ -28,31 +28,110 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "cais/mmlu": [{"question": f"Which is a metal in row {n}?", "choices": list(OPTIONS), "answer": n % 4} for n in range(40)],
     "haonan-li/cmmlu": [
-        {"Question": f"row {n} 哪个是金属？", **dict(zip("ABCD", OPTIONS, strict=True)), "Answer": "ABCD"[n % 4]} for n in range(40)
+        {"Question": f"row {n} 哪个是金属？", **dict(zip("ABCD", OPTIONS, strict=True)), "Answer": "ABCD"[n % 4]}
+        for n in range(40)
     ],
 }
 """Small data in the form of each data set."""
 
 GSM8K = [
-    *("#### 42", "40 + 2 = 42\n#### 42", "#### 42.", "#### 42.0", "#### $42", "#### 42 apples", "#### 42,", "####42", "#### 4 2"),
+    *(
+        "#### 42",
+        "40 + 2 = 42\n#### 42",
+        "#### 42.",
+        "#### 42.0",
+        "#### $42",
+        "#### 42 apples",
+        "#### 42,",
+        "####42",
+        "#### 4 2",
+    ),
     *("#### -42", "#### +42", "#### 41\n#### 42", "#### 42\n#### 41", "#### 1,042", "#### forty-two", "####", "", "42", "42."),
-    *("The answer is 42.", "The answer is 42. It is not 41.", "\\boxed{42}", "$42", "42%", "#### 42%", "#### 42\nSo 42.", "x = 42"),
+    *(
+        "The answer is 42.",
+        "The answer is 42. It is not 41.",
+        "\\boxed{42}",
+        "$42",
+        "42%",
+        "#### 42%",
+        "#### 42\nSo 42.",
+        "x = 42",
+    ),
     *("#### \\boxed{42}", "#### 42/1", "#### 84/2", "#### 0042", "#### 42 41", "Answer: 42", "#### **42**"),
 ]
 BBH = [
-    *("So the answer is True.", "So the answer is True", "the answer is True.", "The answer is True.", "So the answer is False."),
-    *("So the answer is true.", "So the answer is  True.", "So the answer is True!", "So the answer is **True**.", "True.", "True"),
-    *("So the answer is (True).", "the answer is True. the answer is False.", "the answer is False, no, the answer is True.", ""),
-    *("So the answer is True. Done.", "the answer is True.\nthe answer is False.", "the answer is\nTrue.", "the answer is True,"),
-    *("the answer is not False.", "the answer is True\n", "the answer is T.", "answer is True.", "So, the answer is True .", "the"),
+    *(
+        "So the answer is True.",
+        "So the answer is True",
+        "the answer is True.",
+        "The answer is True.",
+        "So the answer is False.",
+    ),
+    *(
+        "So the answer is true.",
+        "So the answer is  True.",
+        "So the answer is True!",
+        "So the answer is **True**.",
+        "True.",
+        "True",
+    ),
+    *(
+        "So the answer is (True).",
+        "the answer is True. the answer is False.",
+        "the answer is False, no, the answer is True.",
+        "",
+    ),
+    *(
+        "So the answer is True. Done.",
+        "the answer is True.\nthe answer is False.",
+        "the answer is\nTrue.",
+        "the answer is True,",
+    ),
+    *(
+        "the answer is not False.",
+        "the answer is True\n",
+        "the answer is T.",
+        "answer is True.",
+        "So, the answer is True .",
+        "the",
+    ),
     *("the answer is: True.", "the answer is 'True'.", "the answer isTrue.", "the answer is true", "the answer is TRUE.", "42"),
 ]
 MMLU_PRO = [
-    *("The answer is (A).", "The answer is A.", "the answer is (A)", "answer is A", "The answer is: A", "The answer is (B).", "A"),
-    *("The answer is **A**.", "The answer is (A", "The answer is \\boxed{A}.", "The answer is a.", "Answer: A", "(A)", "", "zinc"),
-    *("The answer is (A). The answer is (B).", "The answer is (B). The answer is (A).", "The answer is (J).", "The answer is (K)."),
+    *(
+        "The answer is (A).",
+        "The answer is A.",
+        "the answer is (A)",
+        "answer is A",
+        "The answer is: A",
+        "The answer is (B).",
+        "A",
+    ),
+    *(
+        "The answer is **A**.",
+        "The answer is (A",
+        "The answer is \\boxed{A}.",
+        "The answer is a.",
+        "Answer: A",
+        "(A)",
+        "",
+        "zinc",
+    ),
+    *(
+        "The answer is (A). The answer is (B).",
+        "The answer is (B). The answer is (A).",
+        "The answer is (J).",
+        "The answer is (K).",
+    ),
     *("The answer is Argon.", "the answer is\n(A)", "The answer is  (A)", "So answer is (A), zinc.", "The Answer is (A)."),
-    *("The answer is not A.", "The answer is (AB).", "The answer is zinc.", "\\boxed{A}", "The best answer is (A)", "answer is (A"),
+    *(
+        "The answer is not A.",
+        "The answer is (AB).",
+        "The answer is zinc.",
+        "\\boxed{A}",
+        "The best answer is (A)",
+        "answer is (A",
+    ),
 ]
 GENERATED = {
     "gsm8k": GSM8K,
