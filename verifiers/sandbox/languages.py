@@ -8,68 +8,120 @@ processor time as the program, in whole seconds.
 """
 
 import atexit
+import base64
 import contextlib
+import glob
 import os
+import re
 import shutil
 import threading
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 from ...core import UserError
 from .local import MAX_IDLE_CHILDREN
-from .protocol import CallResult, Limits, Outcome, ProgramEnded, SandboxFault
+from .protocol import CallResult, Limits, Outcome, ProgramEnded, RunStatus, SandboxFault
 from .session import LocalSession
 from .spawn import COMMANDS_NEED, WarmProcess, may_lack
+from .toolchains import LANGUAGES, Language
 
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """How a program in one language is built and run."""
-
-    file: str
-    """Name of the source file."""
-    needs: str
-    """Command that must be installed in /usr/bin or /bin."""
-    run: str
-    """Command that runs the program, in the folder of the source file."""
-    build: str = ""
-    """Command that builds the program first; empty if none is needed."""
-
-
-LANGUAGES = {
-    "bash": Language("main.sh", "bash", "bash main.sh"),
-    "c": Language("main.c", "gcc", "./main", "gcc -O2 -std=c17 -o main main.c -lm"),
-    "cpp": Language("main.cpp", "g++", "./main", "g++ -O2 -std=c++20 -o main main.cpp"),
-    "javascript": Language("main.js", "node", "node main.js"),
-}
-_lock = threading.Lock()
+CHECK = Limits(cpu_seconds=60, wall_seconds=120, memory=1 << 30, processes=64, disk=256 << 20)
+"""Limits of the program that tests whether a language works."""
+_lock, _checking = threading.Lock(), threading.Lock()
 _warm: dict[int, WarmProcess] = {}
 """The warm process by the id of the process that started it; a forked process must not use its parent's."""
+_checked: dict[str, str | None] = {}
+"""For each language that has been tested, the reason why it does not work, or None."""
 
 
-def run(language: str, source: str, stdin: str = "", limits: Limits | None = None) -> Outcome:
-    """Runs a program to its end.
+def run(
+    language: str, source: str, stdin: str = "", limits: Limits | None = None, files: Mapping[str, bytes] | None = None
+) -> Outcome:
+    """Runs a program to its end. The build has the same limit on wall time as the program, or a larger one (see `Language`).
 
     Args:
         language: one of `LANGUAGES`.
         source: the program.
         stdin: its standard input.
-        limits: defaults to `Limits()`.
+        limits: defaults to `Limits()`. Limits that are too low for the language's commands are raised (see `Language`).
+        files: further files by name. One with the name of the source file replaces it.
 
     Raises:
         UserError: the language is unknown, its compiler is not installed, or this machine lacks a protection.
         SandboxFault: the sandbox failed.
     """
+    spec = _named(language)
+    if missing := _not_installed(language, spec):
+        raise UserError(missing)
+    return _run(spec, source, stdin, limits or Limits(), files or {})
+
+
+def lacks(language: str) -> str | None:
+    """Returns the reason why programs in a language do not run on this machine, or None.
+
+    The first call in a process runs the language's smallest program, because an installed compiler may need files that are not
+    visible in the sandbox.
+
+    Raises:
+        UserError: the language is unknown, or this machine lacks a protection.
+        SandboxFault: the sandbox failed.
+    """
+    spec = _named(language)
+    with _checking:
+        if language not in _checked:
+            reason = _not_installed(language, spec)
+            if reason is None and (outcome := _run(spec, spec.smallest, "", CHECK, {})).status != RunStatus.FINISHED:
+                reason = f"{language} does not work in the sandbox ({outcome.reason}): install {spec.packages} of this system"
+            _checked[language] = reason
+        return _checked[language]
+
+
+def version(language: str) -> str:
+    """Returns the version of a language's toolchain as its commands print it in the sandbox; empty if they print none.
+
+    Raises:
+        UserError: the language is unknown, or this machine lacks a protection.
+        SandboxFault: the sandbox failed.
+    """
+    spec = _named(language)
+    outcome = _run(replace(spec, run=spec.version, build="", main=""), "", "", CHECK, {})
+    found = re.search(r"\d+(?:\.\d+)+", outcome.stdout or outcome.stderr)
+    return found[0] if found else ""
+
+
+def _named(language: str) -> Language:
     if language not in LANGUAGES:
         raise UserError(f"unknown language {language!r}; use one of {', '.join(LANGUAGES)}")
-    spec, limits = LANGUAGES[language], limits or Limits()
-    if not shutil.which(spec.needs, path="/usr/bin:/bin"):
-        raise UserError(f"{language} needs {spec.needs}, which is not installed in /usr/bin; install it")
-    session = LocalSession(_process(), limits, stdin)
-    request = {"file": spec.file, "source": source, "build": spec.build, "run": spec.run}
+    return LANGUAGES[language]
+
+
+def _not_installed(language: str, spec: Language) -> str | None:
+    for needed in spec.needs.split():
+        if not (os.path.exists(needed) if "/" in needed else shutil.which(needed, path="/usr/bin:/bin")):
+            place = "" if "/" in needed else " in /usr/bin"
+            return f"{language} needs {needed}, which is not installed{place}: apt-get install {spec.packages or spec.needs}"
+    return None
+
+
+def _run(spec: Language, source: str, stdin: str, limits: Limits, files: Mapping[str, bytes]) -> Outcome:
+    limits = replace(limits, processes=max(limits.processes, spec.processes), disk=max(limits.disk, spec.disk))
+    main = re.search(spec.main, source) if spec.main else None
+    heap, name = str(limits.memory * 3 // 4 >> 20), main[1] if main else "Main"
+
+    def filled(text: str) -> str:
+        return text.replace("{heap}", heap).replace("{main}", name)
+
+    contents = {spec.file: source.encode("utf-8", "surrogatepass"), **files}
+    request = {
+        "files": {name: base64.b64encode(content).decode() for name, content in contents.items()},
+        "environment": {key: filled(value) for key, value in spec.environment.items()},
+        "build": filled(spec.build),
+        "run": filled(spec.run),
+    }
+    session = LocalSession(_process(), limits, stdin, spec.build_seconds)
     result = CallResult()
     try:
-        result = session.command(request, time.monotonic() + limits.wall_seconds)
+        result = session.command(request)
     except ProgramEnded:
         pass
     except BaseException:
@@ -82,7 +134,9 @@ def run(language: str, source: str, stdin: str = "", limits: Limits | None = Non
 def _process() -> WarmProcess:
     with _lock:
         if os.getpid() not in _warm:
-            _warm[os.getpid()] = WarmProcess((), may_lack() - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4, commands=True)
+            readable = sorted({path for spec in LANGUAGES.values() for pattern in spec.settings for path in glob.glob(pattern)})
+            without, idle = may_lack() - COMMANDS_NEED, MAX_IDLE_CHILDREN // 4
+            _warm[os.getpid()] = WarmProcess((), without, idle, commands=True, readable=readable)
         return _warm[os.getpid()]
 
 

@@ -98,15 +98,18 @@ class CpuLimit:
 class LocalSession:
     """A session with one child of a warm process; see `Session`."""
 
-    def __init__(self, warm: WarmProcess, limits: Limits, stdin: str):
+    def __init__(self, warm: WarmProcess, limits: Limits, stdin: str, build_seconds: float = 0.0):
         """Starts the child.
 
         Args:
             warm: the warm process that forks the child.
             limits: limits of the whole session.
             stdin: text of the child's standard input.
+            build_seconds: smallest limit on the build of a command: on its wall time, and on the processor time of each of its
+                processes.
         """
         self.warm, self.limits = warm, limits
+        self.build_seconds = max(build_seconds, limits.wall_seconds)
         self.end_status: RunStatus | None = None
         self.end_reason = ""
         self.ready = self.channel_closed = self.is_script = self.is_command = False
@@ -129,7 +132,8 @@ class LocalSession:
             text = wire.memory_file(stdin)
             passed.callback(os.close, text)
             self.selector = kept.enter_context(selectors.PollSelector())
-            self.pid, self.parent = warm.start(fields(limits), [inner.fileno(), text, out, err])
+            of_process = {"cpu_seconds": max(build_seconds, limits.cpu_seconds)}  # for a command, its program gets the lower limit
+            self.pid, self.parent = warm.start(fields(limits) | of_process, [inner.fileno(), text, out, err])
             self.waited_before = processor_wait(self.pid)  # the child may have waited before this run got it
             self.cpu_limit = CpuLimit(limits.cpu_seconds)
             self._kept = kept.pop_all()
@@ -166,18 +170,21 @@ class LocalSession:
         self.is_script = True
         return self._exchange(wire.pack({"script": source}), None, deadline)
 
-    def command(self, request: Mapping[str, str], deadline: float) -> CallResult:
-        """Builds a program and runs it. The warm process must be one whose children run commands.
+    def command(self, request: Mapping[str, object]) -> CallResult:
+        """Builds a program and runs it. The wall time of the build does not count towards that of the program.
+
+        The warm process must be one whose children run commands.
 
         Args:
-            request: the request that `command.serve` describes.
-            deadline: on the clock `time.monotonic`.
+            request: the request that `command.serve` describes, without "cpu_seconds".
         """
         self.is_command, self.cpu_limit, self.waited_before = True, CpuLimit(math.inf), 0.0
-        self.sending += wire.pack(dict(request))
+        deadline, build_waited = time.monotonic() + self.build_seconds, 0.0
+        self.sending += wire.pack({**request, "cpu_seconds": math.ceil(self.limits.cpu_seconds)})
         while "status" not in (reply := self._next(deadline)):
             self.uncharged_cpu, self.cpu_limit = self.used_cpu() or 0.0, CpuLimit(self.limits.cpu_seconds)
-        self.exit_status, self.waited = int(reply["status"]), max(self.waited, float(reply["waited"]))
+            deadline, build_waited, self.waited = time.monotonic() + self.limits.wall_seconds, self.waited, 0.0
+        self.exit_status, self.waited = int(reply["status"]), build_waited + max(self.waited, float(reply["waited"]))
         if self.exit_status == 0:
             return CallResult()
         last = (self.written[self.err].decode("utf-8", "replace").strip().splitlines() or [""])[-1]

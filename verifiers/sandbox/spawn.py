@@ -53,7 +53,15 @@ def may_lack() -> frozenset[str]:
 class WarmProcess:
     """The supervisor's side of one warm process."""
 
-    def __init__(self, preload: Sequence[str], without: Collection[str], max_idle: int, commands: bool = False):
+    def __init__(
+        self,
+        preload: Sequence[str],
+        without: Collection[str],
+        max_idle: int,
+        commands: bool = False,
+        readable: Sequence[str] = (),
+        packages: Sequence[str] = (),
+    ):
         """Stores the settings; nothing is started yet.
 
         Args:
@@ -61,8 +69,11 @@ class WarmProcess:
             without: protections that may be missing; see `LocalSandbox`.
             max_idle: maximum number of idle children that are kept for future runs.
             commands: the children run commands of any kind instead of Python.
+            readable: files of this machine that the commands may read, besides those that every run can read.
+            packages: files and folders of Python packages that programs may import, besides `IMPORTABLE`.
         """
         self.max_idle, self.commands = max_idle, commands
+        self.readable, self.packages = tuple(readable), tuple(packages)
         self.groups: list[str] = []
         """Folders in which its control groups are."""
         self.preload, self.without = tuple(preload), frozenset(without)
@@ -175,8 +186,8 @@ class WarmProcess:
         self.channel.settimeout(START_SECONDS)
         settings = {
             "preload": self.preload,
-            "readable": [] if self.commands else _interpreter_paths(),
-            "packages": [] if self.commands else _package_paths(IMPORTABLE),
+            "readable": self.readable if self.commands else _interpreter_paths(),
+            "packages": [] if self.commands else list(dict.fromkeys((*_package_paths(IMPORTABLE), *self.packages))),
             "hidden": _hidden(),
             "commands": self.commands,
             "seccomp": self._system_calls().hex(),
