@@ -1,5 +1,8 @@
 import base64
 import json
+import re
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ from tenfold.core import Problem, Status
 from tenfold.envs.gold import gold_response
 from tenfold.envs.problems import sources
 from tenfold.verifiers import fullstack, load
+from tenfold.verifiers.programs import joined
+from tenfold.verifiers.sandbox import languages
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 
@@ -22,6 +27,95 @@ CPP = {
     "files": {},
     "tests": "#include <cassert>\n#<INSERT>\nint main() { assert(twice(2) == 4); return 0; }\n",
 }
+
+
+SOLVED = {
+    "bash": (
+        "bash",
+        '#<INSERT>\n[ "$(add 1 2)" = 3 ] && [ "$(add $(cat numbers.txt))" = 9 ] || exit 1\n',
+        "add() { echo $(($1 + $2)); }",
+        "add() { echo $1; }",
+    ),
+    "cpp": (
+        "cpp",
+        "#include <cassert>\n#include <fstream>\nusing namespace std;\n#<INSERT>\n"
+        'int main() { int a, b; ifstream("numbers.txt") >> a >> b; assert(add(a, b) == 9); return 0; }',
+        "int add(int a, int b) { return a + b; }\nint main() { return 1; }",
+        "int add(int a, int b) { return a; }",
+    ),
+    "d": (
+        "D_ut",
+        "#<INSERT>\nunittest { assert(add(4, 5) == 9); }\nvoid main() { }",
+        "int add(int a, int b) { return a + b; }",
+        "int add(int a, int b) { return a; }",
+    ),
+    "go": (
+        "go_test",
+        'package main\nimport (\n\t"testing"\n\t"fmt"\n)\n#<INSERT>\n'
+        'func TestAdd(t *testing.T) { if fmt.Sprint(Add(4, 5)) != "9" { t.Fatal("wrong") } }',
+        'package main\n\nimport "fmt"\n\nfunc Add(a, b int) int { fmt.Print(); return a + b }',
+        "package main\n\nfunc Add(a, b int) int { return a }",
+    ),
+    "html": (
+        "python",
+        "page = open('index.html').read()\nassert '<h1>Nine</h1>' in page",
+        "<html><body><h1>Nine</h1></body></html>",
+        "<html><body><p>Nine</p></body></html>",
+    ),
+    "java": (
+        "junit",
+        "import java.util.*;\npublic class AdderTest {\n    @Test\n    public void adds() { "
+        "assertEquals(9, new Adder().add(List.of(4, 5))); }\n}\n",
+        "import java.util.List;\n\npublic class Adder {\n    int add(List<Integer> all) { "
+        "return all.stream().mapToInt(n -> n).sum(); }\n}",
+        "import java.util.List;\n\npublic class Adder {\n    int add(List<Integer> all) { return all.get(0); }\n}",
+    ),
+    "javascript": (
+        "nodejs",
+        "#<INSERT>\nconst assert = require('assert');\nassert.strictEqual(add(4, 5), 9);",
+        "function add(a, b) { return a + b; }",
+        "function add(a, b) { return a; }",
+    ),
+    "php": (
+        "php",
+        "#<INSERT>\nif (add(4, 5) !== 9) { throw new Exception('wrong'); }",
+        "<?php\nfunction add($a, $b) { return ctype_digit((string) $a) ? $a + $b : 0; }",
+        "function add($a, $b) { return $a; }",
+    ),
+    "python": ("python", "#<INSERT>\nassert add(4, 5) == 9", "def add(a, b): return a + b", "def add(a, b): return a"),
+    "R": ("R", "#<INSERT>\nstopifnot(add(4, 5) == 9)", "add <- function(a, b) a + b", "add <- function(a, b) a"),
+    "ruby": (
+        "ruby",
+        "#<INSERT>\nraise 'wrong' unless add(4, 5) == 9",
+        "def add(a, b)\n  a + b\nend",
+        "def add(a, b)\n  a\nend",
+    ),
+    "rust": (
+        "rust",
+        "#<INSERT>\nfn main() { assert_eq!(add(4, 5), 9); }",
+        "fn add(a: i32, b: i32) -> i32 { a + b }",
+        "fn add(a: i32, _b: i32) -> i32 { a }",
+    ),
+    "scala": (
+        "scala",
+        "object Main { def main(words: Array[String]): Unit = assert(Adder.add(4, 5) == 9) }\n#<INSERT>",
+        "object Adder { def add(a: Int, b: Int): Int = a + b }",
+        "object Adder { def add(a: Int, b: Int): Int = a }",
+    ),
+    "sql": (
+        "python",
+        'import sqlite3\nanswer = sqlite3.connect(":memory:").execute("""#<INSERT>""").fetchall()\nassert answer == [(9,)]',
+        "SELECT 4 + 5",
+        "SELECT 4",
+    ),
+    "typescript": (
+        "typescript",
+        "#<INSERT>\nimport assert from 'assert';\nassert.strictEqual(add(4, 5), 9);",
+        "function add(a: number, b: number): number { return a + b; }",
+        "function add(a: number, b: number): number { return a; }",
+    ),
+}
+"""A problem in each language that runs: what its tests run as, the tests, a correct and an incorrect solution."""
 
 
 def judge(answer: dict[str, Any], response: str) -> Any:
@@ -81,17 +175,100 @@ def test_an_endless_loop_is_a_timeout_of_the_response(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"runs_as": "scala"}, "scala does not run here"),
+        ({"runs_as": "csharp"}, "csharp does not run here"),
         ({"tests": "import no_such_package\n#<INSERT>"}, "the package no_such_package"),
         ({"imports": ["no_such_package.part"]}, "the package no_such_package.part"),
         ({"tests": None}, "no tests"),
-        ({"runs_as": "bash", "files": {"a": "YQ=="}}, "only Python programs"),
+        ({"runs_as": "bash", "files": {"a": "no base64"}}, "in base64 by name"),
     ],
 )
 def test_tests_that_cannot_run_here_are_undecided(change: dict[str, Any], words: str) -> None:
     verdict = judge(AROUND | change, "```python\npass\n```")
     assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
     assert words in verdict.reason
+
+
+def test_a_language_without_its_toolchain_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(languages.LANGUAGES, "lua", replace(languages.LANGUAGES["lua"], needs="no-such-lua"))
+    monkeypatch.setattr(languages, "_checked", {})
+    verdict = judge(AROUND | {"language": "lua", "runs_as": "lua"}, "```lua\nreturn 1\n```")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+    assert "lua needs no-such-lua" in verdict.reason
+    assert "apt-get install lua5.4" in verdict.reason
+
+
+def test_a_toolchain_that_does_not_work_in_the_sandbox_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(languages.LANGUAGES, "bash", replace(languages.LANGUAGES["bash"], build="cat /etc/passwd"))
+    monkeypatch.setattr(languages, "_checked", {})
+    verdict = judge(AROUND | {"language": "bash", "runs_as": "bash"}, "```bash\ntrue\n```")
+    assert (verdict.status, verdict.score) == (Status.UNDECIDED, None)
+    assert "bash does not work in the sandbox" in verdict.reason
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_a_problem_in_each_language(name: str) -> None:
+    runs_as, tests, right, wrong = SOLVED[name]
+    answer = {"language": name, "runs_as": runs_as, "tests": tests, "files": {"numbers.txt": base64.b64encode(b"4 5").decode()}}
+    if missing := fullstack.invalid_gold(Problem("1", (), answer, "")):
+        pytest.skip(missing)
+    verdict = judge(answer, f"Here:\n```{name}\n{right}\n```\n")
+    assert verdict.score == 1, verdict
+    assert judge(answer, f"Here:\n```{name}\n{wrong}\n```\n").score == 0
+    assert judge(answer, f"Here:\n```{name}\n)) no code ((\n```\n").score == 0
+
+
+@pytest.mark.parametrize("language", ["bash", "javascript", "python"])
+def test_code_from_an_example_of_use_on_is_removed(language: str) -> None:
+    define = {"bash": "twice() { echo $((2 * $1)); }", "javascript": "const twice = n => 2 * n;"}.get(
+        language, "def twice(n): return 2 * n"
+    )
+    tests = {"bash": "[ $(twice 2) = 4 ]", "javascript": "if (twice(2) !== 4) throw 1;"}.get(language, "assert twice(2) == 4")
+    answer = {"language": language, "runs_as": language, "tests": tests}
+    if missing := fullstack.invalid_gold(Problem("1", (), answer, "")):
+        pytest.skip(missing)
+    assert judge(answer, f"```{language}\n{define}\n# Example usage:\n)) broken\n```").score == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "expected"),
+    [
+        (
+            'package main\nimport "fmt"\nfunc f() {}',
+            'package main\nimport "fmt"\n',
+            ["package main", 'import "fmt"', "func f() {}"],
+        ),
+        (
+            'import (\n\t"fmt" // prints\n\tr "math/rand"\n)\nfunc f() {}',
+            "package p",
+            ["package p", 'import "fmt"', 'import r "math/rand"', "func f() {}"],
+        ),
+    ],
+)
+def test_code_and_tests_in_go_have_one_package_and_one_of_each_import(code: str, tests: str, expected: list[str]) -> None:
+    answer: Any = {"language": "go", "runs_as": "go", "tests": tests}
+    assert [line for line in fullstack.complete_program(code, answer).splitlines() if line.strip()] == expected
+
+
+def test_each_type_of_java_gets_a_file_of_its_own() -> None:
+    code = 'package a.b;\nimport java.util.List;\n/** A { brace. */\npublic class One { String s = "}"; }\ninterface Two { }\n'
+    files = joined.java([code, "class One { int tested; }"])
+    assert set(files) == {"One.java", "Two.java"}
+    assert "import java.util.List;" in files["Two.java"]
+    assert "tested" in files["One.java"]
+    assert "package" not in files["Two.java"]
+
+
+def test_a_package_of_the_machine_is_visible_to_programs_of_the_benchmark() -> None:
+    pytest.importorskip("pandas")
+    tests = "import pandas\n#<INSERT>\nassert total(pandas.DataFrame({'a': [1, 2]})) == 3"
+    assert judge(PYTHON | {"tests": tests}, "```python\ndef total(frame): return int(frame.a.sum())\n```").score == 1
+    assert judge(PYTHON | {"tests": tests.replace("import pandas", "import reasoning_gym")}, THRICE).status == Status.UNDECIDED
+
+
+def test_the_packages_are_those_of_the_extra() -> None:
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extra = [re.split(r"[<>=! ]", need)[0] for need in settings["project"]["optional-dependencies"]["fullstack"]]
+    assert sorted(extra) == sorted(fullstack.PYTHON_PACKAGES)
 
 
 @pytest.mark.parametrize("packed", [dict, json.dumps])

@@ -30,18 +30,20 @@ least one."""
 class LocalSandbox:
     """Runs programs on this machine. Processes start when first needed; dead ones are replaced."""
 
-    def __init__(self, workers: int | None = None, without: Collection[str] = ()):
+    def __init__(self, workers: int | None = None, without: Collection[str] = (), packages: Sequence[str] = ()):
         """Stores the settings; nothing is started yet.
 
         Args:
             workers: number of warm processes with numpy loaded, and of those without. Defaults to the number of processors that
                 this process may use. Each warm process can have many runs at the same time.
             without: names of protections that may be missing: namespaces, files, landlock, seccomp, cgroup.
+            packages: files and folders of packages that programs may import besides numpy, sympy and mpmath; see `packages.py`.
         """
         workers = workers or len(os.sched_getaffinity(0))
         ready = max(1, MAX_IDLE_CHILDREN // (2 * workers))
         bare, loaded = (
-            [WarmProcess(modules, without, ready) for _ in range(workers)] for modules in (STANDARD, (*STANDARD, *LIBRARIES))
+            [WarmProcess(modules, without, ready, packages=packages) for _ in range(workers)]
+            for modules in (STANDARD, (*STANDARD, *LIBRARIES))
         )
         self.warm = bare + loaded
         """All warm processes, started or not."""

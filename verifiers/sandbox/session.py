@@ -132,7 +132,9 @@ class LocalSession:
             text = wire.memory_file(stdin)
             passed.callback(os.close, text)
             self.selector = kept.enter_context(selectors.PollSelector())
-            of_process = {"cpu_seconds": max(build_seconds, limits.cpu_seconds)}  # for a command, its program gets the lower limit
+            of_process = {
+                "cpu_seconds": max(build_seconds, limits.cpu_seconds)
+            }  # for a command, its program gets the lower limit
             self.pid, self.parent = warm.start(fields(limits) | of_process, [inner.fileno(), text, out, err])
             self.waited_before = processor_wait(self.pid)  # the child may have waited before this run got it
             self.cpu_limit = CpuLimit(limits.cpu_seconds)

@@ -187,7 +187,7 @@ class WarmProcess:
         settings = {
             "preload": self.preload,
             "readable": self.readable if self.commands else _interpreter_paths(),
-            "packages": [] if self.commands else list(dict.fromkeys((*_package_paths(IMPORTABLE), *self.packages))),
+            "packages": [] if self.commands else _by_name((*_package_paths(IMPORTABLE), *self.packages)),
             "hidden": _hidden(),
             "commands": self.commands,
             "seccomp": self._system_calls().hex(),
@@ -289,6 +289,11 @@ def _hidden() -> list[str]:
 
 _NEEDED_LOCAL = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "include")
 """Folders in /usr/local that programs and compilers need."""
+
+
+def _by_name(paths: Sequence[str]) -> list[str]:
+    """Returns the first path with each name. All become visible in one folder."""
+    return list({Path(path).name: path for path in reversed(paths)}.values())
 
 
 def _package_paths(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ Debian 12; a language works if its commands are in /usr/bin and its smallest pro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Language:
     version: str = ""
     """Command that prints the version of the toolchain."""
     main: str = ""
-    """Regular expression whose first group is the name that the program is started by; empty if the source does not decide it."""
+    """Regular expression whose first group is the name that starts the program; empty if the source does not decide it."""
     settings: tuple[str, ...] = ()
     """Patterns of files in /etc that its commands read. They become visible to the programs of every language."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -205,7 +205,9 @@ LANGUAGES = {
         processes=64,
         build_seconds=50,
     ),
-    "sql": Language("main.sql", "sqlite3", "sqlite3 -batch -bail :memory: '.read main.sql'", packages="sqlite3", version="sqlite3 -version"),
+    "sql": Language(
+        "main.sql", "sqlite3", "sqlite3 -batch -bail :memory: '.read main.sql'", packages="sqlite3", version="sqlite3 -version"
+    ),
     "typescript": Language(
         "main.ts",
         "esbuild node",
@@ -217,3 +219,5 @@ LANGUAGES = {
         processes=32,
     ),
 }
+LANGUAGES["rust_2015"] = replace(LANGUAGES["rust"], build="rustc -o main main.rs")
+"""Rust without options, as FullStack-Bench compiles it: the edition of 2015, with checks for overflow."""

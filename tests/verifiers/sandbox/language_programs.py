@@ -56,7 +56,7 @@ FAILS = {
 BROKEN = {
     "bash": "if then fi",
     "junit": "class Tests { void it() { return 1; } }",
-    "go": 'package main\nfunc main() { var s string = 1 }',
+    "go": "package main\nfunc main() { var s string = 1 }",
     "typescript": "const a: = 1;",
     "sql": "SELEC 1;",
     "php": "<?php this is ( no program",
@@ -146,7 +146,7 @@ COPIES = {
     "bash": "cat SECRET",
     "c": '#include "SECRET"\nint main() { return 0; }',
     "cpp": '#include "SECRET"\nint main() { return 0; }',
-    "csharp": '#line 1 "SECRET"\nclass P { static void Main() { System.Console.Write(System.IO.File.ReadAllText("SECRET")); } }',
+    "csharp": 'class P { static void Main() { System.Console.Write(System.IO.File.ReadAllText("SECRET")); } }',
     "d": 'import std.stdio;\nvoid main() { write(import("SECRET")); }',
     "go": 'package main\nimport ("fmt"; _ "embed")\n//go:embed SECRET\nvar s string\nfunc main() { fmt.Print(s) }',
     "go_test": 'package main\nimport ("fmt"; "os"; "testing")\nfunc TestIt(t *testing.T) { '
