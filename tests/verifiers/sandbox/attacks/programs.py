@@ -2,7 +2,7 @@
 
 import json
 
-from . import native, scripts, shell
+from . import native, others, scripts, shell
 
 _SHELL = """
 try() { if (eval "$2") > /dev/null 2>&1 < /dev/null; then echo "THROUGH $1"; fi; echo "TRIED $1"; }
@@ -60,10 +60,14 @@ def _in_javascript() -> str:
     return _SCRIPTS.replace("ATTEMPTS", attempts)
 
 
-ESCAPES = {"bash": shell.ESCAPES, "c": native.ESCAPES, "cpp": native.ESCAPES, "javascript": scripts.ESCAPES}
-"""For each language its attacks by name."""
+ESCAPES = {
+    **{"bash": tuple(shell.ESCAPES), "c": tuple(native.ESCAPES), "cpp": tuple(native.ESCAPES)},
+    **{"javascript": tuple(scripts.ESCAPES)},
+    **{language: (*others.NAMES, *shell.ESCAPES) for language in others.PROGRAMS},
+}
+"""For each language the names of its attacks. Most languages try a few, and then run those of bash."""
 NEEDS = {"bash": "bash", "c": "gcc", "cpp": "g++", "javascript": "node"}
-"""The command that each language needs."""
+"""The command that each of these languages needs."""
 
 
 def program(language: str, secret: str, port: int, supervisor: int) -> str:
@@ -75,5 +79,8 @@ def program(language: str, secret: str, port: int, supervisor: int) -> str:
         port: of a server of this machine, on TCP and on the abstract unix socket `tenfold-attack-<port>`.
         supervisor: a process of this machine.
     """
-    source = {"bash": _in_bash, "c": _in_c, "cpp": _in_c, "javascript": _in_javascript}[language]()
-    return source.replace("SECRET", secret).replace("PORT", str(port)).replace("SUPERVISOR", str(supervisor))
+    own = {"bash": _in_bash, "c": _in_c, "cpp": _in_c, "javascript": _in_javascript}
+    source = own[language]() if language in own else others.PROGRAMS[language]
+    # The variable's name contains the word that stands for the file.
+    source = source.replace("TEST_SECRET", "TEST_\0").replace("SECRET", secret).replace("\0", "SECRET")
+    return source.replace("PORT", str(port)).replace("SUPERVISOR", str(supervisor))

@@ -15,7 +15,7 @@ ESCAPES = {
     "list the descriptors of the first process": "ls /proc/1/fd | grep -q .",
     "look around from the first process": "ls /proc/1/root/ /proc/1/cwd/",
     "take the first process's namespaces": "nsenter -t 1 -m true || nsenter -t 1 -n true || nsenter -t 1 -U true",
-    "use a descriptor that was left open": 'test "$(ls /proc/self/fd | wc -w)" -gt 4',
+    "use a descriptor that was left open": 'test "$(ls -l /proc/self/fd | grep -c -v " /tmp/main[.]")" -gt 5',
     "write to a descriptor that was left open": "for d in {3..9}; do { echo x >&$d; } 2> /dev/null && exit; done; false",
     "leave the control group by a descriptor": 'for f in /proc/*/fd/*; do echo 0 > "$f/cgroup.procs" && exit; done; false',
     "raise its limits by a descriptor": 'for f in /proc/*/fd/*; do echo max > "$f/pids.max" && exit; done; false',
