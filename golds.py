@@ -102,7 +102,7 @@ class ProgramTests(TypedDict):
     files: NotRequired[Mapping[str, str]]
     """Contents in base64, by file name."""
     imports: NotRequired[Sequence[str]]
-    """Packages that the tests import. If absent, they are found in the tests' source."""
+    """Packages that the tests or a known solution import. If absent, those in the tests' source."""
 
 
 class Parameters(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""What works on a machine, and on each node of a Ray cluster: packages, GPUs, vLLM, the sandbox, a shared folder."""
+"""What works on a machine, and on each node of a Ray cluster: packages, GPUs, vLLM, the sandbox, languages, a shared folder."""
 
 import importlib
 import importlib.metadata
@@ -43,7 +43,7 @@ def here(folder: Path | None = None, token: str = "") -> list[Finding]:
     """
     found = [Finding("machine", f"Python {platform.python_version()}, {len(os.sched_getaffinity(0))} processors, {_memory()}")]
     found += [_version(name) for name in PACKAGES]
-    checks: list[tuple[str, Callable[[], Finding]]] = [("GPUs", _gpus), ("sandbox", _sandbox)]
+    checks: list[tuple[str, Callable[[], Finding]]] = [("GPUs", _gpus), ("sandbox", _sandbox), ("languages", _languages)]
     if folder:
         checks.append(("folder", lambda: _folder(folder, token)))
     for name, check in checks:
@@ -103,6 +103,28 @@ def _sandbox() -> Finding:
     return Finding("sandbox", f"lacks {lacks}" if missing else "all protections", works=missing.keys() <= may_lack())
 
 
+def _languages() -> Finding:
+    """Lists the languages other than Python that run in the sandbox, with their versions, and the others with their packages.
+
+    No language is required, so the finding has `works=True`.
+    """
+    from ...verifiers.sandbox import SandboxFault, languages
+
+    runs, missing, seen = [], [], set()
+    try:
+        for name, spec in languages.LANGUAGES.items():
+            if (spec.needs, spec.packages) in seen:  # the same toolchain with other options
+                continue
+            seen.add((spec.needs, spec.packages))
+            if languages.lacks(name) is None:
+                runs.append(f"{name} {languages.version(name)}".strip())
+            else:
+                missing.append(f"{name} (apt-get install {spec.packages})")
+    except (UserError, SandboxFault) as error:
+        return Finding("languages", f"only Python: {error}")
+    return Finding("languages", ", ".join(runs) + (f"; missing: {', '.join(missing)}" if missing else ""))
+
+
 def _folder(folder: Path, token: str) -> Finding:
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"x" * 4096)
@@ -156,11 +178,11 @@ def on_nodes(cluster: Cluster, folder: Path | None) -> Findings:
 
 
 def differences(found: Findings) -> list[str]:
-    """Returns a line for each package whose version is not the same on all nodes, and for different versions of Python."""
+    """Returns a line for each package whose version differs between nodes, and for different Pythons or other languages."""
     lines = []
-    for name in ("machine", *PACKAGES):
+    for name in ("machine", *PACKAGES, "languages"):
         texts = {
-            address: each.text.partition(",")[0]
+            address: each.text.partition(",")[0] if name == "machine" else each.text
             for address, findings in found.items()
             for each in findings
             if each.name == name

@@ -289,3 +289,7 @@ def test_rows_of_the_benchmark_are_problems(packed: Any, tmp_path: Path) -> None
     assert (problem.id, problem.meta["category"]) == ("7", "Basic")
     assert load("fullstack")(problem, gold_response(problem)).score == 1
     assert load("fullstack")(problem, "```python\ndef total(name): return 5\n```").score == 0
+    row["canonical_solution"] = f"import no_such_package.part\n{row['canonical_solution']}"
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    [problem] = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert "the package no_such_package" in load("fullstack")(problem, "```python\npass\n```").reason

@@ -105,8 +105,7 @@ class LocalSession:
             warm: the warm process that forks the child.
             limits: limits of the whole session.
             stdin: text of the child's standard input.
-            build_seconds: smallest limit on the build of a command: on its wall time, and on the processor time of each of its
-                processes.
+            build_seconds: smallest limit on a command's build: on its wall time, and on each process's processor time.
         """
         self.warm, self.limits = warm, limits
         self.build_seconds = max(build_seconds, limits.wall_seconds)
@@ -173,9 +172,7 @@ class LocalSession:
         return self._exchange(wire.pack({"script": source}), None, deadline)
 
     def command(self, request: Mapping[str, object]) -> CallResult:
-        """Builds a program and runs it. The wall time of the build does not count towards that of the program.
-
-        The warm process must be one whose children run commands.
+        """Builds a program and runs it; the build's wall time does not count. The warm process must be one that runs commands.
 
         Args:
             request: the request that `command.serve` describes, without "cpu_seconds".

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tenfold import cli
 from tenfold.pipelines.launch import doctor, nodes
 from tenfold.pipelines.launch.doctor import Finding
+from tenfold.verifiers.sandbox import languages
 
 
 def test_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,7 +21,21 @@ def test_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert found["GPUs"]["works"]
     assert found["folder"]["text"] == f"{tmp_path} can be written"
     assert found["sandbox"]["works"] == (found["sandbox"]["text"] == "all protections")
+    assert found["languages"]["works"]
+    if found["sandbox"]["works"]:
+        assert re.match(r"bash \d+[.]\d+", found["languages"]["text"])
     assert not list(tmp_path.iterdir())
+
+
+def test_languages_that_a_machine_lacks_are_listed_with_the_packages_that_bring_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bash, lua = languages.LANGUAGES["bash"], languages.LANGUAGES["lua"]
+    monkeypatch.setattr(languages, "LANGUAGES", {"bash": bash, "lua": replace(lua, needs="no-such-lua")})
+    monkeypatch.setattr(languages, "_checked", {})
+    cli.main(["doctor"])
+    printed = capsys.readouterr().out
+    assert "lua (apt-get install lua5.4)" in printed or "only Python" in printed
 
 
 def test_what_does_not_work_is_an_error(
