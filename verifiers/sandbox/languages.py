@@ -25,6 +25,8 @@ from .session import LocalSession
 from .spawn import COMMANDS_NEED, WarmProcess, may_lack
 from .toolchains import LANGUAGES, Language
 
+__all__ = ["LANGUAGES", "Language", "lacks", "run", "version"]
+
 CHECK = Limits(cpu_seconds=60, wall_seconds=120, memory=1 << 30, processes=64, disk=256 << 20)
 """Limits of the program that tests whether a language works."""
 _lock, _checking = threading.Lock(), threading.Lock()

@@ -108,7 +108,7 @@ class LocalSession:
             build_seconds: smallest limit on a command's build: on its wall time, and on each process's processor time.
         """
         self.warm, self.limits = warm, limits
-        self.build_seconds = max(build_seconds, limits.wall_seconds)
+        self.wall_seconds = max(build_seconds, limits.wall_seconds)  # until the program begins
         self.end_status: RunStatus | None = None
         self.end_reason = ""
         self.ready = self.channel_closed = self.is_script = self.is_command = False
@@ -178,11 +178,12 @@ class LocalSession:
             request: the request that `command.serve` describes, without "cpu_seconds".
         """
         self.is_command, self.cpu_limit, self.waited_before = True, CpuLimit(math.inf), 0.0
-        deadline, build_waited = time.monotonic() + self.build_seconds, 0.0
+        deadline, build_waited = time.monotonic() + self.wall_seconds, 0.0
         self.sending += wire.pack({**request, "cpu_seconds": math.ceil(self.limits.cpu_seconds)})
         while "status" not in (reply := self._next(deadline)):
             self.uncharged_cpu, self.cpu_limit = self.used_cpu() or 0.0, CpuLimit(self.limits.cpu_seconds)
-            deadline, build_waited, self.waited = time.monotonic() + self.limits.wall_seconds, self.waited, 0.0
+            build_waited, self.waited, self.wall_seconds = self.waited, 0.0, self.limits.wall_seconds
+            deadline = time.monotonic() + self.wall_seconds
         self.exit_status, self.waited = int(reply["status"]), build_waited + max(self.waited, float(reply["waited"]))
         if self.exit_status == 0:
             return CallResult()
@@ -251,7 +252,7 @@ class LocalSession:
             if remaining <= 0:
                 if self._has_waited():
                     continue
-                raise self._end(RunStatus.TIMEOUT, f"more than {self.limits.wall_seconds:g} s of wall time")
+                raise self._end(RunStatus.TIMEOUT, f"more than {self.wall_seconds:g} s of wall time")
             if self.cpu_limit.is_spent(self._charged_cpu):
                 raise self._end(RunStatus.TIMEOUT, f"more than {self.limits.cpu_seconds:g} s of processor time")
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.sending else 0)

@@ -168,3 +168,6 @@ COPIES = {
     "typescript": 'import s from "SECRET";\nconsole.log(s);',
 }
 """Programs that print the file SECRET, those with an includer while they are compiled."""
+
+for _programs in (REVERSE, FAILS, LOOPS, BOMBS, FLOODS, COPIES):
+    _programs["rust_2015"] = _programs["rust"]

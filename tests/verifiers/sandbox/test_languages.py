@@ -139,6 +139,33 @@ def test_compiling_does_not_count_towards_processor_time(monkeypatch: pytest.Mon
     assert languages.run("slow", "echo done", limits=replace(AMPLE, cpu_seconds=0.3)).stdout == "done\n"
 
 
+def test_a_build_has_limits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = toolchains.Language("main.sh", "bash", "bash main.sh", "sleep 100", build_seconds=1.5)
+    monkeypatch.setitem(languages.LANGUAGES, "slow", slow)
+    outcome = languages.run("slow", "echo done", limits=replace(LIMITS, wall_seconds=1))
+    assert (outcome.status, outcome.reason) == (RunStatus.TIMEOUT, "more than 1.5 s of wall time")
+
+
+def test_nothing_that_a_run_writes_is_there_in_the_next(tmp_path: Path) -> None:
+    for _ in range(3):
+        outcome = languages.run(
+            "bash", "find ~ /tmp -mindepth 1; mkdir -p ~/.cache/go-build; touch ~/.cache/go-build/x", limits=AMPLE
+        )
+        assert set(outcome.stdout.split()) == {"/tmp/main.sh"}
+
+
+def test_files_of_a_run_lie_beside_its_program() -> None:
+    outcome = languages.run("bash", "cat data/a.bin; wc -c < data/a.bin", limits=AMPLE, files={"data/a.bin": b"said\n"})
+    assert outcome.stdout == "said\n5\n"
+
+
+def test_a_low_limit_is_raised_to_what_a_toolchain_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = "for i in 1 2 3 4 5 6; do sleep 1 & done; wait; echo done"
+    monkeypatch.setitem(languages.LANGUAGES, "many", toolchains.Language("main.sh", "bash", "bash main.sh", processes=32))
+    assert languages.run("many", count, limits=replace(AMPLE, processes=3)).stdout == "done\n"
+    assert languages.run("bash", count, limits=replace(AMPLE, processes=3)).status == RunStatus.ERROR
+
+
 def test_a_compiler_has_only_its_streams_as_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     look = shlex.join(["bash", "-c", "ls /proc/self/fd > seen"])
     monkeypatch.setitem(languages.LANGUAGES, "seeing", toolchains.Language("main.sh", "bash", "bash main.sh", look))
