@@ -36,6 +36,15 @@ FORMS: dict[str, Form] = {
         lambda n: f"```python\ndef f(): return {n}\n```",
         "```python\ndef f(): return 7.5\n```",
     ),
+    "livecodebench": (
+        lambda n: {
+            "question_id": f"print_{n}",
+            "question_content": f"Print the number {n}.",
+            "public_test_cases": json.dumps([{"input": "", "output": str(n), "testtype": "stdin"}]),
+        },
+        lambda n: f"```python\nprint({n})\n```",
+        "```python\nprint(7.5)\n```",
+    ),
     "fullstack": (
         lambda n: {
             "id": n,
@@ -73,7 +82,7 @@ FORMS: dict[str, Form] = {
 @pytest.mark.parametrize("task", TASKS)
 def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
     verifier = TASKS[task]
-    row, correct, incorrect = FORMS[verifier if isinstance(verifier, str) else verifier["name"]]
+    row, correct, incorrect = FORMS[verifier if isinstance(verifier, str) else verifier.get("protocol", verifier["name"])]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(len(RATES))))
 
     def answer(conversation: Conversation, seed: int) -> str:

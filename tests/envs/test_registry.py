@@ -29,7 +29,9 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 
 SAMPLE = ("caesar_cipher", "chain_sum", "composite", "maze", "mini_sudoku", "spiral_matrix")
 """Generators of reasoning-gym that the default tests check. `test_reasoning_gym.py` checks all."""
-IDS = [id for id in registry.ids() if id not in built_in.REASONING_GYM] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
+ELSEWHERE = {*built_in.REASONING_GYM, "tenfold/BFCLMemoryVector-v0"}
+"""Ids that other tests check; the second needs a model from the hub, which `bfcl/test_memory.py` replaces."""
+IDS = [id for id in registry.ids() if id not in ELSEWHERE] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
 
 
 @pytest.fixture(params=IDS)

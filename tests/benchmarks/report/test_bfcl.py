@@ -160,15 +160,15 @@ def test_the_command_prints_the_sections_and_compares_them(lab: Path, capsys: py
         assert row["name"] == "bfcl_v4"
         assert row["sections"]["irrelevance"]["score"] == (name == "declines")
         assert row["sections"]["overall"]["score"] == pytest.approx(0.1 * (name == "declines"))
-        assert [*row["not_measured"]] == ["non-live", "live", "multi-turn", "agentic"]
-        assert "not measured, so 0: non-live, live, multi-turn, agentic" in " ".join(captured.err.split())
+        assert [*row["not_measured"]] == ["non-live", "live", "multi-turn", "web search", "memory"]
+        assert "not measured, so 0: non-live, live, multi-turn, web search, memory" in " ".join(captured.err.split())
     assert cli.main(["bench", "compare", "declines", "calls", "--json", "--out", "pair.html"]) == 0
     captured = capsys.readouterr()
     task, overall = map(json.loads, captured.out.splitlines())
     assert (task["first"], task["second"], task["difference"], task["problems"]) == ("declines", "calls", -1, 8)
     assert overall["sections"]["irrelevance"]["difference"] == -1
     assert overall["not_compared"][0] == "non-live: not measured in declines, not measured in calls"
-    assert "not compared, so 0 in both: agentic" in " ".join(captured.err.split())
+    assert "not compared, so 0 in both: web search" in " ".join(captured.err.split())
     page = (lab / "pair.html").read_text()
     assert "BFCL-V4: calls - declines" in page
     assert "-10.0 [" in page

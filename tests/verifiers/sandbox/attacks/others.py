@@ -24,7 +24,7 @@ class P {
     Try("read a secret file", () => File.ReadAllText("SECRET").Length > 0);
     Try("write where programs are kept", () => { File.WriteAllText("/usr/bin/owned", "x"); return true; });
     Try("see a secret of the environment", () => Environment.GetEnvironmentVariable("TENFOLD_TEST_SECRET") != null);
-    Try("connect to a server of this machine", () => { new TcpClient("127.0.0.1", PORT); return true; });
+    Try("connect to a server of this machine", () => new TcpClient("127.0.0.1", PORT).Connected);
     Console.Out.Flush();
     Process.Start(new ProcessStartInfo("bash", "attack.sh") { UseShellExecute = false }).WaitForExit();
   }
