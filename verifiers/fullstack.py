@@ -102,10 +102,13 @@ def verify(problem: Problem, response: str) -> Verdict:
         return Verdict(Status.UNDECIDED, None, "tests", reason[:MAX_REASON_CHARACTERS])
     answer = cast(ProgramTests, problem.answer)
     text, is_java = without_turn_end(without_thinking(response)), answer["language"] == "java"
-    with limit(SECONDS):
-        parts = _java_parts(text) if is_java else [_code(text, answer)]
-        files = _java_files(parts, answer) if is_java else {}
-        program = "" if is_java else complete_program(parts[0], answer)
+    try:
+        with limit(SECONDS):
+            parts = _java_parts(text) if is_java else [_code(text, answer)]
+            files = _java_files(parts, answer) if is_java else {}
+            program = "" if is_java else complete_program(parts[0], answer)
+    except joined.TooLong as error:
+        return Verdict(Status.SCORED, 0.0, "extract", str(error))
     if not any(part.strip() for part in parts):
         return Verdict(Status.SCORED, 0.0, "extract", "the response contains no code")
     is_python, word = _runs_as(answer) == "python", secrets.token_hex(8)
@@ -140,6 +143,8 @@ def _runs_as(answer: ProgramTests) -> str:
 def complete_program(code: str, answer: ProgramTests) -> str:
     """Returns the response's code and the tests as one program, in any language but Java."""
     tests, language = answer["tests"], _runs_as(answer)
+    if language == "php":
+        code, tests = joined.php_code(code), tests if INSERT in tests else joined.php_code(tests)
     is_python = language == "python"
     if answer["language"] == "html" and INSERT not in tests:
         return tests
@@ -183,7 +188,13 @@ def _java_files(parts: Sequence[str], answer: ProgramTests) -> dict[str, bytes]:
 
 def _contents(answer: ProgramTests) -> dict[str, bytes]:
     """Returns the problem's files. Raises ValueError, TypeError or AttributeError if they are malformed."""
-    return {name: base64.b64decode(content, validate=True) for name, content in (answer.get("files") or {}).items()}
+    files = {name: base64.b64decode(content, validate=True) for name, content in (answer.get("files") or {}).items()}
+    for name in files:
+        if not name.strip("/.") or name.startswith("/") or "\0" in name or ".." in name.split("/"):
+            raise ValueError(f"{name!r:.80} is not the name of a file in the program's folder")
+    if sum(map(len, files.values())) > LIMITS.disk // 2:
+        raise ValueError(f"more than {LIMITS.disk // 2} bytes")
+    return files
 
 
 def _writes(files: Mapping[str, bytes]) -> str:

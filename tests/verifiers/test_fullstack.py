@@ -180,6 +180,8 @@ def test_an_endless_loop_is_a_timeout_of_the_response(monkeypatch: pytest.Monkey
         ({"imports": ["no_such_package.part"]}, "the package no_such_package.part"),
         ({"tests": None}, "no tests"),
         ({"runs_as": "bash", "files": {"a": "no base64"}}, "in base64 by name"),
+        ({"runs_as": "bash", "files": {"/etc/a": "eA=="}}, "'/etc/a' is not the name of a file"),
+        ({"files": {"../a": "eA=="}}, "'../a' is not the name of a file"),
     ],
 )
 def test_tests_that_cannot_run_here_are_undecided(change: dict[str, Any], words: str) -> None:

@@ -66,7 +66,13 @@ def _difference(call: ParsedCall, gold: GoldCall, function: Declaration, languag
             return f"{name} has the unexpected parameter {parameter}"
         try:
             is_accepted = _accepted(value, wanted[parameter], properties[parameter], language)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # the leaderboard's code has no result for it
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # the leaderboard's code has no result for it
             is_accepted = False
         if not is_accepted:
             return f"{name} has the incorrect {parameter}={value!r:.100}"

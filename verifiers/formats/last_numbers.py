@@ -15,6 +15,7 @@ import re
 
 from ...core import Problem, Status, Verdict
 from ...responses import without_thinking
+from ..budget import SECONDS, check_time, limit
 from ..verifier import MAX_REASON_CHARACTERS, as_verifier
 
 TOLERANCE = 1e-2
@@ -51,7 +52,8 @@ def verify(problem: Problem, response: str) -> Verdict:
     text, gold = without_thinking(response), _value(str(problem.answer))
     if _is_error(text):
         return Verdict(Status.SCORED, 0.0, "extract", "the response is empty or an error message")
-    found = last_numbers(text)
+    with limit(SECONDS):
+        found = last_numbers(text)
     reason = f"{', '.join(found) or 'no number'} against {problem.answer}"
     return Verdict(
         Status.SCORED, float(any(_equals(gold, number) for number in found)), "rational", reason[:MAX_REASON_CHARACTERS]
@@ -60,9 +62,11 @@ def verify(problem: Problem, response: str) -> Verdict:
 
 def last_numbers(text: str) -> list[str]:
     """Returns the last two numbers of a text, or fewer if it has fewer."""
-    text = _LATEX_FRACTION.sub(lambda found: f"{found[1]}/{found[2]}" if found[2] else found[0], text)
+    end = text.rfind("}") + 1  # no fraction ends after it; without this, the search takes quadratic time
+    text = _LATEX_FRACTION.sub(lambda found: f"{found[1]}/{found[2]}" if found[2] else found[0], text[:end]) + text[end:]
     found: list[str] = []
     for line in _SEPARATOR.sub("", text).splitlines():
+        check_time()
         fractions = (f"{above}/{below}" for below, above in _CHINESE_FRACTION.findall(line))
         numbers = [*_AT_START.findall(line), *_BETWEEN.findall(line), *fractions, *_AT_END.findall(line), *_ALONE.findall(line)]
         found += [number for number in numbers if not number.endswith("/")]

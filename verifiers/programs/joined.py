@@ -9,16 +9,28 @@ from collections.abc import Iterator, Sequence
 from ..budget import check_time
 
 _GO_PACKAGE = re.compile(r"^[ \t]*package[ \t]+(\w+)[^\n]*$", re.MULTILINE)
-_GO_IMPORT = re.compile(r'^[ \t]*import[ \t]*(?:\(([^()]*)\)|((?:[\w.]+[ \t]+)?(?:"[^"\n]*"|`[^`\n]*`)))[^\n]*$', re.MULTILINE)
-_GO_PATH = re.compile(r'(?:[\w.]+[ \t]+)?(?:"[^"\n]*"|`[^`\n]*`)')
+_GO_PATH = re.compile(r'(?:(?<![\w.])[\w.]++[ \t]++)?(?:"[^"\n]*"|`[^`\n]*`)')
+_GO_IMPORT = re.compile(
+    r'(?:^|(?<=;))[ \t]*+import\b[ \t]*+(?:\(((?:"[^"\n]*"|`[^`\n]*`|//[^\n]*|[^()"`])*+)\)'
+    rf"|({_GO_PATH.pattern}))[ \t]*+(?:;|//[^\n]*)?",
+    re.MULTILINE,
+)
 _JAVA_TOKEN = re.compile(
     r'"""(?:\\.|[^\\"]|"(?!""))*+(?:""")?|"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])*+\'?'
-    r"|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|[{};]",
+    r"|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|[{}();]",
     re.DOTALL,
 )
+_PHP_START = re.compile(r"\A\s*+<\?php\b")
+MAX_FILES = 1 << 20
+"""Characters of the files of a Java program. Our choice."""
 _JAVA_NAME = re.compile(r"\b(?:class|interface|enum|record)\s+(\w+)")
 _JAVA_COMMENT = re.compile(r"//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?")
+_JAVA_ARGUMENTS = re.compile(r"(@[\w.]++)\s*+\((?:[^()]|\([^()]*+\))*+\)")
 _JUNIT_IMPORTS = "import org.junit.jupiter.api.Test;\nimport static org.junit.jupiter.api.Assertions.*;\n"
+
+
+class TooLong(ValueError):
+    """The code becomes files that are too long."""
 
 
 def go(program: str, package: str) -> str:
@@ -47,32 +59,53 @@ def php(program: str) -> str:
     return program if program.startswith("<?php") else f"<?php\n{program}"
 
 
+def php_code(text: str) -> str:
+    """Returns PHP code without the tags around it, so that what follows it is code, too."""
+    code = _PHP_START.sub("", text)
+    code = code.rstrip().removesuffix("?>")
+    return f"{code}\n<?php\n" if code.rfind("?>") > code.rfind("<?") else code
+
+
 def java(texts: Sequence[str]) -> dict[str, str]:
     """Returns a file for each type that the texts declare, by file name.
 
     Each file has the imports of its text and those of JUnit. A later type replaces an earlier one of the same name. Package
     clauses, and code outside of types, are dropped.
+
+    Raises:
+        TooLong: the files have more than `MAX_FILES` characters, because each of many types repeats many imports.
     """
     files: dict[str, str] = {}
     for text in texts:
         pieces = list(_java_pieces(text))
-        imports = "".join(f"{piece.strip()}\n" for piece in pieces if _without_comments(piece).startswith("import "))
+        found = (piece.strip() for piece in pieces if _without_comments(piece).split(None, 1)[:1] == ["import"])
+        imports, size = "".join(f"{line}\n" for line in dict.fromkeys(found)), 0
         for piece in pieces:
-            if piece.endswith("}") and (name := _JAVA_NAME.search(_without_comments(piece.partition("{")[0]))):
+            check_time()
+            if piece.endswith("}") and (name := _JAVA_NAME.search(_declaration(piece))):
+                size += len(imports) + len(piece)
+                if size > MAX_FILES:
+                    raise TooLong(f"files of more than {MAX_FILES} characters")
                 files[f"{name[1]}.java"] = f"{_JUNIT_IMPORTS}{imports}{piece}\n"
     return files
 
 
 def _java_pieces(text: str) -> Iterator[str]:
-    """Yields the pieces of a Java text that end with a semicolon or a closing brace outside of all braces."""
-    depth = start = 0
+    """Yields the pieces of a Java text that end with a semicolon or a closing brace outside of all braces and parentheses."""
+    depth = inside = start = 0
     for number, token in enumerate(_JAVA_TOKEN.finditer(text)):
         if not number % 512:
             check_time()
         depth += {"{": 1, "}": -1}.get(token[0], 0)
-        if depth <= 0 and token[0] in "};":
+        inside = max(0, inside + {"(": 1, ")": -1}.get(token[0], 0))  # an annotation may have braces in its parentheses
+        if depth <= 0 and not inside and token[0] in "};":
             yield text[start : token.end()]
             depth, start = 0, token.end()
+
+
+def _declaration(piece: str) -> str:
+    """Returns the text of a type before its body, without comments and the arguments of annotations."""
+    return _JAVA_ARGUMENTS.sub("", _without_comments(piece)).partition("{")[0]
 
 
 def _without_comments(piece: str) -> str:

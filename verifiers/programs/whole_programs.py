@@ -26,6 +26,8 @@ def run(program: str, answer: CodeTests, box: Sandbox) -> TestResults:
         else:
             outcome = languages.run(language, program, stdin, limits)
         ok = outcome.status == RunStatus.FINISHED and same_output(test["output"], outcome.stdout, answer.get("tolerance"))
+        if outcome.status == RunStatus.ERROR and not passed and language != "python" and (lack := languages.lacks(language)):
+            raise NoTests(lack)  # a compiler that is installed, but does not work here
         if not ok and not why:
             why, end = f"(test {number + 1}: {outcome.reason or f'printed {outcome.stdout[:120]!r}'})", outcome.status
         passed.append(ok)

@@ -66,13 +66,16 @@ def lacks(language: str) -> str | None:
 
     Raises:
         UserError: the language is unknown, or this machine lacks a protection.
-        SandboxFault: the sandbox failed.
+        SandboxFault: the sandbox failed, or the machine is too busy for the smallest program.
     """
     spec = _named(language)
     with _checking:
         if language not in _checked:
             reason = _not_installed(language, spec)
-            if reason is None and (outcome := _run(spec, spec.smallest, "", CHECK, {})).status != RunStatus.FINISHED:
+            outcome = None if reason else _run(spec, spec.smallest, "", CHECK, {})
+            if outcome and outcome.status in (RunStatus.TIMEOUT, RunStatus.MEMORY, RunStatus.KILLED):
+                raise SandboxFault(f"the smallest program in {language}: {outcome.reason}")  # a busy machine; not stored
+            if outcome and outcome.status != RunStatus.FINISHED:
                 reason = f"{language} does not work in the sandbox ({outcome.reason}): install {spec.packages} of this system"
             _checked[language] = reason
         return _checked[language]

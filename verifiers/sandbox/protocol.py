@@ -93,6 +93,7 @@ class Outcome:
     stdout: str
     stderr: str
     cpu_seconds: float
+    """Without those of a build that succeeded, like the wall time."""
     wall_seconds: float
     peak_memory: int | None
     """Bytes; None if the backend cannot measure it."""

@@ -115,6 +115,7 @@ class LocalSession:
         self.exit_status: int | None = None
         """Exit status of the commands, after they have ended."""
         self.started = time.monotonic()
+        """Start of the run; for a command with a build, start of the program after the build."""
         self.waited = 0.0
         """Seconds of waiting for a processor that are not charged to the run."""
         self.received_bytes = self.kept_bytes = self.last_bytes = 0
@@ -131,9 +132,8 @@ class LocalSession:
             text = wire.memory_file(stdin)
             passed.callback(os.close, text)
             self.selector = kept.enter_context(selectors.PollSelector())
-            of_process = {
-                "cpu_seconds": max(build_seconds, limits.cpu_seconds)
-            }  # for a command, its program gets the lower limit
+            # For a command, its program gets the lower limit.
+            of_process = {"cpu_seconds": max(build_seconds, limits.cpu_seconds)}
             self.pid, self.parent = warm.start(fields(limits) | of_process, [inner.fileno(), text, out, err])
             self.waited_before = processor_wait(self.pid)  # the child may have waited before this run got it
             self.cpu_limit = CpuLimit(limits.cpu_seconds)
@@ -178,13 +178,13 @@ class LocalSession:
             request: the request that `command.serve` describes, without "cpu_seconds".
         """
         self.is_command, self.cpu_limit, self.waited_before = True, CpuLimit(math.inf), 0.0
-        deadline, build_waited = time.monotonic() + self.wall_seconds, 0.0
+        deadline = time.monotonic() + self.wall_seconds
         self.sending += wire.pack({**request, "cpu_seconds": math.ceil(self.limits.cpu_seconds)})
         while "status" not in (reply := self._next(deadline)):
             self.uncharged_cpu, self.cpu_limit = self.used_cpu() or 0.0, CpuLimit(self.limits.cpu_seconds)
-            build_waited, self.waited, self.wall_seconds = self.waited, 0.0, self.limits.wall_seconds
-            deadline = time.monotonic() + self.wall_seconds
-        self.exit_status, self.waited = int(reply["status"]), build_waited + max(self.waited, float(reply["waited"]))
+            self.waited, self.wall_seconds, self.started = 0.0, self.limits.wall_seconds, time.monotonic()
+            deadline = self.started + self.wall_seconds
+        self.exit_status, self.waited = int(reply["status"]), max(self.waited, float(reply["waited"]))
         if self.exit_status == 0:
             return CallResult()
         last = (self.written[self.err].decode("utf-8", "replace").strip().splitlines() or [""])[-1]
@@ -359,7 +359,7 @@ class LocalSession:
         if self.channel_closed and not self.ready:
             raise SandboxFault(stderr.strip() or f"a child died at its start, with status {report['status']}")
         status, reason = self._status(report, error)
-        cpu_seconds, peak_memory = report["cpu_seconds"], report["peak_memory"]
+        cpu_seconds, peak_memory = report["cpu_seconds"] - self.uncharged_cpu, report["peak_memory"]
         reason = " ".join(reason.split())  # it may be a text of the program, of any number of lines
         return Outcome(status, results, stdout, stderr, cpu_seconds, wall, peak_memory, reason, self.waited)
 

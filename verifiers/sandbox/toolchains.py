@@ -73,6 +73,7 @@ LANGUAGES = {
         packages="gcc libc6-dev",
         smallest="int main(void) { return 0; }",
         version="gcc -dumpfullversion",
+        build_seconds=20,
     ),
     "cpp": Language(
         "main.cpp",
@@ -82,6 +83,7 @@ LANGUAGES = {
         packages="g++",
         smallest="#include <string>\nint main() { return 0; }",
         version="g++ -dumpfullversion",
+        build_seconds=20,
     ),
     "csharp": Language(
         "main.cs",
@@ -199,7 +201,8 @@ LANGUAGES = {
         packages="scala default-jre-headless",
         smallest="object Smallest { def main(words: Array[String]): Unit = { } }",
         version="scalac -version",
-        main=r"\bobject\s+(\w+)",
+        # The first object with a main method, also if another object or a comment with this word is before it.
+        main=r"(?s)\bobject\s++(\w++)(?=(?:(?!\bobject\s).)*?(?:\bdef\s+main\b|\bextends\s+App\b))",
         settings=_JAVA_SETTINGS,
         environment={"JAVA_OPTS": f"{_JVM} -XX:TieredStopAtLevel=1"},
         processes=64,
@@ -217,6 +220,7 @@ LANGUAGES = {
         version="esbuild --version",
         environment={"GOMAXPROCS": "2"},
         processes=32,
+        build_seconds=20,
     ),
 }
 LANGUAGES["rust_2015"] = replace(LANGUAGES["rust"], build="rustc -o main main.rs")

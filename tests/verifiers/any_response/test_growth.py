@@ -15,7 +15,8 @@ from tenfold.verifiers import code, fullstack, function_calls, pairwise
 from tenfold.verifiers.answers.extraction import response
 from tenfold.verifiers.answers.extraction.published import PUBLISHED
 from tenfold.verifiers.calls import formats
-from tenfold.verifiers.programs import equality, fences, selection
+from tenfold.verifiers.formats import last_numbers
+from tenfold.verifiers.programs import equality, fences, joined, selection
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, repeated, verifier
 
@@ -72,6 +73,9 @@ READERS: dict[str, Callable[[str], object]] = {
     "scores": lambda text: prompts.read_scores(text, []),
     "a judge's score": writing_bench.read,
     "style": style.style,
+    "imports of Go": lambda text: joined.go(text, "main"),
+    "types of Java": lambda text: joined.java([text]),
+    "last numbers": last_numbers.last_numbers,
 }
 
 

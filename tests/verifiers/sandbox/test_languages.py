@@ -1,3 +1,4 @@
+import re
 import shlex
 import socket
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 
 from tenfold.core import Problem, Status, UserError
 from tenfold.verifiers import code
-from tenfold.verifiers.sandbox import Limits, RunStatus, languages, toolchains
+from tenfold.verifiers.sandbox import Limits, RunStatus, SandboxFault, languages, toolchains
 
 from .language_programs import BOMBS, BROKEN, COPIES, FAILS, FLOODS, LOOPS, REVERSE
 
@@ -206,6 +207,46 @@ def test_the_code_verifier_judges_programs_of_any_language(language: str) -> Non
     assert code.verify(Problem("p", (), answer, "here"), f"```{language}\n{REVERSE[language]}\n```").score == 1
     wrong = code.verify(Problem("p", (), answer, "here"), f"```{language}\nno program\n```")
     assert (wrong.status, wrong.score) == (Status.SCORED, 0)
+
+
+def test_each_test_may_use_its_limits_although_the_build_takes_longer() -> None:
+    program = "#include <bits/stdc++.h>\nint main() { int a; std::cin >> a; std::cout << a; }"
+    tests = [{"input": str(number), "output": str(number)} for number in range(6)]
+    answer = {"language": "cpp", "stdin": tests, "limits": {"cpu_seconds": 0.1, "wall_seconds": 60, "processes": 64}}
+    assert code.verify(Problem("p", (), answer, "here"), f"```cpp\n{program}\n```").score == 1
+
+
+def test_what_a_compiler_prints_is_no_output_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = replace(languages.LANGUAGES["bash"], build="bash -c 'echo warning'")
+    monkeypatch.setitem(languages.LANGUAGES, "bash", noisy)
+    outcome = languages.run("bash", "echo said", limits=AMPLE)
+    assert (outcome.stdout, outcome.stderr) == ("said\n", "warning\n")
+
+
+def test_a_compiler_that_does_not_work_here_is_not_the_programs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = replace(languages.LANGUAGES["bash"], build="bash -c 'exit 1'")
+    monkeypatch.setitem(languages.LANGUAGES, "bash", broken)
+    monkeypatch.setattr(languages, "_checked", {})
+    answer = {"language": "bash", "stdin": [{"input": "", "output": "said"}]}
+    assert code.verify(Problem("p", (), answer, "here"), "```bash\necho said\n```").status == Status.UNDECIDED
+
+
+def test_a_machine_that_is_too_busy_for_a_language_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(languages, "_checked", {})
+    smallest = languages.LANGUAGES["bash"]
+    monkeypatch.setitem(languages.LANGUAGES, "bash", replace(smallest, smallest="kill -9 $$"))
+    with pytest.raises(SandboxFault, match="the smallest program in bash"):
+        languages.lacks("bash")
+    monkeypatch.setitem(languages.LANGUAGES, "bash", smallest)
+    assert languages.lacks("bash") is None
+
+
+@pytest.mark.parametrize("before", ["", "object Helper { val n = 1 }\n", "// The object Solution\n"])
+def test_scala_starts_the_object_with_the_main_method(before: str) -> None:
+    spec = languages.LANGUAGES["scala"]
+    found = re.search(spec.main, f"{before}object Main extends App {{ println(1) }}")
+    assert found
+    assert found[1] == "Main"
 
 
 def test_an_unknown_language_is_a_user_error() -> None:

@@ -115,7 +115,9 @@ def same_output(expected: str, printed: str) -> bool:
 
 def _same_numbers(want: str, line: str) -> bool:
     try:
-        return [Decimal(word) for word in want.split()] == [Decimal(word) for word in line.split()]
+        words, others = want.split(), line.split()
+        pairs = zip(words, others, strict=False)
+        return len(words) == len(others) and all(Decimal(word) == Decimal(other) for word, other in pairs)
     except (DecimalException, ValueError):
         return False
 

@@ -63,7 +63,9 @@ def _run(command: str, environment: dict[str, str], cpu_seconds: int | None) -> 
                 signal.SIGXFSZ,
             ):  # Python ignores these, and its children would, too
                 signal.signal(ignored, signal.SIG_DFL)
-            if cpu_seconds is not None:
+            if cpu_seconds is None:
+                os.dup2(2, 1)  # what a compiler prints is no output of the program
+            else:
                 resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
             os.lseek(0, 0, os.SEEK_SET)
             arguments = shlex.split(command)
