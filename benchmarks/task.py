@@ -113,6 +113,7 @@ def overrides(options: Options) -> dict[str, Any]:
     values = {
         "problems": options.problems,
         "data": None if options.problems else options.data,
+        "examples_data": options.data,
         "system": options.system,
         "fewshot": options.fewshot,
         "text": options.text,

@@ -78,7 +78,8 @@ def measured(folder: str | Path, found: Sequence[Result]) -> Scores:
 
     Args:
         folder: the folder of the results.
-        found: the results. Of several with a category, the last one counts. Results of other benchmarks are left out.
+        found: the results. Of several with a category, the one with the most samples counts; of several with as many, the last
+            one. Results of other benchmarks are left out.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -94,8 +95,15 @@ def measured(folder: str | Path, found: Sequence[Result]) -> Scores:
             samples = [sample["score"] for sample in row["samples"] if sample["score"] is not None]
             if category in known and samples:
                 categories.setdefault(category, {})[str(row["problem"]).removeprefix(category)] = samples
-        by_category |= categories
+        for category, problems in categories.items():
+            if _size(problems) >= _size(by_category.get(category, {})):
+                by_category[category] = problems
     return by_category
+
+
+def _size(problems: Mapping[str, Sequence[float]]) -> int:
+    """Returns the number of samples."""
+    return sum(map(len, problems.values()))
 
 
 def missing(policy: Scores) -> dict[str, list[str]]:

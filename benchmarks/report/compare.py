@@ -112,7 +112,7 @@ def _cautions(result: Result, entry: Reported, model: str, percent: float) -> li
     if differing := result.settings.get("protocol"):
         cautions.append(f"this protocol differs from the published one: {'; '.join(differing)}")
     own = catalogue.settings(result.settings["task"])["metadata"]
-    if result.settings.get("system") != own.get("system") or result.settings.get("fewshot"):
+    if result.settings.get("system") != own.get("system") or result.settings.get("fewshot") != (own.get("fewshot") or 0):
         cautions.append("the prompt here has a system turn or few-shot examples of your choice")
     return cautions
 

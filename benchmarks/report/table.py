@@ -80,9 +80,11 @@ def bfcl(policy: Scores) -> Table:
     """Returns the table of the sections of BFCL-V4 and their weighted mean; see `bfcl.py`."""
     absent = ", ".join(bfcl_sections.missing_text(*each) for each in bfcl_sections.missing(policy).items())
     title = "the leaderboard's overall score" + f"; not measured, so 0: {absent}" * bool(absent)
-    table = Table("BFCL-V4", "weight", "score, 95% interval over new problems", title=title, title_justify="left")
+    table = Table("BFCL-V4", "weight", "score, 95% interval over new problems", "problems", title=title, title_justify="left")
     for name, found in bfcl_sections.sections(policy).items():
-        table.add_row(name, _section_weight(name), percent(found))
+        categories = bfcl_sections.weights(name) if name in bfcl_sections.WEIGHTS else policy
+        count = sum(len(policy[category]) for category in categories)
+        table.add_row(name, _section_weight(name), percent(found), str(count))
     return table
 
 

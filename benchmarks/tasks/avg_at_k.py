@@ -117,19 +117,19 @@ def layout_examples(metadata: Mapping[str, Any]) -> Sequence[Problem]:
 
 
 def examples_uri(metadata: Mapping[str, Any]) -> str | list[dict[str, str]] | None:
-    """Returns the few-shot examples of a task: `examples` of its metadata, or its file in the folder `data`.
+    """Returns the few-shot examples of a task: `examples` of its metadata, or its file in the folder `examples_data`.
 
     Raises:
         UserError: the folder lacks the file of the examples.
     """
     given: str | list[dict[str, str]] | None = metadata.get("examples")
     name, mark, options = (metadata.get("examples_file") or "").partition("?")
-    if not (name and metadata.get("data") and metadata.get("fewshot")):
+    folder = metadata.get("examples_data")
+    if not (name and folder and metadata.get("fewshot")):
         return given
-    if not (Path(metadata["data"]) / name).is_file():
-        folder = metadata["data"]
+    if not (Path(folder) / name).is_file():
         raise UserError(f"there is no {name} in {folder}; put the problems of {given} there, or set --fewshot 0")
-    return f"jsonl:{Path(metadata['data']) / name}{mark}{options}"
+    return f"jsonl:{Path(folder) / name}{mark}{options}"
 
 
 def prompt_of(

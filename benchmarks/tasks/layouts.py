@@ -50,10 +50,12 @@ def laid_out(name: str, problem: Problem, solved: Sequence[Problem], fewshot: in
         fewshot: largest number of examples.
 
     Raises:
-        UserError: a problem has no options.
+        UserError: a problem has no options, or its category has no example.
     """
     category = problem.meta.get("category")
     others = [one for one in solved if one.meta.get("category") == category and one.prompt != problem.prompt]
+    if fewshot and not others:
+        raise UserError(f"{problem.id}: there is no few-shot example of its category {category!r}; set --fewshot 0")
     text = LAYOUTS[name](problem, others[:fewshot])
     return dataclasses.replace(problem, prompt=(Message(role="user", content=text),))
 

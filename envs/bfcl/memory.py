@@ -33,6 +33,9 @@ Snapshots = Mapping[str, Sequence[Snapshot | None]]
 """The memory of each sample, by class and scenario: "MemoryAPI_kv/customer"."""
 
 
+BACKENDS = ("kv", "vector", "rec_sum")
+
+
 class BFCLMemory(BFCLAgentic):
     """The environment; see the module's docstring."""
 
@@ -57,6 +60,10 @@ class BFCLMemory(BFCLAgentic):
         Raises:
             UserError: an argument is invalid, or a package is missing.
         """
+        if backend not in BACKENDS:
+            raise UserError(f"BFCL-V4 has no memory {backend!r:.80}; use {', '.join(BACKENDS)}")
+        if snapshots is not None and not isinstance(snapshots, str | Mapping):
+            raise UserError(f"snapshots: expected the path of a JSON file, got {snapshots!r:.80}")
         default = f"{agentic_problems.URI}:memory?{urlencode({'backend': backend})}"
         super().__init__(default if problems is None else problems, mode, system)
         self.snapshots = load(snapshots) if isinstance(snapshots, str) else snapshots or {}

@@ -109,8 +109,11 @@ def encoder() -> Any:
     try:
         return SentenceTransformer(ENCODER, device="cpu")
     except (OSError, ValueError) as error:
-        cause = " ".join(str(error).split())[:200]
-        raise UserError(f"memory_vector of BFCL-V4 needs the model sentence-transformers/{ENCODER}: {cause}") from None
+        cause = " ".join(str(error).split())[:80]
+        raise UserError(
+            f"memory_vector of BFCL-V4 needs the model sentence-transformers/{ENCODER} in the hub's cache; run it once with a "
+            f"connection ({cause}...)"
+        ) from None
 
 
 def _encode(call: EncodedCall) -> CallResult:

@@ -67,7 +67,9 @@ def memories(questions: BFCLMemory, limit: int | None, samples: int, store: Path
             after = {name: [replaying.left_by(index, episode) for episode in played[index]] for name, index in turn.items()}
         found |= after  # only now, because the calls are executed again with the memories before
     if store:
-        disk.write(_beside(store, MEMORY), json.dumps(found, ensure_ascii=False, indent=1))
+        # A run with fewer questions or samples keeps the memories of the others, which their answers need.
+        kept = {name: memories for name, memories in (stored(store) or {}).items() if len(memories) > len(found.get(name, ()))}
+        disk.write(_beside(store, MEMORY), json.dumps({**found, **kept}, ensure_ascii=False, indent=1))
     return found
 
 

@@ -82,6 +82,8 @@ def opened(search: str | None) -> Search:
             "web search of BFCL-V4 needs search results: set search=FILE (recorded) or search=serpapi:URL; see "
             "docs/guides/tools.md"
         )
+    if not isinstance(search, str):
+        raise UserError(f"search: expected FILE or serpapi:URL, got {search!r:.80}")
     if not search.startswith(SCHEME):
         return Recorded(search)
     address, _, record = search.removeprefix(SCHEME).partition("?record=")

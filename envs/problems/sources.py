@@ -89,6 +89,7 @@ GENERATORS = (
     "tenfold.envs.games.twenty_questions:problems",
     "tenfold.envs.bfcl.agentic_problems:memory",
     "tenfold.envs.bfcl.agentic_problems:web_search",
+    "tenfold.envs.bfcl.problems:format_sensitivity",
     "tenfold.envs.bfcl.problems:multi_turn",
     "tenfold.envs.bfcl.problems:single_turn",
     "tenfold.envs.generators.json_objects:problems",

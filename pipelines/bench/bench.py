@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from ...core import UserError
 from ...policies import identity as policies
 from ...policies.server.hub import Unreachable
 from ..launch import hosts
@@ -61,10 +62,14 @@ class Bench(Stage):
 
     def check(self) -> None:
         """Checks that each task exists and that its problems can be loaded."""
-        from ...benchmarks.task import check
+        from ...benchmarks import catalogue
+        from ...benchmarks.task import check, missing
 
-        for task in self.tasks:
-            check(task, self.options(seed=0))
+        options = self.options(seed=0)
+        for request in catalogue.expand(self.tasks):
+            if reason := missing(request.task, options):
+                raise UserError(f"{self.name}: {request.name}: {reason}")
+            check(request.name, options)
 
     def identity(self) -> dict[str, str]:
         """Returns the digests of the tasks' problems, prompts and verifiers, and of the judge."""
@@ -136,7 +141,7 @@ class Bench(Stage):
                 options,
                 store_settings=policies.policy_identity(context.policy),
                 folder=context.folder,
-                progress=lambda done, total, name=task.name: context.progress(done, total, task=name),
+                progress=lambda done, total, name=task.name, **values: context.progress(done, total, task=name, **values),
                 on_nodes=hosts.on_nodes(context.cluster),
             )
             others = {"hash": result.hash, "cautions": result.cautions, "sampling": result.settings.get("sampling") or {}}

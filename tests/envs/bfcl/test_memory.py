@@ -202,6 +202,14 @@ def test_answers_are_not_continued_without_their_conversations(tmp_path: Path) -
         measured(ScriptedPolicy("Done."), tmp_path)
 
 
+def test_a_run_with_fewer_samples_keeps_the_memories_of_the_others(tmp_path: Path) -> None:
+    for samples in (2, 1):
+        task = "env:tenfold/BFCLMemorySummary-v0"
+        evaluate.evaluate(task, ScriptedPolicy("Done."), samples=samples, problems=NOTETAKER, limit=2, folder=tmp_path)
+    (file,) = tmp_path.glob("*.memory.json")
+    assert [len(memories) for memories in json.loads(file.read_text()).values()] == [2]
+
+
 def test_memories_of_an_earlier_run_can_be_used(tmp_path: Path) -> None:
     measured(RemembersPolicy("rec_sum"), tmp_path / "first")
     (file,) = (tmp_path / "first").glob("*.memory.json")

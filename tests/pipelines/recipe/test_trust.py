@@ -16,6 +16,7 @@ import yaml
 
 import tenfold
 from tenfold import cli, named_code
+from tenfold.benchmarks import catalogue
 from tenfold.core import UserError
 from tenfold.envs import registry
 from tenfold.envs.problems import sources
@@ -376,3 +377,10 @@ def test_a_recipe_with_an_api_key_in_a_uri_is_refused_before_anything_is_written
         tenfold.run("r.yaml", "out", quiet=True)
     assert "hunter2" not in str(error.value)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("task", catalogue.names())
+def test_the_problems_of_each_task_may_stand_in_a_recipe(task: str) -> None:
+    uri = catalogue.settings(task)["metadata"].get("problems") or ""
+    if uri.startswith("generate:"):
+        assert uri.removeprefix("generate:").partition("?")[0] in sources.GENERATORS
