@@ -11,11 +11,12 @@ The `metadata` of a judged task:
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from ... import disk
-from ...core import Policy, Sampling
+from ...core import Policy, Sampling, UserError
 from ...policies import identity
 from ...policies.store import sampling_settings
 from . import published
@@ -52,7 +53,8 @@ def of_task(benchmark: Benchmark, metadata: Mapping[str, Any], judge: str, data:
         data: folder with the benchmark's files.
 
     Raises:
-        UserError: a file with the benchmark's prompts cannot be read, or the settings of the earlier result are damaged.
+        UserError: a file with the benchmark's prompts cannot be read, or has other prompts; or the settings of the earlier
+            result are damaged.
     """
     if "judging" in metadata:
         with disk.reading("judging of the result", "remove the result and run its benchmark again"):
@@ -65,6 +67,9 @@ def of_task(benchmark: Benchmark, metadata: Mapping[str, Any], judge: str, data:
     sampling = dataclasses.replace(JudgeSettings.sampling, **changed)
     files = published.files(data, metadata.get("prompt_files") or ())
     prompts = benchmark.OWN_PROMPTS if files is None else benchmark.prompts(files)
+    places, expected = _places(prompts["question"]), _places(benchmark.OWN_PROMPTS["question"])
+    if places != expected:
+        raise UserError(f"{_files(metadata)}: the question has the places {places}, not {expected}; download it again")
     return JudgeSettings(
         dict(prompts), files is not None, sampling, int(metadata.get("judge_attempts", JudgeSettings.attempts))
     )
@@ -119,6 +124,12 @@ def conditions(metadata: Mapping[str, Any]) -> list[str]:
         f"published prompt of the judge: with {_files(metadata)} in --data",
         *([f"published limit of the responses: --max-tokens {limit}"] if limit else []),
     ]
+
+
+def _places(template: str) -> list[str]:
+    """Returns the places of a template that `filled` fills: each name once, and each place without a name."""
+    found = re.findall(r"\{\{|\}\}|(\{\w*\})", template)
+    return sorted([*{place for place in found if place not in ("", "{}")}, *(place for place in found if place == "{}")])
 
 
 def _files(metadata: Mapping[str, Any]) -> str:

@@ -213,9 +213,10 @@ def test_the_published_prompt_is_read_from_the_data_and_kept_for_judging_again(t
         ("arena_hard_v2", "arena-hard-v2.0.yaml", "prompt: x", "arena-hard-v2.0.yaml has an unexpected form"),
         ("multi_challenge", "evaluator.py", "if:", "evaluator.py is not a Python file"),
         ("multi_challenge", "evaluator.py", "JUDGE_PROMPT = open('x')", "evaluator.py does not have JUDGE_PROMPT"),
-        ("multi_challenge", "evaluator.py", "JUDGE_PROMPT = '{} {} {}'", "the judge's prompt has an unknown place"),
+        ("multi_challenge", "evaluator.py", "JUDGE_PROMPT = '{} {} {}'", "the question has the places"),
+        ("multi_challenge", "evaluator.py", "JUDGE_PROMPT = 'no place'", "the question has the places"),
         ("writing_bench", "prompt.py", "evaluate_prompt = '{criteria.x}'", "does not have evaluate_system"),
-        ("writing_bench", "prompt.py", "evaluate_system = ''\nevaluate_prompt = '{name}'", "has an unknown place .'name'"),
+        ("writing_bench", "prompt.py", "evaluate_system = ''\nevaluate_prompt = '{name}'", "the question has the places"),
     ],
 )
 def test_a_file_without_the_published_prompt_is_an_error(task: str, name: str, text: str, message: str, data: Path) -> None:
