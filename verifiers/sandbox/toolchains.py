@@ -121,19 +121,6 @@ LANGUAGES = {
         disk=256 << 20,
         build_seconds=50,
     ),
-    "go_test": Language(
-        "main_test.go",
-        "go",
-        "./main",
-        "go test -c -o main main_test.go",
-        packages="golang-go",
-        smallest='package main\nimport "testing"\nfunc TestNothing(t *testing.T) { }',
-        version="go version",
-        environment=_GO,
-        processes=64,
-        disk=256 << 20,
-        build_seconds=50,
-    ),
     "java": Language(
         "Main.java",
         "javac java",
@@ -223,5 +210,12 @@ LANGUAGES = {
         build_seconds=20,
     ),
 }
+LANGUAGES["go_test"] = replace(
+    LANGUAGES["go"],
+    file="main_test.go",
+    build="go test -c -o main main_test.go",
+    smallest='package main\nimport "testing"\nfunc TestNothing(t *testing.T) { }',
+)
+"""Go's tests, which run instead of a main function."""
 LANGUAGES["rust_2015"] = replace(LANGUAGES["rust"], build="rustc -o main main.rs")
 """Rust without options, as FullStack-Bench compiles it: the edition of 2015, with checks for overflow."""
