@@ -20,6 +20,7 @@ from ..verifiers.disguises import folded, visible
 from ..verifiers.pairwise import MAX_CHARACTERS, Prefer, ResponsePair, truncate
 from . import load_policy
 from .chat.prompts import prompt_tokens
+from .chat.special_tokens import split_special_tokens
 from .transcript import TokenPolicy
 
 if TYPE_CHECKING:
@@ -218,14 +219,4 @@ def _with_split_marks(text: str, tokenizer: "PreTrainedTokenizerBase | None") ->
         pieces += [text[end : mark.start() + 1], " "]
         end = mark.start() + 1
     text = "".join(pieces) + text[end:]
-    return _special_tokens(tokenizer).sub(_split, text) if tokenizer is not None else text
-
-
-def _split(mark: re.Match[str]) -> str:
-    return f"{mark[0][0]} {mark[0][1:]}"
-
-
-@functools.lru_cache(maxsize=8)
-def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
-    added = (str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return re.compile("|".join(re.escape(token) for token in added if len(token) > 1 and token.strip()) or r"(?!)")
+    return split_special_tokens(tokenizer, text) if tokenizer is not None else text

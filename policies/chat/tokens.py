@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...core import Conversation, Message
 from ...texts import without_surrogates
 from .prompts import prompt_text, prompt_tokens
+from .special_tokens import split_special_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,6 +61,8 @@ def _encoded(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], special
 def turn_tokens(tokenizer: "PreTrainedTokenizerBase", role: str, text: str, sampled: Sequence[int]) -> list[int]:
     """Returns the tokens after a turn of the policy: its end mark, the environment's turn, the start of the next policy turn.
 
+    Special tokens in the environment's turn are split; see `split_special_tokens`.
+
     Args:
         tokenizer: the policy's, with its chat template.
         role: role of the environment's turn. A role that the template does not support is replaced by "user".
@@ -80,7 +83,8 @@ def reply_tokens(tokenizer: "PreTrainedTokenizerBase", replies: Sequence[Message
         replies: the turns; none if the policy's next turn follows at once.
         sampled: tokens of the policy's turn.
     """
-    replies = [Message(role=reply["role"], content=without_surrogates(reply["content"])) for reply in replies]
+    texts = (split_special_tokens(tokenizer, without_surrogates(reply["content"])) for reply in replies)
+    replies = [Message(role=reply["role"], content=text) for reply, text in zip(replies, texts, strict=True)]
     if not tokenizer.chat_template:
         joined = "\n".join(reply["content"] for reply in replies)
         return tokenizer(f"\n{joined}\n", add_special_tokens=False)["input_ids"]
