@@ -1,11 +1,5 @@
 """A server of vLLM behind `openai:`."""
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +9,13 @@ import tenfold
 from tenfold import cli
 from tenfold.core import Sampling
 
+from . import serving
+
 
 @pytest.fixture(scope="module")
 def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of the trained policy on a server."""
-    folder, log = trained / "policy", tmp_path_factory.mktemp("server") / "log"
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-    options = "--served-model-name micro --dtype float32 --max-model-len 256 --kv-cache-memory-bytes 67108864 --enforce-eager"
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
-        process = subprocess.Popen([*command, *options.split(), "--no-enable-chunked-prefill"], stdout=output, stderr=output)
-    try:
-        while process.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(1)
-        assert process.poll() is None, log.read_text()[-3000:]
-        yield f"openai:micro?base_url=http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(60)
+    yield from serving.served(trained / "policy", tmp_path_factory.mktemp("server") / "log")
 
 
 def test_greedy_texts_are_those_of_transformers_and_samples_repeat(server: str, trained: Path) -> None:
