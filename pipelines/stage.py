@@ -123,6 +123,8 @@ class Stage(BaseModel):
     kind: str
     reads_policy: ClassVar[bool] = True
     """True if the stage starts from a policy. If False, `Context.policy` is empty, and the policy need not exist yet."""
+    reads_checkpoint: ClassVar[bool] = False
+    """True if the policy must be a checkpoint although the stage writes none. A stage that writes a policy always needs one."""
     writes_policy: ClassVar[bool] = False
     """True if the stage writes a checkpoint to the folder `policy`."""
     is_default_start: ClassVar[bool] = True

@@ -49,18 +49,28 @@ CONFIGS = Path(__file__).parent / "models"
 """Folder of the package's model configurations."""
 
 
+def check_scheme(uri: str) -> None:
+    """Checks that a URI has the form of a checkpoint's. The checkpoint need not exist yet.
+
+    Raises:
+        UserError: it has not.
+    """
+    scheme, _, _ = uri.partition("?")[0].partition(":")
+    if scheme not in SOURCES or ":" not in uri.partition("?")[0]:
+        raise UserError(
+            f"there is no checkpoint {uri!r}: the URI of a checkpoint starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
+        )
+
+
 def checkpoint(uri: str) -> Path:
     """Returns the folder of a URI. Downloads or creates the checkpoint if necessary.
 
     Raises:
         UserError: an unknown scheme or option, a missing folder, or no connection to the hub.
     """
+    check_scheme(uri)
     address, _, query = uri.partition("?")
     scheme, _, location = address.partition(":")
-    if scheme not in SOURCES or ":" not in address:
-        raise UserError(
-            f"there is no checkpoint {uri!r}: the URI of a checkpoint starts with one of {', '.join(f'{s}:' for s in SOURCES)}"
-        )
     source, options = SOURCES[scheme], dict(parse_qsl(query, keep_blank_values=True))
     names = option_names(scheme)
     if unknown := set(options) - set(names):

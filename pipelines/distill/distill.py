@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...core import UserError
 from ...policies import checkpoints
@@ -49,7 +49,7 @@ from ..trainer.settings import Training
 from . import pairs as stored_pairs
 from . import responses
 from .fixed_batches import FixedBatches
-from .sample_pairs import PAIRS, check_same_vocabulary
+from .sample_pairs import PAIRS, check_same_vocabulary, named_checkpoint
 from .stored_arrays import Progress
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ class Distill(Training):
     held_out_pairs: int = Field(1000, ge=1, description="maximum number of held-out pairs to measure on")
     chunk_tokens: int = Field(chunked_loss.CHUNK, ge=1, description="tokens whose logits are in memory at once")
 
+    @field_validator("teacher")
+    @classmethod
+    def _is_a_checkpoint(cls, teacher: str) -> str:
+        return named_checkpoint(teacher, teacher)
+
     @model_validator(mode="after")
     def _has_a_loss(self) -> "Distill":
         if not (self.nll or self.kd_positive or self.kd_negative or self.dpo):
@@ -105,6 +110,10 @@ class Distill(Training):
         if self.cache_teacher and not self.top_k:
             raise ValueError("cache_teacher: true needs top_k, because whole distributions are too large to store; set top_k")
         return self
+
+    def check(self) -> None:
+        """Checks that the teacher exists."""
+        checkpoints.checkpoint(self.teacher)
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: every response has `max_tokens`. The reference and the teacher see each response once."""

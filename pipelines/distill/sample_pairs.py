@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ... import disk
 from ...core import Episode, Sampling, UserError
@@ -26,6 +26,7 @@ from ...envs import registry
 from ...envs.rollout import turn_limit
 from ...policies import checkpoints
 from ...policies.chat.tokens import conversation_tokens
+from ...policies.identity import checkpoint_of, without_backend
 from ...policies.rollout import play
 from ..launch import hosts
 from ..launch.engines import load_policy
@@ -44,6 +45,7 @@ Row = dict[str, Any]
 class SamplePairs(Stage):
     """Settings of a `sample_pairs` stage. Its `policy` is the student."""
 
+    reads_checkpoint: ClassVar[bool] = True  # for the tokens of the responses
     may_change: ClassVar[frozenset[str]] = frozenset({"batch_size"})
 
     kind: Literal["sample_pairs"]
@@ -74,14 +76,20 @@ class SamplePairs(Stage):
     )
     batch_size: int = Field(256, ge=1, description="samples generated together")
 
+    @field_validator("teacher")
+    @classmethod
+    def _is_a_checkpoint(cls, teacher: str) -> str:
+        return named_checkpoint(teacher, without_backend(teacher))
+
     @property
     def max_rejected_score(self) -> float:
         """The maximum score of a rejected response."""
         return round(self.min_chosen_score - self.margin, 9)  # 1 - 0.8 is less than 0.2 before rounding
 
     def check(self) -> None:
-        """Checks that the environment can be created."""
+        """Checks that the environment can be created, and that the teacher exists."""
         registry.make(self.environment, **self.options).close()
+        checkpoint_of(self.teacher)
 
     def cost(self) -> CostEstimate:
         """Returns an upper limit: all samples of both policies at full length."""
@@ -97,8 +105,8 @@ class SamplePairs(Stage):
     def run(self, context: Context) -> Metrics:
         """Samples with student and teacher, and writes `pairs.jsonl`."""
         folder, teacher = context.folder, self.teacher
-        tokenizer = checkpoints.tokenizer_of(checkpoints.checkpoint(context.policy))
-        check_same_vocabulary(tokenizer, checkpoints.tokenizer_of(checkpoints.checkpoint(teacher)), teacher)
+        tokenizer = checkpoints.tokenizer_of(checkpoint_of(context.policy))
+        check_same_vocabulary(tokenizer, checkpoints.tokenizer_of(checkpoint_of(teacher)), teacher)
         sampling = Sampling(self.temperature, self.top_p, self.max_tokens, context.seed)
 
         def sampled(
@@ -160,6 +168,23 @@ class SamplePairs(Stage):
         student, teacher = (f"{metrics[name]:.3f}" for name in ("student_score", "teacher_score"))
         scores = f"student {student}; teacher {teacher} on the problems with a bad response of the student"
         return f"{metrics['pairs']} pairs from {metrics['problems']} problems; mean scores: {scores}"
+
+
+def named_checkpoint(teacher: str, checkpoint: str) -> str:
+    """Returns the URI of a teacher, as pydantic's validators do.
+
+    Args:
+        teacher: the URI.
+        checkpoint: the same without its backend.
+
+    Raises:
+        ValueError: it is not the URI of a checkpoint.
+    """
+    try:
+        checkpoints.check_scheme(checkpoint)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return teacher
 
 
 def check_same_vocabulary(student: "PreTrainedTokenizerBase", teacher: "PreTrainedTokenizerBase", uri: str) -> None:

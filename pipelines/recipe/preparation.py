@@ -221,7 +221,8 @@ def starting_checkpoints(
         elif policy:
             check_uri(policy)
             start = policy if stage.writes_policy else without_backend(policy)  # a backend only samples
-            if not stage.writes_policy and start.partition(":")[0] not in checkpoints.SOURCES:
+            needs_checkpoint = stage.writes_policy or stage.reads_checkpoint
+            if not needs_checkpoint and start.partition(":")[0] not in checkpoints.SOURCES:
                 continue
             try:
                 starts[stage.name] = checkpoints.checkpoint(start)

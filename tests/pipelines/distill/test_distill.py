@@ -303,6 +303,31 @@ def test_a_teacher_with_another_vocabulary_is_an_error(lab: Path, trained: Path)
         run(samples_pairs(f"stage:{trained}/student", other_teacher))
 
 
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"teacher": "scripted:4"}, "teacher: there is no checkpoint 'scripted:4': the URI of a checkpoint starts with one of"),
+        ({"teacher": "vllm+openai:4"}, "teacher: there is no checkpoint 'openai:4'"),
+        ({"teacher": "path:nowhere"}, "pairs: .*nowhere"),
+        ({"policy": "scripted:4"}, "there is no checkpoint 'scripted:4'"),
+    ],
+)
+def test_a_policy_that_is_no_checkpoint_is_an_error_before_the_first_stage(
+    lab: Path, stage: dict[str, str], message: str
+) -> None:
+    first = SFT | {"name": "first", "policy": "micro:?hidden=16&layers=1&heads=2", "steps": 1}
+    with pytest.raises(UserError, match=message):
+        run(first, samples_pairs(STUDENT, TEACHER) | stage)
+    assert not Path("run/first").exists()
+
+
+def test_a_backend_of_the_teacher_only_samples(lab: Path) -> None:
+    stage = samples_pairs(f"transformers+{STUDENT}", f"transformers+{TEACHER}") | {"problems": 8, "teacher_samples": 2}
+    with contextlib.suppress(UserError):  # untrained policies may have no correct response
+        run(stage)
+    assert Path("run/pairs/teacher.jsonl").is_file()
+
+
 def test_a_teacher_without_correct_responses_is_an_error(lab: Path, trained: Path) -> None:
     message = r"the teacher has no complete response with a score of 1 or more on any of the \d+ problems"
     with pytest.raises(UserError, match=message):
