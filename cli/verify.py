@@ -1,9 +1,10 @@
-"""`tenfold verify`: judges one response, or audits verifiers on labelled pairs."""
+"""`tenfold verify`: judges one response, audits verifiers on labelled pairs, or measures a judge on pairs with votes."""
 
 import argparse
 import contextlib
 import json
 import sys
+from typing import TextIO
 
 from ..core import UserError
 from ..texts import json_or_text
@@ -13,7 +14,7 @@ from .options import Commands
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
-    command = commands.add_parser("verify", help="judge one response against a gold answer, or audit verifiers")
+    command = commands.add_parser("verify", help="judge one response against a gold answer, or audit verifiers and judges")
     command.add_argument("--gold", help="gold answer; the tests of a program as a JSON object")
     command.add_argument("--response", help="response, with or without reasoning")
     command.add_argument("--verifier", default="math", help="name of the verifier (default: %(default)s)")
@@ -23,9 +24,25 @@ def add(commands: Commands) -> None:
         help="count errors on pairs: JSONL with gold, response (or pred) and equal (optional: question, kind), or "
         "`built-in` or `words` for pairs of this package",
     )
-    command.add_argument("--policy", help="with --audit: URI of a judge to audit, too; see `tenfold --help`")
+    command.add_argument(
+        "--votes",
+        metavar="URI",
+        help="measure a judge's agreement with votes on pairs of responses: jsonl:FILE, parquet:FILE or hf:ORG/NAME, in the "
+        "form of MT-Bench's human judgments, JudgeBench, LLMBar or RewardBench",
+    )
+    command.add_argument("--policy", help="with --audit or --votes: URI of a judge to measure, too; see `tenfold --help`")
+    command.add_argument(
+        "--question",
+        choices=("arena_hard", "preference"),
+        default="arena_hard",
+        help="with --votes: what the judge is asked: Arena-Hard's question, or that of reward models (default: %(default)s)",
+    )
+    command.add_argument("--data", metavar="FOLDER", help="with --votes: folder with Arena-Hard's files of published prompts")
+    command.add_argument(
+        "--verdicts", metavar="URI", help="with --votes: also measure published verdicts of another judge, in the form of votes"
+    )
     command.add_argument("--baselines", action="store_true", help="with --audit: also audit math-verify and verl's scorers")
-    command.add_argument("--limit", type=options.positive, help="with --audit: number of pairs, from the first (default: all)")
+    command.add_argument("--limit", type=options.positive, help="number of pairs, from the first (default: all)")
     command.add_argument(
         "--sample",
         metavar="N",
@@ -39,25 +56,31 @@ def add(commands: Commands) -> None:
         "--at-once",
         metavar="N",
         type=options.positive,
-        help="with --policy: verdicts of the judge at the same time (default: 64 for vLLM and servers, else 1)",
+        help="with --audit and --policy: verdicts of the judge at the same time (default: 64 for vLLM and servers, else 1)",
     )
     command.add_argument(
-        "--out", help="with --policy: JSONL file for the verdicts of the judge (default: none); an unfinished file is resumed"
+        "--out", help="with --policy: JSONL file for the answers of the judge (default: none); an unfinished file is resumed"
     )
     command.add_argument(
-        "--json", action="store_true", help="with --audit: print one line of JSON on stdout; all other output goes to stderr"
+        "--json",
+        action="store_true",
+        help="with --audit or --votes: print one line of JSON on stdout; all other output goes to stderr",
     )
     command.set_defaults(call=run, command="verify")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Judges one response, or audits verifiers on labelled pairs."""
+    """Judges one response, audits verifiers on labelled pairs, or measures a judge on pairs with votes."""
     from ..verifiers import verify
 
-    if arguments.audit:
-        return _audit(arguments)
+    if arguments.votes and arguments.audit:
+        raise UserError("--audit and --votes measure different judges; omit one of them")
+    if arguments.audit or arguments.votes:
+        stdout = sys.stdout
+        with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+            return (_audit if arguments.audit else _agreement)(arguments, stdout if arguments.json else None)
     if arguments.gold is None or arguments.response is None:
-        raise UserError("missing options: give --gold and --response, or --audit FILE")
+        raise UserError("missing options: give --gold and --response, --audit FILE, or --votes URI")
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
         gold = json_or_text(gold)
@@ -65,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))
 
 
-def _audit(arguments: argparse.Namespace) -> None:
+def _audit(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
     """Measures a verifier on labelled pairs, and a judge and other graders if they are given."""
     from ..benchmarks.audit.measure import Settings, measure
     from ..pipelines.recipe.report import Display
@@ -81,6 +104,24 @@ def _audit(arguments: argparse.Namespace) -> None:
         arguments.at_once,
         arguments.out,
     )
-    stdout = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        measure(settings, Display().stage, stdout if arguments.json else None)
+    measure(settings, Display().stage, json_line)
+
+
+def _agreement(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
+    """Measures the agreement of a judge with votes."""
+    from .. import extras
+
+    with extras.required_by("--votes", "bench"):
+        from ..benchmarks.agreement.measure import Settings, measure
+        from ..pipelines.recipe.report import Display
+
+    settings = Settings(
+        arguments.votes,
+        arguments.policy,
+        arguments.verdicts,
+        arguments.question,
+        arguments.data,
+        arguments.limit,
+        arguments.out,
+    )
+    measure(settings, Display().stage, json_line)

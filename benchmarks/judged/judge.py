@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -38,6 +39,10 @@ class AnswerRow(TypedDict):
     text: str
     tokens: NotRequired[int]
     """Tokens of the answer; 0 if the server does not return them."""
+    seconds: NotRequired[float]
+    """Wall time of the answer. The time of questions that are asked at once is divided among them."""
+    fault: NotRequired[bool]
+    """True if the server failed. Such a row is not stored."""
 
 
 @runtime_checkable
@@ -127,6 +132,10 @@ class Judged(NamedTuple):
     """0..1; None if a question is unjudged."""
     tokens: int = 0
     """Tokens of the judge's answers, as far as they are known."""
+    seconds: float = 0.0
+    """Wall time of the judge's answers, as far as it is known."""
+    faults: int = 0
+    """Questions without an answer because the server failed."""
 
 
 class JudgeCost(NamedTuple):
@@ -208,7 +217,9 @@ def judge(
         read = [benchmark.read(without_thinking(text)) for text in texts] if response else benchmark.worst(problem)
         values = tuple(read)
         score = None if any(value is None for value in values) else benchmark.score(problem, values)
-        judged.append(Judged(problem, response, values, texts, score, sum(row.get("tokens", 0) for row in rows)))
+        cost = sum(row.get("tokens", 0) for row in rows), sum(row.get("seconds", 0.0) for row in rows)
+        faults = sum(row.get("fault", False) for row in rows)
+        judged.append(Judged(problem, response, values, texts, score, *cost, faults))
     return judged
 
 
@@ -301,11 +312,22 @@ def _answers(
         ]
         temperature = settings.sampling.temperature or float(attempt > 0)
         sampling = dataclasses.replace(settings.sampling, temperature=temperature, seed=attempt)
+        last = time.perf_counter()
         for places, rows in in_parts(policy, [questions[name] for name in left], 1, sampling, left):
+            now = time.perf_counter()
+            seconds, last = (now - last) / len(places), now
             answered = {left[place]: completion for place, (completion,) in zip(places, rows, strict=True)}
             for name, completion in answered.items():
                 text = complete_words(completion.text) if completion.finish_reason == "length" else completion.text
-                answers[name] = {"question": name, "attempt": attempt, "text": text, "tokens": len(completion.token_ids)}
+                answers[name] = {
+                    "question": name,
+                    "attempt": attempt,
+                    "text": text,
+                    "tokens": len(completion.token_ids),
+                    "seconds": seconds,
+                }
+                if completion.finish_reason == "fault":
+                    answers[name]["fault"] = True
                 attempts[name] = attempt + 1
             if store:  # without the server's faults, so that a later run asks again
                 store.append(answers[name] for name, completion in answered.items() if completion.finish_reason != "fault")
