@@ -172,7 +172,9 @@ def _agreement(rows: Sequence[Comparison]) -> Agreement:
 
 
 def _kappa(rows: Sequence[Comparison]) -> Share | None:
-    """Returns Cohen's kappa with its bootstrap interval over questions; None if chance alone would always agree.
+    """Returns Cohen's kappa with its bootstrap interval over questions; None if it is undefined: all opinions are ties.
+
+    The interval of one question is -1..1.
 
     Each comparison counts in both orders of the two responses, because their order in a file means nothing. So the first
     response is as likely to win as the second one, and agreement by chance depends on the shares of ties only.
@@ -184,6 +186,8 @@ def _kappa(rows: Sequence[Comparison]) -> Share | None:
         counts[questions[row.question]] += row.weight * np.array(values, dtype=float)
     if not len(counts) or np.isnan(found := _kappa_of(counts.sum(axis=0)[None])[0]):
         return None
+    if len(counts) == 1:
+        return Share(float(found), -1.0, 1.0, round(counts[0, 0]), 1)
     weights = np.random.default_rng(SEED).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=ROUNDS)
     drawn = _kappa_of(weights @ counts)
     low, high = np.nanquantile(drawn, [TAIL, 1 - TAIL])

@@ -1,6 +1,7 @@
 """`tenfold verify --votes`: a judge of two responses is compared with votes. Functions take the place of the judge's model."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from tenfold import cli
 from tenfold.benchmarks.agreement import figures
 from tenfold.benchmarks.agreement.asking import PairVerdict
 from tenfold.benchmarks.agreement.votes import VotedPair, load
-from tenfold.core import Completion, Conversation, Sampling
+from tenfold.core import Completion, Conversation, Sampling, UserError
+from tenfold.policies.server.replies import InvalidReply
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
 """Made-up votes and verdicts, with what the programs of FastChat and JudgeBench count on them."""
@@ -200,6 +202,27 @@ def test_a_reward_model_is_asked_for_a_letter(tmp_path: Path, capsys: pytest.Cap
     assert found["bias"]["changed"]["mean"] == 0
     probable = measured(capsys, votes, "--policy", "micro:?hidden=32&layers=1", "--question", "preference")
     assert probable["agreement"]["judge"]["with_ties"]["cases"] == 5
+
+
+class OneLetterServer:
+    """A server whose model answers with a letter, but not about the second question."""
+
+    def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
+        answers = [[math.nan] * 2 if "2 + 2" in conversation[0]["content"] else [0.7, 0.3] for conversation in conversations]
+        if all(math.isnan(chances[0]) for chances in answers):  # as `OpenAIPolicy` does
+            raise UserError("the model must answer with one of A, B") from InvalidReply()
+        return answers
+
+
+def test_a_server_that_answers_with_other_texts_does_not_stop_the_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenfold.benchmarks.agreement.measure.load_policy", lambda uri: OneLetterServer())
+    for rows, unreadable in ((ROWS[:2], 2), (ROWS[1:2], 2), (ROWS[:1], 0)):
+        votes = write(tmp_path / "votes.jsonl", rows)
+        found = measured(capsys, votes, "--policy", "scripted:a server", "--question", "preference")
+        assert found["cost"]["unreadable"] == unreadable
+        assert found["bias"]["shown_first"] is None or found["bias"]["shown_first"]["mean"] == 1
 
 
 def test_a_preference_for_length_is_compared_with_the_votes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
