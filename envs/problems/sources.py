@@ -24,6 +24,7 @@ have these options:
     answer_after=MARK    the gold answer is the text after the last MARK; the whole text becomes the worked answer
     skip=N, limit=N      skip the first N rows, use at most N problems
     from=DATE, to=DATE   use only the rows whose column contest_date is in this window (2024-08-01); skip= and limit= count them
+    without=COLUMN       use only the rows whose column is empty, such as image; skip= and limit= count them
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
     white_space=keep     keep white space at the ends of questions and options of multiple choice; by default it is removed
 
@@ -58,7 +59,7 @@ from ...policies.server import hub
 from ...texts import json_or_text
 from . import code, function_calls, math, reasoning_gym
 from . import rows as row_formats
-from .stored import dates, files, lines, tables
+from .stored import files, lines, selection, tables
 from .stored import sources as stored
 
 P = TypeVar("P", bound=Sequence[Problem])
@@ -311,14 +312,14 @@ def _checked(uri: str, options: dict[str, str]) -> stored.Options:
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
-    choices = "prompt answer solution thinking id answer_after skip limit from to shuffle white_space".split()
+    choices = "prompt answer solution thinking id answer_after skip limit from to without shuffle white_space".split()
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
     if options.get("white_space", "keep") != "keep":
         raise UserError(f"{uri}: white_space: expected keep, got {options['white_space']!r:.80}")
     skip, limit, shuffle = (integer_option(uri, options, name) for name in ("skip", "limit", "shuffle"))
-    window = dates.window(uri, options)
-    return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri), window)
+    selected = selection.selection(uri, options)
+    return stored.Options(uri, options, skip or 0, limit, shuffle, functools.partial(load, uri), selected)
 
 
 def _is_low(options: stored.Options) -> bool:
@@ -330,12 +331,12 @@ def _listed(options: stored.Options, parts: Iterable[Rows]) -> list[Problem]:
 
     A row that is a `Problem` is not changed, except that a repeated id gets a number.
     """
-    window = options.window
+    selected = options.selection
     numbered = (
         (uri, stem, number, row)
         for uri, stem, rows in parts
         for number, row in enumerate(rows)
-        if window is None or window.holds(row, f"{uri}, row {number + 1}")
+        if selected is None or selected.holds(row, f"{uri}, row {number + 1}")
     )
     problems: list[Problem] = []
     first = ""

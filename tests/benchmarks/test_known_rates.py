@@ -85,8 +85,10 @@ def test_a_policy_gets_its_known_pass_rates(task: str, tmp_path: Path) -> None:
     row, correct, incorrect = FORMS[verifier if isinstance(verifier, str) else verifier.get("protocol", verifier["name"])]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in range(len(RATES))))
 
+    head = catalogue.settings(task)["metadata"].get("template", "{prompt}").partition("{prompt}")[0]
+
     def answer(conversation: Conversation, seed: int) -> str:
-        found = re.search(r"\d+", conversation[-1]["content"])
+        found = re.search(r"\d+", conversation[-1]["content"].removeprefix(head))
         assert found
         solves = sample_seed(seed, task, 0) / 2**53 < RATES[int(found[0])]
         return correct(int(found[0])) if solves else incorrect

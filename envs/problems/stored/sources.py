@@ -10,10 +10,11 @@ import numpy as np
 
 from .... import digests
 from ....core import Problem
-from . import dates, files, lines, prepared, tables
+from . import files, lines, prepared, tables
 from .places import Passed
 from .problems import BLOCK, IndexedProblems, Integers, Rows, Source
 from .repeated_ids import Candidates
+from .selection import Selection
 
 if TYPE_CHECKING:
     import datasets
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 NUMBERS = "numbers.npy"
 """See `Source.numbers`."""
 CHOSEN = "chosen.npy"
-"""Indices of the rows in a date window."""
+"""Indices of the selected rows."""
 
 
 class Indexed(NamedTuple):
@@ -42,8 +43,8 @@ class Options(NamedTuple):
     shuffle: int | None
     load: Callable[[], Sequence[Problem]]
     """Loads the problems of the URI again, in another process."""
-    window: dates.Window | None = None
-    """Dates of the rows. `skip` and `limit` count the rows in the window."""
+    selection: Selection | None = None
+    """Which rows are used; None: all. `skip` and `limit` count the selected rows."""
 
     @property
     def stop(self) -> int | None:
@@ -53,12 +54,12 @@ class Options(NamedTuple):
     @property
     def passed(self) -> int | None:
         """Number of rows to pass over; None for all rows."""
-        return None if self.window else self.stop
+        return None if self.selection else self.stop
 
     @property
     def columns(self) -> frozenset[str]:
         """The columns that decide whether a row is used."""
-        return frozenset({dates.COLUMN} if self.window else ())
+        return self.selection.columns if self.selection else frozenset()
 
 
 def of_lines(parts: Sequence[files.File], options: Options) -> Indexed:
@@ -144,14 +145,14 @@ def _problems(
     def write(folder: Path) -> None:
         candidates, chosen, position = Candidates(options.given, stems), array("q"), -1
         for index, row, stem, number in passed(folder, candidates):
-            if options.window and not options.window.holds(row, f"{options.uri}, {stem}/{number}"):
+            if options.selection and not options.selection.holds(row, f"{options.uri}, {stem}/{number}"):
                 continue
-            position = position + 1 if options.window else index
+            position = position + 1 if options.selection else index
             if options.skip <= position and (options.stop is None or position < options.stop):
                 candidates.add(index, row, stem, number)
-                if options.window:
+                if options.selection:
                     chosen.append(index)
-        found, rows_in_window = source(folder, np.empty((2, 0), np.int64)), frozenset(chosen)
+        found, selected = source(folder, np.empty((2, 0), np.int64)), frozenset(chosen)
 
         @functools.lru_cache(4)
         def block(number: int) -> list[Mapping[str, object]]:
@@ -162,19 +163,19 @@ def _problems(
 
         def named(name: str) -> int | None:
             index = found.rows.files.named(name)
-            used = rows_in_window if options.window else range(options.skip, _stop(found.rows, options))
+            used = selected if options.selection else range(options.skip, _stop(found.rows, options))
             return index if index in used else None
 
         repeated = candidates.repeated(id_of, named)
         np.save(folder / NUMBERS, np.array([[*repeated], [*repeated.values()]], np.int64))
-        if options.window:
+        if options.selection:
             np.save(folder / CHOSEN, np.array(chosen, np.int64))
 
     key = [options.uri, options.given, [*states]]
     folder = prepared.folder(key, write)
     opened = source(folder, np.load(folder / NUMBERS, mmap_mode="r"))
     chosen: range | Integers = range(options.skip, max(options.skip, _stop(opened.rows, options)))
-    if options.window:
+    if options.selection:
         chosen = np.load(folder / CHOSEN)
     _, stem, number = opened.rows.files.place(int(chosen[0])) if len(chosen) else ("", "", 0)
     return Indexed(IndexedProblems(opened, chosen), f"{stem}/{number}")

@@ -1,4 +1,4 @@
-"""The date window of a source: from= and to=."""
+"""The rows of a source that are used: from=, to= and without=."""
 
 import json
 import pickle
@@ -13,9 +13,16 @@ from tenfold.envs.problems import sources
 from tenfold.envs.problems.stored.problems import IndexedProblems
 
 DATES = ("2024-07-31T23:59:00", "2024-08-01T00:00:00", "2024-12-24T10:30:00", "2025-05-01T00:00:00", "2025-05-01T00:01:00")
+IMAGES = (None, "data:image/png;base64,AA==", "", " ", "data:image/png;base64,AB==")
 ROWS = [
-    {"id": "same" if number in (1, 2) else str(number), "question": f"{number}?", "answer": number, "contest_date": date}
-    for number, date in enumerate(DATES)
+    {
+        "id": "same" if number in (1, 2) else str(number),
+        "question": f"{number}?",
+        "answer": number,
+        "contest_date": date,
+        "image": image,
+    }
+    for number, (date, image) in enumerate(zip(DATES, IMAGES, strict=True))
 ]
 
 
@@ -54,18 +61,24 @@ def load(uri: str, size: str) -> Sequence[Problem]:
         ("from=2024-08-01&to=2025-05-01&skip=1", [2, 3]),
         ("from=2024-08-01&to=2025-05-01&skip=1&limit=1", [2]),
         ("from=2024-12-24&to=2024-12-25", [2]),
+        ("without=image", [0, 2, 3]),
+        ("without=image&skip=1&limit=1", [2]),
+        ("without=image&from=2024-08-01&to=2024-12-25", [2]),
     ],
 )
-def test_a_window_chooses_rows_by_their_date(options: str, answers: list[int], rows: str, size: str) -> None:
+def test_options_choose_rows_by_their_date_or_by_an_empty_column(
+    options: str, answers: list[int], rows: str, size: str
+) -> None:
     assert [problem.answer for problem in load(f"{rows}?{options}", size)] == answers
 
 
-def test_repeated_ids_get_numbers_within_the_window(rows: str, size: str) -> None:
+def test_repeated_ids_get_numbers_within_the_selection(rows: str, size: str) -> None:
     assert [problem.id for problem in load(f"{rows}?from=2024-08-01", size)] == ["same", "same#2", "3", "4"]
     assert [problem.id for problem in load(f"{rows}?from=2024-12-01", size)] == ["same", "3", "4"]
+    assert [problem.id for problem in load(f"{rows}?without=image", size)] == ["0", "same", "3"]
 
 
-def test_a_window_stays_the_same_in_another_process(rows: str, size: str) -> None:
+def test_a_selection_stays_the_same_in_another_process(rows: str, size: str) -> None:
     problems = load(f"{rows}?from=2024-08-01&to=2025-05-01", size)
     assert [*pickle.loads(pickle.dumps(problems))] == [*problems]
 
@@ -76,9 +89,11 @@ def test_a_window_stays_the_same_in_another_process(rows: str, size: str) -> Non
         ("from=August", "from: expected a date such as 2024-08-01, got 'August'"),
         ("from=2024-08-01&to=2024-07-01", "to=2024-07-01 is before from=2024-08-01"),
         ("from=2030-01-01", "there are no problems"),
+        ("without=", "without: expected the name of a column, such as image"),
+        ("without=picture", "without=picture needs a column with this name; correct the name, or omit without="),
     ],
 )
-def test_an_unusable_window_gives_a_one_line_error(options: str, words: str, rows: str, size: str) -> None:
+def test_an_unusable_selection_gives_a_one_line_error(options: str, words: str, rows: str, size: str) -> None:
     with pytest.raises(UserError, match=words):
         sources.load(f"{rows}?{options}")
 
