@@ -37,7 +37,7 @@ SHORT_WORDS = frozenset(["yes", "no", "odd", "dne"])
 """Words so short that they could be products of letters."""
 _LEAD_IN = re.compile(
     r"(?:the (?:final )?answer is|there (?:are|is)|it is|about|approximately|approx\.?|around|roughly|exactly|only)"
-    r"\s*:?\s+(?=\S)",
+    r"\s*:?\s+(?=\S)|(?:一?共计?|总共|大?约)有?\s*(?=[-\d\\])",
     re.IGNORECASE,
 )
 _WORD_OR_SIGN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/^=<>|()\[\]]|(?<=\d),(?=\s?\d)|(?<![A-Za-z])-|-(?![A-Za-z]{2})")
