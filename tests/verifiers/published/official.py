@@ -4,13 +4,16 @@
 
 The file is named for the benchmark. FOLDER is a checkout of its repository at the commit that `source` in the file names. The
 code runs in an environment of its own, with the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable,
-openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict. Clients of model servers are replaced by empty
-modules, because no model is asked.
+openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict, and for MathArena Python 3.12 with sympy 1.14.0,
+antlr4-python3-runtime 4.11.0, loguru and regex. Clients of model servers are replaced by empty modules, because no model is
+asked.
 
 A file has the fields that all its cases share, and `cases`, each with a response. A case's `official` is what the code returns.
 """
 
+import contextlib
 import importlib
+import io
 import json
 import sys
 import tempfile
@@ -144,7 +147,46 @@ def ifeval(folder: Path) -> Callable[[Case], Case]:
     return judge
 
 
-JUDGES = {"supergpqa": supergpqa, "simple_evals": simple_evals, "mmlu_pro": mmlu_pro, "cmath": cmath, "ifeval": ifeval}
+def matharena(folder: Path) -> Callable[[Case], Case]:
+    """The function `extract_and_grade` of grader.py, and the prompt of the class `Runner` for each competition in the file."""
+    unused = ("api_client", "request_logger", "runs", "solvers", "tools", "utils")
+    tools = ("code_execution", "lean_execution", "paper_search", "submit_answer")
+    modules = ["datasets", *(f"matharena.{name}" for name in unused), *(f"matharena.tools.{name}" for name in tools)]
+    sys.modules |= {name: MagicMock() for name in modules}
+    sys.path.insert(0, str(folder / "src"))
+    importlib.import_module("loguru").logger.remove()
+    importlib.import_module("matharena.utils").is_conversation_broken = lambda messages: (False, "")
+    grader, runner = importlib.import_module("matharena.grader"), importlib.import_module("matharena.runner")
+
+    def prompt(competition: str, problem: str) -> str:
+        with tempfile.TemporaryDirectory() as made, contextlib.chdir(made), contextlib.redirect_stdout(io.StringIO()):
+            Path("model.yaml").write_text("human_readable_id: model\nmodel: model\n")
+            runner.Runner._load_problems = lambda self, ids: []
+            found = runner.Runner(competition, 1, None, str(folder / "configs/competitions"), made, made, True)
+            found._initialize_solver = MagicMock()
+            found.problems = [{"problem_idx": 1, "problem": problem}]
+            runner.Runs.return_value.N = 0
+            found.prepare_run("model")
+            template = found._initialize_solver.call_args.args[1]
+        return str(template.format_map({"problem": problem}))  # as in the method `build_query` of pure_model_solver.py
+
+    def judge(case: Case) -> Case:
+        config = yaml.safe_load((folder / f"configs/competitions/{case['competition']}.yaml").read_text())
+        turns = [{"role": "assistant", "content": case["response"]}]
+        _, correct, _ = grader.extract_and_grade(turns, len(case["response"]), case["gold"], config)
+        return {"score": float(correct), "prompt": {name: prompt(name, case["question"]) for name in case["competitions"]}}
+
+    return judge
+
+
+JUDGES = {
+    "supergpqa": supergpqa,
+    "simple_evals": simple_evals,
+    "mmlu_pro": mmlu_pro,
+    "cmath": cmath,
+    "ifeval": ifeval,
+    "matharena": matharena,
+}
 
 
 def main() -> None:

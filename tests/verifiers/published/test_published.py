@@ -4,13 +4,14 @@
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenfold.benchmarks import evaluate
+from tenfold.benchmarks import catalogue, evaluate
 from tenfold.benchmarks.result import Options, Result
 from tenfold.core import Message, Problem
 from tenfold.policies.scripted import ScriptedPolicy
@@ -91,6 +92,53 @@ def test_the_four_accuracies_of_ifeval_are_the_benchmarks(tmp_path: Path) -> Non
             assert result.figures[f"part instruction {test}"] == pytest.approx(sum(map(sum, kept)) / sum(map(len, kept))), (
                 chosen
             )
+
+
+CONTESTS = {
+    "aime26": "aime/aime_2026",
+    "hmmt_feb25": "hmmt/hmmt_feb_2025",
+    "hmmt_nov25": "hmmt/hmmt_nov_2025",
+    "hmmt_feb26": "hmmt/hmmt_feb_2026",
+}
+"""MathArena's name of each task."""
+DIFFERENCES = {
+    "digits": "is an integer in digits",
+    "no box": "without a box",
+    "boxes": "several boxes",
+    "brackets": "the order within brackets",
+    "slash": "cos \\pi/7 is",
+    "values": "is not",
+    "misread": "misreads",
+}
+"""What the protocol of a task says about verdicts that differ from MathArena's."""
+
+
+@pytest.mark.parametrize("task", CONTESTS)
+def test_scores_of_a_contest_are_those_of_matharena_up_to_the_differences_in_its_protocol(task: str) -> None:
+    metadata = catalogue.settings(task)["metadata"]
+    file, verify = content("matharena"), load(metadata["verifier"])
+    prompt = (Message(role="user", content=file["prompt"][CONTESTS[task]]),)
+    cases = [case for case in file["cases"] if task != "aime26" or re.fullmatch(r"\d{1,3}", case["gold"])]
+    assert len(cases) >= (250 if task != "aime26" else 70)
+    for case in cases:
+        score = verify(Problem("1", prompt, case["gold"], ""), case["response"]).score
+        difference = case.get("differs") or (case.get("differs_for_integers") if task == "aime26" else None)
+        assert score == (1 - case["official"] if difference else case["official"]), case
+        assert not difference or any(DIFFERENCES[difference] in text for text in metadata["protocol"]), case
+
+
+@pytest.mark.parametrize("task", CONTESTS)
+def test_the_prompt_of_a_contest_is_that_of_matharena(task: str, tmp_path: Path) -> None:
+    file = content("matharena")
+    row = {
+        "problem_idx": 1,
+        "problem": file["question"],
+        "answer": 103 if task == "aime26" else "103",
+        "problem_type": ["Algebra"],
+    }
+    result, prompt, scores = measured(task, row, ["So it is \\boxed{103}.", "So it is \\boxed{104}."], tmp_path)
+    assert (prompt, scores) == (file["prompt"][CONTESTS[task]], [1, 0])
+    assert result.settings["protocol"] == catalogue.settings(task)["metadata"]["protocol"]
 
 
 AIME = [
