@@ -59,6 +59,8 @@ def of_task(name: str, options: Options) -> Identity:
             settings, metadata = catalogue.settings(request.task), resolve(request, options).metadata
             parts = {"settings": digests.of(_without_folder(settings)), **of_verdicts(metadata, options)}
             parts["problems content"] = identity.of_problems(avg_at_k.source(metadata))
+            if "system_file" in metadata:
+                parts["system"] = digests.of(metadata["system"])
             if examples := avg_at_k.few_shot(metadata):
                 parts["examples content"] = digests.of(examples)
         found |= {f"task {request.task} {part}": value for part, value in parts.items()}

@@ -1,7 +1,7 @@
 """A benchmark task with the options of a run applied, and checks of tasks before they run."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core import UserError
@@ -10,6 +10,7 @@ from ..policies import checkpoints
 from ..policies import identity as policy_identity
 from . import catalogue, environment, environment_name, judged
 from .catalogue import TaskRequest
+from .judged import published
 from .result import Options, Result
 from .tasks import avg_at_k
 
@@ -41,7 +42,7 @@ def resolve(request: TaskRequest, options: Options) -> Task:
         UserError: there is no such task file, the problems cannot be read, or the task cannot have these options.
     """
     settings = catalogue.settings(request.task)
-    metadata = settings["metadata"] | overrides(options)
+    metadata = settings["metadata"] | _published_system(settings["metadata"], options) | overrides(options)
     generation = dict(settings["generation_kwargs"])
     chosen = {
         "temperature": options.temperature,
@@ -119,6 +120,12 @@ def overrides(options: Options) -> dict[str, Any]:
         "text": options.text,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _published_system(metadata: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Returns the system prompt that the benchmark publishes, if its file is in the folder with the data."""
+    system = published.system(metadata, options.data)
+    return {} if system is None else {"system": system}
 
 
 def check(task: str, options: Options) -> None:

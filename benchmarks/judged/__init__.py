@@ -1,6 +1,6 @@
 """Benchmarks that a model judges, one module each. `judge.Benchmark` describes the contents of such a module."""
 
-from . import arena_hard, multi_challenge, settings, writing_bench
+from . import arena_hard, hle, multi_challenge, settings, writing_bench
 from .arena_hard import baseline
 from .judge import Benchmark, JudgeCost, Judged, JudgeSettings, SupportsResponseFormat, cost, judge
 
@@ -19,6 +19,7 @@ __all__ = [
 
 BENCHMARKS: dict[str, Benchmark] = {
     "arena_hard_v2": arena_hard,
+    "hle": hle,
     "multi_challenge": multi_challenge,
     "writing_bench": writing_bench,
 }

@@ -1,11 +1,13 @@
-"""Texts from files of a benchmark's repository: its prompts for the judge.
+"""Texts from files of a benchmark's repository: its prompts for the judge, and its system prompt for the policy.
 
 The files are read and not run. They are the user's copies; this package contains none of their texts.
 """
 
 import ast
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ... import disk
 from ...core import UserError
@@ -45,7 +47,8 @@ def constants(name: str, source: str) -> dict[str, Text]:
         UserError: the content is not Python.
     """
     try:
-        statements = ast.parse(source).body
+        with warnings.catch_warnings(action="ignore"):  # such as a backslash that escapes nothing
+            statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{name} is not a Python file ({error}); download it again") from None
     found: dict[str, Text] = {}
@@ -55,6 +58,26 @@ def constants(name: str, source: str) -> dict[str, Text]:
             if value is not None:
                 found[statement.targets[0].id] = value
     return found
+
+
+def system(metadata: Mapping[str, Any], folder: str | Path | None) -> str | None:
+    """Returns the published system prompt of the policy; None if the task names no file with it, or the folder lacks the file.
+
+    Args:
+        metadata: the task's `metadata`. `system_file` is the name of the file; it assigns the prompt to SYSTEM_PROMPT.
+        folder: the folder; None: there is none.
+
+    Raises:
+        UserError: the file does not have the prompt.
+    """
+    name = metadata.get("system_file")
+    found = files(folder, [name]) if name else None
+    if found is None:
+        return None
+    prompt = constants(name, found[name]).get("SYSTEM_PROMPT")
+    if not isinstance(prompt, str):
+        raise UserError(f"{name} does not have SYSTEM_PROMPT; download it again")
+    return prompt
 
 
 def _value(node: ast.expr | None, known: Mapping[str, Text]) -> Text | None:

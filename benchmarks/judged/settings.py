@@ -7,10 +7,14 @@ The `metadata` of a judged task:
                     Any other judge is asked with the sampling settings of the first one
     judge_attempts  maximum number of times that a question is asked until its answer can be read
     response_tokens token limit of the responses, if the benchmark publishes one
+    system          system prompt of the policy in our words, if the benchmark publishes one
+    system_file     name of its file with that prompt, which is read from --data
+    system_digest   SHA-256 of the published prompt
     judging         settings of an earlier result, which replace all of these
 """
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
@@ -96,6 +100,9 @@ def differences(
         differing.append(f"the judge is {model_name(judge)}, the published one {published_names}")
     if getattr(policy, "response_format", None) != benchmark.RESPONSE_FORMAT:
         differing.append("the judge answers in text, not in a structured form")
+    if "system_digest" in metadata and _digest(metadata.get("system") or "") != metadata["system_digest"]:
+        place = f"{metadata['system_file']} of {metadata['repository']}"
+        differing.append(f"the policy's system prompt is not the published one; with {place} in --data it is")
     limit = metadata.get("response_tokens")
     if limit and max_tokens != limit:
         differing.append(f"responses have up to {max_tokens} tokens, the published ones {limit}")
@@ -122,6 +129,7 @@ def conditions(metadata: Mapping[str, Any]) -> list[str]:
     return [
         f"published judges: {', '.join(_published_judges(metadata))}",
         f"published prompt of the judge: with {_files(metadata)} in --data",
+        *([f"published system prompt: with {metadata['system_file']} in --data"] if "system_file" in metadata else []),
         *([f"published limit of the responses: --max-tokens {limit}"] if limit else []),
     ]
 
@@ -130,6 +138,10 @@ def _places(template: str) -> list[str]:
     """Returns the places of a template that `filled` fills: each name once, and each place without a name."""
     found = re.findall(r"\{\{|\}\}|(\{\w*\})", template)
     return sorted([*{place for place in found if place not in ("", "{}")}, *(place for place in found if place == "{}")])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _files(metadata: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
-"""Converts rows of benchmarks with a judge (Arena-Hard, WritingBench, MultiChallenge) to problems.
+"""Converts rows of benchmarks with a judge (Arena-Hard, WritingBench, MultiChallenge, Humanity's Last Exam) to problems.
 
 {"uid", "category", "prompt"}                                     Arena-Hard: the answer is the baseline's response, if known
 {"query", "checklist": [{"name", "criteria_description", ...}]}   WritingBench: the answer is the list of criteria
 {"CONVERSATION", "TARGET_QUESTION", "PASS_CRITERIA", "AXIS"}      MultiChallenge: the answer is the question for the judge
                                                                   and the judge's answer that passes
+{"question", "answer", "answer_type", "rationale", "raw_subject"} Humanity's Last Exam: the answer is the gold answer, as text
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,12 @@ from typing import Any
 from ...core import Problem, UserError
 from . import conversations
 
-FORMS = ({"query", "checklist"}, {"CONVERSATION", "TARGET_QUESTION"}, {"uid", "category", "prompt"})
+FORMS = (
+    {"query", "checklist"},
+    {"CONVERSATION", "TARGET_QUESTION"},
+    {"question", "answer", "answer_type", "rationale", "raw_subject"},
+    {"uid", "category", "prompt"},
+)
 OTHER_ANSWERS = {"gold", "final_answer", "target", "solution"}
 """Columns with a gold answer, which rows of Arena-Hard do not have."""
 
@@ -44,6 +50,12 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
             turns = conversations.messages(row["CONVERSATION"], f"{uri}, {name}")
             answer = {"question": str(row["TARGET_QUESTION"]), "passing_answer": str(row.get("PASS_CRITERIA") or "YES").upper()}
             return Problem(str(row.get("QUESTION_ID", name)), turns, answer, uri, {"axis": str(row.get("AXIS", ""))})
+        if FORMS[2] <= row.keys():
+            if row["answer"] is None:
+                raise ValueError("there is no answer")
+            meta = {column: row[column] for column in ("category", "raw_subject", "answer_type") if column in row}
+            prompt = conversations.messages(row["question"] or "", f"{uri}, {name}")
+            return Problem(str(row.get("id", name)), prompt, str(row["answer"]), uri, meta)
         meta = {column: row[column] for column in ("category", "subcategory") if column in row}
         prompt = conversations.messages(row["prompt"] or "", f"{uri}, {name}")
         return Problem(str(row["uid"]), prompt, row.get("answer"), uri, meta)

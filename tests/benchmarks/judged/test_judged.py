@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.benchmarks import catalogue, evaluate, judged, rescore
+from tenfold.benchmarks import evaluate, judged, rescore
 from tenfold.benchmarks.judged import JudgeSettings, arena_hard, multi_challenge, style, writing_bench
 from tenfold.benchmarks.result import Options, Result
 from tenfold.core import Completion, Conversation, Message, Problem, Sampling, UserError
@@ -33,13 +33,20 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for n, axis in enumerate(["SELF_COHERENCE", "INFERENCE_MEMORY", "INFERENCE_MEMORY"])
     ],
 }
+HLE = {"image": "", "answer_type": "exactMatch", "rationale": "", "raw_subject": "Geometry"}
+ROWS["hle"] = [
+    {"id": f"q{n}", "question": f"How many sides has figure {n}?", "answer": str(n), "category": category, **HLE}
+    for n, category in ((0, "Math"), (2, "Math"), (3, "Other"))
+]
 FILES = {
     "arena_hard_v2": "arena_hard_v2_questions.jsonl",
+    "hle": "hle.jsonl",
     "writing_bench": "benchmark_all.jsonl",
     "multi_challenge": "benchmark_questions.jsonl",
 }
 
 
+HLE_JUDGE = "scripted:extracted_final_answer: 3\nreasoning: It is 3.\n**correct:** Yes\nconfidence: 80%"
 WRITING_JUDGE = 'scripted:{"score": 7, "reason": "fine"}'
 
 
@@ -66,13 +73,16 @@ def run(task: str, judge: str, data: Path, folder: Path | None = None) -> Result
         ("writing_bench", 'scripted:```json\n{"reason": "fine", "score": 7}\n```', 0.7, 3),
         ("multi_challenge", "scripted:It is.\nVERDICT: YES", 0.5, 3),
         ("multi_challenge", "scripted:VERDICT: NO", 0.5, 3),
+        ("hle", HLE_JUDGE, 1.0, 3),
+        ("hle", "scripted:correct: no\nconfidence: 5", 0.0, 3),
     ],
 )
 def test_a_judge_scores_every_sample(task: str, judge: str, score: float, problems: int, data: Path, tmp_path: Path) -> None:
     """The score of Arena-Hard has only the hard prompts, that of MultiChallenge is the mean over two axes."""
     result = run(task, judge, data, folder=tmp_path / "out")
     assert result.score.mean == pytest.approx(score)
-    assert (result.score.problems, result.score.samples, result.score.without_score) == (problems, 3, 0)
+    samples = 1 if task == "hle" else 3
+    assert (result.score.problems, result.score.samples, result.score.without_score) == (problems, samples, 0)
     assert result.settings["judge"] == judge
     rows = [json.loads(line) for line in (tmp_path / "out" / f"{result.task}.scores.jsonl").read_text().splitlines()]
     assert all(sample["judge_messages"] for row in rows for sample in row["samples"])
@@ -90,6 +100,11 @@ def test_each_benchmark_has_its_own_figures(data: Path) -> None:
         "any attempt": 0.5,
     }
     assert own_figures(run("writing_bench", WRITING_JUDGE, data)) == {"Education": pytest.approx(0.7)}
+    assert own_figures(run("hle", HLE_JUDGE, data)) == {
+        "mean confidence": pytest.approx(0.8),
+        "category Math": 1,
+        "category Other": 1,
+    }
     figures = own_figures(run("arena_hard_v2", "scripted:[[A>B]]", data))
     interval = (", low (90%, over verdicts)", ", high (90%, over verdicts)")
     assert set(figures) == {
@@ -167,6 +182,10 @@ JUDGE_SETTINGS = {
 }""",
         "arena-hard-v2.0.yaml": 'prompt_template: "<|User Prompt|>\\n{QUESTION}\\nA: {ANSWER_A} B: {ANSWER_B}"',
     },
+    "hle": {
+        "run_judge_results.py": 'JUDGE_PROMPT = """Q: {question} R: {response} A: {correct_answer} 0|\\%|"""\nraise SystemExit',
+        "run_model_predictions.py": 'SYSTEM_PROMPT = "Explanation, Answer, Confidence: {yours}"',
+    },
     "multi_challenge": {
         "evaluator.py": "import openai\nJUDGE_PROMPT = '''Response: {}\nCriteria: {} {{}}'''\nraise SystemExit"
     },
@@ -177,6 +196,7 @@ JUDGE_SETTINGS = {
 }
 LAST_QUESTIONS = {
     "arena_hard_v2": ["Judge texts", "<|User Prompt|>\nWrite 2.\nA: short B: a baseline"],
+    "hle": ["Q: How many sides has figure 3? R: short A: 3 0|\\%|"],
     "multi_challenge": ["Response: short\nCriteria: Is it short? {}"],
     "writing_bench": ["Expert.", f'{CRITERIA[4]}|Write 2.|short|{CRITERIA[4]}|{{"score": 1}}'],
 }
@@ -186,7 +206,7 @@ ASKED: list[Conversation] = []
 def remember(conversation: Conversation, seed: int) -> str:
     ASKED.append(conversation)
     is_writing = "criteria_description" in conversation[-1]["content"]
-    return '{"score": 7, "reason": ""}' if is_writing else "VERDICT: YES [[A=B]]"
+    return '{"score": 7, "reason": ""}' if is_writing else "VERDICT: YES [[A=B]]\ncorrect: yes\nconfidence: 9"
 
 
 @pytest.mark.parametrize("task", PROMPT_FILES)
@@ -209,6 +229,9 @@ def test_the_published_prompt_is_read_from_the_data_and_kept_for_judging_again(t
 @pytest.mark.parametrize(
     ("task", "name", "text", "message"),
     [
+        ("hle", "run_judge_results.py", "JUDGE_PROMPT = '{question} {response}'", "the question has the places"),
+        ("hle", "run_judge_results.py", "PROMPT = ''", "run_judge_results.py does not have JUDGE_PROMPT"),
+        ("hle", "run_model_predictions.py", "SYSTEM_PROMPT = 1", "run_model_predictions.py does not have SYSTEM_PROMPT"),
         ("arena_hard_v2", "judge_utils.py", "JUDGE_SETTINGS = {}", "does not have the prompts of Arena-Hard v2"),
         ("arena_hard_v2", "arena-hard-v2.0.yaml", "prompt: x", "arena-hard-v2.0.yaml has an unexpected form"),
         ("multi_challenge", "evaluator.py", "if:", "evaluator.py is not a Python file"),
@@ -234,25 +257,6 @@ def test_damaged_settings_of_a_judge_are_an_error(data: Path, tmp_path: Path) ->
         path.write_text(json.dumps({**result.as_dict(), "settings": {**result.settings, "judging": damaged}}))
         with pytest.raises(UserError, match="judging of the result has an unexpected form"):
             rescore.rescore(tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("task", "judge", "expected"),
-    [
-        ("arena_hard_v2", "openai:gpt-4.1?base_url=http://localhost/v1", Sampling(0.0, 1.0, 16000)),
-        ("arena_hard_v2", "openai:google/gemini-2.5-pro", Sampling(1.0, 1.0, 32000)),
-        ("arena_hard_v2", "openai:other", Sampling(0.0, 1.0, 16000)),
-        ("multi_challenge", "openai:gpt-4o-2024-08-06", Sampling(0.0, 1.0, 4096)),
-        ("writing_bench", "vllm+hf:AQuarterMile/WritingBench-Critic-Model-Qwen-7B", Sampling(1.0, 0.95, 2048)),
-    ],
-)
-def test_a_judge_has_the_published_sampling(task: str, judge: str, expected: Sampling) -> None:
-    metadata = catalogue.settings(task)["metadata"]
-    found = judged.settings.of_task(judged.BENCHMARKS[task], metadata, judge, None)
-    assert found.sampling == expected
-    is_published = judged.settings.model_name(judge) != "other"
-    differing = judged.settings.differences(judged.BENCHMARKS[task], metadata, found, judge, ScriptedPolicy("x"), 16000)
-    assert any(text.startswith("the judge is") for text in differing) != is_published
 
 
 def test_a_judged_task_without_judge_or_baseline_is_an_error(data: Path) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tenfold.benchmarks import judged
-from tenfold.benchmarks.judged import Judged, arena_hard, multi_challenge, style, writing_bench
+from tenfold.benchmarks import catalogue, judged
+from tenfold.benchmarks.judged import Judged, arena_hard, hle, multi_challenge, style, writing_bench
 from tenfold.benchmarks.stats import pooled
 from tenfold.core import Problem
 
-ARENA, MULTI, WRITING = (
+ARENA, HLE, MULTI, WRITING = (
     json.loads((Path(__file__).parent / f"{name}.json").read_text())
-    for name in ("arena_hard", "multi_challenge", "writing_bench")
+    for name in ("arena_hard", "hle", "multi_challenge", "writing_bench")
 )
 
 
@@ -98,3 +98,36 @@ def test_scores_of_writing_bench(case: dict[str, Any]) -> None:
     figures = writing_bench.summary(rows)
     for domain, expected in case["scores"]["domains"].items():
         assert figures[domain] == pytest.approx(expected / 10)
+
+
+@pytest.mark.parametrize("case", HLE["reading"], ids=lambda case: case["text"][:120])
+def test_judgements_of_humanitys_last_exam(case: dict[str, Any]) -> None:
+    expected = None if case["value"] is None else hle.Judgement(*case["value"])
+    assert hle.read(case["text"]) == expected
+
+
+@pytest.mark.parametrize("case", HLE["runs"], ids=lambda case: str(case)[:80])
+def test_accuracy_and_calibration_error_of_humanitys_last_exam(case: dict[str, Any]) -> None:
+    """The authors' program counts a response without a judgement as incorrect. Here it is left out, and the result says so."""
+    responses = case.get("responses") or [
+        ["yes" if number < round(share * count) else "no", confidence]
+        for confidence, share, count in case["bins"]
+        for number in range(count)
+    ]
+    values: list[hle.Judgement | None] = [hle.Judgement(correct == "yes", confidence) for correct, confidence in responses]
+    missing = case.get("missing", 0)
+    rows = [rated(hle, Problem(str(number), (), "42", ""), (value,)) for number, value in enumerate(values + [None] * missing)]
+    assert hle.summary(rows)["calibration error"] == pytest.approx(case["scores"]["unrounded"])
+    assert round(hle.summary(rows)["calibration error"], 2) * 100 == pytest.approx(case["scores"]["calibration_error"])
+    share_of_all = score(hle, [[row] for row in rows]) * len(values) / len(rows)
+    assert 100 * share_of_all == pytest.approx(case["scores"]["accuracy"], abs=0.005)
+    assert any(f"{missing} responses are left out" in text for text in hle.differences(rows)) == (missing > 0)
+
+
+def test_the_request_to_the_judge_of_humanitys_last_exam() -> None:
+    metadata = catalogue.settings("hle")["metadata"]
+    asked = judged.settings.of_task(hle, metadata, f"openai:{HLE['request']['model']}", None)
+    assert judged.settings.is_published(metadata, f"openai:{HLE['request']['model']}")
+    assert asked.sampling.max_tokens == HLE["request"]["max_completion_tokens"]
+    assert asked.sampling.temperature == 1  # the API's default, because the program sets none
+    assert HLE["request"]["response_format"] == hle.RESPONSE_FORMAT

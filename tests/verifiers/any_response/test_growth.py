@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tenfold.benchmarks.judged import style, writing_bench
+from tenfold.benchmarks.judged import hle, style, writing_bench
 from tenfold.core import Completion, Problem
 from tenfold.envs.toy import short_notes
 from tenfold.pipelines.refine import prompts
@@ -72,6 +72,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a checklist": prompts.read_checklist,
     "scores": lambda text: prompts.read_scores(text, []),
     "a judge's score": writing_bench.read,
+    "a judgement": hle.read,
     "style": style.style,
     "imports of Go": lambda text: joined.go(text, "main"),
     "types of Java": lambda text: joined.java([text]),
