@@ -79,7 +79,7 @@ class Options:
     max_tokens: int | None = None
     """Longest sample, in tokens."""
     judge: str | None = None
-    """URI of the judge for Arena-Hard, WritingBench and MultiChallenge."""
+    """URI of the judge for Arena-Hard, WritingBench, MultiChallenge and Humanity's Last Exam."""
     baseline: str | None = None
     """JSONL files of a baseline's answers for Arena-Hard, comma-separated. A line has uid and answer, or it is one of the
     benchmark's own model answers."""

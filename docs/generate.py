@@ -194,6 +194,8 @@ def tasks() -> Iterator[str]:
         facts += [f"- file in the folder of `--data`: `{about['file']}`"] if "file" in about else []
         facts += [f"- its file of few-shot examples: `{about['examples_file']}`"] if "examples_file" in about else []
         facts += [f"- prompt: {code(json.dumps(about['template'], ensure_ascii=False))}"] if "template" in about else []
+        facts += [f"- system prompt: {code(json.dumps(about['system'], ensure_ascii=False))}"] if "system" in about else []
+        facts += [f"- its published system prompt: with `{about['system_file']}` in `--data`"] if "system_file" in about else []
         sections.append((name, [*comments, *facts]))
     yield ""
     for name, lines in sections:

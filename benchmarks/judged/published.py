@@ -70,7 +70,7 @@ def system(metadata: Mapping[str, Any], folder: str | Path | None) -> str | None
     Raises:
         UserError: the file does not have the prompt.
     """
-    name = metadata.get("system_file")
+    name = str(metadata.get("system_file") or "")
     found = files(folder, [name]) if name else None
     if found is None:
         return None

@@ -95,7 +95,9 @@ def add(commands: Commands) -> None:
         "--max-turns", type=options.positive, help="for env: tasks: limit of the policy's turns in an episode (default: 16)"
     )
     command.add_argument(
-        "--judge", help="URI of the policy that judges Arena-Hard, WritingBench and MultiChallenge; without it they are not run"
+        "--judge",
+        help="URI of the policy that judges Arena-Hard, WritingBench, MultiChallenge and Humanity's Last Exam; without it they "
+        "are not run",
     )
     command.add_argument(
         "--trust",
