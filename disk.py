@@ -331,6 +331,21 @@ def _open_lock(lock: str, target: str | Path) -> IO[str]:
         file.close()  # the previous holder removed it after this process opened it
 
 
+def holder(folder: str | Path) -> str:
+    """Returns which process holds the lock of a folder, as the lock file says; empty if none does."""
+    try:
+        with (Path(folder) / ".lock").open(encoding="utf-8", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(file.read(200))
+            except OSError:  # some network file systems have no locks
+                return ""
+    except OSError:
+        return ""
+    return ""
+
+
 def _holder(text: str) -> str:
     """Returns the first line of a lock file if it is printable: any user may have written it."""
     line = text.partition("\n")[0]

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Metrics = dict[str, Any]
-RECORD, SETTINGS = "stage.json", "settings.json"
-"""Files of a stage's folder: the record of a finished stage, and the settings and identity of its work."""
+RECORD, SETTINGS, STEPS = "stage.json", "settings.json", "steps.jsonl"
+"""Files of a stage's folder: the record of a finished stage, the settings and identity of its work, and the values of each step
+of a training."""
 MAX_SEED = 2**32 - 1
 """Largest base seed: numpy's generator, which is seeded for training, takes no larger one."""
-START_FILES = frozenset({SETTINGS, "processes.json", "progress.json", "train.log"})
-"""Files that a start writes before any work."""
+START_FILES = frozenset({SETTINGS, STEPS, "processes.json", "progress.json", "train.log"})
+"""Files that a start writes before any work, and those that alone are no work to resume from."""
 
 
 class Extension(NamedTuple):

@@ -13,11 +13,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from ... import disk, signals
 from ...terminal import Console, plain
 from ..stage import Stage, rerun_advice
+from .progress.pace import Pace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 LINE_SECONDS = 120
 """Seconds after which a stage prints a line if the output is not a terminal. Our choice."""
+WIDE = 100
+"""Columns from which a terminal has room for a long bar. Our choice."""
 
 
 class Display:
@@ -81,35 +84,42 @@ class Display:
         if not self.console.is_terminal:
             yield self._lines(name)
             return
+        rest = Column(no_wrap=True, overflow="ellipsis")
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=40 if self.console.width >= WIDE else 10),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[values]}", markup=False),
+            TextColumn("{task.fields[pace]}", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[values]}", markup=False, table_column=rest),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task(plain(name), total=None, values="starting")
+            task = bar.add_task(plain(name), total=None, values="starting", pace="")
+            pace, last = Pace(), dict[str, object]()
 
             def update(done: int, total: int, **values: object) -> None:
-                bar.update(task, completed=done, total=total)
-                if values:
-                    bar.update(task, values=_values_text(values))
+                pace.add(done, total)
+                last.update(values)
+                bar.update(task, completed=done, total=total, pace=str(pace))
+                if last:
+                    bar.update(task, values=_values_text(last))
 
             yield update
 
     def _lines(self, name: str) -> Callable[..., None]:
         """Prints a line at the start, for logs; returns a function that prints one at each tenth and after `LINE_SECONDS`."""
         self.console.print(f"{name}: starting")
-        printed, at, last = 0, time.monotonic(), dict[str, object]()
+        printed, at, last, pace = 0, time.monotonic(), dict[str, object](), Pace()
 
         def update(done: int, total: int, **values: object) -> None:
             nonlocal printed, at
             last.update(values)  # a training reports its loss only in some of its steps
+            pace.add(done, total)
             tenth, now = 10 * done // max(total, 1), time.monotonic()
-            if tenth > printed or (done and now > at + LINE_SECONDS):
+            if tenth > printed or now > at + LINE_SECONDS:
                 printed, at = tenth, now
-                self.console.print(f"{name}: {done}/{total} {_values_text(last)}".rstrip())
+                texts = (f"{name}: {done}/{total}", _values_text(last), f"({pace})" if done < total and str(pace) else "")
+                self.console.print(" ".join(filter(None, texts)), soft_wrap=True)
 
         return update
 
@@ -162,7 +172,9 @@ def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
 
 
 def _values_text(values: dict[str, object]) -> str:
-    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+    """Returns values as text; without those that are None."""
+    known = {name: value for name, value in values.items() if value is not None}
+    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items())
     return plain("  ".join(texts))
 
 

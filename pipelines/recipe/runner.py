@@ -21,8 +21,9 @@ from ..launch import nodes
 from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, work_record
 from ..trainer.checkpoints import keep_last
 from . import architectures, identity, provenance, report
-from .plan import ALL, Selection
+from .plan import ALL, Plan, Selection
 from .preparation import cautions, identity_of, prepare, reader_of, with_policies
+from .progress.log import Log
 from .recipe import Recipe, load
 from .trust import limited
 
@@ -68,22 +69,38 @@ def run(
         disk.write(folder / "recipe.yaml", yaml.safe_dump(original.model_dump(mode="json"), sort_keys=False))
         display.plan(recipe.name, recipe.description, folder, plan.rows(folder))
         display.lines([*cautions(recipe, plan.selected, folder), *plan.stale_lines(folder)])
-        _choose_threads(recipe, folder, display)
-        reader, records = reader_of(original, folder), dict[str, dict[str, Any]]()
-        earlier: dict[str, Path] = {}
-        for stage, policy in with_policies(recipe, folder):
-            at = folder / stage.name
-            if stage.name in plan.selected:
-                current = identity_of(stage, policy, reader)
-                records[stage.name] = _run_stage(stage, current, recipe, at, dict(earlier), display, inexact)
-            elif stage.name not in plan.stale and (at / RECORD).is_file():
-                records[stage.name] = finished_record(at)
-            earlier[stage.name] = at
-        shown = [stage for stage in recipe.stages if stage.name in records]
-        report.write(folder, recipe.name, shown, records)
+        log = Log(folder)
+        with log.run(recipe.name, [stage.name for stage in recipe.stages]):
+            _choose_threads(recipe, folder, display)
+            records = _run_stages(recipe, folder, plan, reader_of(original, folder), display, log, inexact)
+            shown = [stage for stage in recipe.stages if stage.name in records]
+            report.write(folder, recipe.name, shown, records)
         display.table(shown, records, folder)
         display.lines(plan.stale_lines(folder))
     return {name: record["metrics"] for name, record in records.items()}
+
+
+def _run_stages(
+    recipe: Recipe,
+    folder: Path,
+    plan: Plan,
+    reader: identity.IdentityReader,
+    display: report.Display,
+    log: Log,
+    inexact: bool,
+) -> dict[str, dict[str, Any]]:
+    """Runs the selected stages in order; returns the records of all finished stages that are not stale, by name."""
+    records: dict[str, dict[str, Any]] = {}
+    earlier: dict[str, Path] = {}
+    for stage, policy in with_policies(recipe, folder):
+        at = folder / stage.name
+        if stage.name in plan.selected:
+            current = identity_of(stage, policy, reader)
+            records[stage.name] = _run_stage(stage, current, recipe, at, dict(earlier), display, log, inexact)
+        elif stage.name not in plan.stale and (at / RECORD).is_file():
+            records[stage.name] = finished_record(at)
+        earlier[stage.name] = at
+    return records
 
 
 def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
@@ -110,6 +127,7 @@ def _run_stage(
     folder: Path,
     inputs: dict[str, Path],
     display: report.Display,
+    log: Log,
     inexact: bool,
 ) -> dict[str, Any]:
     """Runs one stage and returns its record, or returns the record of a finished stage.
@@ -121,6 +139,7 @@ def _run_stage(
         folder: the stage's folder.
         inputs: folders of the earlier stages, by name.
         display: shows progress.
+        log: the run's log.
         inexact: see `prepare`.
     """
     identity.check_same([(stage, current)], folder.parent, inexact=inexact)
@@ -142,7 +161,9 @@ def _run_stage(
     if before is None:
         write_settings()
     wall, processor = time.monotonic(), _processor_seconds()
+    log.add("start", stage=stage.name, kind=stage.kind, resumed=before is not None)
     with display.stage(stage.name) as progress:
+        progress = log.progress(stage.name, progress)
         if before is not None:
             progress = _after_new_work(progress, write_settings)
         context = Context(
@@ -167,6 +188,7 @@ def _run_stage(
         disk.sync_folder(folder)
         write_settings()
         disk.write(folder / RECORD, json.dumps(record, indent=1))
+    log.add("end", stage=stage.name, seconds=record["wall_seconds"])
     keep_last(folder, getattr(stage, "keep_checkpoints", 0))  # not earlier, because a killed stage resumes from them
     return record
 

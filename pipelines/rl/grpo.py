@@ -128,9 +128,9 @@ class GRPO(GRPOSettings):
 
         def progress_marker() -> object:
             steps.add_ended_steps()
-            last = last_step(folder)
+            last, now = last_step(folder), written()
             done = int(last.get("step", 0))
-            context.progress(done, self.steps, **last)
+            context.progress(done, self.steps, **last, waiting=None if now > before else "for verl to start")
             if reason := watched.reason_to_stop(done):
                 if "EngineDeadError" in reason:
                     reason = f"vLLM's engine died: {supervise.engine_error(folder / 'verl.log')}"
@@ -138,7 +138,6 @@ class GRPO(GRPOSettings):
                     f"{reason}; the last checkpoint is of step {_tracked(checkpoints)} (log: {folder / 'verl.log'})"
                 )
             # While verl starts, new lines of its log count as progress; after that only steps and episodes do.
-            now = written()
             return (done, now) if now > before else (folder / "verl.log").stat().st_size
 
         (folder / "verl.log").touch()

@@ -11,9 +11,8 @@ from typing import cast
 
 from ... import disk
 from ...disk import Row
+from ..stage import STEPS
 from . import metrics
-
-NAME = "steps.jsonl"
 
 
 def write(folder: Path, steps: Sequence[Row]) -> None:
@@ -23,7 +22,7 @@ def write(folder: Path, steps: Sequence[Row]) -> None:
         folder: the stage's folder.
         steps: metrics of the steps, in order.
     """
-    disk.write(folder / NAME, _lines(steps))
+    disk.write(folder / STEPS, _lines(steps))
 
 
 class StepFile:
@@ -37,7 +36,7 @@ class StepFile:
             checkpoint: step of the checkpoint from which the stage resumes; 0 if it starts.
         """
         write(folder, metrics.gather(folder, checkpoint))
-        self.file = folder / NAME
+        self.file = folder / STEPS
         self.reports = metrics.NewRows(folder / "metrics", metrics.check_report)
         self.episodes = metrics.NewRows(folder / "episodes", metrics.check_played)
         self.played: dict[int, dict[tuple[int, int, int], metrics.StepEpisode]] = {}

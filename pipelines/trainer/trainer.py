@@ -17,6 +17,7 @@ from ..stage import Context, Metrics
 from . import attention, lora
 from . import checkpoints as stored
 from .settings import Precision, Training, check_batch
+from .step_rows import step_rows
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -146,7 +147,7 @@ def fit(
         args=args,
         train_dataset=dataset,
         data_collator=collate,
-        callbacks=[_progress(context), _saved(saved, model, tokenizer), _rate_of_schedule()],
+        callbacks=[_progress(context), step_rows(context.folder), _saved(saved, model, tokenizer), _rate_of_schedule()],
     )
     running.remove_callback(PrinterCallback)
     last = _last_checkpoint(context.folder, steps)

@@ -16,9 +16,8 @@ from ....pipelines.distill.sample_pairs import PAIRS
 from ....pipelines.launch import processes
 from ....pipelines.recipe import runner
 from ....pipelines.recipe.recipe import Recipe
-from ....pipelines.rl import step_file
 from ....pipelines.sft.examples import example
-from ....pipelines.stage import Context, Stage
+from ....pipelines.stage import STEPS, Context, Stage
 from ....pipelines.stages import KINDS
 from ....pipelines.trainer.data.tokenized import IGNORED
 from ....pipelines.trainer.empty_model import parameters
@@ -182,7 +181,7 @@ def grpo(sizes: Sizes, device: str, folder: Path) -> Figures:
     start = f"path:{policy}" if on_gpu and (policy := folder / "sft" / "policy").is_dir() else sizes.small_policy
     recipe = {"name": "grpo", "policy": start, "cluster": cluster, "stages": [GRPO]}
     runner.run(Recipe.model_validate(recipe), folder / "grpo", quiet=True)
-    lines = (folder / "grpo" / "grpo" / step_file.NAME).read_text().splitlines()
+    lines = (folder / "grpo" / "grpo" / STEPS).read_text().splitlines()
     steps = [json.loads(line) for line in lines]
     names = ("seconds", "generate_seconds", "update_seconds", "rollout_ratio_max", "rollout_kl")
     found: Figures = {"on": "GPU, vLLM" if on_gpu else "CPU, transformers"}

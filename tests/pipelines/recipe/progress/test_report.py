@@ -30,4 +30,13 @@ def test_lines_of_a_log_repeat_the_last_values(capsys: pytest.CaptureFixture[str
         progress(10, 100)
         progress(11, 100, loss=2.25)
         progress(20, 100)
-    assert capsys.readouterr().out.splitlines() == ["sft: starting", "sft: 10/100 loss 2.5", "sft: 20/100 loss 2.25"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" (")[0] for line in lines] == ["sft: starting", "sft: 10/100 loss 2.5", "sft: 20/100 loss 2.25"]
+    assert all(line.endswith(" left)") or "/s)" in line for line in lines[1:])
+
+
+def test_a_value_that_is_none_is_not_shown_any_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display().stage("grpo") as progress:
+        progress(0, 2, waiting="for verl to start")
+        progress(1, 2, waiting=None, reward=0.5)
+    assert capsys.readouterr().out.splitlines()[1].startswith("grpo: 1/2 reward 0.5 (")

@@ -1,0 +1,1 @@
+"""What a run is doing: its log, its speed, and its state as other processes see it."""
