@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..core import UserError
+from . import options
 from .options import Commands
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def add(commands: Commands) -> None:
         help="extend a stage by further steps even if its result will differ from that of a new run; without this option, an "
         "error then says why it differs",
     )
+    command.add_argument(
+        "--show", metavar="N", type=options.positive, help="print the N best and the N worst samples of each GRPO step"
+    )
     command.add_argument("--quiet", action="store_true", help="print nothing except errors")
     command.add_argument(
         "--trust",
@@ -84,8 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ..pipelines.recipe.content import changes
     from ..pipelines.recipe.sweep import sweep
 
-    options = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
-    settings = {name: value for name, value in options.items() if value is not None} | changes.parse(arguments.settings)
+    named = {name: getattr(arguments, name) for name in ("cluster", "policy", "seed")}
+    settings = {name: value for name, value in named.items() if value is not None} | changes.parse(arguments.settings)
     read = recipe.load(arguments.recipe, settings | changes.parse_sweep(arguments.seeds, arguments.sweep))
     only = [name.strip() for names in arguments.only for name in names.split(",")]
     selection = plan.Selection(only, arguments.from_, arguments.until)
@@ -100,9 +104,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("--jobs: expected 1 or more, and a sweep (--seeds, --sweep); a single run has one job")
     others: dict[str, Any] = {"selection": selection, "inexact": arguments.inexact, "quiet": arguments.quiet, "trust": trusted}
     if read.is_sweep:
+        if arguments.show:
+            raise UserError("--show: expected a single run, not a sweep; `tenfold show` prints samples of a finished run")
         sweep.run(read, arguments.out, jobs=arguments.jobs, **others)
     else:
-        runner.run(read, arguments.out, **others)
+        runner.run(read, arguments.out, show=arguments.show or 0, **others)
 
 
 def _dry_run(unprepared: "Recipe", arguments: argparse.Namespace, selection: "Selection") -> None:

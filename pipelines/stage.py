@@ -219,6 +219,24 @@ class Stage(BaseModel):
         """
         return []
 
+    def step_line(self, row: Mapping[str, Any]) -> str:
+        """Returns a line on a step for the terminal; empty if the progress bar is enough.
+
+        Args:
+            row: the step's line in `steps.jsonl`.
+        """
+        return ""
+
+    def examples(self, folder: Path, step: int, count: int) -> list[str]:
+        """Returns the best and the worst samples of a step as texts.
+
+        Args:
+            folder: the stage's folder.
+            step: number of the step.
+            count: number of the best, and of the worst samples.
+        """
+        return []
+
     def has_work(self, folder: Path) -> bool:
         """True if an unfinished stage has left anything in its folder that a resume would use."""
         files = (path for path in folder.rglob("*") if path.is_file())

@@ -65,6 +65,22 @@ def _changes(before: Path, after: Path) -> dict[str, Difference]:
     return {pair.second.result.task: pair.difference for task in compared for pair in task.pairs if pair.difference}
 
 
+def learned(folder: Path, rows: Board) -> list[str]:
+    """Returns a line on each task that several bench stages have: the change from the first of them to the last.
+
+    Args:
+        folder: folder of the run.
+        rows: its board.
+    """
+    lines = []
+    for task in tasks(rows):
+        having = [name for name, row in rows.items() if task in row]
+        if len(having) > 1 and (change := _changes(folder / having[0], folder / having[-1]).get(task)):
+            first, last = (100 * rows[name][task].score["mean"] for name in (having[0], having[-1]))
+            lines.append(f"{task}: {first:.1f} ({having[0]}) to {last:.1f} ({having[-1]}), {change}")
+    return lines
+
+
 def tasks(rows: Board) -> list[str]:
     """Returns all tasks of a board, in the order of their first appearance."""
     return list(dict.fromkeys(task for row in rows.values() for task in row))

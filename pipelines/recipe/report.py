@@ -35,9 +35,14 @@ WIDE = 100
 class Display:
     """Shows a run's progress: bars on a terminal, else a line for each tenth of a stage."""
 
-    def __init__(self, quiet: bool = False):
-        """Opens the console. Nothing is printed if `quiet`."""
-        self.console = Console(quiet=quiet)
+    def __init__(self, quiet: bool = False, examples: int = 0):
+        """Opens the console.
+
+        Args:
+            quiet: print nothing.
+            examples: number of the best, and of the worst samples of each step to print.
+        """
+        self.console, self.examples = Console(quiet=quiet), examples
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +145,10 @@ class Display:
         self.console.print(table)
         if rows := scoreboard.board(folder, records):
             self.console.print(scoreboard.table(rows))
-        self.console.print(f"report: {folder / 'report.html'}")
+            self.lines(scoreboard.learned(folder, rows))
+        self.console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+        if grpo := [stage.name for stage in stages if stage.kind == "grpo"]:
+            self.console.print(f"samples of the last step: tenfold show {folder} --stage {grpo[-1]}", soft_wrap=True)
 
 
 @contextlib.contextmanager

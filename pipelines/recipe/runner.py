@@ -24,6 +24,7 @@ from . import architectures, identity, provenance, report
 from .plan import ALL, Plan, Selection
 from .preparation import cautions, identity_of, prepare, reader_of, with_policies
 from .progress.log import Log
+from .progress.step_lines import StepLines
 from .recipe import Recipe, load
 from .trust import limited
 
@@ -37,6 +38,7 @@ def run(
     inexact: bool = False,
     quiet: bool = False,
     trust: bool = False,
+    show: int = 0,
 ) -> dict[str, Metrics]:
     """Runs a recipe, or resumes a run that was stopped.
 
@@ -48,6 +50,7 @@ def run(
         inexact: extend a stage by further steps even if its result will differ from that of a new run.
         quiet: print nothing.
         trust: allow the recipe to run code from outside this package; see `trust.py`.
+        show: number of the best, and of the worst samples of each GRPO step to print.
 
     Returns:
         The metrics of each finished stage that is not stale, by name. They are also in each `stage.json` and in `report.html`.
@@ -62,7 +65,7 @@ def run(
         faults.as_user_errors(folder),
         limited(recipe, folder, trusted=trust),
         disk.locked(folder),
-        report.Display(quiet) as display,
+        report.Display(quiet, show) as display,
     ):
         original, plan = recipe, prepare(recipe, folder, selection=selection, inexact=inexact)
         recipe = plan.recipe
@@ -163,7 +166,7 @@ def _run_stage(
     wall, processor = time.monotonic(), _processor_seconds()
     log.add("start", stage=stage.name, kind=stage.kind, resumed=before is not None)
     with display.stage(stage.name) as progress:
-        progress = log.progress(stage.name, progress)
+        progress = log.progress(stage.name, _with_lines(progress, StepLines(stage, folder, display.examples), display))
         if before is not None:
             progress = _after_new_work(progress, write_settings)
         context = Context(
@@ -196,6 +199,16 @@ def _run_stage(
 def _extended(extension: Extension) -> dict[str, Any]:
     """Returns the record of an extension."""
     return {"step": extension.step, "exact": not extension.difference}
+
+
+def _with_lines(progress: Callable[..., None], steps: StepLines, display: report.Display) -> Callable[..., None]:
+    """Returns a function that calls `progress`, and prints the lines of the steps that have ended."""
+
+    def step(done: int, total: int, **values: object) -> None:
+        display.lines([*steps.new()])
+        progress(done, total, **values)
+
+    return step
 
 
 def _after_new_work(progress: Callable[..., None], write: Callable[[], None]) -> Callable[..., None]:

@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from ... import disk
 from ...core import Info, Message, UserError
-from ...disk import step_folders, storable
+from ...disk import Row, step_folders, storable
 from ...envs import registry
 from ...envs.rollout import turn_limit
 from ...policies import checkpoints as initial
@@ -37,7 +37,7 @@ from ..trainer import checkpoints as stored
 from ..trainer import lora
 from ..verl_compat import names
 from . import filter as rl_filter
-from . import model_checks, step_file, verl_config, watch
+from . import model_checks, show, step_file, verl_config, watch
 from .metrics import CURVES, gather, last_step, mean
 from .settings import GRPOSettings, in_grammar, too_few_problems
 
@@ -142,7 +142,7 @@ class GRPO(GRPOSettings):
 
         (folder / "verl.log").touch()
         if _tracked(checkpoints) < self.steps:
-            check_checkpoints(folder, verl_config.training_gpus(self, context.cluster))
+            model_checks.check_checkpoints(folder, verl_config.training_gpus(self, context.cluster))
             if not context.cluster.on_cpu():
                 nodes.check_installed(asynchronous=self.max_staleness > 0)
             if context.cluster.address:
@@ -178,27 +178,17 @@ class GRPO(GRPOSettings):
         first, last, tenth = metrics["reward_first"], metrics["reward_last"], _tenth(metrics["steps"])
         return f"{metrics['steps']} steps, mean reward {first:.3f} (first {tenth}) to {last:.3f} (last {tenth}){missing}"
 
+    def step_line(self, row: Row) -> str:
+        """Returns what matters of a step."""
+        return show.line(row, self.steps)
+
+    def examples(self, folder: Path, step: int, count: int) -> list[str]:
+        """Returns the best and the worst samples of a step as texts."""
+        return show.extremes(folder, step, count)
+
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""
         return figures.line_plots(metrics["curves"])
-
-
-def check_checkpoints(folder: Path, gpus: int) -> None:
-    """Checks that verl's checkpoints have as many parts as GPUs train, because each GPU reads the part that it wrote.
-
-    Args:
-        folder: folder of the stage to resume.
-        gpus: number of GPUs that train, on all nodes together.
-
-    Raises:
-        UserError: the numbers differ.
-    """
-    for path in (folder / verl_config.CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
-        if (wrote := int(path.name.split("_")[3])) != gpus:
-            raise UserError(
-                f"{path.parent} was written by {wrote} GPUs, but {gpus} train: resume with {wrote} GPUs, or "
-                f"remove {folder / verl_config.CHECKPOINTS} to start the stage again"
-            )
 
 
 def _literal(registration: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks of a GRPO stage against the model and the tokenizer that it starts from."""
+"""Checks of a GRPO stage against the model, the tokenizer and the checkpoints that it starts from."""
 
 from pathlib import Path
 from typing import cast
@@ -10,6 +10,7 @@ from ...policies.chat.prompts import prompt_tokens
 from ...policies.play.games import count_problems, prompt_messages_of
 from ..cluster import Cluster
 from ..trainer import lora
+from . import verl_config
 from .settings import GRPOSettings, dotted
 
 
@@ -61,3 +62,21 @@ def check_prompts(settings: GRPOSettings, checkpoint: Path) -> None:
             f"expected at least batch_size={settings.batch_size} problems whose prompts have at most max_prompt_tokens="
             f"{settings.max_prompt_tokens} tokens, got {fitting}; the prompts have {min(lengths)} to {max(lengths)} tokens"
         )
+
+
+def check_checkpoints(folder: Path, gpus: int) -> None:
+    """Checks that verl's checkpoints have as many parts as GPUs train, because each GPU reads the part that it wrote.
+
+    Args:
+        folder: folder of the stage to resume.
+        gpus: number of GPUs that train, on all nodes together.
+
+    Raises:
+        UserError: the numbers differ.
+    """
+    for path in (folder / verl_config.CHECKPOINTS).glob("global_step_*/actor/model_world_size_*_rank_0.pt"):
+        if (wrote := int(path.name.split("_")[3])) != gpus:
+            raise UserError(
+                f"{path.parent} was written by {wrote} GPUs, but {gpus} train: resume with {wrote} GPUs, or "
+                f"remove {folder / verl_config.CHECKPOINTS} to start the stage again"
+            )

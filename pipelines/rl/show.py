@@ -1,4 +1,4 @@
-"""Shows the episodes of a GRPO step as text."""
+"""Shows a GRPO step and its episodes as text."""
 
 from pathlib import Path
 
@@ -52,6 +52,22 @@ def _stage(run: Path, stage: str | None) -> Path:
     return run / stage
 
 
+def line(row: disk.Row, steps: int) -> str:
+    """Returns what matters of a step: reward, groups without variance, truncation, length, entropy, KL and time.
+
+    Args:
+        row: the step's metrics (`metrics.step_metrics`).
+        steps: number of steps of the stage.
+    """
+    shares = {"correct": "correct", "zero_variance": "groups all equal", "truncated": "truncated"}
+    numbers = {"response_length": "{:.0f} tokens", "entropy": "entropy {:.2f}", "kl": "kl {:.3g}", "seconds": "{:.1f} s"}
+    known = [f"reward {row['reward']:.3f}"] if row.get("reward") is not None else []
+    known += [f"{row[name]:.0%} {text}" for name, text in shares.items() if row.get(name) is not None]
+    known += [text.format(row[name]) for name, text in numbers.items() if row.get(name) is not None]
+    known += [f"{row['without_score']} without a score"] if row.get("without_score") else []
+    return f"step {row['step']}/{steps}: {', '.join(known)}"
+
+
 def text(episode: metrics.StepEpisode) -> str:
     """Returns an episode as text: a line with the verdict, then the messages."""
     verdict = episode["verdict"]
@@ -61,3 +77,18 @@ def text(episode: metrics.StepEpisode) -> str:
         f"{verdict['reason']}); {episode['tokens']} tokens{', truncated' if episode['finish_reason'] == 'length' else ''}"
     )
     return "\n".join([head, *(f"{turn['role']}: {message_text(turn)}" for turn in episode["messages"]), ""])
+
+
+def extremes(folder: Path, step: int, count: int) -> list[str]:
+    """Returns the best and the worst samples of a step as texts, best first. Samples without a score are left out.
+
+    Args:
+        folder: the stage's folder.
+        step: number of the step.
+        count: number of the best, and of the worst samples.
+    """
+    played = metrics.episodes(folder).get(step, [])
+    scored = [(score, episode) for episode in played if (score := episode["verdict"]["score"]) is not None]
+    ranked = [episode for _, episode in sorted(scored, key=lambda pair: -pair[0])]
+    chosen = ranked if len(ranked) <= 2 * count else [*ranked[:count], *ranked[-count:]]
+    return [text(episode) for episode in chosen]

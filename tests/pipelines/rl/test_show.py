@@ -94,3 +94,23 @@ def test_unknown_stages_and_steps_are_errors_that_list_the_valid_ones(
         show.read(run)
     with pytest.raises(UserError, match="no episodes yet"):
         show.read(run, "second")
+
+
+def test_the_best_and_the_worst_samples_of_a_step(run: Path) -> None:
+    folder = run / "grpo"
+    rows = [episode(3, 1, sample, f"text {sample}", sample / 10) for sample in range(6)]
+    (folder / "episodes/8.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [text.splitlines()[2] for text in show.extremes(folder, 3, 2)] == [f"assistant: text {n}" for n in (5, 4, 1, 0)]
+    assert len(show.extremes(folder, 3, 9)) == 6
+    assert show.extremes(folder, 99, 2) == []
+    assert len(show.extremes(folder, 1, 5)) == 2, "a sample without a score is neither good nor bad"
+
+
+def test_a_line_says_what_matters_of_a_step() -> None:
+    row = {"step": 12, "reward": 0.40625, "correct": 0.25, "zero_variance": 0.0625, "truncated": 0.5, "entropy": 0.3079}
+    rest = {"kl": 0.0041338, "response_length": 33.4, "seconds": 2.34, "without_score": 2}
+    assert show.line(row | rest, 50) == (
+        "step 12/50: reward 0.406, 25% correct, 6% groups all equal, 50% truncated, 33 tokens, entropy 0.31, kl 0.00413, 2.3 s, "
+        "2 without a score"
+    )
+    assert show.line({"step": 1, "reward": None, "without_score": 0}, 50) == "step 1/50: "

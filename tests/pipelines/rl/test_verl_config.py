@@ -10,7 +10,7 @@ import pytest
 from tenfold.core import UserError
 from tenfold.pipelines import cluster as clusters
 from tenfold.pipelines.cluster import Cluster
-from tenfold.pipelines.rl import grpo, verl_config
+from tenfold.pipelines.rl import model_checks, verl_config
 from tenfold.pipelines.rl.grpo import GRPO
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
@@ -240,12 +240,12 @@ def test_settings_with_special_characters_reach_verl_unchanged(value: Any) -> No
 def test_verls_checkpoints_are_resumed_with_the_same_number_of_gpus(tmp_path: Path) -> None:
     actor = tmp_path / "checkpoints/global_step_3/actor"
     actor.mkdir(parents=True)
-    grpo.check_checkpoints(tmp_path, 8)
+    model_checks.check_checkpoints(tmp_path, 8)
     for rank in range(8):
         (actor / f"model_world_size_8_rank_{rank}.pt").touch()
-    grpo.check_checkpoints(tmp_path, 8)
+    model_checks.check_checkpoints(tmp_path, 8)
     with pytest.raises(UserError, match=r"was written by 8 GPUs, but 16 train: resume with 8 GPUs"):
-        grpo.check_checkpoints(tmp_path, 16)
+        model_checks.check_checkpoints(tmp_path, 16)
 
 
 def test_verl_has_no_rollout_of_transformers_on_gpus() -> None:
