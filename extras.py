@@ -13,8 +13,8 @@ from .core import UserError
 MODULES = {
     "hf": "accelerate gguf huggingface_hub safetensors tokenizers torch transformers",
     "problems": "champ_dataset datasets pyarrow reasoning_gym",
-    "bench": "immutabledict langdetect lm_eval matplotlib scipy",
-    "train": "fastapi hydra msgspec omegaconf pandas peft ray tensordict transfer_queue uvicorn verl zmq",
+    "bench": "immutabledict langdetect lm_eval lxml matplotlib pandas scipy",
+    "train": "fastapi hydra msgspec omegaconf peft ray tensordict transfer_queue uvicorn verl zmq",
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",

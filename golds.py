@@ -11,6 +11,7 @@
     bfcl_turns      `BFCLTurns`, of the environment `envs/bfcl/multi_turn.py`
     bfcl_answers    `BFCLAnswers`, of the environments `envs/bfcl/memory.py` and `envs/bfcl/web_search.py`
     instructions    `Instructions`
+    livebench, livebench_coding  `LiveBenchGold`
     reasoning_gym   the form that the generator of the problem defines
     judge           the form that the verifier of its option `rules` accepts (`math` by default)
     text            a text or an integer
@@ -142,6 +143,33 @@ class Instructions(TypedDict):
 
     instructions: Sequence[str]
     arguments: NotRequired[Sequence[Mapping[str, object] | None]]
+
+
+class LiveBenchGold(TypedDict):
+    """The rule of a question of LiveBench, and what the rule needs. See `verifiers/live_bench/verdict.py`."""
+
+    rule: str
+    """Name of the rule, mostly that of the question's task."""
+    gold: NotRequired[object]
+    """The gold answer: a text; a list of integers or events; or a mapping of columns."""
+    option: NotRequired[str]
+    """Of a multiple-choice question (`amc`): the text of the correct option."""
+    format: NotRequired[str]
+    """Of a table (`tablereformat`): the format to convert it to."""
+    version: NotRequired[int]
+    """Of a table: the version of the task."""
+    instructions: NotRequired["Instructions"]
+    tests: NotRequired["CodeTests"]
+    """Tests of LiveCodeBench's form (`live_code_bench`)."""
+    unit_tests: NotRequired[str]
+    """Source of a class TestCases (`unit_tests`)."""
+    imports: NotRequired[Sequence[str]]
+    """Packages that the unit tests, or the code of the question, import."""
+    start: NotRequired[str]
+    """The part of the program that the question gives."""
+    entry_point: NotRequired[str]
+    code: NotRequired[str]
+    """The code of the question, for programs that do not define the function `entry_point`."""
 
 
 class ServiceCall(TypedDict):

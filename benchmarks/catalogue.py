@@ -34,6 +34,10 @@ BFCL = (
     *(f"env:tenfold/BFCL{name}-v0_avg3" for name in ("MultiTurn", "MemoryKV", "MemoryVector", "MemorySummary", "WebSearch")),
 )
 """The tasks of BFCL-V4. `report/bfcl.py` computes the overall score."""
+LIVEBENCH = tuple(
+    f"livebench_{name}" for name in ("math", "reasoning", "language", "data_analysis", "instruction_following", "coding")
+)
+"""The categories of LiveBench. `report/live_bench.py` computes the overall score."""
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
         "aime24", "aime25", "gpqa_diamond", "supergpqa", *BFCL, "fullstack_bench", "arena_hard_v2", "multi_challenge",
@@ -41,6 +45,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "bfcl_v4": BFCL,
     "contests": ("aime24", "aime25", "aime26", "hmmt_feb25", "hmmt_nov25", "hmmt_feb26"),
+    "livebench": LIVEBENCH,
     "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),
 }  # fmt: skip

@@ -39,7 +39,7 @@ TASK_SETTINGS = frozenset(
     (
         "task own definition version protocol problems problems_hash held_out number verifier template system fewshot "
         "examples examples_hash options max_turns text thinking samples sampling stop seed judge judging baseline "
-        "baseline_hash identity versions"
+        "baseline_hash identity versions mean_over"
     ).split()
 )
 """Settings of a result that describe the task. All others describe the policy."""
@@ -248,6 +248,7 @@ def run(
         "seed": options.seed,
         "judge": options.judge if found else None,
         **({"judging": found.settings} if found else {}),
+        **({"mean_over": metadata["mean_over"]} if "mean_over" in metadata else {}),
         "baseline": options.baseline if found else None,
         "baseline_hash": settings_hash(judged.baseline(options.baseline)) if found and options.baseline else None,
         "identity": identity.of_verdicts(metadata, options),
@@ -262,7 +263,7 @@ def run(
         settings,
         hashed={name: settings[name] for name in sorted((TASK_SETTINGS - NOT_HASHED) & settings.keys())},
         figures=figures,
-        score=found.score if found else None,
+        score=found.score if found else _score_over(metadata.get("mean_over"), rows),
         judge=found.use if found else None,
         store=store.name if store else "",
         cautions=thinking.cautions(policy, options.text) if cautions is None else cautions,
@@ -296,6 +297,14 @@ def _row(logged: Mapping[str, Any], found: Sequence[VerdictRow], model: PolicyLM
         "request": request,
         "samples": samples,
     }
+
+
+def _score_over(field: str | None, rows: Sequence[ScoredProblem]) -> scores.Score | None:
+    """Returns the mean over the values of a field of `meta`; None without a field, or if no sample has a score."""
+    samples = [[sample["score"] for sample in row["samples"]] for row in rows]
+    if field is None or all(score is None for row in samples for score in row):
+        return None
+    return pooled.score_over([str(row["meta"].get(field)) for row in rows], samples)
 
 
 class _Judged(NamedTuple):

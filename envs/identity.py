@@ -66,7 +66,7 @@ _digests: dict[str, tuple[Sequence[Problem], str]] = {}
 """The problems of a URI and their digest, by URI."""
 
 
-VERDICT_PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy", "mpmath", "pint", "reasoning-gym", "lm-eval", "langdetect")
+VERDICT_PACKAGES = tuple("math-verify latex2sympy2_extended sympy mpmath pint reasoning-gym lm-eval langdetect pandas".split())
 """Packages that may change a verdict when their version changes."""
 
 

@@ -29,6 +29,8 @@ BUILT_IN_VERIFIERS = {
     "code_share": "tenfold.verifiers.code:verify_share",
     "fullstack": "tenfold.verifiers.fullstack:verify",
     "instructions": "tenfold.verifiers.instructions:verify",
+    "livebench": "tenfold.verifiers.live_bench.verdict:verify",
+    "livebench_coding": "tenfold.verifiers.live_bench.programs:verify",
     "function_calls": "tenfold.verifiers.function_calls:verify",
     "judge": "tenfold.policies.judge:verify",
     "format": "tenfold.verifiers.rewards.form:check_format",

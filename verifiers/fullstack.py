@@ -34,7 +34,7 @@ from .sandbox import Limits, LocalSandbox, Outcome, RunStatus, Sandbox, SandboxF
 from .sandbox.spawn import IMPORTABLE, may_lack
 from .verifier import MAX_REASON_CHARACTERS, as_verifier
 
-__all__ = ["invalid_gold", "prepare", "verify"]
+__all__ = ["LIMITS", "invalid_gold", "is_importable", "prepare", "python_sandbox", "verify"]
 
 INSERT = "#<INSERT>"
 """Mark in the tests. The response's code replaces it."""
@@ -91,7 +91,7 @@ def invalid_gold(problem: Problem) -> str | None:
         return None
     imported = answer.get("imports", _IMPORTED.findall(answer["tests"]))
     given = {name.removesuffix(".py") for name in files}
-    missing = [name for name in imported if name not in given and not _is_importable(name)]
+    missing = [name for name in imported if name not in given and not is_importable(name)]
     return f"the tests need the package {missing[0]}: pip install 'tenfold[fullstack]'" if missing else None
 
 
@@ -132,7 +132,7 @@ def _run(program: str, answer: ProgramTests, own: Mapping[str, bytes], word: str
         return languages.run(language, program, limits=LIMITS, files=files)
     # Not `print`, which the program may have replaced, like `sys.stdout`.
     program = f"{selection.concatenated(_writes(files), program)}\n\n__import__('os').write(1, {word.encode()!r})"
-    return _python()[0].run(program, limits=LIMITS)
+    return python_sandbox()[0].run(program, limits=LIMITS)
 
 
 def _runs_as(answer: ProgramTests) -> str:
@@ -211,7 +211,7 @@ def _writes(files: Mapping[str, bytes]) -> str:
     )
 
 
-def _python() -> tuple[Sandbox, frozenset[str]]:
+def python_sandbox() -> tuple[Sandbox, frozenset[str]]:
     """Returns the sandbox of Python programs, and the names of the packages that they can import there."""
     shared = sandbox.shared()
     if isinstance(shared, LocalSandbox):
@@ -225,6 +225,7 @@ def _python_of(process: int) -> tuple[Sandbox, frozenset[str]]:
     return LocalSandbox(without=may_lack(), packages=shown), packages.modules(shown) | frozenset(IMPORTABLE)
 
 
-def _is_importable(package: str) -> bool:
+def is_importable(package: str) -> bool:
+    """True if Python programs can import a package in the sandbox."""
     name = package.partition(".")[0]
-    return name in sys.stdlib_module_names or name in _python()[1]
+    return name in sys.stdlib_module_names or name in python_sandbox()[1]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..result import Result
-from . import bfcl, format_sensitivity
+from . import bfcl, format_sensitivity, live_bench
 from .paired import Pair, TaskComparison
 
 
@@ -52,6 +52,18 @@ def bfcl_object(policy: bfcl.Scores, folder: str | Path) -> dict[str, object]:
     """
     sections = _estimates(bfcl.sections(policy), "score")
     return {"name": "bfcl_v4", "sections": sections, "not_measured": bfcl.missing(policy), "folder": str(folder)}
+
+
+def live_bench_object(policy: Mapping[str, Result], folder: str | Path) -> dict[str, object]:
+    """Returns the categories of LiveBench and their mean as JSON data. Scores are shares, 0..1.
+
+    Args:
+        policy: the results of a policy, by category.
+        folder: folder of the results.
+    """
+    found = live_bench.categories(policy)
+    sections = {name: {"score": each.mean, "new_problems": [each.low, each.high]} for name, each in found.items()}
+    return {"name": "livebench", "sections": sections, "not_measured": live_bench.missing(policy), "folder": str(folder)}
 
 
 def bfcl_comparison(comparison: bfcl.Comparison) -> dict[str, object]:

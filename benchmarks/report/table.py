@@ -1,12 +1,13 @@
 """Results as text: a line per task, a table per run. All scores are in percent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from .. import catalogue, environment, judged
 from ..result import Result, sampling_text
 from . import bfcl as bfcl_sections
+from . import live_bench as live_bench_categories
 from .bfcl import Comparison as BFCLComparison
 from .bfcl import Estimate, Scores
 from .compare import Comparison
@@ -85,6 +86,17 @@ def bfcl(policy: Scores) -> Table:
         categories = bfcl_sections.weights(name) if name in bfcl_sections.WEIGHTS else policy
         count = sum(len(policy[category]) for category in categories)
         table.add_row(name, _section_weight(name), percent(found), str(count))
+    return table
+
+
+def live_bench(policy: Mapping[str, Result]) -> Table:
+    """Returns the table of the categories of LiveBench and their mean; see `live_bench.py`."""
+    absent = ", ".join(live_bench_categories.missing(policy))
+    title = "the mean over the categories" + f"; not measured, so left out: {absent}" * bool(absent)
+    table = Table("LiveBench", "score, 95% interval over new problems", "problems", title=title, title_justify="left")
+    for name, found in live_bench_categories.categories(policy).items():
+        counted = [policy[name]] if name in policy else policy.values()
+        table.add_row(name, percent(found), str(sum(result.score.problems for result in counted)))
     return table
 
 

@@ -85,6 +85,24 @@ def score(parts: Parts) -> Score:
     )
 
 
+def score_over(strata: Sequence[str], samples: Sequence[Sequence[float | None]]) -> Score:
+    """Returns the mean over the strata of their mean scores, with its intervals.
+
+    Args:
+        strata: the stratum of each problem.
+        samples: the scores of the samples of each problem; None for a sample without a score.
+
+    Raises:
+        UserError: no sample has a score.
+    """
+    return score(
+        [
+            [None if each is None else Part(stratum, each, 1.0) for each in row]
+            for stratum, row in zip(strata, samples, strict=True)
+        ]
+    )
+
+
 def verdict_interval(verdicts: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """Returns the ends of the 90% bootstrap interval of a mean over verdicts, as Arena-Hard computes it.
 

@@ -234,7 +234,7 @@ def _tasks(
         json_lines: receives each result as a line of JSON.
     """
     from ...benchmarks import evaluate
-    from ...benchmarks.report import bfcl, format_sensitivity, json_object, page, table
+    from ...benchmarks.report import bfcl, format_sensitivity, json_object, live_bench, page, table
     from ...policies.identity import policy_identity
 
     results = []
@@ -262,6 +262,10 @@ def _tasks(
         display.console.print(table.bfcl(overall))
         if json_lines:
             print(json.dumps(json_object.bfcl_object(overall, out)), file=json_lines, flush=True)
+    if categories := live_bench.measured(results):
+        display.console.print(table.live_bench(categories))
+        if json_lines:
+            print(json.dumps(json_object.live_bench_object(categories, out)), file=json_lines, flush=True)
     for found in filter(None, map(format_sensitivity.of_result, results)):
         display.console.print(table.format_sensitivity(found))
     for name, reason in not_run.items():

@@ -185,13 +185,13 @@ def _full_stack(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         "files": files,
     }
     if answer["runs_as"] == "python":
-        answer["imports"] = sorted(_imported(str(test["code"])) | (_imported(solution) if language == "python" else set()))
+        answer["imports"] = sorted(imported(str(test["code"])) | (imported(solution) if language == "python" else set()))
     meta = {"solution": f"```{language}\n{solution}\n```", "category": labels.get("category"), "language": language}
     meta["difficulty"] = labels.get("difficulty")
     return Problem(str(row.get("id", name)), (Message(role="user", content=str(row["content"] or "")),), answer, uri, meta)
 
 
-def _imported(source: str) -> set[str]:
+def imported(source: str) -> set[str]:
     """Returns the names of the packages that a Python program imports; none if it is not valid."""
     try:
         nodes = list(ast.walk(ast.parse(source)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core import Message, Problem, UserError, message_text
 from ...policies.chat import tools
-from . import cells, choice_rows, code, conversations, function_calls, instructions, judged, math
+from . import cells, choice_rows, code, conversations, function_calls, instructions, judged, live_bench, math
 
 PROMPT_COLUMNS = ("prompt", "question", "problem", "messages", "conversations", "conversation")
 ANSWER_COLUMNS = (*code.ANSWER_COLUMNS, "solution")
@@ -83,6 +83,8 @@ def with_distinct_ids(problems: Iterable[Problem]) -> list[Problem]:
 def _converter(row: Row, shuffle: int | None, options: Mapping[str, str]) -> Callable[[Row, str, str], Problem] | None:
     """Returns the function for the row's format, or None. If the user names columns, only multiple-choice formats apply."""
     named = bool(options.keys() & {"prompt", "answer", "answer_after"})
+    if not named and live_bench.is_live_bench(row):
+        return live_bench.problem_of
     if not named and code.is_code(row):
         return code.problem_of
     if not named and function_calls.is_function_calls(row):

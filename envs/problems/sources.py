@@ -25,6 +25,7 @@ have these options:
     skip=N, limit=N      skip the first N rows, use at most N problems
     from=DATE, to=DATE   use only the rows whose column contest_date is in this window (2024-08-01); skip= and limit= count them
     without=COLUMN       use only the rows whose column is empty, such as image; skip= and limit= count them
+    release=DATE         use only the questions of this release of LiveBench (2024-11-25): released by then, not removed by then
     shuffle=SEED         shuffle the options of multiple-choice problems; GPQA is always shuffled, by default with seed 0
     white_space=keep     keep white space at the ends of questions and options of multiple choice; by default it is removed
 
@@ -42,8 +43,8 @@ is the reason, and the setting `invalid_gold` of an environment decides how such
 
 Rows in known formats need no options (`rows.py`): HumanEval, MBPP, and functions without tests (`code.py`), the
 function-calling leaderboard (`function_calls.py`), GSM8K, SVAMP, CMATH, MATH and OlympiadBench (`math.py`), multiple choice
-such as GPQA, SuperGPQA, MMLU, C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), and benchmarks that a model judges
-(`judged.py`).
+such as GPQA, SuperGPQA, MMLU, C-Eval and ARC (`choice_rows.py`), IFEval (`instructions.py`), LiveBench (`live_bench/`), and
+benchmarks that a model judges (`judged.py`).
 """
 
 import functools
@@ -312,7 +313,7 @@ def _checked(uri: str, options: dict[str, str]) -> stored.Options:
     Raises:
         UserError: an option is unknown or has a wrong value.
     """
-    choices = "prompt answer solution thinking id answer_after skip limit from to without shuffle white_space".split()
+    choices = "prompt answer solution thinking id answer_after skip limit from to without release shuffle white_space".split()
     if unknown := set(options) - set(choices):
         raise UserError(f"{uri}: unknown option {min(unknown)!r}; the options are {', '.join(choices)}")
     if options.get("white_space", "keep") != "keep":

@@ -45,6 +45,30 @@ FORMS: dict[str, Form] = {
         lambda n: f"```python\nprint({n})\n```",
         "```python\nprint(7.5)\n```",
     ),
+    "livebench": (
+        lambda n: {
+            "question_id": str(n),
+            "category": "reasoning",
+            "task": "spatial",
+            "turns": [f"Which number is {n}?"],
+            "ground_truth": str(n),
+        },
+        lambda n: f"It is **{n}**.",
+        "It is **7.5**.",
+    ),
+    "livebench_coding": (
+        lambda n: {
+            "question_id": str(n),
+            "category": "coding",
+            "task": "LCB_generation",
+            "turns": [f"Print the number {n}."],
+            "public_test_cases": json.dumps([{"input": "", "output": str(n), "testtype": "stdin"}]),
+            "private_test_cases": "[]",
+            "original_json": {"metadata": "{}"},
+        },
+        lambda n: f"```python\nprint({n})\n```",
+        "```python\nprint(7.5)\n```",
+    ),
     "fullstack": (
         lambda n: {
             "id": n,

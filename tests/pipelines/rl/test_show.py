@@ -110,7 +110,7 @@ def test_a_line_says_what_matters_of_a_step() -> None:
     row = {"step": 12, "reward": 0.40625, "correct": 0.25, "zero_variance": 0.0625, "truncated": 0.5, "entropy": 0.3079}
     rest = {"kl": 0.0041338, "response_length": 33.4, "seconds": 2.34, "without_score": 2}
     assert show.line(row | rest, 50) == (
-        "step 12/50: reward 0.406, 25% correct, 6% groups all equal, 50% truncated, 33 tokens, entropy 0.31, kl 0.00413, 2.3 s, "
-        "2 without a score"
+        "step 12/50: reward 0.406, 25% correct, 6% groups all equal, 50% truncated, 33 tokens, entropy 0.31, kl 0.00413, "
+        "2.3 s, 2 without a score"
     )
     assert show.line({"step": 1, "reward": None, "without_score": 0}, 50) == "step 1/50: "

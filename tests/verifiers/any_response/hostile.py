@@ -82,6 +82,11 @@ ANSWERS = {
     "code_share": ADD,
     "fullstack": {"language": "python", "runs_as": "python", "tests": "assert add(1, 2) == 3"},
     "instructions": {"instructions": IFEVAL, "arguments": [{}, {}, {"num_placeholders": 2}, {}]},
+    "livebench": {"rule": "zebra_puzzle", "gold": "12, the cat"},
+    "livebench_coding": {
+        "rule": "unit_tests",
+        "unit_tests": "import unittest\nclass TestCases(unittest.TestCase):\n    def test(self): assert add(1, 2) == 3",
+    },
     "function_calls": {"functions": [AREA], "calls": [{"area": {"base": [10]}}]},
     "judge": "the cat",
     "format": None,
@@ -108,7 +113,9 @@ def verifier(name: str) -> Verifier:
     """Returns the verifier. The judge is one that is always asked and always says "different"."""
     if name == "judge":
         return agentic.verifier(lambda conversation: "It differs.\nVERDICT: DIFFERENT", always=True)
-    return find(name) if name in ("code", "code_share", "fullstack") else load(name)  # `load` would start a sandbox
+    return (
+        find(name) if name in ("code", "code_share", "fullstack", "livebench_coding") else load(name)
+    )  # `load` would start a sandbox
 
 
 def repeated(beginning: str, pieces: str, end: str, length: int) -> str:

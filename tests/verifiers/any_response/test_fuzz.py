@@ -19,6 +19,7 @@ MEMORY = 64 << 20
 HERE = ("math", "choice", "function_calls", "judge", "format", "length", "language", "text", "json_schema")
 """Verifiers that do all their work in this process."""
 ELSEWHERE = {"code": 12, "fullstack": 12, "reasoning_gym": 12, "instructions": 4, "regex": 40, "sql": 40}
+ELSEWHERE |= {"livebench": 40, "livebench_coding": 4}
 """Verifiers that work in the sandbox or in worker processes, and the number of responses that each gets.
 
 `code_share` is `code` with another score; `science` is `math` or `choice`.

@@ -16,6 +16,7 @@ from tenfold.verifiers.answers.extraction import response
 from tenfold.verifiers.answers.extraction.published import PUBLISHED
 from tenfold.verifiers.calls import formats
 from tenfold.verifiers.formats import last_numbers
+from tenfold.verifiers.live_bench import programs
 from tenfold.verifiers.programs import equality, fences, joined, selection
 
 from .hostile import ANSWERS, AREA, BEGINNINGS, PIECES, problem, repeated, verifier
@@ -41,6 +42,8 @@ def judged_by(name: str) -> Callable[[str], object]:
         return lambda text: code.program_of(posed, text)
     if name == "fullstack":
         return lambda text: fullstack._code(without_turn_end(without_thinking(text)), posed.answer)
+    if name == "livebench_coding":
+        return lambda text: programs.program_of(without_turn_end(without_thinking(text)))
     if name == "instructions":
         return lambda text: without_thinking(text).strip()
     if name == "reasoning_gym":

@@ -4,9 +4,9 @@
 
 The file is named for the benchmark. FOLDER is a checkout of its repository at the commit that `source` in the file names. The
 code runs in an environment of its own, with the packages that it imports: pandas, jinja2, requests, tqdm, numpy, prettytable,
-openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict, and for MathArena Python 3.12 with sympy 1.14.0,
-antlr4-python3-runtime 4.11.0, loguru and regex. Clients of model servers are replaced by empty modules, because no model is
-asked.
+openpyxl, timeout-decorator, pyyaml, absl-py, nltk, langdetect, immutabledict; for LiveBench also lxml, sympy, lark and
+latex2sympy2; for MathArena Python 3.12 with sympy 1.14.0, antlr4-python3-runtime 4.11.0, loguru and regex. Clients of model
+servers are replaced by empty modules, because no model is asked.
 
 A file has the fields that all its cases share, and `cases`, each with a response. A case's `official` is what the code returns.
 """
@@ -15,6 +15,8 @@ import contextlib
 import importlib
 import io
 import json
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -179,6 +181,48 @@ def matharena(folder: Path) -> Callable[[Case], Case]:
     return judge
 
 
+class _AsksModel(Exception):
+    """LiveBench's code would ask a model."""
+
+
+def livebench(folder: Path) -> Callable[[Case], Case]:
+    """The function `play_a_match_gt` of gen_ground_truth_judgment.py, and for instructions those that `gen_judgments` calls.
+
+    The score is None if a model would decide.
+    """
+    sys.path.insert(0, str(folder))
+    others = "dotenv rich rich.traceback shortuuid livebench.model livebench.model.api_model_config livebench.if_runner.ifbench"
+    harness = "livebench.agentic_code_runner.eval.harness"
+    names = [*others.split(), *(f"{harness}.{name}" for name in ("constant", "report", "test_result")), harness]
+    names += ["livebench.agentic_code_runner", "livebench.agentic_code_runner.eval"]
+    sys.modules |= {name: MagicMock() for name in names}
+    module: Any = importlib.import_module("livebench.gen_ground_truth_judgment")
+    amps: Any = importlib.import_module("livebench.process_results.math.AMPS_Hard.utils")
+    evaluation: Any = importlib.import_module("livebench.process_results.instruction_following.utils")
+    os.environ["OPENAI_API_KEY"] = "none"
+
+    def ask(*_: str) -> bool:
+        raise _AsksModel
+
+    amps.is_equiv_llm = ask
+
+    def judge(case: Case) -> Case:
+        question = case["questions"][case["question"]]
+        if question["category"] == "instruction_following":
+            text = re.sub("<think>.*?</think>", "", case["response"], flags=re.DOTALL).strip()
+            (example,) = evaluation.evaluation_main.read_prompt_list([question])
+            found = evaluation.evaluation_main.test_instruction_following_strict(example, {example.prompt: text})
+            return {"score": evaluation.score_results(found.follow_all_instructions, found.follow_instruction_list)}
+        answer = {"choices": [{"turns": [case["response"]]}]}
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = module.play_a_match_gt(module.MatchSingle(question, "", answer))
+        return {"score": None if "_AsksModel" in result.get("error_msg", "") else float(result["score"])}
+
+    return judge
+
+
+CATEGORIES = ("math", "reasoning", "language", "data_analysis", "instruction_following", "coding")
+"""Categories of LiveBench, a file each."""
 JUDGES = {
     "supergpqa": supergpqa,
     "simple_evals": simple_evals,
@@ -187,6 +231,7 @@ JUDGES = {
     "ifeval": ifeval,
     "matharena": matharena,
 }
+JUDGES |= {f"livebench_{name}": livebench for name in CATEGORIES}
 
 
 def main() -> None:
