@@ -163,6 +163,8 @@ class LiveBenchGold(TypedDict):
     """Tests of LiveCodeBench's form (`live_code_bench`)."""
     unit_tests: NotRequired[str]
     """Source of a class TestCases (`unit_tests`)."""
+    seconds: NotRequired[float]
+    """Time limit of the unit tests."""
     imports: NotRequired[Sequence[str]]
     """Packages that the unit tests, or the code of the question, import."""
     start: NotRequired[str]

@@ -45,9 +45,9 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "bfcl_v4": BFCL,
     "contests": ("aime24", "aime25", "aime26", "hmmt_feb25", "hmmt_nov25", "hmmt_feb26"),
-    "livebench": LIVEBENCH,
     "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
     "quick": ("chain_sum", "humaneval"),
+    "livebench": LIVEBENCH,
 }  # fmt: skip
 """`paper` has the tasks of the report's main table and `base` those of its base models. `contests` has competitions in
 mathematics. `quick` needs no download."""

@@ -23,6 +23,8 @@ from ..sandbox import RunStatus, SandboxFault
 from ..verifier import MAX_REASON_CHARACTERS, as_verifier
 
 FENCE = "```"
+SECONDS = 25.0
+"""Time limit of unit tests whose question names none, in seconds."""
 _UNIT_TESTS = """import io as _io, os as _os, sys as _sys, types as _types, unittest as _unittest
 _module = _types.ModuleType("__test__")
 _module.__dict__.update(__file__="__test__.py", sys=_sys, os=_os, environ=_os.environ)
@@ -77,9 +79,11 @@ def _unit_tests(gold: LiveBenchGold, text: str) -> Verdict:
     if len(program) > code.MAX_PROGRAM:
         return Verdict(Status.SCORED, 0.0, "extract", f"a program of more than {code.MAX_PROGRAM} characters")
     word = secrets.token_hex(8)
+    seconds = gold.get("seconds", SECONDS)
+    limits = dataclasses.replace(fullstack.LIMITS, cpu_seconds=seconds, wall_seconds=seconds)
     script = _UNIT_TESTS.format(source=f"{program}\n{gold['unit_tests']}", word=word.encode())
     try:
-        outcome = fullstack.python_sandbox()[0].run(script, limits=fullstack.LIMITS)
+        outcome = fullstack.python_sandbox()[0].run(script, limits=limits)
     except (SandboxFault, UserError) as error:
         return Verdict(Status.FAULT, None, "sandbox", str(error)[:MAX_REASON_CHARACTERS])
     reason = outcome.reason[:MAX_REASON_CHARACTERS]

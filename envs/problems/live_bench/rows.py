@@ -22,6 +22,8 @@ TABLES = "2025-04-25"
 """Release since which tables have another prompt and other rules."""
 IFBENCH = "2025-11-25"
 """Release since which instructions are those of IFBench."""
+GRACE = 5.0
+"""Seconds that unit tests may take in addition to those that a question expects."""
 FORMATS = ("json", "jsonl", "html", "csv", "markdown", "tsv")
 PLAIN = frozenset(
     "consecutive_events cta house_traversal integrals_with_game logic_with_navigation plot_unscrambling spatial sudoku "
@@ -135,7 +137,8 @@ def _unit_tests(row: Mapping[str, Any]) -> dict[str, object]:
     given = {name: str(row.get(column) or "") for name, column in (("start", "partial_solution"), ("code", "code_prompt"))}
     imported = {name for text in (row["tests"], *given.values(), row.get("solution") or "") for name in code.imported(text)}
     entry = {"entry_point": str(row.get("entry_point") or "")}
-    return {"rule": "unit_tests", "unit_tests": row["tests"], "imports": sorted(imported), **entry, **given}
+    limit = {"seconds": float(row["expected_time"]) + GRACE} if row.get("expected_time") else {}
+    return {"rule": "unit_tests", "unit_tests": row["tests"], "imports": sorted(imported), **limit, **entry, **given}
 
 
 _PROGRAMS: dict[str, Callable[[Mapping[str, Any]], dict[str, object]]] = {

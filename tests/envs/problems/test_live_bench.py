@@ -64,6 +64,7 @@ def load(rows: list[dict[str, Any]], folder: Path) -> list[Problem]:
                 tests="import numpy",
                 entry_point="f",
                 code_prompt="import re",
+                expected_time=1.5,
                 partial_solution=None,
             ),
             {
@@ -71,6 +72,7 @@ def load(rows: list[dict[str, Any]], folder: Path) -> list[Problem]:
                 "unit_tests": "import numpy",
                 "imports": ["numpy", "re"],
                 "entry_point": "f",
+                "seconds": 6.5,
                 "start": "",
                 "code": "import re",
             },

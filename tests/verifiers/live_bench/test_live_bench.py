@@ -133,7 +133,7 @@ TESTS = "import unittest\nclass TestCases(unittest.TestCase):\n    def test(self
     ],
 )
 def test_a_program_must_pass_the_unit_tests(code: str, score: float) -> None:
-    answer = {"rule": "unit_tests", "unit_tests": TESTS}
+    answer = {"rule": "unit_tests", "unit_tests": TESTS, "seconds": 2.0}
     verdict = tenfold.verify(answer, f"```python\n{code}\n```", "livebench_coding")
     assert verdict.score == score, verdict
 
