@@ -43,8 +43,8 @@ have passed."""
 
 def invalid_gold(problem: Problem) -> str | None:
     """Returns the reason why no program could be judged by the problem's tests, or None."""
-    answer = problem.answer
-    rule = answer.get("rule") if isinstance(answer, Mapping) else None
+    answer = problem.answer if isinstance(problem.answer, Mapping) else {}
+    rule = answer.get("rule")
     if rule == "live_code_bench":
         return code.invalid_gold(dataclasses.replace(problem, answer=answer.get("tests")))
     if rule != "unit_tests" or not isinstance(answer.get("unit_tests"), str):

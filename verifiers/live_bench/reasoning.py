@@ -15,7 +15,8 @@ SHAPES = ("tetrahedra", "tetrahedron", "triangle", "square")
 
 def web_of_lies_v2(gold: str, text: str) -> float:
     """Scores three words: between tags, else the last three in bold, else in a box, else the last three that commas join."""
-    found = (solutions(text) or between_closing_tags(text) or [None])[-1]
+    tags = solutions(text) or between_closing_tags(text)
+    found = tags[-1] if tags else None
     if found is None and (words := [_word(word) for part in re.findall(r"\*\*(.*?)\*\*", text) for word in part.split()]):
         found = ", ".join([word for word in words if word in TRUTHS][-3:]) or None
     if found is None or not found.strip():
@@ -33,7 +34,8 @@ def web_of_lies_v2(gold: str, text: str) -> float:
 def web_of_lies_v3(gold: str, text: str) -> float:
     """Scores words between tags, else in a box, else the last three that commas join: the mean of the share that is correct and
     of whether all are."""
-    found = (solutions(text) or [None])[-1]
+    tags = solutions(text)
+    found = tags[-1] if tags else None
     if found is None or not found.strip():
         text = _with_text_boxes(text)
         box = last_box(text)

@@ -97,12 +97,9 @@ def _answer(row: Mapping[str, Any], task: str, released: str) -> dict[str, objec
         rule = "connections" if kind == "connections" else "zebra_puzzle"
         return {"rule": rule if released >= TAGS else f"{rule}_bold", "gold": gold}
     if kind in PLAIN:
-        return {"rule": kind, "gold": json.loads(gold) if _is_json_list(kind, gold) else gold}
+        is_json = kind in ("consecutive_events", "logic_with_navigation") and isinstance(gold, str)
+        return {"rule": kind, "gold": json.loads(str(gold)) if is_json else gold}
     raise _NotScored(f"LiveBench's task {kind} cannot be scored here")
-
-
-def _is_json_list(task: str, gold: object) -> bool:
-    return task in ("consecutive_events", "logic_with_navigation") and isinstance(gold, str)
 
 
 def _format(question: str, is_changed: bool) -> str:
