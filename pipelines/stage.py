@@ -219,7 +219,7 @@ class Stage(BaseModel):
         """
         return []
 
-    def step_line(self, row: Mapping[str, Any]) -> str:
+    def step_line(self, row: disk.Row) -> str:
         """Returns a line on a step for the terminal; empty if the progress bar is enough.
 
         Args:
