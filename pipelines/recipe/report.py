@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from ... import disk, signals
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 LINE_SECONDS = 120
 """Seconds after which a stage prints a line if the output is not a terminal. Our choice."""
-WIDE = 100
-"""Columns from which a terminal has room for a long bar. Our choice."""
+BARS = ((100, 40), (60, 10))
+"""Columns of a terminal, and the length of the bar that it has room for. Our choice."""
 
 
 class Display:
@@ -89,25 +89,24 @@ class Display:
         if not self.console.is_terminal:
             yield self._lines(name)
             return
-        rest = Column(no_wrap=True, overflow="ellipsis")
+        width = self.console.width
+        name_column = Column(no_wrap=True, overflow="ellipsis", max_width=max(8, width // 3))
+        bar_width = next((size for columns, size in BARS if width >= columns), None)
         columns = (
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=40 if self.console.width >= WIDE else 10),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[pace]}", markup=False, table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[values]}", markup=False, table_column=rest),
+            TextColumn("{task.description}", markup=False, table_column=name_column),
+            *((BarColumn(bar_width=bar_width),) if bar_width else ()),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task(plain(name), total=None, values="starting", pace="")
+            task = bar.add_task(plain(name), total=None, text="starting")
             pace, last = Pace(), dict[str, object]()
 
             def update(done: int, total: int, **values: object) -> None:
                 pace.add(done, total)
                 last.update(values)
-                bar.update(task, completed=done, total=total, pace=str(pace))
-                if last:
-                    bar.update(task, values=_values_text(last))
+                texts = (f"{done}/{total}", str(pace) if done < total else "", _values_text(last))
+                bar.update(task, completed=done, total=total, text="  ".join(filter(None, texts)))
 
             yield update
 

@@ -1,11 +1,14 @@
 """The display of a run's progress."""
 
+import io
 import os
+import re
 import signal
 
 import pytest
 
 from tenfold.pipelines.recipe.report import Display
+from tenfold.terminal import Console
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -40,3 +43,14 @@ def test_a_value_that_is_none_is_not_shown_any_more(capsys: pytest.CaptureFixtur
         progress(0, 2, waiting="for verl to start")
         progress(1, 2, waiting=None, reward=0.5)
     assert capsys.readouterr().out.splitlines()[1].startswith("grpo: 1/2 reward 0.5 (")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_bar_fits_the_terminal(width: int) -> None:
+    display, output = Display(), io.StringIO()
+    display.console = Console(file=output, width=width, force_terminal=True, color_system=None)
+    with display.stage("a_stage_with_a_long_name") as progress:
+        progress(200, 1000, loss=2.5, reward=0.25, note="x" * 100)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.getvalue()))
+    assert any("200/1000" in line for line in lines)
+    assert max(map(len, lines)) <= width
