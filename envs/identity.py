@@ -66,7 +66,11 @@ _digests: dict[str, tuple[Sequence[Problem], str]] = {}
 """The problems of a URI and their digest, by URI."""
 
 
-VERDICT_PACKAGES = tuple("math-verify latex2sympy2_extended sympy mpmath pint reasoning-gym lm-eval langdetect pandas".split())
+VERDICT_PACKAGES = (
+    *("math-verify", "latex2sympy2_extended", "sympy", "mpmath", "pint", "reasoning-gym", "lm-eval", "langdetect", "pandas"),
+    *("bfcl-eval", "rank-bm25", "html2text", "beautifulsoup4", "sentence-transformers", "lxml"),
+    *("tree-sitter", "tree-sitter-java", "tree-sitter-javascript"),
+)
 """Packages that may change a verdict when their version changes."""
 
 
