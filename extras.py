@@ -19,6 +19,7 @@ MODULES = {
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",
     "bfcl": "bs4 html2text rank_bm25 sentence_transformers",
+    "tau2": "addict docstring_parser loguru toml",
     "e2b": "e2b e2b_code_interpreter",
     "mcp": "mcp",
     "gpu": "vllm",

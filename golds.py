@@ -10,6 +10,7 @@
     tools           `ToolTurns`, of the environment `envs/services/environment.py`
     bfcl_turns      `BFCLTurns`, of the environment `envs/bfcl/multi_turn.py`
     bfcl_answers    `BFCLAnswers`, of the environments `envs/bfcl/memory.py` and `envs/bfcl/web_search.py`
+    tau2            `Tau2Task`, of the environment `envs/tau2/environment.py`
     instructions    `Instructions`
     livebench, livebench_coding  `LiveBenchGold`
     reasoning_gym   the form that the generator of the problem defines
@@ -248,3 +249,14 @@ class BFCLAnswers(TypedDict):
     """Of a conversation: the user's turns after the first."""
     snippets: NotRequired[bool]
     """Of a problem with web search: whether search results contain a part of the page."""
+
+
+class Tau2Task(TypedDict):
+    """The gold answer of a task of tau2-bench; see `envs/tau2/environment.py`."""
+
+    domain: str
+    """airline, retail, telecom or mock."""
+    task: Mapping[str, object]
+    """The task as in tau2-bench's file, with the scenario of the user, the initial state and the criteria of the evaluation."""
+    code: str
+    """SHA-256 of the code and the data of the domain, which decide the results of calls and the score."""

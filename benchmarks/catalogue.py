@@ -38,6 +38,8 @@ LIVEBENCH = tuple(
     f"livebench_{name}" for name in ("math", "reasoning", "language", "data_analysis", "instruction_following", "coding")
 )
 """The categories of LiveBench. `report/live_bench.py` computes the overall score."""
+TAU2 = {f"tau2_{name.lower()}": f"env:tenfold/Tau2{name}-v0_avg4" for name in ("Airline", "Retail", "Telecom")}
+"""The domains of tau2-bench, with as many samples as trials on its leaderboard."""
 SUITES: dict[str, tuple[str, ...]] = {
     "paper": (
         "aime24", "aime25", "gpqa_diamond", "supergpqa", *BFCL, "fullstack_bench", "arena_hard_v2", "multi_challenge",
@@ -46,6 +48,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "bfcl_v4": BFCL,
     "contests": ("aime24", "aime25", "aime26", "hmmt_feb25", "hmmt_nov25", "hmmt_feb26"),
     "base": ("lm_eval:gsm8k", "cmath", "lm_eval:bbh_cot_fewshot", "lm_eval:mmlu", "lm_eval:cmmlu", "lm_eval:mmlu_pro"),
+    "tau2": tuple(TAU2.values()), **{name: (task,) for name, task in TAU2.items()},
     "quick": ("chain_sum", "humaneval"),
     "livebench": LIVEBENCH,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from ..core import Completion, Episode, Message, Policy, Problem, Sampling, User
 from ..envs import held_out, identity, registry
 from ..envs.bfcl import memory, remembering
 from ..envs.rollout import turn_limit
+from ..envs.tau2.environment import Tau2
 from ..policies import rollout as playing
 from ..policies.play import games
 from ..policies.play.hosts import OnNodes
@@ -36,12 +37,13 @@ from .result import (
     settings_hash,
     without_location,
 )
+from .stats.scores import pass_hat_k
 
 SAMPLES, TEMPERATURE, TOP_P, MAX_TOKENS = 8, 0.6, 0.95, 65536
 """Defaults, as for our tasks (`tasks/_avg_at_k.yaml`)."""
 CAUTION = "these may be training problems: the environment names no held-out problems; register it with held_out=URI"
-_NOT_HASHED = ("problems", "baseline")
-"""Settings with the location of data, which `Result.hash` does not cover."""
+_NOT_HASHED = ("problems", "baseline", "protocol")
+"""Settings that `Result.hash` does not cover: the location of data, and what other settings determine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +258,8 @@ def scored(
     environment = task.make()
     with contextlib.closing(environment):
         rows = [_row(environment, index, episodes) for index, episodes in played.items()]
+        inner = environment.unwrapped
+        protocol, reliability = (inner.protocol, _reliability(rows)) if isinstance(inner, Tau2) else ([], {})
     found = identity.of_environment(task.id, task.arguments)
     spec = registry.find(task.id)
     problems = task.arguments.get("problems", spec.kwargs.get("problems"))
@@ -283,6 +287,7 @@ def scored(
         "identity": found,
         "versions": identity.versions(),
         **({"thinking": task.thinking} if task.thinking else {}),
+        **({"protocol": protocol} if protocol else {}),
     }
     hashed = {key: value for key, value in settings.items() if key not in _NOT_HASHED}
     hashed["task"] = f"{environment_name.PREFIX}{spec.id}"  # "module:ID" and ID are one environment
@@ -295,7 +300,7 @@ def scored(
         rows,
         settings,
         hashed=hashed,
-        figures=voting.majority(verifier, rows, functools.partial(_last_turn, played)) | by_category(rows),
+        figures=voting.majority(verifier, rows, functools.partial(_last_turn, played)) | by_category(rows) | reliability,
         store=store.name if store else "",
         cautions=[] if task.is_held_out else [CAUTION],
     )
@@ -343,8 +348,17 @@ def _sample(episode: Episode) -> ScoredSample:
     return cast(ScoredSample, sample)
 
 
+def _reliability(rows: Sequence[ScoredProblem]) -> dict[str, float]:
+    """Returns pass^k for each k from 2 to the number of samples, under its name."""
+    scores = [[sample["score"] for sample in row["samples"]] for row in rows]
+    found = {f"pass^{k}": pass_hat_k(scores, k) for k in range(2, max(map(len, scores)) + 1)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _prompt(environment: games.Environment, index: int, episode: Episode) -> Sequence[Message]:
     """Returns the prompt of a problem; the messages of an episode if the environment raises an error."""
+    if isinstance(inner := environment.unwrapped, Tau2):  # its prompt is sampled
+        return inner.problems[index].prompt
     try:
         text, info = environment.reset(seed=index, options={"problem": index})
         return games.prompt_messages_of(text, cast(Any, info))

@@ -21,6 +21,8 @@ class Declaration(TypedDict, total=False):
     """Arguments of `ToolsEnv`."""
     backend: str
     """Argument of `BFCLMemory`."""
+    domain: str
+    """Argument of `Tau2`."""
 
 
 REASONING_TEMPLATE = "{prompt}\n\nReason step by step and put the final answer in \\boxed{}."
@@ -90,6 +92,15 @@ TOOLS: dict[str, Declaration] = {
         "entry_point": "tenfold.envs.bfcl.web_search:BFCLWebSearch",
         "held_out": "generate:tenfold.envs.bfcl.agentic_problems:web_search",
         "max_episode_steps": 22,  # 21 responses with calls, and the answer
+    },
+    **{
+        f"tenfold/Tau2{domain.capitalize()}-v0": {
+            "entry_point": "tenfold.envs.tau2.environment:Tau2",
+            "domain": domain,
+            "held_out": f"generate:tenfold.envs.tau2.problems:tasks?domain={domain}",
+            "max_episode_steps": 200,  # each response is at least one of tau2-bench's 200 steps
+        }
+        for domain in ("airline", "retail", "telecom", "mock")
     },
     "tenfold/Tools-v0": {
         "entry_point": "tenfold.envs.services.environment:ToolsEnv",

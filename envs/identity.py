@@ -48,7 +48,8 @@ Identity = dict[str, str]
 """Inputs by name. The values are settings as text, or digests."""
 
 POLICIES = frozenset(
-    "policy judge reward_model teacher writers reviser chain_writer example_writer statement_writer annotator".split()
+    "policy judge reward_model teacher writers reviser chain_writer example_writer statement_writer annotator "
+    "user_policy".split()
 )
 """Names of settings whose value is the URI of a policy."""
 _URI = re.compile(r"[a-z][a-z0-9_+]{1,30}:")

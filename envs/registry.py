@@ -37,6 +37,7 @@ ENTRY_POINTS = (
     "tenfold.envs.bfcl.multi_turn:BFCLMultiTurn",
     "tenfold.envs.bfcl.web_search:BFCLWebSearch",
     "tenfold.envs.services.environment:ToolsEnv",
+    "tenfold.envs.tau2.environment:Tau2",
     "tenfold.envs.tools:with_python",
     "tenfold.envs.tools:with_tests",
     "tenfold.envs.spaces:TextSpaces",

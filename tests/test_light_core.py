@@ -156,6 +156,8 @@ RIVALS = {"liger_kernel"}
 """Packages that a speed program compares with this one, if they are installed."""
 OPTIONAL = {"tiktoken"}
 """Packages without which a figure is computed in another way, which the result says."""
+WITHOUT_REQUIREMENTS = {"tau2"}
+"""Packages that are installed with `--no-deps`, which no extra can do."""
 
 
 def test_every_imported_package_is_declared() -> None:
@@ -165,7 +167,7 @@ def test_every_imported_package_is_declared() -> None:
     of_extras = {module for modules in extras.MODULES.values() for module in modules.split()}
     distributions = importlib.metadata.packages_distributions()
     core = {distribution(one) for one in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]}
-    required = imported - of_extras - RIVALS - OPTIONAL
+    required = imported - of_extras - RIVALS - OPTIONAL - WITHOUT_REQUIREMENTS
     undeclared = [one for one in required if not core & {*map(distribution, distributions.get(one, ()))}]
     assert undeclared == []
 

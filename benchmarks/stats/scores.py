@@ -1,4 +1,4 @@
-"""avg@k, pass@k and maj@k from k samples per problem, with intervals.
+"""avg@k, pass@k, pass^k and maj@k from k samples per problem, with intervals.
 
 With p_i the mean score of problem i over its k samples, avg@k is the mean of the p_i. It has two 95% intervals
 (`intervals.py`):
@@ -141,6 +141,23 @@ def maj_at_k(votes: Sequence[Sequence[tuple[str | None, float | None]]]) -> floa
     if not means:
         raise UserError(f"maj@k needs a sample with a score, but none of {sum(map(len, votes))} samples has one")
     return fmean(means)
+
+
+def pass_hat_k(rows: Rows, k: int) -> float | None:
+    """Returns pass^k: the probability that k new samples of a problem all solve it, as mean over the problems.
+
+    With c solved ones of n samples, a problem counts C(c, k) / C(n, k) (Yao et al., "tau-bench", 2024).
+
+    Args:
+        rows: the scores. A sample with the score 1 solves its problem. Samples without a score are left out, and so are
+            problems with fewer than k others.
+        k: number of samples.
+
+    Returns:
+        pass^k, or None if no problem has k samples with a score.
+    """
+    kept = [scored for row in rows if len(scored := _scored(row)) >= k]
+    return fmean(math.comb(sum(score >= 1 for score in row), k) / math.comb(len(row), k) for row in kept) if kept else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,9 +176,12 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
 
 
 def _with_options(names: Sequence[str], options: Mapping[str, object]) -> list[str]:
-    """Returns the names of the tasks with the options of --set, which apply to all environments."""
+    """Returns the names of the tasks with the options of --set, which apply to all environments, also to those of suites."""
+    from ...benchmarks.catalogue import SUITES
+
     if not options:
         return list(names)
+    names = [task for name in names for task in SUITES.get(name, (name,))]
     if not any(map(_is_environment, names)):
         raise UserError("--set gives options to environments, but no task is an environment (env:ID); omit it")
     return [environment_name.with_options(name, options) if _is_environment(name) else name for name in names]
@@ -192,7 +195,9 @@ def _confirm(requests: "Sequence[catalogue.TaskRequest]", task_options: "Options
     """Asks on a terminal before samples are requested from a server, because they may cost money."""
     from ...benchmarks import task
 
-    servers = [uri for uri in (arguments.policy, arguments.judge) if uri and uri.startswith("openai:")]
+    named = [environment_name.parse(request.task)[1] for request in requests if request.is_environment]
+    users = {str(options["user_policy"]) for options in named if "user_policy" in options}
+    servers = [uri for uri in (arguments.policy, arguments.judge, *users) if uri and uri.startswith("openai:")]
     if not servers or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
     costs = [task.sampling_cost(request.name, task_options) for request in requests]
@@ -201,6 +206,7 @@ def _confirm(requests: "Sequence[catalogue.TaskRequest]", task_options: "Options
     print(
         f"up to {samples:,} samples and {tokens:,} tokens from {plain(arguments.policy)}"
         + (", and a judge" * bool(arguments.judge))
+        + (", and a simulated user" * bool(users))
         + (f", without {', '.join(unknown)}, whose number of samples is not known yet" * bool(unknown))
     )
     try:
@@ -278,7 +284,8 @@ def _tasks(
             )
         for caution in result.cautions:
             print(f"{result.task}: caution: {caution}", file=sys.stderr)
-        for difference in result.settings.get("protocol") or () if "judging" in result.settings else ():
+        is_of_run = "judging" in result.settings or result.settings["task"].startswith(environment_name.PREFIX)
+        for difference in result.settings.get("protocol") or () if is_of_run else ():
             print(f"{result.task}: differs from the published protocol: {difference}", file=sys.stderr)
     print(f"page: {page.write(out)}")
 

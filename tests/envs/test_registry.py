@@ -29,8 +29,10 @@ IFEVAL_LIKE = """{"prompt": "Say it.", "instruction_id_list": ["punctuation:no_c
 
 SAMPLE = ("caesar_cipher", "chain_sum", "composite", "maze", "mini_sudoku", "spiral_matrix")
 """Generators of reasoning-gym that the default tests check. `test_reasoning_gym.py` checks all."""
-ELSEWHERE = {*built_in.REASONING_GYM, "tenfold/BFCLMemoryVector-v0"}
-"""Ids that other tests check; the second needs a model from the hub, which `bfcl/test_memory.py` replaces."""
+TAU2 = {id for id in built_in.TOOLS if id.startswith("tenfold/Tau2")}
+ELSEWHERE = {*built_in.REASONING_GYM, "tenfold/BFCLMemoryVector-v0", *TAU2}
+"""Ids that other tests check. `BFCLMemoryVector` needs a model from the hub, which `bfcl/test_memory.py` replaces. tau2-bench
+needs a user, and no agent alone can take all gold actions (`tau2/test_tau2.py`)."""
 IDS = [id for id in registry.ids() if id not in ELSEWHERE] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
 
 

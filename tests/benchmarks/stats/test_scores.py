@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.benchmarks.stats import interval_coverage
-from tenfold.benchmarks.stats.scores import avg_at_k, difference, maj_at_k
+from tenfold.benchmarks.stats.scores import avg_at_k, difference, maj_at_k, pass_hat_k
 from tenfold.core import UserError
 
 ROWS = st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=8, max_size=8), min_size=2, max_size=30)
@@ -101,6 +101,13 @@ def test_samples_without_a_score_are_left_out_and_counted() -> None:
 
 def test_pass_at_k_is_the_share_of_problems_with_a_correct_sample() -> None:
     assert avg_at_k([[0, 0], [0, 1], [1, 1], [0, 0]]).pass_at_k == 0.5
+
+
+def test_pass_hat_k_is_the_probability_that_k_samples_all_solve_a_problem() -> None:
+    rows = [[1.0, 1.0, 1.0, 0.0], [0.0] * 4]
+    assert [pass_hat_k(rows, k) for k in (1, 2, 3, 4)] == [3 / 8, 1 / 4, 1 / 8, 0]
+    assert pass_hat_k([[1.0, 1.0], [1.0, None]], 2) == 1, "a problem with too few scores is left out"
+    assert pass_hat_k(rows, 5) is None
 
 
 def test_maj_at_k_takes_the_most_frequent_answer_and_averages_ties() -> None:
