@@ -104,6 +104,7 @@ GENERATORS = (
     "tenfold.envs.generators.strings:problems",
     "tenfold.envs.services.problems:problems",
     "tenfold.envs.services.solutions:solved",
+    "tenfold.envs.tau2.problems:tasks",
     "tenfold.pipelines.refine.chains:chain_examples",
     "tenfold.pipelines.corpus.planted.documents:bad",
     "tenfold.pipelines.corpus.planted.documents:duplicates",

