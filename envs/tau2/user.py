@@ -32,7 +32,8 @@ class SimulatedUser:
             sampling: how it samples, with the base seed.
         """
         self.policy, self.sampling = policy, sampling
-        self._sampled: dict[str, tuple[list[Message], Completion]] = {}
+        self._said: dict[str, tuple[list[Message], Said]] = {}
+        """The conversation and the message that it got, by the key of the message."""
         self.begin("")
 
     def begin(self, key: str) -> None:
@@ -44,12 +45,10 @@ class SimulatedUser:
         Args:
             key: part of the seeds of all messages.
         """
-        if not key or not all(known.startswith(f"{key}/") for known in self._sampled):
-            self._sampled.clear()
+        if not key or not all(known.startswith(f"{key}/") for known in self._said):
+            self._said.clear()
         self._key, self._count = key, 0
         self.messages: list[Message] = []
-        self.declared: DeclaredFunctions = {}
-        self._tools: Sequence[dict[str, object]] = ()
 
     def hear(self, messages: Sequence[Message], declared: Sequence[dict[str, object]]) -> Said:
         """Returns the user's next message.
@@ -63,33 +62,36 @@ class SimulatedUser:
             NoMessage: see the class.
         """
         self.messages += messages
-        self._tools, self.declared = declared, properties(declared)
         self._count += 1
+        key, conversation = f"{self._key}/user{self._count}", tools.joined(declared, self.messages)
+        before, message = self._said.get(key, ([], None))
+        if message is None or before != conversation:
+            message = self._sampled(key, conversation, properties(declared))
+            self._said[key] = conversation, message
+        return message
+
+    def _sampled(self, key: str, conversation: list[Message], declared: DeclaredFunctions) -> Said:
+        """Returns a message that the policy gives. Raises as `hear` does."""
         reason = ""
         for attempt in range(ATTEMPTS):
-            found = self._sample(f"{self._key}/user{self._count}" + (f"/{attempt}" if attempt else ""))
+            found = self._completion(f"{key}/{attempt}" if attempt else key, conversation)
             if found.finish_reason in ("refused", "fault"):
                 raise NoMessage(f"the user's policy gave no response: {found.error or found.finish_reason}")
             try:
-                if not (message := said.read(found.text, self.declared)).is_empty:
+                if not (message := said.read(found.text, declared)).is_empty:
                     return message
                 reason = "it is empty"
             except Malformed as error:
                 reason = f"its call cannot be read: {error}"
         raise NoMessage(f"the user's policy gave {ATTEMPTS} times no message: {reason}")
 
-    def _sample(self, key: str) -> Completion:
-        conversation = tools.joined(self._tools, self.messages)
-        before, found = self._sampled.get(key, ([], None))
-        if found is None or before != conversation:
-            policy = _policy(self.policy)
-            try:
-                with _ONE_AT_A_TIME if isinstance(policy, TokenPolicy) else contextlib.nullcontext():
-                    found = policy.generate([conversation], 1, self.sampling, [key])[0][0]
-            except Exception as error:  # of any type, as for a judge: it must not count against the agent
-                raise NoMessage(f"the user's policy gave no response: {error}") from error
-            self._sampled[key] = conversation, found
-        return found
+    def _completion(self, key: str, conversation: list[Message]) -> Completion:
+        policy = _policy(self.policy)
+        try:
+            with _ONE_AT_A_TIME if isinstance(policy, TokenPolicy) else contextlib.nullcontext():
+                return policy.generate([conversation], 1, self.sampling, [key])[0][0]
+        except Exception as error:  # of any type, as for a judge: it must not count against the agent
+            raise NoMessage(f"the user's policy gave no response: {error}") from error
 
 
 def properties(declared: Sequence[dict[str, object]]) -> DeclaredFunctions:
