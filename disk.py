@@ -26,6 +26,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -309,6 +310,7 @@ def _hold(folder: Path, name: str, target: str | Path) -> Iterator[None]:
 
 def _open_lock(lock: str, target: str | Path) -> IO[str]:
     """Takes a lock and returns its open file."""
+    attempts = 0
     while True:
         try:
             file = os.fdopen(
@@ -319,9 +321,12 @@ def _open_lock(lock: str, target: str | Path) -> IO[str]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(file.read(200))
+            named = _holder(file.read(200))
             file.close()
-            raise UserError(f"another process uses {target} ({holder}): wait for it, or choose another --out") from None
+            if (attempts := attempts + 1) < 4:
+                time.sleep(0.01)  # `holder` of another process takes the lock for a moment
+                continue
+            raise UserError(f"another process uses {target} ({named}): wait for it, or choose another --out") from None
         except OSError as error:  # some network file systems have no locks
             _LOG.warning("%s cannot be locked (%s): make sure that no other process writes there", target, error.strerror)
             return file
@@ -331,8 +336,8 @@ def _open_lock(lock: str, target: str | Path) -> IO[str]:
         file.close()  # the previous holder removed it after this process opened it
 
 
-def holder(folder: str | Path) -> str:
-    """Returns which process holds the lock of a folder, as the lock file says; empty if none does."""
+def holder(folder: str | Path) -> str | None:
+    """Returns which process holds the lock of a folder, as the lock file says; empty: none does; None: it cannot be told."""
     try:
         with (Path(folder) / ".lock").open(encoding="utf-8", errors="replace") as file:
             try:
@@ -340,9 +345,11 @@ def holder(folder: str | Path) -> str:
             except BlockingIOError:
                 return _holder(file.read(200))
             except OSError:  # some network file systems have no locks
-                return ""
-    except OSError:
+                return None
+    except FileNotFoundError:
         return ""
+    except OSError:
+        return None
     return ""
 
 

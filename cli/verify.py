@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.votes and arguments.audit:
         raise UserError("--audit and --votes measure different judges; omit one of them")
+    _check_options(arguments)
     if arguments.audit or arguments.votes:
         stdout = sys.stdout
         with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
@@ -86,6 +87,21 @@ def run(arguments: argparse.Namespace) -> None:
         gold = json_or_text(gold)
     verdict = verify(gold, arguments.response, arguments.verifier)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Checks that no option is given that another kind of audit has.
+
+    Raises:
+        UserError: there is one.
+    """
+    of_audit = ("sample", "injections", "baselines", "at_once")
+    of_votes = ("data", "verdicts")
+    for kind, others in (("votes", of_audit), ("audit", of_votes)):
+        if getattr(arguments, kind):
+            for name in others:
+                if getattr(arguments, name):
+                    raise UserError(f"--{name.replace('_', '-')} is not an option of --{kind}; omit it")
 
 
 def _audit(arguments: argparse.Namespace, json_line: TextIO | None) -> None:

@@ -227,15 +227,15 @@ class Stage(BaseModel):
         """
         return ""
 
-    def examples(self, folder: Path, step: int, count: int) -> list[str]:
-        """Returns the best and the worst samples of a step as texts.
+    def examples(self, folder: Path) -> Callable[[int, int], list[str]]:
+        """Returns a function (step, count) that returns the `count` best and the `count` worst samples of a step as texts.
+
+        It is called once for each step, in order.
 
         Args:
             folder: the stage's folder.
-            step: number of the step.
-            count: number of the best, and of the worst samples.
         """
-        return []
+        return lambda step, count: []
 
     def has_work(self, folder: Path) -> bool:
         """True if an unfinished stage has left anything in its folder that a resume would use."""

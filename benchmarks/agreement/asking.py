@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 from ... import disk
-from ...core import Message, Policy, Problem, UserError, batch_size
+from ...core import Message, Policy, Problem, PromptRefused, UserError, batch_size
 from ...policies.preference import PairwiseJudge
 from ...policies.server.replies import InvalidReply
 from ...policies.store import Store
@@ -206,7 +206,7 @@ def _orders(pair: VotedPair) -> list[ResponsePair]:
 
 
 def _probabilities(prefer: PairwiseJudge, questions: Sequence[ResponsePair]) -> list[float]:
-    """Returns the probability of the response that is shown first; NaN for an answer that is no letter.
+    """Returns the probability of the response that is shown first; NaN for an answer that is no letter and for a refusal.
 
     Raises:
         UserError: the server fails.
@@ -214,7 +214,7 @@ def _probabilities(prefer: PairwiseJudge, questions: Sequence[ResponsePair]) -> 
     try:
         return prefer(questions)
     except (ValueError, UserError) as error:
-        if isinstance(error, UserError) and not isinstance(error.__cause__, InvalidReply):
+        if isinstance(error, UserError) and not isinstance(error.__cause__, InvalidReply | PromptRefused):
             raise
     if len(questions) == 1:
         return [math.nan]

@@ -30,6 +30,12 @@ class Selection:
     until: str | None = None
     """The last stage."""
 
+    def options(self) -> list[str]:
+        """Returns the options of `tenfold run` that select these stages."""
+        only = [option for name in self.only for option in ("--only", name)]
+        from_ = ["--from", self.from_] if self.from_ else []
+        return [*only, *from_, *(["--until", self.until] if self.until else [])]
+
     def names(self, stages: Sequence[Stage], folder: Path) -> set[str]:
         """Returns the names of the selected stages.
 

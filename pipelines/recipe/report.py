@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from ... import disk, signals
 from ...terminal import Console, plain
 from ..stage import Stage, rerun_advice
-from .progress.pace import Pace
+from .progress.pace import LastValues, Pace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,12 +100,12 @@ class Display:
         )
         with Progress(*columns, console=self.console) as bar:
             task = bar.add_task(plain(name), total=None, text="starting")
-            pace, last = Pace(), dict[str, object]()
+            pace, last = Pace(), LastValues()
 
             def update(done: int, total: int, **values: object) -> None:
                 pace.add(done, total)
-                last.update(values)
-                texts = (f"{done}/{total}", str(pace) if done < total else "", _values_text(last))
+                shown = _values_text(last.after(done, total, values))
+                texts = (f"{done}/{total}", str(pace) if done < total else "", shown)
                 bar.update(task, completed=done, total=total, text="  ".join(filter(None, texts)))
 
             yield update
@@ -113,16 +113,16 @@ class Display:
     def _lines(self, name: str) -> Callable[..., None]:
         """Prints a line at the start, for logs; returns a function that prints one at each tenth and after `LINE_SECONDS`."""
         self.console.print(f"{name}: starting")
-        printed, at, last, pace = 0, time.monotonic(), dict[str, object](), Pace()
+        printed, at, last, pace = 0, time.monotonic(), LastValues(), Pace()
 
         def update(done: int, total: int, **values: object) -> None:
             nonlocal printed, at
-            last.update(values)  # a training reports its loss only in some of its steps
+            shown = _values_text(last.after(done, total, values))
             pace.add(done, total)
             tenth, now = 10 * done // max(total, 1), time.monotonic()
             if tenth > printed or now > at + LINE_SECONDS:
                 printed, at = tenth, now
-                texts = (f"{name}: {done}/{total}", _values_text(last), f"({pace})" if done < total and str(pace) else "")
+                texts = (f"{name}: {done}/{total}", shown, f"({pace})" if done < total and str(pace) else "")
                 self.console.print(" ".join(filter(None, texts)), soft_wrap=True)
 
         return update
@@ -179,9 +179,7 @@ def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
 
 
 def _values_text(values: dict[str, object]) -> str:
-    """Returns values as text; without those that are None."""
-    known = {name: value for name, value in values.items() if value is not None}
-    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items())
+    texts = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
     return plain("  ".join(texts))
 
 

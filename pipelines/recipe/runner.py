@@ -65,7 +65,7 @@ def run(
         faults.as_user_errors(folder),
         limited(recipe, folder, trusted=trust),
         disk.locked(folder),
-        report.Display(quiet, show) as display,
+        report.Display(quiet, 0 if quiet else show) as display,
     ):
         original, plan = recipe, prepare(recipe, folder, selection=selection, inexact=inexact)
         recipe = plan.recipe
@@ -73,7 +73,8 @@ def run(
         display.plan(recipe.name, recipe.description, folder, plan.rows(folder))
         display.lines([*cautions(recipe, plan.selected, folder), *plan.stale_lines(folder)])
         log = Log(folder)
-        with log.run(recipe.name, [stage.name for stage in recipe.stages]):
+        options = [*selection.options(), *(["--inexact"] if inexact else []), *(["--trust"] if trust else [])]
+        with log.run(recipe.name, [stage.name for stage in recipe.stages], options):
             _choose_threads(recipe, folder, display)
             records = _run_stages(recipe, folder, plan, reader_of(original, folder), display, log, inexact)
             shown = [stage for stage in recipe.stages if stage.name in records]

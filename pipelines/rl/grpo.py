@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
@@ -182,9 +182,9 @@ class GRPO(GRPOSettings):
         """Returns what matters of a step."""
         return show.line(row, self.steps)
 
-    def examples(self, folder: Path, step: int, count: int) -> list[str]:
-        """Returns the best and the worst samples of a step as texts."""
-        return show.extremes(folder, step, count)
+    def examples(self, folder: Path) -> Callable[[int, int], list[str]]:
+        """Returns a function for the best and the worst samples of each step."""
+        return show.Extremes(folder)
 
     def figure(self, metrics: Metrics) -> "Figure":
         """Returns plots of reward, length, entropy and other metrics over the steps."""

@@ -1,6 +1,7 @@
 """Shows a GRPO step and its episodes as text."""
 
 from pathlib import Path
+from typing import cast
 
 from ... import disk
 from ...core import UserError, message_text
@@ -79,16 +80,31 @@ def text(episode: metrics.StepEpisode) -> str:
     return "\n".join([head, *(f"{turn['role']}: {message_text(turn)}" for turn in episode["messages"]), ""])
 
 
-def extremes(folder: Path, step: int, count: int) -> list[str]:
-    """Returns the best and the worst samples of a step as texts, best first. Samples without a score are left out.
+class Extremes:
+    """Reads the best and the worst samples of one step after another, while the stage runs."""
 
-    Args:
-        folder: the stage's folder.
-        step: number of the step.
-        count: number of the best, and of the worst samples.
-    """
-    played = metrics.episodes(folder).get(step, [])
-    scored = [(score, episode) for episode in played if (score := episode["verdict"]["score"]) is not None]
-    ranked = [episode for _, episode in sorted(scored, key=lambda pair: -pair[0])]
-    chosen = ranked if len(ranked) <= 2 * count else [*ranked[:count], *ranked[-count:]]
-    return [text(episode) for episode in chosen]
+    def __init__(self, folder: Path):
+        """Starts at the first episode.
+
+        Args:
+            folder: the stage's folder.
+        """
+        self.rows = metrics.NewRows(folder / "episodes", metrics.check_episode)
+        self.played: dict[int, dict[tuple[int, int, int], metrics.StepEpisode]] = {}
+        """Episodes of the steps that were not asked for yet; then by problem, attempt and sample."""
+
+    def __call__(self, step: int, count: int) -> list[str]:
+        """Returns samples as texts, best first. Samples without a score are left out.
+
+        Args:
+            step: number of the step. Earlier steps are forgotten.
+            count: number of the best, and of the worst samples.
+        """
+        for row in self.rows.read():
+            episode = cast(metrics.StepEpisode, row)
+            self.played.setdefault(episode["step"], {})[*metrics.group(episode), episode["sample"]] = episode
+        self.played = {number: episodes for number, episodes in self.played.items() if number >= step}
+        episodes = self.played.get(step, {}).values()
+        scored = [(score, episode) for episode in episodes if (score := episode["verdict"]["score"]) is not None]
+        ranked = [episode for _, episode in sorted(scored, key=lambda pair: -pair[0])]
+        return [text(each) for each in (ranked if len(ranked) <= 2 * count else [*ranked[:count], *ranked[-count:]])]

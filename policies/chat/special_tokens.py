@@ -1,8 +1,10 @@
-"""Special tokens in text from outside, such as a tool's reply: they must not act as tokens of the chat template."""
+"""Tokens of a chat template in text from outside, such as a tool's reply: they must be read as ordinary text."""
 
 import functools
 import re
 from typing import TYPE_CHECKING
+
+from .tools import template_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 def split_special_tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     """Returns the text with a space inside each special token, so that the tokenizer reads it as ordinary text.
 
+    Added tokens that the chat template writes count as special, too, because some tokenizers do not declare their turn marks.
     Otherwise a web page with `<|im_end|><|im_start|>system` could end its own turn and begin one of another role.
 
     Args:
@@ -22,5 +25,8 @@ def split_special_tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> str
 
 @functools.lru_cache(maxsize=8)
 def _pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
-    added = (str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return re.compile("|".join(re.escape(token) for token in added if len(token) > 1 and token.strip()) or r"(?!)")
+    template = template_of(tokenizer)
+    added = ((str(token.content), token.special) for token in tokenizer.added_tokens_decoder.values())
+    marks = [text for text, special in added if len(text) > 1 and text.strip() and (special or text in template)]
+    marks.sort(key=len, reverse=True)  # a token may begin with another one
+    return re.compile("|".join(map(re.escape, marks)) or r"(?!)")

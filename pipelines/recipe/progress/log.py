@@ -1,6 +1,6 @@
 """The log of a run, `log.jsonl` in its folder: what happened when, one JSON object a line.
 
-    {"time": 1764500000.1, "event": "run", "recipe": "quickstart", "process": 4711, "stages": ["sft", "before", ...]}
+    {"time": 1764500000.1, "event": "run", "recipe": "quickstart", "process": 4711, "stages": ["sft", ...], "options": []}
     {"time": ..., "event": "start", "stage": "sft", "kind": "sft", "resumed": false}
     {"time": ..., "event": "progress", "stage": "sft", "done": 20, "total": 1000, "values": {"loss": 2.1}}
     {"time": ..., "event": "end", "stage": "sft", "seconds": 129.4}
@@ -16,13 +16,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
 
 from .... import disk
 from ....core import UserError
 from ....terminal import plain
+from .pace import LastValues
 
 NAME = "log.jsonl"
 SECONDS, LONG, PARTS = 1.0, 30.0, 500
@@ -43,6 +44,8 @@ class Row(TypedDict):
     """Id of the process that runs the recipe."""
     stages: NotRequired[list[str]]
     """Names of all stages of the recipe."""
+    options: NotRequired[list[str]]
+    """Options of `tenfold run` that the same run needs again, such as --trust."""
     stage: NotRequired[str]
     kind: NotRequired[str]
     resumed: NotRequired[bool]
@@ -72,9 +75,15 @@ class Log:
             file.write(line + "\n")
 
     @contextlib.contextmanager
-    def run(self, recipe: str, stages: list[str]) -> Iterator[None]:
-        """Adds a row at the start of the block, and one at its end that says how it ended."""
-        self.add("run", recipe=recipe, process=os.getpid(), stages=stages)
+    def run(self, recipe: str, stages: list[str], options: Sequence[str] = ()) -> Iterator[None]:
+        """Adds a row at the start of the block, and one at its end that says how it ended.
+
+        Args:
+            recipe: name of the recipe.
+            stages: see `Row`.
+            options: see `Row`.
+        """
+        self.add("run", recipe=recipe, process=os.getpid(), stages=stages, options=[*options])
         try:
             yield
         except KeyboardInterrupt as error:
@@ -87,20 +96,19 @@ class Log:
 
     def progress(self, stage: str, show: Callable[..., None]) -> Callable[..., None]:
         """Returns a function progress(done, total, **values) that calls `show` with the same arguments and adds rows."""
-        at, before, last = -math.inf, -1, dict[str, Value]()
-        written: dict[str, Value] = {}
+        at, before, last = -math.inf, -1, LastValues()
+        written: dict[str, object] = {}
 
         def update(done: int, total: int, **values: object) -> None:
             nonlocal at, before, written
             show(done, total, **values)
-            last.update({name: _plain_value(value) for name, value in values.items()})
+            known = {name: _plain_value(value) for name, value in last.after(done, total, values).items()}
             now = time.monotonic()
-            if (done == before and last == written) or (done != total and now < at + SECONDS):
+            if (done == before and known == written) or (done != total and now < at + SECONDS):
                 return
             if before < 0 or done == total or PARTS * (done - before) >= total or now >= at + LONG:
-                known = {name: value for name, value in last.items() if value is not None}
                 self.add("progress", stage=stage, done=done, total=total, values=known)
-                at, before, written = now, done, dict(last)
+                at, before, written = now, done, known
 
         return update
 
@@ -123,3 +131,5 @@ def read(folder: Path) -> list[Row]:
 
 def _check(row: disk.Row) -> None:
     disk.check_types(row, time=(int, float), event=str)
+    if row["event"] == "progress":
+        disk.check_types(row, stage=str, done=int, total=int, values=dict)

@@ -1,7 +1,8 @@
-"""How fast a stage is, and how long it still takes."""
+"""How fast a stage is, how long it still takes, and the last values that it reported."""
 
 import time
 from collections import deque
+from collections.abc import Mapping
 
 WINDOW = 60.0
 """Seconds of the past that count, or the time of the last `POINTS` changes if they took longer. Our choice."""
@@ -55,6 +56,33 @@ class Pace:
             return ""
         each = f"{speed:.3g}/s" if speed >= 1 else f"{1 / speed:.3g} s each"
         return f"{each}, {duration(left)} left" if left >= 1 else each
+
+
+class LastValues:
+    """The last values of the current part of a stage, such as its loss. A training reports them only in some of its steps.
+
+    A new part begins when the total changes, when less work is done than before, and with the first work that is done. The
+    values of the part before, such as the number of documents that were tokenized before the first step, no longer count.
+    """
+
+    def __init__(self) -> None:
+        """Begins without values."""
+        self.values: dict[str, object] = {}
+        self.done, self.total = 0, -1
+
+    def after(self, done: int, total: int, values: Mapping[str, object]) -> dict[str, object]:
+        """Returns the last values after a report. Those that are None are left out.
+
+        Args:
+            done: work done.
+            total: all work.
+            values: the values of this report; None removes an earlier value.
+        """
+        if total != self.total or done < self.done or (done and not self.done):
+            self.values.clear()
+        self.done, self.total = done, total
+        self.values |= values
+        return {name: value for name, value in self.values.items() if value is not None}
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """What a run is doing, from the files in its folder. The run may belong to another process, or have ended."""
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,12 @@ from . import log
 from .log import Row, Value
 from .pace import Pace, duration
 
-State = Literal["running", "finished", "failed", "stopped", "killed"]
+State = Literal["running", "finished", "partly finished", "failed", "stopped", "killed", "unknown"]
+"""The state of a run. Partly finished: the selected stages are finished. Killed: it has ended without a word. Unknown: the file
+system has no locks, so it cannot be told whether a process runs it."""
 StageState = Literal["finished", "running", "begun", "to do"]
+SILENT = 3
+"""A stage makes no progress if it has not reported for this many times the usual duration. Our choice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +39,7 @@ class StageStatus:
     seconds_left: float | None = None
     """Of a running stage, if they are known."""
     pace: str = ""
-    """The same two as text."""
+    """The same two as text, or for how long there has been no progress."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +50,12 @@ class Status:
     folder: str
     state: State
     holder: str
-    """Process that runs it; empty if none does."""
+    """Process that runs it; empty if none does, or if it cannot be told."""
     seconds: float | None
     """Seconds since the last row of its log; None without a log."""
     error: str
+    resume: str
+    """Command that resumes the run; empty if it runs or is finished."""
     stages: Sequence[StageStatus]
 
 
@@ -59,53 +66,81 @@ def read(folder: Path) -> Status:
         UserError: the folder is not a run's, or its recipe cannot be read.
     """
     if not (folder / "recipe.yaml").is_file():
+        if (folder / "sweep.json").is_file() or any(folder.glob("*/recipe.yaml")):
+            raise UserError(f"{folder} has several runs: give the folder of one of them")
         raise UserError(f"{folder} is not a run's folder: it has no recipe.yaml; give the folder that `tenfold run` printed")
     with disk.reading(folder / "recipe.yaml", "give another folder"):
         recipe = disk.read_yaml(folder / "recipe.yaml")
         names = [(str(stage["name"]), str(stage["kind"])) for stage in recipe["stages"]]
     rows, holder = log.read(folder), disk.holder(folder)
+    now = time.time()
+    stages = [_stage(folder / name, kind, rows, now, running=bool(holder)) for name, kind in names]
     last = rows[-1] if rows else None
+    state: State = "unknown" if holder is None else "running" if holder else _ended(last["event"] if last else None, stages)
+    options = next((row.get("options", []) for row in reversed(rows) if row["event"] == "run"), [])
+    command = ["tenfold", "run", str(folder / "recipe.yaml"), "--out", str(folder), *options]
     return Status(
         recipe=str(recipe["name"]),
         folder=str(folder),
-        state="running" if holder else _ended(last["event"] if last else None, [folder / name for name, _ in names]),
-        holder=holder,
-        seconds=time.time() - last["time"] if last else None,
+        state=state,
+        holder=holder or "",
+        seconds=now - last["time"] if last else None,
         error=last.get("error", "") if last else "",
-        stages=[_stage(folder / name, kind, rows, running=bool(holder)) for name, kind in names],
+        resume=shlex.join(command) if state in ("failed", "stopped", "killed") else "",
+        stages=stages,
     )
 
 
-def _ended(event: log.Event | None, stages: Sequence[Path]) -> State:
+def _ended(event: log.Event | None, stages: Sequence[StageStatus]) -> State:
     """Returns the state of a run that no process runs.
 
     Args:
         event: the last one of its log; None without a log.
-        stages: folders of the stages.
+        stages: its stages.
     """
-    if event in ("failed", "stopped", "finished"):
+    finished = all(stage.state == "finished" for stage in stages)
+    if event in ("failed", "stopped"):
         return event
-    return "finished" if all((stage / RECORD).is_file() for stage in stages) else "killed"
+    if event == "finished":
+        return "finished" if finished else "partly finished"
+    return "finished" if finished else "killed"
 
 
-def _stage(folder: Path, kind: str, rows: Sequence[Row], *, running: bool) -> StageStatus:
-    """Returns the state of a stage; `running`: a process runs the recipe."""
+def _stage(folder: Path, kind: str, rows: Sequence[Row], now: float, *, running: bool) -> StageStatus:
+    """Returns the state of a stage.
+
+    Args:
+        folder: its folder.
+        kind: its kind.
+        rows: the run's log.
+        now: the present time.
+        running: whether a process runs the recipe.
+    """
     name = folder.name
-    if (folder / RECORD).is_file():
-        record: dict[str, Any] = disk.read_object(folder / RECORD, "run the recipe again")
-        return StageStatus(name, kind, "finished", values=record.get("comparable", {}), seconds=record.get("wall_seconds"))
     own = [row for row in rows if row.get("stage") == name]
     starts = [place for place, row in enumerate(own) if row["event"] == "start"]
-    now = [row for row in own[starts[-1] :] if row["event"] == "progress"] if starts else []
-    started = bool(starts) or (folder / SETTINGS).is_file()
-    state: StageState = "running" if running and rows and rows[-1].get("stage") == name else "begun" if started else "to do"
-    if not now:
+    latest = own[starts[-1] :] if starts else []
+    has_ended = not latest or latest[-1]["event"] == "end"  # a finished stage that is extended keeps its record meanwhile
+    if (folder / RECORD).is_file() and has_ended:
+        record: dict[str, Any] = disk.read_object(folder / RECORD, "run the recipe again")
+        return StageStatus(name, kind, "finished", values=record.get("comparable", {}), seconds=record.get("wall_seconds"))
+    begun = bool(starts) or (folder / SETTINGS).is_file()
+    state: StageState = "running" if running and rows and rows[-1].get("stage") == name else "begun" if begun else "to do"
+    reports = [row for row in latest if row["event"] == "progress"]
+    if not reports:
         return StageStatus(name, kind, state)
     pace = Pace()
-    for row in now:
+    for row in reports:
         pace.add(row["done"], row["total"], row["time"])
-    known = (pace.speed, pace.seconds_left, str(pace)) if state == "running" else (None, None, "")
-    return StageStatus(name, kind, state, now[-1]["done"], now[-1]["total"], now[-1].get("values", {}), None, *known)
+    last, speed = reports[-1], pace.speed
+    silent = now - last["time"]
+    if state != "running":
+        known: tuple[float | None, float | None, str] = (None, None, "")
+    elif silent > SILENT * max(log.LONG, 1 / speed if speed else 0):
+        known = (None, None, f"no progress for {duration(silent)}")
+    else:
+        known = (speed, pace.seconds_left, str(pace))
+    return StageStatus(name, kind, state, last["done"], last["total"], last.get("values", {}), None, *known)
 
 
 def lines(status: Status) -> list[str]:
@@ -114,9 +149,7 @@ def lines(status: Status) -> list[str]:
     error = f": {status.error}" if status.error and not status.holder else ""
     found = [f"{status.recipe} in {status.folder}: {status.state}{f' ({status.holder})' if status.holder else ''}{ago}{error}"]
     found += [f"  {number}. {_stage_line(stage)}" for number, stage in enumerate(status.stages, start=1)]
-    if status.state in ("failed", "stopped", "killed"):
-        found.append(f"resume: tenfold run {status.folder}/recipe.yaml --out {status.folder}")
-    return found
+    return [*found, f"resume: {status.resume}"] if status.resume else found
 
 
 def _stage_line(stage: StageStatus) -> str:

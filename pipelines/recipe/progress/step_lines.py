@@ -18,7 +18,8 @@ class StepLines:
             folder: its folder.
             examples: number of the best and of the worst samples of each step to show.
         """
-        self.stage, self.folder, self.examples = stage, folder, examples
+        self.stage, self.folder, self.count = stage, folder, examples
+        self.examples = stage.examples(folder)
         self.offset = self._size()
 
     def new(self) -> Iterator[str]:
@@ -35,8 +36,8 @@ class StepLines:
             row = disk.parse_row(line, _check)
             if row is not None and (shown := self.stage.step_line(row)):
                 yield shown
-                if self.examples:
-                    yield from self.stage.examples(self.folder, row["step"], self.examples)
+                if self.count:
+                    yield from self.examples(row["step"], self.count)
 
     def _size(self) -> int:
         path = self.folder / STEPS

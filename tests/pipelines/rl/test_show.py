@@ -97,13 +97,15 @@ def test_unknown_stages_and_steps_are_errors_that_list_the_valid_ones(
 
 
 def test_the_best_and_the_worst_samples_of_a_step(run: Path) -> None:
-    folder = run / "grpo"
     rows = [episode(3, 1, sample, f"text {sample}", sample / 10) for sample in range(6)]
-    (folder / "episodes/8.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [text.splitlines()[2] for text in show.extremes(folder, 3, 2)] == [f"assistant: text {n}" for n in (5, 4, 1, 0)]
-    assert len(show.extremes(folder, 3, 9)) == 6
-    assert show.extremes(folder, 99, 2) == []
-    assert len(show.extremes(folder, 1, 5)) == 2, "a sample without a score is neither good nor bad"
+    (run / "grpo/episodes/8.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    samples = show.Extremes(run / "grpo")
+    assert len(samples(1, 5)) == 2, "a sample without a score is neither good nor bad"
+    assert [text.splitlines()[2] for text in samples(3, 2)] == [f"assistant: text {n}" for n in (5, 4, 1, 0)]
+    with (run / "grpo/episodes/8.jsonl").open("a") as file:
+        file.write(json.dumps(episode(4, 1, 0, "new")) + "\n")
+    assert [text.splitlines()[2] for text in samples(4, 2)] == ["assistant: new"]
+    assert samples(99, 2) == []
 
 
 def test_a_line_says_what_matters_of_a_step() -> None:

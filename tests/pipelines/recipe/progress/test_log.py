@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,68 @@ def test_a_run_of_another_process_is_seen_while_it_runs_and_after_it_ends(
     assert capsys.readouterr().out.splitlines()[-1] == f"resume: tenfold run {folder}/recipe.yaml --out {folder}"
 
 
-def test_progress_that_comes_often_is_not_written_each_time(tmp_path: Path) -> None:
+def test_progress_that_comes_often_is_not_written_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "SECONDS", 0.0)
     shown: list[int] = []
     update = Log(tmp_path).progress("sft", lambda done, total, **values: shown.append(done))
     for done in range(10_001):
         update(done, 10_000, loss=float("nan"), waiting=None)
     assert len(shown) == 10_001
     rows = log.read(tmp_path)
-    assert 1 <= len(rows) < 600
-    assert rows[0].get("values") == {}
+    assert 400 < len(rows) < 600
+    assert rows[-1]["done"] == 10_000
+    assert rows[0].get("values") == {"loss": None}, "JSON has no number for it"
+
+
+def test_rows_of_progress_without_numbers_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / log.NAME).write_text('{"time": 1, "event": "progress", "stage": "grpo"}\n{"time": 2, "event": "finished"}\n')
+    assert [row["event"] for row in log.read(tmp_path)] == ["finished"]
+
+
+def rewritten(folder: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    path = folder / log.NAME
+    rows = change([json.loads(line) for line in path.read_text().splitlines()])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_finished_stage_that_was_killed_while_it_was_extended_is_not_finished(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(SFT)
+    tenfold.run("recipe.yaml", folder, quiet=True)
+    now = time.time()
+    rewritten(folder, lambda rows: [*rows, {"time": now, "event": "start", "stage": "sft", "kind": "sft", "resumed": True}])
+    assert cli.main(["status", str(folder)]) == 0
+    first, stage, resume = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"small in {folder}: killed")
+    assert stage == "  1. sft (sft): begun"
+    assert resume.startswith("resume: ")
+
+
+def test_a_run_of_some_stages_is_partly_finished(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recipe(SFT, SECOND)
+    assert cli.main(["run", "recipe.yaml", "--out", str(folder), "--quiet", "--only", "sft"]) == 0
+    assert cli.main(["status", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"small in {folder}: partly finished")
+
+
+def test_a_stage_without_progress_has_no_time_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recipe(SFT)
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(Path("recipe.yaml").read_text())
+    log_of, at = Log(folder), time.time() - 7200
+    log_of.add("run", recipe="small", process=1, stages=["sft"], options=["--trust"])
+    log_of.add("start", stage="sft", kind="sft", resumed=False)
+    for done in (10, 11):
+        log_of.add("progress", stage="sft", done=done, total=200, values={})
+    rewritten(folder, lambda rows: [row | {"time": at + 10 * place} for place, row in enumerate(rows)])
+    with disk.locked(folder):
+        found = subprocess.run(
+            [sys.executable, "-m", "tenfold.cli", "status", str(folder)], capture_output=True, text=True, check=True
+        ).stdout
+    assert found.splitlines()[1] == "  1. sft (sft): 11/200 (no progress for 1h59m)"
+    assert cli.main(["status", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"resume: tenfold run {folder}/recipe.yaml --out {folder} --trust"
 
 
 def test_a_full_disk_loses_rows_and_does_not_stop_the_run(tmp_path: Path) -> None:
