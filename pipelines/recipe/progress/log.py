@@ -97,7 +97,7 @@ class Log:
     def progress(self, stage: str, show: Callable[..., None]) -> Callable[..., None]:
         """Returns a function progress(done, total, **values) that calls `show` with the same arguments and adds rows."""
         at, before, last = -math.inf, -1, LastValues()
-        written: dict[str, object] = {}
+        written: dict[str, Value] = {}
 
         def update(done: int, total: int, **values: object) -> None:
             nonlocal at, before, written
