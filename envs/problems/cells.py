@@ -1,5 +1,6 @@
 """Conversion of cell values of a table to plain Python values, because files, pandas and numpy represent them differently."""
 
+import contextlib
 import datetime
 import decimal
 import math
@@ -11,6 +12,10 @@ from ...texts import without_surrogates
 _MISSING = frozenset({"", "nan", "<na>", "nat"})
 """Texts that stand for a missing value. "None" is not one of them, because it is the answer of some problems."""
 _LONGEST = max(map(len, _MISSING))
+_SECONDS = (1_000_000_000, 10_000_000_000)
+"""Numbers of seconds since 1970 that count as a date: those of 2001 to 2286. A smaller number such as 20241125 is ISO text."""
+_UNITS = (1, 1_000, 1_000_000, 1_000_000_000)
+"""Units of a time in one second. pandas writes milliseconds into JSON; numpy gives nanoseconds."""
 
 
 def plain(value: Any) -> Any:
@@ -57,6 +62,28 @@ def is_missing(value: object) -> bool:
     if isinstance(value, Mapping):
         return not value
     return isinstance(value, list | tuple) and all(map(is_missing, value))
+
+
+def date_of(value: object) -> datetime.datetime | None:
+    """Returns a cell value as a date without a time zone; None if it is missing or no date.
+
+    Args:
+        value: a date, ISO text, or the seconds, milliseconds, microseconds or nanoseconds since 1970 in UTC. A time zone of a
+            date or a text is ignored.
+    """
+    value = plain(value)
+    if is_missing(value) or isinstance(value, bool):
+        return None
+    text = str(value).strip()
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        for unit in _UNITS:
+            if _SECONDS[0] <= number / unit < _SECONDS[1]:
+                return datetime.datetime.fromtimestamp(number / unit, datetime.UTC).replace(tzinfo=None)
+        text = f"{number:.0f}" if number.is_integer() else text
+    with contextlib.suppress(ValueError):
+        return datetime.datetime.fromisoformat(text).replace(tzinfo=None)
+    return None
 
 
 def first_present(row: Mapping[str, object], columns: Sequence[str]) -> str | None:

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....core import Message, Problem, UserError
-from .. import code
+from .. import cells, code
 
 COLUMNS = {"question_id", "category", "task", "turns"}
+RELEASED = "livebench_release_date"
+"""Column with the date of the release that has added the question."""
 TAGS = "2024-11-25"
 """Release since which zebra puzzles and connections have answers in tags."""
 TABLES = "2025-04-25"
@@ -52,16 +54,17 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
         name: id of the problem if the row has none.
 
     Raises:
-        UserError: a field has an unexpected form.
+        UserError: a field has an unexpected form, or the rule depends on the release and the row has no date.
     """
-    task, released = str(row["task"]), str(row.get("livebench_release_date") or "")[:10]
-    meta: dict[str, object] = {"category": task, "section": row["category"], "released": released}
+    task, released = str(row["task"]), cells.date_of(row.get(RELEASED))
+    day = released.date().isoformat() if released else ""
+    meta: dict[str, object] = {"category": task, "section": row["category"], "released": day}
     system = [Message(role="system", content=row["system_prompt"])] if row.get("system_prompt") else []
     answer: dict[str, object] | None = None
     try:
         if len(row["turns"]) != 1:
             raise _NotScored(f"the question has {len(row['turns'])} turns")
-        answer = _answer(row, task, released)
+        answer = _answer(row, task, f"{uri}, {name}")
     except _NotScored as reason:
         meta["invalid_gold"] = str(reason)
     except (SyntaxError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -70,10 +73,34 @@ def problem_of(row: Mapping[str, Any], uri: str, name: str) -> Problem:
     return Problem(str(row.get("question_id", name)), prompt, answer, uri, meta)
 
 
-def _answer(row: Mapping[str, Any], task: str, released: str) -> dict[str, object]:
-    """Returns the gold answer: the rule by which LiveBench's code judges the question, and what the rule needs."""
+def _is_since(row: Mapping[str, Any], release: str, where: str) -> bool:
+    """True if a question was added by a release or a later one.
+
+    Args:
+        row: values by column.
+        release: the date of the release.
+        where: name of the row, for errors.
+
+    Raises:
+        UserError: the row has no date.
+    """
+    released = cells.date_of(row.get(RELEASED))
+    if released is None:
+        need = f"the rule of LiveBench's task {row['task']} depends on the release and needs"
+        raise UserError(f"{where}: {need} a date in the column {RELEASED}, got {row.get(RELEASED)!r:.100}")
+    return released.date().isoformat() >= release
+
+
+def _answer(row: Mapping[str, Any], task: str, where: str) -> dict[str, object]:
+    """Returns the gold answer: the rule by which LiveBench's code judges the question, and what the rule needs.
+
+    Args:
+        row: values by column.
+        task: LiveBench's task.
+        where: name of the row, for errors.
+    """
     if row["category"] == "instruction_following":
-        return _instructions(row, released)
+        return _instructions(row, where)
     if task in _PROGRAMS:
         return _PROGRAMS[task](row)
     gold, question, kind = row.get("ground_truth"), str(row["turns"][0]), str(row.get("subtask") or task)
@@ -88,14 +115,14 @@ def _answer(row: Mapping[str, Any], task: str, released: str) -> dict[str, objec
     if "amps_hard" in (kind + task).lower():
         return {"rule": "amps_hard", "gold": gold[-1] if isinstance(gold, list) else gold}
     if kind == "tablereformat":
-        is_changed = released >= TABLES
+        is_changed = _is_since(row, TABLES, where)
         found = _format(question, is_changed)
         return {"rule": kind, "gold": gold, "format": found, "version": 2 if is_changed else 1}
     if kind == "tablejoin":
         return {"rule": kind, "gold": gold if isinstance(gold, Mapping) else ast.literal_eval(str(gold))}
     if "zebra_puzzle" in kind or kind == "connections":
         rule = "connections" if kind == "connections" else "zebra_puzzle"
-        return {"rule": rule if released >= TAGS else f"{rule}_bold", "gold": gold}
+        return {"rule": rule if _is_since(row, TAGS, where) else f"{rule}_bold", "gold": gold}
     if kind in PLAIN:
         is_json = kind in ("consecutive_events", "logic_with_navigation") and isinstance(gold, str)
         return {"rule": kind, "gold": json.loads(str(gold)) if is_json else gold}
@@ -113,8 +140,8 @@ def _format(question: str, is_changed: bool) -> str:
     return found.lower()
 
 
-def _instructions(row: Mapping[str, Any], released: str) -> dict[str, object]:
-    if released >= IFBENCH:
+def _instructions(row: Mapping[str, Any], where: str) -> dict[str, object]:
+    if _is_since(row, IFBENCH, where):
         raise _NotScored("the instructions are those of IFBench, which cannot be scored here")
     arguments = [{key: value for key, value in (kwargs or {}).items() if value is not None} for kwargs in row["kwargs"]]
     names = [str(name) for name in row["instruction_id_list"]]

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from ....core import UserError
 from .. import cells
+from ..live_bench.rows import RELEASED
 
 DATE = "contest_date"
 """The column with the date, as in LiveCodeBench's rows."""
-RELEASED, REMOVED = "livebench_release_date", "livebench_removal_date"
-"""Columns of LiveBench's rows. The second is empty for a question that has not been removed."""
+REMOVED = "livebench_removal_date"
+"""Column of LiveBench's rows with the date of removal. It is empty for a question that has not been removed."""
 FORMAT = "%Y-%m-%d"
 
 
@@ -56,8 +57,8 @@ class Selection(NamedTuple):
             return True
         if _date_of(values.get(RELEASED), RELEASED, "release= needs", where) > self.release:
             return False
-        removed = values.get(REMOVED)
-        return not removed or _date_of(removed, REMOVED, "release= needs", where) > self.release
+        removed = cells.plain(values.get(REMOVED))
+        return cells.is_missing(removed) or _date_of(removed, REMOVED, "release= needs", where) > self.release
 
     def _is_without(self, values: Mapping[object, object], where: str) -> bool:
         if self.without is None:
@@ -100,7 +101,7 @@ def _date(uri: str, name: str, text: str | None) -> datetime | None:
 
 
 def _date_of(date: object, column: str, need: str, where: str) -> datetime:
-    try:
-        return (date if isinstance(date, datetime) else datetime.fromisoformat(str(date))).replace(tzinfo=None)
-    except ValueError:
-        raise UserError(f"{where}: {need} a date in the column {column}, got {date!r:.100}") from None
+    found = cells.date_of(date)
+    if found is None:
+        raise UserError(f"{where}: {need} a date in the column {column}, got {date!r:.100}")
+    return found

@@ -1,9 +1,14 @@
 """Rows of LiveBench as problems, and the questions of a release."""
 
+import datetime
 import json
+import sys
+import types
+import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 
@@ -23,6 +28,14 @@ def row(category: str, task: str, gold: object = None, **more: object) -> dict[s
 def load(rows: list[dict[str, Any]], folder: Path) -> list[Problem]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return list(sources.load(f"jsonl:{folder}/rows.jsonl"))
+
+
+def generate(rows: list[dict[str, Any]], options: str, monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
+    """Returns the problems of rows that a function yields, with values that no file has, such as pandas' NaT."""
+    module = types.ModuleType(f"lab_{uuid.uuid4().hex}")  # a new name, because problems are cached by their URI
+    module.__dict__["rows"] = lambda: rows
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return list(sources.load(f"generate:{module.__name__}:rows{options}"))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +97,83 @@ def test_the_task_and_the_release_decide_the_rule(given: dict[str, Any], answer:
     assert problem.answer == answer
     assert [turn["content"] for turn in problem.prompt] == given["turns"]
     assert (problem.id, problem.meta["category"], problem.meta["section"]) == ("q", given["task"], given["category"])
+
+
+NOVEMBER = datetime.datetime(2024, 11, 25, tzinfo=datetime.UTC)
+"""Release since which zebra puzzles have answers in tags."""
+SECONDS = int(NOVEMBER.timestamp())
+
+
+@pytest.mark.parametrize("options", ["", "?release=2024-11-25"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2024-11-25",
+        "2024-11-25T00:00:00Z",
+        " 2024-11-25 00:00:00 ",
+        "20241125",
+        20241125,
+        20241125.0,
+        SECONDS,
+        SECONDS * 1000,
+        float(SECONDS * 1000),
+        str(SECONDS * 1000),
+        NOVEMBER,
+        NOVEMBER.date(),
+        pandas.Timestamp("2024-11-25"),
+        numpy.datetime64("2024-11-25T00:00:00", "ns"),
+    ],
+    ids=repr,
+)
+def test_the_date_of_a_release_may_have_any_form(date: object, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = generate([row("reasoning", "zebra_puzzle", "a", livebench_release_date=date)], options, monkeypatch)
+    assert problem.answer == {"rule": "zebra_puzzle", "gold": "a"}
+    assert problem.meta["released"] == "2024-11-25"
+
+
+def test_a_data_set_that_pandas_has_written_gives_the_same_rules(tmp_path: Path) -> None:
+    puzzles = [row("reasoning", "zebra_puzzle", "a", livebench_release_date=date) for date in ("2024-08-31", "2024-11-25")]
+    frame = pandas.DataFrame(puzzles)
+    frame["livebench_release_date"] = pandas.to_datetime(frame["livebench_release_date"])
+    frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True, date_format="epoch")
+    assert f":{SECONDS * 1000}," in (tmp_path / "rows.jsonl").read_text()
+    found = sources.load(f"jsonl:{tmp_path}/rows.jsonl")
+    assert [problem.answer for problem in found] == [problem.answer for problem in load(puzzles, tmp_path)]
+
+
+@pytest.mark.parametrize("date", [None, "", "soon", True, float("inf"), 2024], ids=repr)
+@pytest.mark.parametrize(
+    "given",
+    [
+        row("reasoning", "zebra_puzzle", "a"),
+        row("language", "connections", "a"),
+        row("data_analysis", "tablereformat", "a", turns=[TABLE]),
+        row("instruction_following", "paraphrase", instruction_id_list=["a:b"], kwargs=[{}]),
+    ],
+    ids=lambda given: str(given["task"]),
+)
+def test_a_rule_that_depends_on_the_release_needs_its_date(
+    given: dict[str, Any], date: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = f"the rule of LiveBench's task {given['task']} depends on the release and needs a date in the column"
+    with pytest.raises(UserError, match=rf"rows/0: {words} livebench_release_date, got {date!r}$"):
+        generate([given | {"livebench_release_date": date}], "", monkeypatch)
+
+
+@pytest.mark.parametrize("date", [None, "soon"])
+def test_other_rules_need_no_date(date: object, tmp_path: Path) -> None:
+    (problem,) = load([row("reasoning", "spatial", "4", livebench_release_date=date)], tmp_path)
+    assert problem.answer == {"rule": "spatial", "gold": "4"}
+    assert problem.meta["released"] == ""
+
+
+@pytest.mark.parametrize(
+    "date", [None, "", " ", "nan", "NaT", float("nan"), numpy.nan, pandas.NaT, pandas.NA, numpy.datetime64("NaT")], ids=repr
+)
+def test_a_question_without_a_date_of_removal_has_not_been_removed(date: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row("reasoning", "spatial", "4", question_id="kept", livebench_removal_date=date)]
+    rows += [row("reasoning", "spatial", "4", question_id="removed", livebench_removal_date=SECONDS * 1000)]
+    assert [problem.id for problem in generate(rows, "?release=2024-11-25", monkeypatch)] == ["kept"]
 
 
 def test_tests_of_live_code_bench_are_read(tmp_path: Path) -> None:
