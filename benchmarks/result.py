@@ -195,7 +195,7 @@ def scored(folder: str | Path, task: str) -> list[ScoredProblem]:
     with disk.reading(path, remedy):
         for line in path.read_bytes().splitlines():
             row = json.loads(line)
-            disk.check_types(row, problem=(str, int), gold=object, prompt=list, samples=list, request=str)
+            disk.check_types(row, problem=(str, int), gold=object, prompt=list, samples=list, request=str, meta=dict)
             for turn in row["prompt"]:
                 disk.check_types(turn, role=str, content=str)
             for sample in row["samples"]:

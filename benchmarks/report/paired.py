@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...core import UserError
 from ..result import ScoredProblem, results
-from ..stats import scores
+from ..stats import pooled, scores
 from . import comparable, result_folders
 from .comparable import Measured, SettingDifferences
 
@@ -22,9 +22,11 @@ class Pair:
     first: Measured
     second: Measured
     difference: scores.Difference | None
-    """Second minus first; None if fewer than two problems have scores of both."""
+    """Second minus first; None if fewer than two problems have scores of both. It is the difference of the means over strata
+    if both scores are means over the same ones (`mean_over` of the settings), else that of the means over problems."""
     p_value: float | None
-    """p-value of McNemar's exact test; None if there are several samples per problem or scores other than 0 and 1."""
+    """p-value of McNemar's exact test; None if there are several samples per problem or scores other than 0 and 1, or if the
+    difference is that of means over strata, because the test gives all problems the same weight."""
     settings: SettingDifferences
     gained: tuple[str, ...]
     """Ids of the problems that the second solves in most samples and the first does not."""
@@ -39,9 +41,12 @@ class Pair:
     @property
     def method(self) -> str:
         """Methods of the interval and the p-value, with the p-value."""
-        own_score = (
-            "; of the mean over problems, not of the benchmark's score" if "judging" in self.first.result.settings else ""
-        )
+        settings, others = self.first.result.settings, self.second.result.settings
+        own_score = ""
+        if field := _strata(self.first, self.second):
+            own_score = f"; of the mean over the values of {field}"
+        elif "judging" in settings or "mean_over" in settings or "mean_over" in others:
+            own_score = "; of the mean over problems, not of the benchmark's score"
         return METHOD + own_score + (f"; {P_VALUE} p = {self.p_value:.3g}" if self.p_value is not None else "")
 
 
@@ -98,8 +103,13 @@ def _pair(first: Measured, second: Measured) -> Pair:
         id for id, row in first.problems.items() if id in second.problems and second.problems[id].get("gold") == row.get("gold")
     ]
     before, after = ({id: _scores(measured.problems[id]) for id in shared} for measured in (first, second))
+    field = _strata(first, second)
     try:
-        difference = scores.difference(after, before)
+        if field:
+            strata = {id: str(first.problems[id]["meta"].get(field)) for id in shared}
+            difference = pooled.difference_over(strata, after, before)
+        else:
+            difference = scores.difference(after, before)
     except UserError:  # fewer than two problems
         difference = None
     solved = [(id, _is_solved(before[id]), _is_solved(after[id])) for id in shared]
@@ -107,11 +117,17 @@ def _pair(first: Measured, second: Measured) -> Pair:
         first,
         second,
         difference,
-        scores.mcnemar(before, after),
+        None if field else scores.mcnemar(before, after),
         comparable.setting_differences(first, second),
         gained=tuple(id for id, by_first, by_second in solved if (by_first, by_second) == (False, True)),
         lost=tuple(id for id, by_first, by_second in solved if (by_first, by_second) == (True, False)),
     )
+
+
+def _strata(first: Measured, second: Measured) -> str | None:
+    """Returns the field of `meta` whose values are the strata of both scores; None if not both are means over the same ones."""
+    field, other = (measured.result.settings.get("mean_over") for measured in (first, second))
+    return str(field) if field and field == other else None
 
 
 def _scores(row: ScoredProblem) -> list[float | None]:

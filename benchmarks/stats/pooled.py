@@ -7,9 +7,12 @@ The intervals are those of the mean over problems (`intervals.py`), moved to thi
 that of the mean, their widths are multiplied by the ratio. The standard error of the pooled score is that of its linearization
 (Woodruff, "A simple method for approximating the variance of a complicated estimate", 1971). With equal weights nothing
 changes.
+
+The paired difference of two policies is the mean over the strata of their paired differences (`difference_over`).
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
@@ -18,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core import UserError
-from . import scores
-from .scores import Score
+from . import intervals, scores
+from .scores import Difference, Score
 
 ROUNDS = 10_000
 """Rounds of the bootstrap over verdicts. Our choice."""
@@ -101,6 +104,60 @@ def score_over(strata: Sequence[str], samples: Sequence[Sequence[float | None]])
             for stratum, row in zip(strata, samples, strict=True)
         ]
     )
+
+
+def difference_over(
+    strata: Mapping[str, str],
+    first: Mapping[str, Sequence[float | None]],
+    second: Mapping[str, Sequence[float | None]],
+) -> Difference:
+    """Returns the mean over the strata of the paired differences of two policies, with its intervals.
+
+    The intervals combine those of the strata, whose problems are independent (`intervals.weighted_mean_distances`). A stratum
+    with one problem says nothing about others, so that its interval is the longest one, -1 to 1.
+
+    Args:
+        strata: the stratum of each problem by its id. A stratum without a problem that has scores of both policies is left out.
+        first, second: see `scores.difference`.
+
+    Raises:
+        UserError: fewer than two problems have scores of both.
+    """
+    problems = scores.difference(first, second).problems
+    found = []
+    for stratum in dict.fromkeys(strata.values()):
+        lefts, rights = ({id: row for id, row in policy.items() if strata[id] == stratum} for policy in (first, second))
+        try:
+            found.append(scores.difference(lefts, rights))
+        except UserError:  # fewer than two problems
+            found.extend(_only_problem(lefts, rights))
+    weight = 1 / len(found)
+    mean_difference = fmean(part.mean for part in found)
+    ends = [(part.mean, part.low, part.high) for part in found]
+    ends_on_same = [(part.mean, part.same_problems_low, part.same_problems_high) for part in found]
+    below, above = intervals.weighted_mean_distances([intervals.Part(weight, *each) for each in ends])
+    below_on_same, above_on_same = intervals.weighted_mean_distances([intervals.Part(weight, *each) for each in ends_on_same])
+    return Difference(
+        mean=mean_difference,
+        low=max(-1.0, mean_difference - float(below)),
+        high=min(1.0, mean_difference + float(above)),
+        same_problems_low=max(-1.0, mean_difference - float(below_on_same)),
+        same_problems_high=min(1.0, mean_difference + float(above_on_same)),
+        detectable=weight * math.hypot(*(part.detectable for part in found)),
+        problems=problems,
+    )
+
+
+def _only_problem(
+    first: Mapping[str, Sequence[float | None]], second: Mapping[str, Sequence[float | None]]
+) -> list[Difference]:
+    """Returns the difference in a stratum with one problem, or nothing if no problem has scores of both policies."""
+    pairs = [
+        tuple([score for score in row if score is not None] for row in (first[id], second[id])) for id in first if id in second
+    ]
+    means = [fmean(left) - fmean(right) for left, right in pairs if left and right]
+    largest = scores.detectable(1 / math.sqrt(2))  # the standard error of a difference in -1..1 is at most 1
+    return [Difference(mean, -1.0, 1.0, -1.0, 1.0, largest, 1) for mean in means]
 
 
 def verdict_interval(verdicts: Sequence[float], seed: int = 0) -> tuple[float, float]:

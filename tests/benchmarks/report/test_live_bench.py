@@ -79,6 +79,37 @@ def test_a_rescored_result_is_the_same(lab: Path) -> None:
     assert after.settings["mean_over"] == "category"
 
 
+def test_compared_results_differ_by_the_difference_of_their_scores(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, answer in (("before", "none"), ("after", "It is **4**.")):
+        command = ["bench", "livebench_reasoning_avg1", "--data", ".", "--out", name, "--policy", f"scripted:{answer}"]
+        assert cli.main(command) == 0
+    scores = [results(name)[0].score.mean for name in ("before", "after")]
+    capsys.readouterr()
+    assert cli.main(["bench", "compare", "before", "after", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["difference"] == scores[1] - scores[0] == 0.5  # not 6 of 8
+    assert compared["new_problems"][0] < 0.5 < compared["new_problems"][1]
+    assert compared["p_value"] is None  # McNemar's test is over problems
+    assert cli.main(["bench", "compare", "before", "after"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "after - before: paired interval over problems; of the mean over the values of category; 8 shared problems" in shown
+
+
+def test_a_score_over_problems_is_compared_over_problems(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, answer in (("before", "none"), ("after", "It is **4**.")):
+        command = ["bench", "livebench_reasoning_avg1", "--data", ".", "--out", name, "--policy", f"scripted:{answer}"]
+        assert cli.main(command) == 0
+    path = Path("before/livebench_reasoning_avg1.result.json")
+    stored = json.loads(path.read_text())
+    del stored["settings"]["mean_over"]
+    path.write_text(json.dumps(stored | {"hash": "other"}))
+    capsys.readouterr()
+    assert cli.main(["bench", "compare", "before", "after"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "+75.0 [" in shown
+    assert "of the mean over problems, not of the benchmark's score" in shown
+
+
 def test_a_category_whose_questions_cannot_be_scored_gives_the_reason(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = question("instruction_following", "paraphrase", 0, "") | {"livebench_release_date": "2025-11-25"}
     Path("rows.jsonl").write_text(json.dumps(row | {"instruction_id_list": ["count:numbers"], "kwargs": [{}]}) + "\n")

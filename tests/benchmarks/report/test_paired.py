@@ -116,7 +116,7 @@ def test_a_repeated_folder_has_a_number(folders: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "name", ["problem", "gold", "prompt", "samples", "role", "content", "score", "status", "method", "reason"]
+    "name", ["problem", "gold", "prompt", "meta", "samples", "role", "content", "score", "status", "method", "reason"]
 )
 def test_a_row_of_verdicts_without_a_field_is_an_error(folders: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     path = folders / "bench/low/numbers_avg2.scores.jsonl"

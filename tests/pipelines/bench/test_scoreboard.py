@@ -6,24 +6,30 @@ from typing import Any
 from rich.console import Console
 
 from tenfold.benchmarks.result import result_of, save
+from tenfold.benchmarks.stats import pooled
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.bench.bench import Bench
 from tenfold.pipelines.recipe import report
 
 
-def bench(folder: Path, name: str, task: str, correct: list[int]) -> dict[str, Any]:
-    """Writes a result of 10 problems with 2 samples each and returns the stage's record. `correct` counts correct samples."""
+def bench(folder: Path, name: str, task: str, correct: list[int], strata: str = "") -> dict[str, Any]:
+    """Writes a result of 10 problems with 2 samples each and returns the stage's record.
+
+    `correct` counts correct samples. If `strata` names the categories, the score is the mean over these.
+    """
     verdict = {"status": "scored", "method": "exact", "reason": "", "judge_messages": (), "tokens": 1, "finish_reason": "stop"}
     rows: list[Any] = [
         {
-            **{"problem": str(n), "prompt": [], "gold": "", "meta": {}, "request": "r"},
+            **{"problem": str(n), "prompt": [], "gold": "", "meta": {"category": strata[n : n + 1]}, "request": "r"},
             "samples": [{"score": float(sample < count), **verdict} for sample in range(2)],
         }
         for n, count in enumerate(correct)
     ]
     (folder / name).mkdir(exist_ok=True)
-    save(folder / name, result_of(f"{task}_avg2", rows, {"task": task}, hashed={}), rows)
-    mean = sum(correct) / 20
+    settings = {"task": task} | ({"mean_over": "category"} if strata else {})
+    save(folder / name, result_of(f"{task}_avg2", rows, settings, hashed={}), rows)
+    scored = [[sample["score"] for sample in row["samples"]] for row in rows]
+    mean = pooled.score_over([*strata] or ["all"] * 10, scored).mean
     score = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "samples": 2, "problems": 10}
     return {
         "stage": {"kind": "bench"},
@@ -50,6 +56,20 @@ def test_each_bench_stage_is_a_row_with_its_paired_change(tmp_path: Path) -> Non
     stages = [Bench(kind="bench", name=name, tasks=["sums"]) for name in records]
     report.write(tmp_path, "run", stages, records)
     assert "<b>+65.0 [" in (tmp_path / "report.html").read_text()
+
+
+def test_the_change_of_a_mean_over_categories_is_that_of_its_score(tmp_path: Path) -> None:
+    strata = "aabbbbbbbb"
+    records = {
+        "start": bench(tmp_path, "start", "strata", [0] * 10, strata),
+        "after": bench(tmp_path, "after", "strata", [2, 2, *[0] * 8], strata),
+    }
+    board = scoreboard.board(tmp_path, records)
+    change = board["after"]["strata_avg2"].change
+    assert change is not None
+    assert (change.mean, change.low > 0, change.problems) == (0.5, True, 10)
+    (line,) = scoreboard.learned(tmp_path, board)
+    assert line.startswith("strata_avg2: 0.0 (start) to 50.0 (after), +50.0 [")
 
 
 def test_a_single_bench_stage_gives_no_scoreboard(tmp_path: Path) -> None:
