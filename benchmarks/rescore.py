@@ -4,13 +4,16 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import disk, named_code
+from .. import digests, disk, named_code
 from ..core import Completion, Conversation, Sampling, UserError
 from ..envs import registry
+from ..envs.tau2.environment import Tau2
 from . import catalogue, environment_name, environment_replay
 from .evaluate import TASK_SETTINGS, run
 from .result import Options, Result, results
 from .task import stored
+
+_TAU2 = digests.name_of(Tau2)
 
 
 def rescore(
@@ -18,7 +21,8 @@ def rescore(
 ) -> list[tuple[Result, Result]]:
     """Judges the stored samples of every result in a folder again, and replaces the results. It needs no policy.
 
-    The results keep their names. Those of lm-eval's own tasks are left as they are, because lm-eval judges them.
+    The results keep their names. Those of lm-eval's own tasks are left as they are, because lm-eval judges them. So are those
+    of tau2-bench, because the stored episodes lack the user's last message and its calls: a policy would be asked again.
 
     Args:
         folder: folder of the results; it may come from someone else.
@@ -32,9 +36,10 @@ def rescore(
         UserError: the folder contains no result that can be judged again, or samples are missing.
     """
     found = results(folder)  # first, because it raises for a missing folder
-    before = [result for result in found if not str(result.settings.get("task")).startswith(catalogue.LM_EVAL)]
+    left = {result.task: reason for result in found if (reason := _not_judged_again(result))}
+    before = [result for result in found if result.task not in left]
     if not before:
-        raise UserError(f"{folder} contains only results of lm-eval's own tasks, which lm-eval judges; run them again")
+        raise UserError(f"{folder} contains only results {' and '.join(sorted({*left.values()}))}; run them again")
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.locked(folder))
         if trust:
@@ -43,6 +48,17 @@ def rescore(
             limits = named_code.Limits(names=tuple(sorted({*registry.user_code_names()})), origin=str(folder))
             stack.enter_context(named_code.limited(limits))
         return [_rescored(result, folder, progress) for result in before]
+
+
+def _not_judged_again(result: Result) -> str:
+    """Returns the kind of a result that is left as it is; empty for other results."""
+    if str(result.settings.get("task")).startswith(catalogue.LM_EVAL):
+        return "of lm-eval's own tasks, which lm-eval judges"
+    identity = result.settings.get("identity")
+    found = identity if isinstance(identity, dict) else {}
+    if any(name.rpartition(" ")[2] == "entry_point" and value == _TAU2 for name, value in found.items()):  # also in a mixture
+        return "of tau2-bench, whose simulated user is a policy that would be asked again"
+    return ""
 
 
 def _rescored(result: Result, folder: str | Path, progress: Callable[..., None] | None) -> tuple[Result, Result]:

@@ -15,7 +15,8 @@ its three stop marks, or after too many steps or failed calls. The score is tau2
 assertions about them, the calls and the texts that a task names.
 
 If the calls of a response cannot be read, the whole response is a message to the user. An empty response ends the episode with
-the score 0. A user's policy that does not respond is a fault.
+the score 0, and so does a response at which tau2-bench's code raises an exception. A user's policy that does not respond is a
+fault, and so is a failure of the sandbox.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,19 +34,9 @@ from ..problems.parts import integer
 from ..text import Text, as_problems, check_system, observation, problem_index, with_system
 from . import said
 from .problems import URI
+from .protocol import MAX_ERRORS, MAX_STEPS, differences
 from .simulation import Event, Simulation, Stopped
 from .user import SimulatedUser, properties
-
-MAX_STEPS, MAX_ERRORS = 200, 10
-"""tau2-bench's `DEFAULT_MAX_STEPS` and `DEFAULT_MAX_ERRORS`."""
-PROTOCOL = (
-    "tasks and code of tau2-bench 0.2; version 1.0 has other airline and retail tasks",
-    "the policy's tokens are limited over the whole episode",
-    "an empty response scores 0; tau2-bench asks up to three times again, then ends the run",
-)
-"""In what a result differs from tau2-bench's own program, whatever its options."""
-PUBLISHED_USERS = ("gpt-4.1", "gpt-4.1-2025-04-14")
-"""The models that simulate the user by default in tau2-bench."""
 
 Step = tuple[str, float, bool, bool, dict[str, Any]]
 """What `gymnasium.Env.step` returns."""
@@ -102,11 +93,9 @@ class Tau2(gymnasium.Env[str, str]):
 
     @property
     def protocol(self) -> list[str]:
-        """In what the episodes differ from those of tau2-bench's own program; see `benchmarks/environment.py`."""
-        differences = [*PROTOCOL]
-        if self.user_policy.partition(":")[2].partition("?")[0] not in PUBLISHED_USERS:
-            differences.append(f"the user is simulated by {self.user_policy}; tau2-bench's default is {PUBLISHED_USERS[0]}")
-        return differences
+        """In what the episodes differ from those of tau2-bench's own program; see `protocol.py`."""
+        limits = self.max_steps, self.max_errors
+        return differences(self.problems, self.user_policy, self.user.sampling, *limits, self.system)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts problem `options["problem"]`; without this option, a random one.

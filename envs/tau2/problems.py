@@ -14,7 +14,7 @@ SPLIT = "base"
 """The tasks that published scores are about."""
 
 
-def tasks(domain: str, split: str = SPLIT, ids: str | None = None, each: int | None = None) -> Iterator[Problem]:
+def tasks(domain: str, split: str = SPLIT, ids: str | int | None = None, each: int | None = None) -> Iterator[Problem]:
     """Yields the tasks of a domain.
 
     Args:
@@ -35,7 +35,7 @@ def tasks(domain: str, split: str = SPLIT, ids: str | None = None, each: int | N
         raise UserError(f"{domain} of tau2-bench has no split {split!r:.80}; use {', '.join(splits)}")
     chosen = splits[split]
     if ids is not None:
-        wanted = ids.split(";")
+        wanted = str(ids).split(";")  # a URI gives one id as a number
         if unknown := {*wanted} - {*chosen}:
             raise UserError(f"{domain} of tau2-bench has no task {min(unknown)!r:.80} in the split {split}")
         chosen = [id for id in chosen if id in wanted]

@@ -1,11 +1,15 @@
 """A response as its text and its calls, in the form that a server with the OpenAI API returns."""
 
 import json
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 from ...responses import without_thinking, without_turn_end
 from ...verifiers.calls import formats
 from ...verifiers.calls.call import DeclaredFunctions, Malformed
+
+MAX_NESTING = 100
+"""Levels of lists and objects that the arguments of a call may have. Our choice: tau2-bench's code fails at about 500."""
 
 
 class Said(NamedTuple):
@@ -39,6 +43,8 @@ def read(response: str, declared: DeclaredFunctions) -> Said:
         json.dumps(calls)
     except (TypeError, ValueError, RecursionError) as error:  # values that are no JSON data, too long or nested too deeply
         raise Malformed(str(error)) from None
+    if _is_deeper([arguments for _, arguments in calls], MAX_NESTING):
+        raise Malformed(f"its arguments are nested more than {MAX_NESTING} deep")
     if calls:
         marked = formats.MARKS.search(text)
         text = text[: marked.start()] if marked else ""
@@ -51,3 +57,11 @@ def read_or_text(response: str, declared: DeclaredFunctions) -> Said:
         return read(response, declared)
     except Malformed:
         return Said(without_turn_end(without_thinking(response)).strip() or None, [])
+
+
+def _is_deeper(containers: Sequence[object], levels: int) -> bool:
+    """True if lists and objects contain others in more levels than given, themselves included."""
+    for _ in range(levels):
+        lists = [each.values() if isinstance(each, dict) else cast(Sequence[object], each) for each in containers]
+        containers = [item for items in lists for item in items if isinstance(item, dict | list | tuple)]
+    return bool(containers)

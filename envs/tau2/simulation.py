@@ -50,9 +50,9 @@ class Event(TypedDict):
     parts: NotRequired[dict[str, float]]
     """The parts of the reward, which is their product."""
     defect: NotRequired[str]
-    """Why the conversation cannot be evaluated. The reward is then 0."""
+    """Why the conversation cannot be played on or evaluated, although the machine works. The reward is then 0."""
     error: NotRequired[str]
-    """The exception that has ended it."""
+    """The exception that has ended it, if neither a message of the agent nor the whole conversation is the cause."""
 
 
 class Stopped(Exception):
@@ -79,7 +79,7 @@ class Simulation:
 
         Raises:
             UserError: a package is missing, or the sandbox is not a local one.
-            RuntimeError: the package's code raised an exception.
+            RuntimeError: the package's code raised an exception, and the agent is not the cause.
             Stopped: see the class.
             SandboxFault: the sandbox failed.
         """

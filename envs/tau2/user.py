@@ -5,7 +5,7 @@ import functools
 import threading
 from collections.abc import Sequence
 
-from ...core import Completion, Message, Policy, Sampling
+from ...core import Completion, Message, Policy, Sampling, SamplingIncomplete, UserError
 from ...policies import load_policy
 from ...policies.chat import tools
 from ...policies.transcript import TokenPolicy
@@ -58,7 +58,7 @@ class SimulatedUser:
             declared: declarations of the functions that the user may call.
 
         Raises:
-            UserError: the policy cannot be loaded.
+            UserError: the policy cannot be loaded, or its server rejects the key or a setting.
             NoMessage: see the class.
         """
         self.messages += messages
@@ -90,6 +90,11 @@ class SimulatedUser:
         try:
             with _ONE_AT_A_TIME if isinstance(policy, TokenPolicy) else contextlib.nullcontext():
                 return policy.generate([conversation], 1, self.sampling, [key])[0][0]
+        except UserError as error:
+            cause = error.__cause__ if isinstance(error, SamplingIncomplete) else error
+            if isinstance(cause, UserError | KeyboardInterrupt):  # otherwise the server may answer later
+                raise cause from None
+            raise NoMessage(f"the user's policy gave no response: {error}") from error
         except Exception as error:  # of any type, as for a judge: it must not count against the agent
             raise NoMessage(f"the user's policy gave no response: {error}") from error
 

@@ -6,6 +6,7 @@ seed and the step (`verl_compat/order.py`). The seed of each sample depends on t
 number. Therefore repeated steps are identical.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -13,14 +14,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict
 
 import pandas
 import pyarrow
 import pyarrow.parquet
 
 from ... import disk
-from ...core import Info, Message, UserError
+from ...core import Message, UserError
 from ...disk import Row, step_folders, storable
 from ...envs import registry
 from ...envs.rollout import turn_limit
@@ -28,7 +29,7 @@ from ...policies import checkpoints as initial
 from ...policies.chat import tools
 from ...policies.chat.prompts import prompt_tokens
 from ...policies.models import shard_index
-from ...policies.play.games import Environment, count_problems, prompt_messages_of
+from ...policies.play.games import Environment, count_problems, prompt_of
 from .. import figures
 from ..cluster import Cluster
 from ..launch import nodes, supervise
@@ -72,12 +73,10 @@ class GRPO(GRPOSettings):
         start = initial.checkpoint(context.policy)
         if not (start / "tokenizer.json").is_file() and not (start / "tokenizer.model").is_file():
             raise UserError(f"{start} has no tokenizer: save one there with tokenizer.save_pretrained")
-        environment = registry.make(self.environment, **self.options)
-        spec = registry.declaration(environment, self.environment, self.options)
-        problems = _problems(self, context, environment)
         tokenizer = initial.tokenizer_of(start)
-        rows, too_long = _rows(problems, tokenizer, self.max_prompt_tokens)
-        environment.close()
+        with contextlib.closing(registry.make(self.environment, **self.options)) as environment:
+            spec = registry.declaration(environment, self.environment, self.options)
+            rows, too_long = _rows(_problems(self, context, environment), tokenizer, self.max_prompt_tokens)
         if len(rows) < self.batch_size:
             skipped = f" ({too_long} more have prompts longer than max_prompt_tokens={self.max_prompt_tokens})"
             raise UserError(f"{self.name}: {too_few_problems(self.batch_size, len(rows), skipped if too_long else '')}")
@@ -293,9 +292,7 @@ def _problems(settings: GRPOSettings, context: Context, environment: Environment
     if not indices:
         raise UserError(f"{settings.environment} does not report its number of problems: set problems=")
     for index in indices:
-        text, info = environment.reset(seed=index, options={"problem": index})
-        messages = [*prompt_messages_of(text, cast(Info, info))]
-        name = str(info.get("problem_id", index))
+        name, messages = prompt_of(environment, index, settings.environment)
         if ids.get(index, name) != name:
             raise UserError(
                 f"{settings.name}: problem {index} of {settings.environment} is {name}, but the filter {settings.keep} has "

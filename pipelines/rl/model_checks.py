@@ -1,13 +1,13 @@
 """Checks of a GRPO stage against the model, the tokenizer and the checkpoints that it starts from."""
 
+import contextlib
 from pathlib import Path
-from typing import cast
 
-from ...core import Info, UserError
+from ...core import UserError
 from ...envs import registry
 from ...policies import checkpoints
 from ...policies.chat.prompts import prompt_tokens
-from ...policies.play.games import count_problems, prompt_messages_of
+from ...policies.play.games import count_problems, prompt_of
 from ..cluster import Cluster
 from ..trainer import lora
 from . import verl_config
@@ -43,20 +43,19 @@ def check_prompts(settings: GRPOSettings, checkpoint: Path) -> None:
     """Checks that there are enough problems with short prompts for a batch. It stops at the first `batch_size` such problems.
 
     Raises:
-        UserError: there are too few.
+        UserError: there are too few, or the environment raises an exception.
     """
     tokenizer = checkpoints.tokenizer_of(checkpoint)
-    environment = registry.make(settings.environment, **settings.options)
     lengths: list[int] = []
     fitting = 0
     number = None if settings.keep else settings.problems  # a filter may keep any of the problems
-    for index in range(number or count_problems(environment) or 0):
-        text, info = environment.reset(seed=index, options={"problem": index})
-        lengths.append(len(prompt_tokens(tokenizer, [*prompt_messages_of(text, cast(Info, info))])))
-        fitting += lengths[-1] <= settings.max_prompt_tokens
-        if fitting >= settings.batch_size:
-            break
-    environment.close()
+    with contextlib.closing(registry.make(settings.environment, **settings.options)) as environment:
+        for index in range(number or count_problems(environment) or 0):
+            _, prompt = prompt_of(environment, index, settings.environment)
+            lengths.append(len(prompt_tokens(tokenizer, prompt)))
+            fitting += lengths[-1] <= settings.max_prompt_tokens
+            if fitting >= settings.batch_size:
+                break
     if lengths and fitting < settings.batch_size:
         raise UserError(
             f"expected at least batch_size={settings.batch_size} problems whose prompts have at most max_prompt_tokens="

@@ -121,6 +121,26 @@ def begin(transcript: Callable[[list[Message]], Transcript], environment: Enviro
     return game
 
 
+def prompt_of(environment: Environment, index: int, name: str) -> tuple[str, list[Message]]:
+    """Resets an environment outside of an episode; returns the id of the problem and the prompt.
+
+    Args:
+        environment: the environment.
+        index: index of the problem.
+        name: the environment's id, for the error.
+
+    Raises:
+        UserError: the environment raises an exception, for example because the server of a model that it asks is down.
+    """
+    try:
+        text, info = environment.reset(seed=index, options={"problem": index})
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{name}: problem {index} has no prompt: {faults.described(error)}") from error
+    return str(info.get("problem_id", index)), [*prompt_messages_of(text, cast(Info, info))]
+
+
 def turn(game: Game) -> Game:
     """Passes the policy's last turn to the environment; returns the episode, which has a verdict if it has ended.
 

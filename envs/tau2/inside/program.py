@@ -24,6 +24,10 @@ responses: "queue.SimpleQueue[dict[str, Any]]" = queue.SimpleQueue()
 """Responses from outside."""
 sent = {"agent": 0, "user": 0}
 """Number of messages of each conversation that have been sent outside."""
+speakers: list[str] = []
+"""Who has responded, in order: "agent" or "user"."""
+MACHINE = (ImportError, MemoryError, OSError)
+"""Errors that no message causes."""
 
 
 class Anything(types.ModuleType):
@@ -82,6 +86,7 @@ def generate(model: str, messages: list[Any], tools: Any = None, **options: Any)
     events.put({"asks": model, "messages": [_encoded(each) for each in messages[sent[model] :]], "tools": declared})
     sent[model] = len(messages)
     given = responses.get()
+    speakers.append(model)
     calls = [
         ToolCall(id=f"call{len(messages)}_{number}", name=name, arguments=arguments)
         for number, (name, arguments) in enumerate(given["calls"])
@@ -124,26 +129,33 @@ def _result(given: dict[str, Any]) -> dict[str, Any]:
     user_tools = environment.get_user_tools() if environment.user_tools else None
     user = UserSimulator(user_tools, str(task.user_scenario), llm="user", llm_args={})
     limits = {"max_steps": given["max_steps"], "max_errors": given["max_errors"]}
-    simulation = Orchestrator(domain, agent, user, environment, task, **limits).run()
-    ended_by = simulation.termination_reason.value
+    orchestrator = Orchestrator(domain, agent, user, environment, task, **limits)
     try:
+        simulation = orchestrator.run()
+        ended_by = simulation.termination_reason.value
         found = evaluate_simulation(simulation, task, EvaluationType.ALL, solo_mode=False, domain=domain)
+    except MACHINE:
+        raise
     except Exception as error:
-        if not (defect := _defect(error)):
+        if not orchestrator.done and speakers[-1:] != ["agent"]:  # neither the agent's message nor the whole conversation
             raise
-        return {"reward": 0.0, "ended_by": ended_by, "parts": {}, "defect": defect}
+        ended_by = orchestrator.termination_reason.value if orchestrator.done else "agent_error"
+        return {"reward": 0.0, "ended_by": ended_by, "parts": {}, "defect": _defect(error)}
     parts = {kind.value: score for kind, score in (found.reward_breakdown or {}).items()}
     return {"reward": found.reward, "ended_by": ended_by, "parts": parts}
 
 
 def _defect(error: Exception) -> str:
-    """Returns what the agent has done so that the evaluation raised an error; empty if it has another cause.
+    """Returns why a conversation cannot be played on or evaluated.
 
     The databases may lack what an assertion is about. Calls may have results that differ when they are made again, because
-    new bills have random numbers. In a task of the package this needs a call for a customer that the task is not about.
+    new bills have random numbers. In a task of the package this needs a call for a customer that the task is not about. For
+    any other error, its type and message are returned.
     """
     places = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
     if "run_env_assertion" in places:
         return f"an assertion fails: {error}"
     is_replay = "set_state" in places and str(error).startswith("Tool call:")
-    return "the calls give other results when they are made again" if is_replay else ""
+    if is_replay:
+        return "the calls give other results when they are made again"
+    return " ".join(f"tau2-bench's code raised {type(error).__name__}: {error}".split())

@@ -1,6 +1,5 @@
 """tau2-bench: an episode follows its protocol, and the score is that of its own code."""
 
-import importlib.util
 import itertools
 import json
 import subprocess
@@ -15,10 +14,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import tenfold
-from tenfold import Sampling, Status, UserError, cli
+from tenfold import Status, UserError, cli
 from tenfold.benchmarks import evaluate
 from tenfold.benchmarks.result import Options
-from tenfold.core import Completion, Conversation
 from tenfold.envs import identity
 from tenfold.envs.tau2 import simulation, user
 from tenfold.envs.tau2.environment import Tau2
@@ -27,57 +25,9 @@ from tenfold.policies.scripted import ScriptedPolicy
 
 from . import scripts
 from .scripts import Case, Response, call, text, written
+from .stage import NEEDS_PACKAGES, Stage, start
 
-try:
-    simulation.folder()
-except UserError as missing:
-    pytest.skip(str(missing), allow_module_level=True)
-if not all(map(importlib.util.find_spec, simulation.IMPORTED)):
-    pytest.skip("needs the extra tau2", allow_module_level=True)
-pytestmark = pytest.mark.usefixtures("sandboxed")
-
-
-class Speaker:
-    """A policy that says given texts in turn, then the last one again, and keeps what it is asked."""
-
-    def __init__(self, *texts: str | Exception):
-        self.texts, self.asked, self.keys = [*texts], list[Conversation](), list[str]()
-
-    def generate(
-        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
-    ) -> list[list[Completion]]:
-        self.asked.append(conversations[0])
-        self.keys += keys or ()
-        said = self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
-        if isinstance(said, Exception):
-            raise said
-        return [[Completion(said, "stop")]]
-
-
-class Stage:
-    """Environments whose users say given texts."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch):
-        self.monkeypatch, self.made = monkeypatch, list[Tau2]()
-
-    def __call__(self, problems: str, *said: str | Exception, **options: Any) -> tuple[Tau2, Speaker]:
-        speaker = Speaker(*said)
-        self.monkeypatch.setattr(user, "_policy", lambda uri: speaker)
-        self.made.append(Tau2(f"{URI}?{problems}", user_policy="scripted:", **options))
-        return self.made[-1], speaker
-
-
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    made = Stage(monkeypatch)
-    yield made
-    for env in made.made:
-        env.close()
-
-
-def start(env: Tau2, index: int = 0, sample: int = 0) -> dict[str, Any]:
-    return env.reset(options={"problem": index, "sample": sample})[1]
-
+pytestmark = [NEEDS_PACKAGES, pytest.mark.usefixtures("sandboxed")]
 
 CREATE = call("create_task", {"user_id": "user_1", "title": "Important Meeting"})
 
