@@ -54,7 +54,9 @@ class Pace:
         speed, left = self.speed, self.seconds_left
         if speed is None or left is None:
             return ""
-        each = f"{speed:.3g}/s" if speed >= 1 else f"{1 / speed:.3g} s each"
+        number = speed if speed >= 1 else 1 / speed
+        text = f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+        each = f"{text}/s" if speed >= 1 else f"{text} s each"
         return f"{each}, {duration(left)} left" if left >= 1 else each
 
 

@@ -276,7 +276,7 @@ def test_programs_of_the_judge_are_counted(pairs: str, capsys: pytest.CaptureFix
 
 def test_progress_is_printed_as_lines_for_a_log(pairs: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit(pairs, "--policy", "scripted:VERDICT: DIFFERENT") == 0
-    assert "judge: 2/4\n" in capsys.readouterr().out
+    assert "\njudge: 2/4 (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", [("--out", "out.jsonl"), ("--at-once", "4")])
