@@ -166,8 +166,9 @@ def _run_stage(
         write_settings()
     wall, processor = time.monotonic(), _processor_seconds()
     log.add("start", stage=stage.name, kind=stage.kind, resumed=before is not None)
+    lines = StepLines(stage, folder, display.examples)
     with display.stage(stage.name) as progress:
-        progress = log.progress(stage.name, _with_lines(progress, StepLines(stage, folder, display.examples), display))
+        progress = log.progress(stage.name, _with_lines(progress, lines, display))
         if before is not None:
             progress = _after_new_work(progress, write_settings)
         context = Context(
@@ -175,6 +176,7 @@ def _run_stage(
         )
         with faults.as_user_errors(folder):
             metrics = stage.run(context)
+        display.lines([*lines.new()])  # of the last steps, after which no progress was reported
     nodes.release()
     record = {
         "name": stage.name,
