@@ -82,7 +82,7 @@ def test_every_entry_of_a_step_is_documented(tmp_path: Path) -> None:
     write(tmp_path / "metrics/000.jsonl", [metrics(1, 0.5)])
     write(tmp_path / "episodes/9.jsonl", rows)
     page = (Path(__file__).parents[3] / "docs/start/output.md").read_text(encoding="utf-8")
-    table = page.split("In a GRPO stage, each line has these entries.")[1].split("A filter stage")[0]
+    table = page.split("In a GRPO stage, each line of `steps.jsonl` has these entries.")[1].split("A filter stage")[0]
     with_vllm = {name for name in figures.FROM_VERL if name.startswith("rollout_")}
     documented = {*re.findall(r"`(\w+)`", table)} - {"null", "timeout", "rollout_is"}
     assert documented == figures.gather(tmp_path, 1)[0].keys() | with_vllm
