@@ -359,7 +359,7 @@ FILTER = {"kind": "filter", "name": "filter", "environment": "tenfold/ChainSum-v
         ({"policy": "path:bare"}, "bare has no tokenizer"),
         ({"modules": ["no_such_module"]}, "cannot import 'no_such_module'"),
         ({"stages": [GRPO | {"batch_size": 2000}]}, "grpo: expected at least batch_size=2000 problems, got 1000; lower"),
-        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; use one of paper, bfcl_v4, contests"),
+        ({"stages": [{"kind": "bench", "name": "b", "tasks": ["nope"]}]}, "no task 'nope'; use one of paper, bfcl_v4,"),
     ],
 )
 def test_a_wrong_recipe_is_a_one_line_error_and_finishes_no_stage(lab: Path, content: Any, words: str) -> None:
