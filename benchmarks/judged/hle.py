@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast
 
 import pydantic
 
-from ...core import Conversation, Message, Problem, UserError
+from ...core import Conversation, Message, Problem
 from ..stats import calibration
 from ..stats.pooled import Part
 from . import published
@@ -96,10 +96,7 @@ def prompts(files: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UserError: the file does not have it.
     """
-    template = published.constants("run_judge_results.py", files["run_judge_results.py"]).get("JUDGE_PROMPT")
-    if not isinstance(template, str):
-        raise UserError("run_judge_results.py does not have JUDGE_PROMPT; download it again")
-    return {"question": template}
+    return {"question": published.text("run_judge_results.py", files, "JUDGE_PROMPT")}
 
 
 def questions(problem: Problem, response: str, prompts: Mapping[str, str]) -> list[Conversation]:

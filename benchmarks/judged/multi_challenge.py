@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
-from ...core import Conversation, Message, Problem, UserError
+from ...core import Conversation, Message, Problem
 from ..stats import pooled
 from ..stats.pooled import Part
 from . import published
@@ -67,10 +67,7 @@ def prompts(files: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UserError: the file does not have it.
     """
-    template = published.constants("evaluator.py", files["evaluator.py"]).get("JUDGE_PROMPT")
-    if not isinstance(template, str):
-        raise UserError("evaluator.py does not have JUDGE_PROMPT; download it again")
-    return {"question": template}
+    return {"question": published.text("evaluator.py", files, "JUDGE_PROMPT")}
 
 
 def questions(problem: Problem, response: str, prompts: Mapping[str, str]) -> list[Conversation]:

@@ -60,6 +60,23 @@ def constants(name: str, source: str) -> dict[str, Text]:
     return found
 
 
+def text(name: str, files: Mapping[str, str], constant: str) -> str:
+    """Returns a text that a Python file assigns to a name.
+
+    Args:
+        name: name of the file.
+        files: contents of the benchmark's files, by name.
+        constant: the name.
+
+    Raises:
+        UserError: the file does not have it.
+    """
+    found = constants(name, files[name]).get(constant)
+    if not isinstance(found, str):
+        raise UserError(f"{name} does not have {constant}; download it again")
+    return found
+
+
 def system(metadata: Mapping[str, Any], folder: str | Path | None) -> str | None:
     """Returns the published system prompt of the policy; None if the task names no file with it, or the folder lacks the file.
 
