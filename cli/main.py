@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, fetch, rollout, run, show, status, synthesize, task, verify
+from . import bench, doctor, env, fetch, rollout, run, show, status, synthesize, task, verify, view
 
-COMMANDS = (run, status, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
+COMMANDS = (run, status, view, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""
-EXTRAS = {"run": "train", "doctor": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis"}
+EXTRAS = {"run": "train", "doctor": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis", "view": "view"}
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
   tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model
   tenfold status runs/quickstart                         say what a run is doing, also from another terminal
+  tenfold view                                           show the runs in runs/ in a browser
   tenfold env list                                       list the environments
   tenfold env play tenfold/ChainSum-v0                   answer a problem by hand
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16
