@@ -20,7 +20,7 @@ from .server import STATIC, answer, encoded, failure
 PAGE = 500
 """Rows that are asked for at once."""
 MAX_STEPS = 50
-"""Steps whose groups the page has: the last ones. Our choice."""
+"""Steps whose groups the page has: the last ones of those whose episodes it has. Our choice."""
 _LINK = re.compile(r'<link\b[^>]*\brel="(stylesheet|modulepreload)"[^>]*\bhref="(?:\./)?(?:static/)?([\w.-]+)"[^>]*>')
 _SCRIPT = re.compile(r'<script\b([^>]*)\bsrc="(?:\./)?(?:static/)?([\w.-]+)"([^>]*)>\s*</script>')
 _IMPORT = re.compile(r'^import\s[^;]*?["\'][^"\']*["\'];?[ \t]*$', re.MULTILINE)
@@ -55,7 +55,7 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
 
     Args:
         runs: the runs.
-        limit: number of episodes of each stage, the first ones.
+        limit: number of episodes of each stage: half of them the first ones, half the last ones.
     """
 
     def ask(path: str, **query: object) -> Iterator[tuple[str, Answer]]:
@@ -87,27 +87,22 @@ Ask = Callable[..., Iterator[tuple[str, Answer]]]
 
 
 def _episodes(runs: Runs, id: str, name: str, at: str, limit: int, ask: Ask) -> Iterator[tuple[str, Answer]]:
-    """Yields the answers about a stage's episodes: the first `limit`, their groups, their problems, and the histograms."""
+    """Yields the answers about a stage's episodes: the first and last ones, groups, problems, histograms."""
     entry, stage = runs.stage(id, name)
     index = runs.indexer.ask(entry.folder, stage.folder)
     while index.progress < 1 and not index.error:
         runs.indexer.ask(entry.folder, stage.folder, 10)
     path = f"/api/runs/{id}/stages/{name}"
-    rows: list[Answer] = []
-    found: Answer = {"total": 0}
-    while len(rows) < limit:
-        size = min(PAGE, limit - len(rows))
-        found = answer(runs, f"{path}/episodes", {"offset": str(len(rows)), "limit": str(size)})
-        rows += found["rows"]
-        if len(found["rows"]) < size:
-            break
-    yield f"{at}/episodes?offset=0&limit=100000", {**found, "rows": rows}
+    first, total = _listed(runs, path, (limit + 1) // 2, "number")
+    last, _ = _listed(runs, path, min(limit // 2, max(0, total["total"] - len(first))), "-number")
+    rows = [*first, *last[::-1]]
+    yield f"{at}/episodes?offset=0&limit=100000", {**total, "rows": rows}
     for row in rows:
         for _, one in ask(f"{path}/episodes/{row['number']}"):
             yield f"{at}/episodes/{row['number']}", one
     for _, groups in ask(f"{path}/groups", offset=0, limit=MAX_LIMIT):
         yield f"{at}/groups?offset=0&limit=100000", groups
-        for step in groups["steps"][-MAX_STEPS:]:
+        for step in sorted({row["step"] for row in rows if row["step"] is not None})[-MAX_STEPS:]:
             for _, of_step in ask(f"{path}/groups", step=step, offset=0, limit=min(limit, MAX_LIMIT)):
                 yield f"{at}/groups?step={step}", of_step
     for _, problems in ask(f"{path}/problems", offset=0, limit=MAX_LIMIT):
@@ -115,6 +110,19 @@ def _episodes(runs: Runs, id: str, name: str, at: str, limit: int, ask: Ask) -> 
     for of in ("rate", "score", "tokens"):
         for _, bars in ask(f"{path}/histogram", of=of):
             yield f"{at}/histogram?of={of}", bars
+
+
+def _listed(runs: Runs, path: str, limit: int, sort: str) -> tuple[list[Answer], Answer]:
+    """Returns the first `limit` episodes in an order, and the answer about all."""
+    found = answer(runs, f"{path}/episodes", {"sort": sort, "limit": "0"})
+    rows: list[Answer] = []
+    while len(rows) < limit:
+        size = min(PAGE, limit - len(rows))
+        part = answer(runs, f"{path}/episodes", {"sort": sort, "offset": str(len(rows)), "limit": str(size)})["rows"]
+        rows += part
+        if len(part) < size:
+            break
+    return rows, found
 
 
 def _comparisons(runs: Runs, listed: Sequence[Answer], ask: Ask) -> Iterator[tuple[str, Answer]]:

@@ -247,10 +247,9 @@ def histogram(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) ->
         low, high = min(0.0, low), max(1.0, high)
         width = (high - low) / bins
         edges = [round(low + width * place, 9) for place in range(bins + 1)]
-    sql = f"SELECT min(:last, CAST(({column} - :low) / :width AS INT)), count(*) FROM {table} {clause} GROUP BY 1"
     counts = [0] * bins
-    for place, count in db.execute(sql, {**values, "low": low, "width": width, "last": bins - 1}):
-        counts[max(0, place)] += count
+    for value, count in db.execute(f"SELECT {column}, count(*) FROM {table} {clause} GROUP BY 1", values):
+        counts[min(bins - 1, max(0, int((value - low) / width)))] += count
     return {"edges": edges, "counts": counts}
 
 

@@ -40,7 +40,7 @@ class Indexer:
         Args:
             root: folder of the run.
             folder: folder of the stage.
-            wait: longest time in seconds to wait until all episodes are indexed.
+            wait: longest time in seconds to wait until all episodes are indexed for the first time.
         """
         with self._changed:
             index = self._indexes.pop(folder, None) or Index(root, folder)
@@ -48,9 +48,10 @@ class Indexer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tenfold view index", daemon=True)
                 self._thread.start()
-            self._done.discard(folder)
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: folder in self._done or self._stop, wait)
+            if index.progress < 1:  # else it is at most a second old
+                self._done.discard(folder)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: folder in self._done or self._stop, wait)
         return index
 
     def progress(self, folders: Sequence[Path]) -> tuple[float, str]:
