@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, fetch, rollout, run, show, status, synthesize, task, verify, view
+from . import bench, doctor, env, fetch, rollout, run, synthesize, task, verify
+from .runs import show, status, view
 
 COMMANDS = (run, status, view, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""

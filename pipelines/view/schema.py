@@ -23,6 +23,7 @@ CREATE TABLE rows (number INTEGER PRIMARY KEY, file INT, offset INT, length INT,
 CREATE UNIQUE INDEX rows_key ON rows (step, problem, attempt, source, sample);
 CREATE TABLE texts (number INTEGER PRIMARY KEY, start TEXT, method TEXT, reason TEXT);
 CREATE VIRTUAL TABLE words USING fts5 (text, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2');
+INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);
 CREATE TABLE groups (step INT, problem INT, attempt INT, source INT, samples INT, scored INT, total REAL, squares REAL,
     low REAL, high REAL, PRIMARY KEY (step, problem, attempt, source)) WITHOUT ROWID;
 CREATE TABLE problems (problem INT, source INT, problem_id TEXT, prompt TEXT, samples INT, rate REAL,
@@ -59,6 +60,7 @@ def writer(path: Path) -> sqlite3.Connection:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: 32 MiB
             db.execute("PRAGMA cache_size = -65536")
             db.execute("PRAGMA temp_store = FILE")
             if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:

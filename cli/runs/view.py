@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from ..core import UserError
-from . import options
-from .options import Commands
+from ...core import UserError
+from .. import options
+from ..options import Commands
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serves the page, or writes it."""
-    from ..pipelines.view import export, server
+    from ...pipelines.view import export, server
 
     if not 0 <= arguments.port <= 65535:
         raise UserError("--port: expected 0 to 65535")

@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...cli.options import positive
-from ...pipelines.view import schema
-from ...pipelines.view.folders import Folders
-from ...pipelines.view.index import Index
-from ...pipelines.view.runs import Runs
-from ...pipelines.view.server import answer, encoded
-from .memory import peak_kib
+from ....cli.options import positive
+from ....pipelines.view import schema
+from ....pipelines.view.folders import Folders
+from ....pipelines.view.index import Index
+from ....pipelines.view.runs import Runs
+from ....pipelines.view.server import answer, encoded
+from ..memory import peak_kib
 
 PROBLEMS, SAMPLES, WORDS, TEXTS = 128, 8, 120, 20_000
 POOL = 5_000

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from .options import Commands
+from ..options import Commands
 
 
 def add(commands: Commands) -> None:
@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the state of a run and of its stages."""
-    from ..pipelines.recipe.progress import status
+    from ...pipelines.recipe.progress import status
 
     found = status.read(Path(arguments.run))
     if arguments.json:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from ..core import UserError
-from . import options
-from .options import Commands
+from ...core import UserError
+from .. import options
+from ..options import Commands
 
 
 def add(commands: Commands) -> None:
@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the episodes of a training step."""
-    from ..pipelines.rl import show
+    from ...pipelines.rl import show
 
     step, episodes = show.read(arguments.run, arguments.stage, arguments.step)
     matching = [episode for episode in episodes if arguments.problem in (None, episode["problem_id"])]

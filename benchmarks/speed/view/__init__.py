@@ -1,0 +1,1 @@
+"""The speed of `tenfold view` (`__main__.py`)."""
