@@ -100,16 +100,15 @@ def compare(first: tuple[Path, Path, str | None], second: tuple[Path, Path, str 
     pairs = [pair for each in compared for pair in each.pairs]
     chosen = [pair for pair in pairs if pair.first.result.task == wanted] if wanted else pairs
     chosen = [pair for pair in chosen if second[2] in (None, pair.second.result.task)]
-    if not chosen:
-        raise NotFoundError("these two stages have no result of this task in common; choose another task")
-    pair = chosen[0]
-    difference = pair.difference
+    pair, difference = next(((pair, pair.difference) for pair in chosen if pair.difference), (None, None))
+    if pair is None or difference is None:
+        raise NotFoundError("these two stages have no result of this task with two problems in common; choose another task")
     return {
         "task": pair.first.result.task,
         "tasks": [each.first.result.task for each in pairs],
         "a": _task(pair.first.result),
         "b": _task(pair.second.result),
-        "difference": {"value": difference.mean, "low": difference.low, "high": difference.high} if difference else None,
+        "difference": {"value": difference.mean, "low": difference.low, "high": difference.high},
         "differing_settings": list(pair.settings.settings),
         "problems": _problems(pair.first.problems, pair.second.problems),
     }

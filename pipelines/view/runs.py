@@ -105,7 +105,7 @@ class Runs:
         return known
 
     def run(self, id: str, wait: float = WAIT) -> Answer:
-        """Returns a run. Its indexes are extended from now on.
+        """Returns a run, with the progress of those of its indexes that were asked for.
 
         Args:
             id: id of the run.
@@ -117,10 +117,7 @@ class Runs:
         entry = self.folders.entry(id)
         known = self._read(entry)
         head = self._head(entry)
-        folders = [folder for name in known.names if stores.sources(entry.folder, folder := stage_folder(entry, name))]
-        for folder in folders:
-            self.indexer.ask(entry.folder, folder)
-        progress, error = self.indexer.progress(folders)
+        progress, error = self.indexer.progress([stage_folder(entry, name) for name in known.names])
         kinds = self.kinds.get(wait)
         loaded = self.kinds.loaded
         key = (known.stamps, known.status, loaded)

@@ -158,7 +158,10 @@ class Site:
         return response.status_code, response.json()["error"]
 
     def indexed(self, run: str = "r0") -> "Site":
-        """Waits until all episodes of a run are indexed."""
+        """Asks for the episodes of each stage of a run, and waits until all are indexed."""
+        for stage in self.get(f"/api/runs/{run}")["stages"]:
+            if "episodes" in stage["has"]:
+                self.get(f"/api/runs/{run}/stages/{stage['name']}/episodes", limit=0)
         self.until(lambda: self.get(f"/api/runs/{run}")["indexing"] == 1)
         return self
 

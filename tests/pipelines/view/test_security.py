@@ -155,7 +155,7 @@ def test_a_link_out_of_the_run_is_not_followed(
         file.write(f'{{"step": 1, "loss": 1.0, "text": "{SECRET}"}}\n')
     link(run, outside)
     site = serve(run.folder)
-    site.until(lambda: site.get("/api/runs/r0")["indexing"] == 1)
+    site.indexed()
     answers = [site.client.get(path).text for path in ("/api/runs", "/api/runs/r0")]
     for stage in ("filter", "sft"):
         views = ("episodes", "steps", "problems", "groups", "results", "corpus")
