@@ -70,7 +70,7 @@ class Folders:
 
     def entries(self) -> list[Entry]:
         """Looks for runs and returns all, in the order of their folders."""
-        found = []
+        found: list[Entry] = []
         for root in self.named:
             for folder, kind in _find(root, 2):
                 if len(found) >= MAX_FOLDERS:
@@ -112,7 +112,7 @@ def _find(folder: Path, levels: int) -> Iterator[tuple[Path, Literal["run", "ben
         return
     if levels:
         for path in below[:MAX_FOLDERS]:
-            if path.resolve().is_relative_to(folder.resolve()):
+            if levels == 2 or path.resolve().is_relative_to(folder.resolve()):  # the user's own folder may have links
                 yield from _find(path, levels - 1)
 
 

@@ -102,6 +102,10 @@ class Index:
             self.close()
             self.error = f"the index cannot be made: {error.strerror}: {error.filename}"
             return True
+        except Exception as error:  # the other indexes go on
+            self.close()
+            self.error = f"the index cannot be made ({type(error).__name__}: {str(error)[:200]})"
+            return True
 
     def _extend(self) -> bool:
         db = self._db = self._db or schema.writer(self.path)
@@ -129,7 +133,7 @@ class Index:
     def _was_rewritten(self, file: _File, sources: Sequence[Source]) -> bool:
         """True if what was read of a file is no longer its content, as far as its size, time, inode and ends tell."""
         path = self.folder / file.path
-        samples = next((str(source.samples or "") for source in sources if source.path == path), None)
+        samples = next((_name_of(source.samples) for source in sources if source.path == path), None)
         if samples is None or samples != file.samples:
             return True
         try:
@@ -153,7 +157,7 @@ class Index:
         file = (
             _File(*row)
             if row
-            else _File(number, path, str(source.samples or ""), self._name(db, source.name), stat.st_ino, 0, 0, 0, 0, 0, "")
+            else _File(number, path, _name_of(source.samples), self._name(db, source.name), stat.st_ino, 0, 0, 0, 0, 0, "")
         )
         if stat.st_size == file.size and stat.st_mtime_ns == file.changed:
             return True
@@ -301,6 +305,10 @@ class Index:
             db.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
             self._names[name] = db.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()[0]
         return self._names[name]
+
+
+def _name_of(samples: Path | None) -> str:
+    return samples.name if samples else ""
 
 
 def _is_row(line: stores.Line) -> bool:

@@ -106,7 +106,7 @@ def episode(db: sqlite3.Connection, stage: Stage, number: int) -> Answer:
             return {**shown, "messages": stores.shown(stored["messages"]), "verdict": dict(stored["verdict"]), "gold": None}
         messages = list(stored["prompt"])
         if row["text_offset"] >= 0:
-            response = stores.read_line(stage.root, Path(file["samples"]), row["text_offset"], row["text_length"])
+            response = stores.read_line(stage.root, stage.folder / file["samples"], row["text_offset"], row["text_length"])
             messages = response.get("messages") or [*messages, {"role": "assistant", "content": response["text"]}]
         gold, verdict = stored["gold"], stored["samples"][row["place"]]
         shown_gold = gold if gold is None or isinstance(gold, str) else stores.as_json(gold)

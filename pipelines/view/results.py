@@ -116,14 +116,16 @@ def compare(first: tuple[Path, Path, str | None], second: tuple[Path, Path, str 
 
 def _problems(first: dict[str, "ScoredProblem"], second: dict[str, "ScoredProblem"]) -> list[Answer]:
     """Returns the shared problems, the largest gain first."""
-    found = []
+    found: list[tuple[float, Answer]] = []
     for id, row in first.items():
         if id in second and second[id].get("gold") == row.get("gold"):
             means = [_mean([sample["score"] for sample in each["samples"]]) for each in (row, second[id])]
             prompt = next((turn["content"] for turn in row["prompt"][::-1] if turn["role"] == "user"), "")
-            found.append({"problem_id": id, "a": means[0], "b": means[1], "prompt": prompt[:SNIPPET]})
-    found.sort(key=lambda row: -(row["b"] - row["a"]) if row["a"] is not None and row["b"] is not None else math.inf)
-    return found[:MAX_PROBLEMS]
+            before, after = means
+            gain = after - before if before is not None and after is not None else -math.inf
+            found.append((gain, {"problem_id": id, "a": before, "b": after, "prompt": prompt[:SNIPPET]}))
+    found.sort(key=lambda pair: -pair[0])
+    return [row for _, row in found[:MAX_PROBLEMS]]
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:

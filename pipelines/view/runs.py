@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +126,7 @@ class Runs:
             before = self._answers[id] = (key, self._detail(entry, known, kinds, loaded))
         return {**head, **before[1], "indexing": round(progress, 4), "indexing_error": error}
 
-    def _detail(self, entry: Entry, known: Known, kinds: Mapping[str, type[steps.Stage]], loaded: bool) -> Answer:
+    def _detail(self, entry: Entry, known: Known, kinds: steps.Classes, loaded: bool) -> Answer:
         if entry.kind == "bench":
             policy = results.policy_of(entry.folder, entry.folder)
             listed = [_bench_stage(entry, name) for name in known.names]
@@ -220,9 +220,7 @@ def _description(text: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _stage(
-    entry: Entry, stage: StageStatus, record: disk.Row | None, begun: disk.Row | None, kinds: Mapping[str, type[steps.Stage]]
-) -> Answer:
+def _stage(entry: Entry, stage: StageStatus, record: disk.Row | None, begun: disk.Row | None, kinds: steps.Classes) -> Answer:
     shown = record or begun or {}
     return {
         "name": stage.name,

@@ -2,7 +2,7 @@
 
 The server listens on the loopback address by default. A page of the web must not reach it through the user's browser: the Host
 header must be a name of the address (a page with another name that resolves to it, "DNS rebinding", is refused), answers carry
-no CORS header, and only GET is allowed. On another address every request needs a token, which the printed URL has.
+no CORS header, requests of a browser for pages of other sites are refused, and only GET is allowed. On another address every request needs a token, which the printed URL has.
 """
 
 import hmac
@@ -111,6 +111,8 @@ class Guard:
             response = _error("only GET is allowed", 405)
             response.headers["Allow"] = "GET"
             return response
+        if headers.get(b"sec-fetch-site") in ("cross-site", "same-site") and scope["path"] != "/":
+            return _error("a page of another site may not ask", 403)
         return self._without_token(scope, headers) if self.token else None
 
     def _is_named(self, header: str) -> bool:

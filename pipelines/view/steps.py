@@ -5,7 +5,7 @@ import importlib
 import json
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,6 +19,10 @@ MAX_TABLES, MAX_ROWS, MAX_CELL = 100, 1_000, 2_000
 """Limits of an answer. Our choices."""
 TABLED = frozenset({"documents", "clean", "tag", "select", "mix", "pretrain", "contrast"})
 """Kinds of stages whose report has tables (`Stage.tables`)."""
+
+
+Classes = Mapping[str, type[Stage]]
+"""The classes of stages, by kind."""
 
 
 class Steps(TypedDict):
@@ -127,7 +131,7 @@ class Kinds:
             self._loaded.set()
 
 
-def summary(kinds: dict[str, type[Stage]], record: disk.Row) -> str:
+def summary(kinds: Classes, record: disk.Row) -> str:
     """Returns the result of a finished stage as text; empty if it is not known."""
     try:
         return str(kinds[record["stage"]["kind"]].model_validate(record["stage"]).summary(record["metrics"]))
@@ -135,7 +139,7 @@ def summary(kinds: dict[str, type[Stage]], record: disk.Row) -> str:
         return ""
 
 
-def tables(kinds: dict[str, type[Stage]], record: disk.Row | None) -> list[Table]:
+def tables(kinds: Classes, record: disk.Row | None) -> list[Table]:
     """Returns the tables of a finished stage's report.
 
     Raises:

@@ -13,10 +13,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 from ... import disk
-from ...core import message_text
+from ...core import Message, message_text
 from ...texts import without_surrogates
 from ..stage import STEPS
 from .folders import NotFoundError, small_file, within
@@ -95,15 +95,20 @@ def sources(root: Path, folder: Path) -> list[Source]:
         if (
             path.name not in NOT_EPISODES
             and not path.name.endswith((".samples.jsonl", ".scores.jsonl"))
-            and _has_episodes(path)
+            and _has_episodes(root, path)
         ):
             found.append(Source(path, "" if path.stem == "episodes" else path.stem, "episodes"))
     for path in sorted(folder.glob("*.result.json")):
         task = path.name.removesuffix(".result.json")
         scores, samples = folder / f"{task}.scores.jsonl", _samples_of(root, path, task)
         found.append(Source(scores, task, "scores", samples))
-    inside = [source for source in found if (path := within(root, source.path)) and path.is_file()]
+    inside = [source for source in found if _is_text(source.path) and within(root, source.path) and source.path.is_file()]
     return sorted(inside, key=lambda source: (_changed(source.path), source.path))
+
+
+def _is_text(path: Path) -> bool:
+    """True if the name of a file is text. The index has no other names."""
+    return without_surrogates(path.name) == path.name
 
 
 def _changed(path: Path) -> int:
@@ -113,10 +118,10 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def _has_episodes(path: Path) -> bool:
+def _has_episodes(root: Path, path: Path) -> bool:
     """True if the first line of a store names an environment."""
     try:
-        if not path.is_file():
+        if not within(root, path) or not path.is_file():
             return False
         with path.open("rb") as file:
             row = disk.parse_row(file.readline(MAX_LINE), lambda row: row["settings"]["environment"])
@@ -134,7 +139,7 @@ def _samples_of(root: Path, result: Path, task: str) -> Path | None:
     except OSError:
         return None
     name = row.get("store") if row else None
-    if not isinstance(name, str) or not name or Path(name).name != name:
+    if not isinstance(name, str) or not name or Path(name).name != name or without_surrogates(name) != name:
         name = f"{task.rsplit('_avg', 1)[0]}.samples.jsonl"
     path = within(root, result.parent / name)
     return path if path and path.is_file() else None
@@ -295,7 +300,7 @@ def _messages(value: object) -> list[tuple[str, str]]:
 def _content(turn: disk.Row) -> str:
     if not isinstance(turn["content"], str):
         return as_json(turn["content"])
-    return message_text({**turn, "role": turn["role"], "content": turn["content"]}) if "tool_calls" in turn else turn["content"]
+    return message_text(cast(Message, turn))
 
 
 def _prompt(messages: Sequence[tuple[str, str]]) -> str:

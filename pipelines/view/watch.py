@@ -1,6 +1,7 @@
 """Two threads in the background: one extends the indexes of the runs that are looked at, one notices changes of files."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from ..stage import RECORD, SETTINGS, STEPS
 from .folders import RECIPE, Entry, within
 from .index import Index
 
+_LOG = logging.getLogger("tenfold")
 SECONDS = 1.0
 """Time between two looks at the files."""
 MAX_INDEXES = 100
@@ -177,7 +179,11 @@ class Watcher:
                 if not self._listeners:
                     self._thread = None
                     return
-            states = self._states()
+            try:
+                states = self._states()
+            except Exception as error:  # the page is not told of changes until it can be read again
+                _LOG.warning("the runs cannot be looked at: %s", error)
+                states = before or {}
             if before is not None:
                 changed = [
                     (id, stage)

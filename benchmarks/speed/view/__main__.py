@@ -4,7 +4,8 @@
 
 The store is that of a GRPO stage: 128 problems with 8 samples in each step, about 1,200 bytes an episode, 120 words of text
 with frequencies that follow Zipf's law. A process of its own makes the index; its peak memory (VmHWM) is printed. An answer is
-timed from the request's path to its JSON, without HTTP. Its time is the median over the repeats; the largest is also printed.
+timed from the request's path to its JSON, without HTTP. The table has the median and the largest time over the repeats, and the
+median of the processor time.
 """
 
 import argparse
@@ -117,6 +118,19 @@ def requests(count: int) -> dict[str, tuple[str, dict[str, str]]]:
     return {"runs": ("/api/runs", {}), "run": ("/api/runs/r0", {}), **found}
 
 
+def measure(runs: Runs, count: int, repeats: int) -> None:
+    """Prints the times of each answer."""
+    print(f"{'answer':44}{'median s':>10}{'largest s':>10}{'processor s':>12}")
+    for label, (path, query) in requests(count).items():
+        times, processor = [], []
+        for _ in range(repeats):
+            started, used = time.monotonic(), time.thread_time()
+            encoded(answer(runs, path, query))
+            times.append(time.monotonic() - started)
+            processor.append(time.thread_time() - used)
+        print(f"{label:44}{statistics.median(times):10.3f}{max(times):10.3f}{statistics.median(processor):12.3f}", flush=True)
+
+
 def main() -> None:
     """Writes a run, makes its index, and prints the time of each answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,7 +146,7 @@ def main() -> None:
         folder = Path(name) / "large"
         write_run(folder, arguments.episodes)
         size = (folder / "grpo/episodes/host-1.jsonl").stat().st_size / 1e6
-        command = [sys.executable, "-m", __spec__.name, "--index-only", str(folder)]
+        command = [sys.executable, "-m", "tenfold.benchmarks.speed.view", "--index-only", str(folder)]
         seconds, processor, memory = map(float, subprocess.run(command, capture_output=True, check=True).stdout.split())
         index = schema.path_of((folder / "grpo").resolve())
         print(f"{arguments.episodes:,} episodes, {size:,.0f} MB: index in {seconds:.0f} s ({processor:.0f} s of a processor)")
@@ -143,14 +157,7 @@ def main() -> None:
         while not runs.kinds.loaded:  # not measured: the import of all kinds of stages
             time.sleep(0.1)
         before = peak_kib()
-        print(f"{'answer':44}{'median s':>10}{'largest s':>10}")
-        for label, (path, query) in requests(arguments.episodes).items():
-            times = []
-            for _ in range(arguments.repeats):
-                started = time.monotonic()
-                encoded(answer(runs, path, query))
-                times.append(time.monotonic() - started)
-            print(f"{label:44}{statistics.median(times):10.3f}{max(times):10.3f}", flush=True)
+        measure(runs, arguments.episodes, arguments.repeats)
         megabytes = [kib * 1024 / 1e6 for kib in (peak_kib(), peak_kib() - before)]
         print(f"peak memory of this process: {megabytes[0]:,.0f} MB, of which {megabytes[1]:,.0f} MB by answers")
         runs.close()

@@ -214,6 +214,22 @@ def test_a_huge_row_is_answered_and_a_larger_one_is_left_out(
     assert path.stat().st_size > 10_000_000
 
 
+NAMES = [b"\xff\xfe.jsonl", b"'; DROP TABLE rows; --.jsonl", b"<script>.jsonl", "\u202ename.jsonl".encode(), b"a\nb.jsonl"]
+
+
+def test_files_with_any_name_are_read_or_left_out(run: Run, serve: Callable[..., Site]) -> None:
+    folder = run.folder / "grpo/episodes"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        with open(os.fsencode(folder) + b"/" + name, "w") as file:
+            file.write(lines([step_episode(1, 0, number, f"text {number}")]))
+    (folder / "folder.jsonl").mkdir()
+    os.mkfifo(folder / "pipe.jsonl")
+    site = serve(run.folder).indexed()
+    assert texts(site, "/api/runs/r0/stages/grpo") == [f"text {number}" for number in range(1, len(NAMES))]
+    assert site.get("/api/runs/r0")["indexing_error"] == ""
+
+
 def test_calls_of_tools_are_part_of_the_messages(run: Run, serve: Callable[..., Site]) -> None:
     row: Answer = episode(0, 0, "")
     call = {"type": "function", "function": {"name": "search", "arguments": {"query": "weather"}}}

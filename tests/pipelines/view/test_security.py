@@ -52,6 +52,26 @@ def test_another_name_in_the_host_header_is_refused(run: Run, serve: Callable[..
     assert (response.status_code, "runs" in response.json()) == (421, False)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("10.0.0.7:80", 403), ("localhost", 403), ("[fe80::1]", 403), ("evil.example", 421)]
+)
+def test_on_all_addresses_any_address_is_a_name(run: Run, serve: Callable[..., Site], host: str, status: int) -> None:
+    site = serve(run.folder, host="0.0.0.0", token=TOKEN)
+    assert site.client.get("/api/runs", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("site_of_page", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
+def test_a_browser_does_not_ask_for_pages_of_other_sites(
+    run: Run, serve: Callable[..., Site], site_of_page: str, status: int
+) -> None:
+    site = serve(run.folder)
+    headers = {"Sec-Fetch-Site": site_of_page}
+    assert site.client.get("/api/runs", headers=headers).status_code == status
+    assert site.client.get("/", headers=headers).status_code == 200  # a link to the page
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:9", "127.0.0.1:80", "[::1]:80", "LOCALHOST"])
 def test_the_names_of_the_loopback_address_are_accepted(run: Run, serve: Callable[..., Site], host: str) -> None:
     assert serve(run.folder).client.get("/api/runs", headers={"Host": host}).status_code == 200
