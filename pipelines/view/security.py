@@ -2,7 +2,8 @@
 
 The server listens on the loopback address by default. A page of the web must not reach it through the user's browser: the Host
 header must be a name of the address (a page with another name that resolves to it, "DNS rebinding", is refused), answers carry
-no CORS header, requests of a browser for pages of other sites are refused, and only GET is allowed. On another address every request needs a token, which the printed URL has.
+no CORS header, requests of a browser for pages of other sites are refused, and only GET is allowed. On another address every
+request needs a token, which the printed URL has.
 """
 
 import hmac
