@@ -14,7 +14,7 @@ MODULES = {
     "hf": "accelerate gguf huggingface_hub safetensors tokenizers torch transformers",
     "problems": "champ_dataset datasets pyarrow reasoning_gym",
     "bench": "immutabledict langdetect lm_eval lxml matplotlib pandas scipy",
-    "view": "anyio starlette uvicorn",
+    "view": "starlette uvicorn",
     "train": "fastapi hydra msgspec omegaconf peft ray tensordict transfer_queue verl zmq",
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",

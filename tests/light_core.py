@@ -113,6 +113,7 @@ def commands(address: str) -> dict[str, list[Any]]:
             ["run", "quickstart", "--dry-run"],
             ["bench", "chain_sum_avg8", "--policy", "scripted:x"],
             ["synthesize", "human_eval:"],
+            ["view", "."],
         )
     }
 

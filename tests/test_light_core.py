@@ -99,6 +99,7 @@ def check(found: dict[str, Any]) -> None:
         "run quickstart --dry-run": "tenfold run needs the package [a-z-]+: {train}",
         "bench chain_sum_avg8 --policy scripted:x": "tenfold bench needs the package lm-eval: {bench}",
         "synthesize human_eval:": "a test suite needs the package hypothesis: {synthesis}",
+        "view .": "tenfold view needs the package [a-z]+: {view}",
     }
     for command, line in lines.items():
         code, _, err = commands[command]

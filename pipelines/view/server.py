@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -41,8 +40,6 @@ TYPES = {
 }
 PING = 15.0
 """Seconds after which an event stream without events sends a comment."""
-THREADS = 16
-"""Answers that are computed at the same time. Our choice."""
 Query = Mapping[str, str]
 
 
@@ -204,7 +201,6 @@ def application(runs: Runs, host: str = "127.0.0.1", token: str = "") -> ASGIApp
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
         watcher.close()
         await run_in_threadpool(runs.close)

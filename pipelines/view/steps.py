@@ -125,7 +125,7 @@ class Kinds:
         try:
             importlib.import_module("..bench.scoreboard", __package__)
             self._kinds = importlib.import_module("..stages", __package__).KINDS
-        except ImportError:  # without the extra `train`
+        except (ImportError, UserError):  # without the extra `train`
             self._kinds = {}
         finally:
             self._loaded.set()
