@@ -1,0 +1,428 @@
+"""The page of `tenfold view`, in a real browser, with a small server in place of the viewer's."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import pytest
+from .page_server import STATIC, Site, serve
+from .small_site import HOSTILE, episode, site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE_RUN = f"#/r2/{quote(HOSTILE, safe='')}"
+VIEWS = [
+    "#/",
+    "#/r0",
+    "#/r1",
+    "#/r0/recipe",
+    "#/r0/grpo/curves?smooth=0.5&with=r1%2Fgrpo",
+    "#/r0/grpo/groups?step=2",
+    "#/r0/grpo/episodes?sort=-tokens",
+    "#/r0/grpo/episode/5?at=5",
+    "#/r0/grpo/problems",
+    "#/r0/after/results",
+    "#/compare?a=r0%2Fbefore&b=r0%2Fafter",
+    "#/r2",
+    "#/r2/recipe",
+    *(f"{HOSTILE_RUN}/{view}" for view in ("curves", "groups", "episodes", "episode/0", "episode/1", "problems", "results", "corpus")),
+    "#/r9",
+]
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const parts = (colour) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const low = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility() || element.closest(":disabled, .off, script, .hidden")) continue;
+    let ground = element;
+    while (ground.parentElement && parts(getComputedStyle(ground).backgroundColor)[3] < 255) ground = ground.parentElement;
+    const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(ground).backgroundColor)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${ratio.toFixed(2)} ${element.className}: ${walker.currentNode.data.slice(0, 40)}`);
+  }
+  return low;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Any]:
+    if not CHROMIUM:
+        skip_or_fail("a browser for the page of tenfold view: apt-get install chromium")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def runs() -> Site:
+    return site()
+
+
+@pytest.fixture
+def address(runs: Site) -> Iterator[str]:
+    with serve(runs) as address:
+        yield address
+
+
+def open_tab(browser: Any, errors: list[str], **options: Any) -> Any:
+    """Opens a tab that records errors, refusals of the content security policy, and requests to other servers."""
+    tab = browser.new_page(**options)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
+    tab.on("request", lambda request: None if is_own(request.url) else errors.append(f"request of {request.url}"))
+    return tab
+
+
+def is_own(address: str) -> bool:
+    return address.startswith(("http://127.0.0.1:", "data:,", "blob:", "file:"))
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Any]:
+    errors: list[str] = []
+    tab = open_tab(browser, errors, viewport={"width": 1280, "height": 900})
+    tab.goto(address)
+    yield tab
+    tab.close()
+    assert not errors
+
+
+def show(tab: Any, view: str) -> None:
+    """Goes to a view and waits for its data."""
+    tab.evaluate("view => { location.hash = view }", view)
+    tab.wait_for_function("view => location.hash === view && !/Loading…/.test(document.querySelector('main').innerText)", arg=view)
+    tab.locator("h1").wait_for()
+
+
+def until(tab: Any, condition: str) -> None:
+    """Waits until a condition holds in the page. A function works under the page's policy; a text would be evaluated."""
+    tab.wait_for_function(f"() => {condition}")
+
+
+def cells(tab: Any, column: int) -> list[str]:
+    """Returns the texts of a column of the table."""
+    return [row.locator("th, td").nth(column).inner_text() for row in tab.locator("main table tbody tr").all()]
+
+
+def test_runs_are_listed_with_their_state_and_progress(tab: Any) -> None:
+    row = tab.get_by_role("row").filter(has_text="more")
+    row.wait_for()
+    assert "running" in row.inner_text()
+    assert "0 of 2" in row.inner_text()
+    assert tab.locator("header .live").inner_text().endswith("live")
+    tab.get_by_role("link", name="more").click()
+    stage = tab.locator(".stage").filter(has_text="grpo")
+    assert "3 of 5" in stage.inner_text()
+    assert "4 s left" in stage.inner_text()
+    assert stage.locator("progress").get_attribute("value") == "3"
+
+
+def test_scores_of_a_run_have_intervals_and_changes(tab: Any) -> None:
+    show(tab, "#/r0")
+    row = tab.locator(".board tbody tr").nth(1)
+    assert "55.0 [40.0, 70.0]" in row.inner_text()
+    assert "+20.0 [+10.0, +30.0]" in row.inner_text()
+
+
+def test_the_way_from_a_step_to_an_episode_and_back(tab: Any) -> None:
+    show(tab, "#/r0/grpo/groups?step=2")
+    row = tab.locator(".groups tbody tr").first
+    assert "zero variance" in row.inner_text()
+    assert tab.locator(".groups tbody tr").nth(1).locator(".cell").all_inner_texts() == ["1", "0", "1", "0"]
+    tab.get_by_role("button", name="Next step").click()
+    until(tab, "location.hash.includes('step=3') && document.querySelector('.groups caption').innerText.includes('3')")
+    tab.locator(".groups tbody tr").nth(1).locator(".cell").nth(2).click()
+    tab.get_by_role("heading", name="Episode 38").wait_for()
+    assert "against 4" in tab.locator(".verdict").inner_text()
+    tab.locator(".siblings .cell[aria-current]").wait_for()
+    assert tab.locator(".siblings .cell").count() == 4
+    tab.keyboard.press("j")
+    tab.get_by_role("heading", name="Episode 39").wait_for()
+    tab.go_back()
+    tab.get_by_role("heading", name="Episode 38").wait_for()
+    tab.go_back()
+    tab.locator(".groups").wait_for()
+    assert "step=3" in tab.url
+
+
+def test_thinking_is_folded_and_a_key_opens_it(tab: Any) -> None:
+    show(tab, "#/r0/grpo/episode/5")
+    thinking = tab.locator("details.thinking .text")
+    assert not thinking.is_visible()
+    assert tab.locator(".message.assistant > .text").inner_text() == "It is 3, step 1."
+    tab.keyboard.press("t")
+    assert thinking.inner_text() == "1 and 2"
+
+
+def test_tool_calls_are_shown_as_code(tab: Any) -> None:
+    show(tab, f"{HOSTILE_RUN}/episode/0")
+    assert "calls lookup" in tab.locator(".message.assistant").first.inner_text()
+    assert '"place": "Oslo"' in tab.locator(".call .code").inner_text()
+    assert '"temperature": 4' in tab.locator(".message.tool .code").inner_text()
+    assert "all calls match" in tab.locator(".parts").inner_text()
+
+
+def test_filters_are_in_the_address_and_back_undoes_them(tab: Any) -> None:
+    show(tab, "#/r0/grpo/episodes")
+    assert "80 episodes" in tab.locator(".pager").inner_text()
+    tab.get_by_label("Least score").fill("1")
+    tab.get_by_label("Least score").blur()
+    tab.get_by_role("columnheader", name="Step").get_by_role("link").click()
+    tab.get_by_label("Text of the response").fill("step 4")
+    until(tab, "location.hash.includes('text=step+4') && document.querySelectorAll('.episodes tbody tr').length < 12")
+    assert set(cells(tab, 4)) == {"4"}
+    assert set(cells(tab, 1)) == {"1"}
+    shared = tab.evaluate("location.hash")
+    tab.get_by_role("button", name="Clear").click()
+    tab.get_by_text("1–50 of 80 episodes").wait_for()
+    tab.go_back()
+    tab.wait_for_function("text => location.hash === text", arg=shared)
+    assert tab.get_by_label("Text of the response").input_value() == "step 4"
+
+
+def test_facets_and_sorting_and_pages(tab: Any, runs: Site) -> None:
+    runs.stages["r0", "grpo"].episodes.append(episode(80, 5, 3, 4, "a longer response than " + "all " * 9 + "others", None))
+    show(tab, "#/r0/grpo/episodes?limit=20")
+    assert tab.locator(".episodes tbody tr").count() == 20
+    tab.get_by_role("link", name="Next", exact=True).click()
+    tab.get_by_text("21–40 of 81 episodes").wait_for()
+    tab.get_by_role("button", name="fault 1").click()
+    tab.get_by_text("1–1 of 1 episode").wait_for()
+    assert tab.get_by_role("button", name="fault 1").get_attribute("aria-pressed") == "true"
+    tab.get_by_role("button", name="fault 1").click()
+    tab.get_by_role("columnheader", name="Tokens").get_by_role("link").click()
+    until(tab, "document.querySelector('th[aria-sort=descending]')?.innerText.startsWith('Tokens')")
+    until(tab, "document.querySelector('.episodes tbody tr').innerText.startsWith('80')")
+    assert "sort=-tokens" in tab.url
+
+
+def test_a_bar_of_the_histogram_opens_its_problems(tab: Any) -> None:
+    show(tab, "#/r0/before/problems")
+    tab.get_by_role("link", name="0.2 to 0.3: 1").click()
+    tab.get_by_text("1–1 of 1 problem").wait_for()
+    assert cells(tab, 3) == [".25"]
+    tab.go_back()
+    tab.get_by_text("1–10 of 10 problems").wait_for()
+
+
+def test_problems_have_their_mean_over_the_steps(tab: Any) -> None:
+    show(tab, "#/r0/grpo/problems?sort=-rate")
+    assert cells(tab, 0)[0] == "0"
+    line = tab.get_by_role("img", name="from 1 at step 1 to 1 at step 5")
+    assert line.count() == 1
+
+
+def test_curves_of_two_runs_smoothed_zoomed_and_saved(tab: Any, tmp_path: Path) -> None:
+    show(tab, "#/r0/grpo/curves")
+    assert tab.locator(".chart .title").all_inner_texts() == ["reward", "loss", "kl", "seconds"]
+    tab.get_by_text("Values (4 of 4)").click()
+    tab.get_by_role("checkbox", name="seconds").uncheck()
+    tab.get_by_text("Over one another").click()
+    tab.get_by_role("checkbox", name="more / grpo").check()
+    tab.locator(".legend").filter(has_text="more / grpo").first.wait_for()
+    tab.get_by_label("Smoothing").fill("0.5")
+    tab.get_by_label("To step").fill("4")
+    tab.get_by_label("To step").blur()
+    until(tab, "location.hash.includes('range=1~4') || location.hash.includes('range=1%7E4')")
+    assert all(part in tab.url for part in ("smooth=0.5", "with=r1%2Fgrpo", "values=reward%2Closs%2Ckl"))
+    assert tab.locator(".chart").count() == 3
+    saved = {}
+    for kind in ("CSV", "SVG", "PNG"):
+        with tab.expect_download() as download:
+            tab.get_by_role("button", name=f"Save kl as {kind}").click()
+        download.value.save_as(tmp_path / kind)
+        saved[kind] = (tmp_path / kind).read_bytes()
+    lines = saved["CSV"].decode().split()
+    assert lines[0].startswith("step,sums")
+    assert saved["CSV"].decode().splitlines()[2] == "2,,"
+    assert saved["CSV"].decode().splitlines()[4:] == ["4,0.004,", "5,0.005,"]
+    assert saved["SVG"].startswith(b"<svg")
+    assert saved["SVG"].count(b"<path") == 6  # two lines, both unsmoothed as well, and two in the legend
+    assert saved["PNG"].startswith(b"\x89PNG")
+
+
+def test_dragging_over_a_chart_zooms_and_a_double_click_ends_it(tab: Any) -> None:
+    show(tab, "#/r0/grpo/curves?values=reward")
+    box = tab.locator(".u-over").bounding_box()
+    tab.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 40)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 60)
+    tab.mouse.up()
+    until(tab, "location.hash.includes('range=2')")
+    assert tab.get_by_label("To step").input_value() == "4"
+    tab.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + 40)
+    until(tab, "!location.hash.includes('range')")
+
+
+def test_arrow_keys_read_the_steps_of_a_chart(tab: Any) -> None:
+    show(tab, "#/r0/grpo/curves?values=reward")
+    tab.locator(".plot").focus()
+    tab.keyboard.press("ArrowLeft")
+    tab.keyboard.press("ArrowLeft")
+    tab.get_by_role("status").filter(has_text="step 4: sums / grpo 0.4").wait_for(state="attached")
+
+
+def test_results_have_both_intervals(tab: Any) -> None:
+    show(tab, "#/r0/after/results")
+    panel = tab.locator(".task").inner_text()
+    assert "75.0 [55.0, 85.0]" in panel
+    assert "75.0 [70.0, 80.0]" in panel
+    assert "only 10 problems" in panel
+    tab.get_by_role("link", name="Problem by problem").click()
+    tab.locator(".problems tbody tr").first.wait_for()
+    assert cells(tab, 3)[:3] == ["0", ".25", ".5"]
+
+
+def test_two_results_are_compared_by_problem(tab: Any) -> None:
+    show(tab, "#/r0/after/results")
+    tab.get_by_role("link", name="Compare with another result").click()
+    tab.get_by_label("Second").select_option(label="sums / before")
+    tab.get_by_text("Difference, second minus first").wait_for()
+    assert tab.locator(".panel .big").inner_text() == "−32.5"
+    assert "[−37.5, −27.5]" in tab.locator(".panel").inner_text()
+    tab.get_by_role("button", name="Swap").click()
+    until(tab, "document.querySelector('.panel .big')?.innerText === '+32.5'")
+
+
+def test_a_running_run_is_followed_without_losing_the_readers_place(tab: Any, runs: Site) -> None:
+    show(tab, "#/r1/grpo/episodes?limit=200")
+    tab.get_by_text("1–48 of 48 episodes").wait_for()
+    tab.evaluate("scrollTo(0, 300)")
+    field = tab.get_by_label("Problem", exact=True)
+    field.evaluate("element => element.focus({preventScroll: true})")
+    runs.stages["r1", "grpo"].episodes.append(episode(48, 4, 0, 0, "It is new."))
+    runs.changed("r1", "grpo")
+    tab.get_by_text("1–49 of 49 episodes").wait_for(state="attached")
+    assert tab.evaluate("scrollY") == 300
+    assert field.evaluate("element => element === document.activeElement")
+
+
+def test_an_open_part_stays_open_and_a_stage_moves_on(tab: Any, runs: Site) -> None:
+    show(tab, "#/r1/grpo/curves")
+    tab.get_by_text("Values (4 of 4)").click()
+    steps = runs.stages["r1", "grpo"].steps
+    assert steps is not None
+    steps["steps"].append(4)
+    for name, values in steps["values"].items():
+        values.append(77.0 if name == "reward" else None)
+    runs.details["r1"]["state"] = "finished"
+    runs.changed("r1", "grpo")
+    tab.locator(".legend").filter(has_text="77").wait_for()
+    assert tab.locator("details.choices[open]").count() == 1
+    show(tab, "#/r1")
+    assert "finished" in tab.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_views_fit_the_window_are_readable_and_let_no_text_act(browser: Any, address: str, width: int, scheme: str) -> None:
+    errors: list[str] = []
+    tab = open_tab(browser, errors, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab.goto(address)
+    for view in VIEWS:
+        show(tab, view)
+        tab.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+        assert tab.evaluate(CONTRAST) == [], view
+        found = tab.evaluate("[...document.querySelectorAll('main :is(img, script, iframe, object, style, form[action], a[href^=\"javascript\"])')].length")
+        assert found == 0, view
+        assert tab.evaluate("[...document.querySelectorAll('a[href]')].every((a) => a.getAttribute('href').startsWith('#'))"), view
+        assert tab.title() != "taken"
+    tab.close()
+    assert not errors
+
+
+def test_hostile_text_is_shown_as_it_is_with_its_invisible_marks(tab: Any) -> None:
+    show(tab, f"{HOSTILE_RUN}/episode/0")
+    text = tab.locator(".message.user .text").inner_text()
+    assert text.startswith("<img src=x onerror=\"document.title='taken'\"><script>")
+    assert "${1+1} {{7*7}} &lt;b&gt;" in text
+    assert "⟦RLO⟧gnp.exe⟦LRI⟧ ␛[31mred␇ ⟦zero width space⟧" in text
+
+
+def test_the_keyboard_reaches_the_content_and_the_heading_receives_the_focus(tab: Any) -> None:
+    tab.get_by_role("row").first.wait_for()
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.innerText") == "Skip to the content"
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "content"
+    tab.get_by_role("link", name="sums").focus()
+    tab.keyboard.press("Enter")
+    until(tab, "document.activeElement.innerText.startsWith('sums')")
+    assert tab.title() == "sums – tenfold view"
+
+
+def test_the_colours_can_be_chosen_and_are_kept(tab: Any) -> None:
+    tab.get_by_label("Colours").select_option("dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = tab.evaluate(ground)
+    tab.reload()
+    assert tab.evaluate(ground) == dark
+    tab.get_by_label("Colours").select_option("light")
+    assert tab.evaluate(ground) != dark
+
+
+def test_an_error_of_the_server_is_shown_in_one_line(tab: Any) -> None:
+    show(tab, "#/r9")
+    assert tab.get_by_role("alert").inner_text() == "Error: there is nothing under this name"
+
+
+def own_modules() -> list[Path]:
+    """Returns the page's own modules in the order in which index.html names them."""
+    index = (STATIC / "index.html").read_text()
+    return [STATIC / name for name in [*re.findall(r'modulepreload" href="static/([\w.]+)"', index), "main.js"]]
+
+
+def test_modules_can_be_joined_to_one_script() -> None:
+    """An export joins them: names at the top level differ, and a module comes after those that it imports."""
+    names: list[str] = []
+    done: set[str] = set()
+    for path in own_modules():
+        text = path.read_text()
+        names += re.findall(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)", text, re.MULTILINE)
+        assert set(re.findall(r'from "\./([\w.]+)"', text)) <= done, path.name
+        assert not re.search(r"\bimport\b[^;]*\bas\b", text), path.name
+        done.add(path.name)
+    assert len(names) == len(set(names))
+    assert done == {path.name for path in STATIC.glob("*.js")} - {"scheme.js"} - {path.name for path in STATIC.glob("*.min.js")}
+
+
+def test_no_module_makes_html_of_text() -> None:
+    for path in own_modules():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", path.read_text()), path.name
+
+
+def test_an_exported_page_filters_its_stored_rows(browser: Any, runs: Site, tmp_path: Path) -> None:
+    export = pytest.importorskip("tenfold.pipelines.view.export")
+    stage = "/api/runs/r0/stages/grpo"
+    paths = ["/api/runs", "/api/runs/r0", "/api/runs/r2", f"{stage}/steps", f"{stage}/episodes/5"]
+    stored = {path: runs.answer(path, {}) for path in paths}
+    stored[f"{stage}/episodes?offset=0&limit=1000"] = runs.answer(f"{stage}/episodes", {"limit": "60"})
+    stored[f"{stage}/groups?step=2"] = runs.answer(f"{stage}/groups", {"step": "2"})
+    (tmp_path / "page.html").write_text(export.page(STATIC, json.dumps(stored)))
+    errors: list[str] = []
+    tab = open_tab(browser, errors)
+    tab.goto((tmp_path / "page.html").as_uri() + "#/r0/grpo/episodes?step=2&min_score=1&sort=-tokens")
+    tab.get_by_text("60 of 80 episodes").wait_for()
+    assert set(cells(tab, 4)) == {"2"}
+    assert set(cells(tab, 1)) == {"1"}
+    for view in ("#/", "#/r0", "#/r2", "#/r0/grpo/curves", "#/r0/grpo/groups", "#/r0/grpo/episode/5"):
+        show(tab, view)
+        assert tab.get_by_role("alert").count() == (view == "#/r2")
+    tab.close()
+    assert not errors
