@@ -48,12 +48,14 @@ function optionsFor(lines, dark, width, height, on) {
   lines.forEach((line, order) => {
     const stroke = (dark ? LINES.dark : LINES.light)[order % LINES.light.length];
     if (line.raw) series.push({ stroke, width: 1, alpha: 0.28, points: { show: false } });
-    series.push({ stroke, width: 2, dash: DASHES[order % DASHES.length], points: { show: line.x.length === 1 }, spanGaps: true });
+    series.push({ stroke, width: 2, dash: DASHES[order % DASHES.length], points: { show: line.x.length === 1 },
+      spanGaps: true });
   });
   return {
     width, height, series, padding: [10, 12, 0, 0], legend: { show: false }, scales: { x: { time: false, range: on.range } },
     cursor: { sync: { key: "steps" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
-    axes: [{ ...axis, size: 30, gap: 6 }, { ...axis, size: 58, gap: 6, values: (_, all) => all.map((one) => one === null ? "" : number(one)) }],
+    axes: [{ ...axis, size: 30, gap: 6 }, { ...axis, size: 58, gap: 6, values: (_, all) => all.map((one) => one === null ? ""
+      : number(one)) }],
     hooks: {
       setCursor: [(plot) => on.cursor(plot.cursor.idx ?? null)],
       setSelect: [(plot) => {
@@ -70,7 +72,8 @@ function summary(line) {
   if (!known.length) return "no values";
   const values = known.map(([, value]) => value);
   const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
-  return `${number(known[0][1])} at step ${known[0][0]}, ${number(values.at(-1))} at step ${known.at(-1)[0]}, least ${number(low)}, most ${number(high)}`;
+  const [first, last] = [known[0], known.at(-1)].map(([step, value]) => `${number(value)} at step ${step}`);
+  return `${first}, ${last}, least ${number(low)}, most ${number(high)}`;
 }
 
 /** One value of one or several stages over the steps. `range`: [from, to] or null; `onRange` receives a new one. */
@@ -113,15 +116,21 @@ export function Chart({ title, lines, range, onRange, height = 220, exportable =
   const valueAt = (line) => step === null ? line.y.findLast((value) => value !== null) : line.y[line.x.indexOf(step)];
   const name = lines.map((line) => `${oneLine(line.label)}: ${summary(line)}`).join("; ");
   return html`<figure class="chart"><figcaption><span class="title">${oneLine(title)}</span>
-      <span class="num quiet at">${step === null || step === undefined ? "last value" : `step ${number(step)}`}</span></figcaption>
+      <span class="num quiet at">${step === null || step === undefined ? "last value"
+        : `step ${number(step)}`}</span></figcaption>
     <ul class="legend">${lines.map((line, order) => html`<li key=${line.label}>
-      <svg width="22" height="8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4" stroke=${(dark ? LINES.dark : LINES.light)[order % LINES.light.length]}
+      <svg width="22" height="8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4"
+        stroke=${(dark ? LINES.dark : LINES.light)[order % LINES.light.length]}
         stroke-width="2.5" stroke-dasharray=${DASHES[order % DASHES.length].join(" ")} /></svg>
-      ${lines.length > 1 && html`<span class="label">${oneLine(line.label)}</span>`} <span class="num">${number(valueAt(line))}</span></li>`)}</ul>
+      ${lines.length > 1 && html`<span class="label">${oneLine(line.label)}</span>`} <span class="num">
+        ${number(valueAt(line))}</span></li>`)}</ul>
     <div class="plot" ref=${place} style=${{ height: `${height}px` }} role="img" tabindex="0" onKeyDown=${move}
       aria-label="${oneLine(title)}. ${name}. Left and right arrow keys read single steps."></div>
-    ${exportable && html`<div class="exports">${["png", "svg", "csv"].map((format) => html`<button type="button" class="plain" key=${format}
-      aria-label="Save ${oneLine(title)} as ${format.toUpperCase()}" onClick=${() => saveChart(format, title, lines, range)}>${format.toUpperCase()}</button>`)}</div>`}
-    <span class="hidden" role="status">${step === null || step === undefined ? "" : `step ${step}: ${lines.map((line) => `${oneLine(line.label)} ${number(valueAt(line))}`).join(", ")}`}</span>
+    ${exportable && html`<div class="exports">${["png", "svg", "csv"].map((format) =>
+      html`<button type="button" class="plain" key=${format}
+      aria-label="Save ${oneLine(title)} as ${format.toUpperCase()}" onClick=${() => saveChart(format, title, lines, range)}>
+        ${format.toUpperCase()}</button>`)}</div>`}
+    <span class="hidden" role="status">${step === null || step === undefined ? ""
+      : `step ${step}: ${lines.map((line) => `${oneLine(line.label)} ${number(valueAt(line))}`).join(", ")}`}</span>
   </figure>`;
 }

@@ -6,7 +6,8 @@ import { oneLine, plural } from "./format.js";
 import { Empty, Notice } from "./parts.js";
 import { go, link } from "./route.js";
 
-const FIRST = ["reward", "correct", "loss", "response_length", "entropy", "kl", "grad_norm", "accuracy", "learning_rate", "zero_variance"];
+const FIRST = ["reward", "correct", "loss", "response_length", "entropy", "kl", "grad_norm", "accuracy", "learning_rate",
+  "zero_variance"];
 
 /** The values that are shown if the reader has chosen none. */
 function usual(names, count) {
@@ -35,7 +36,8 @@ export function FewCurves({ run, stage }) {
   const shown = usual(data.names.filter((name) => hasValues(data, name)), 3);
   if (!shown.length) return html`<${Empty}>No values yet.<//>`;
   return html`<div class="charts few">${shown.map((name) =>
-    html`<${Chart} key=${name} title=${name} lines=${linesOf(all, name, 0)} range=${null} height=${150} exportable=${false} />`)}</div>`;
+    html`<${Chart} key=${name} title=${name} lines=${linesOf(all, name, 0)} range=${null} height=${150}
+      exportable=${false} />`)}</div>`;
 }
 
 /** Stages of other runs that have curves, to be drawn over these. */
@@ -50,8 +52,10 @@ function Others({ run, stage, chosen, set }) {
   const toggle = (value) => set(chosen.includes(value) ? chosen.filter((one) => one !== value) : [...chosen, value]);
   return html`<details class="choices" open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary>Over one another${chosen.length ? ` (${chosen.length})` : ""}</summary>
-    ${open && !rest.length && html`<p class="quiet">${details.some((one) => one.busy) || runs.busy ? "Loading…" : "No other stage has curves."}</p>`}
-    <div class="checks">${rest.map((one) => html`<label key=${one.value}><input type="checkbox" checked=${chosen.includes(one.value)}
+    ${open && !rest.length && html`<p class="quiet">${details.some((one) => one.busy) || runs.busy ? "Loading…"
+      : "No other stage has curves."}</p>`}
+    <div class="checks">${rest.map((one) =>
+      html`<label key=${one.value}><input type="checkbox" checked=${chosen.includes(one.value)}
       onChange=${() => toggle(one.value)} /> ${oneLine(one.name)} / ${oneLine(one.stage)}</label>`)}</div></details>`;
 }
 
@@ -69,7 +73,8 @@ export function Curves({ run, name, stage, query }) {
   const names = useMany(others.map((one) => api(["runs", one.split("/")[0]])));
   const factor = Math.max(0, Math.min(0.99, Number(query.smooth) || 0));
   const all = [{ label: `${name} / ${stage}`, steps: own.data }, ...others.map((one, at) => (
-    { label: `${names[at].data?.name ?? one.split("/")[0]} / ${one.split("/").slice(1).join("/")}`, steps: more[at].data }))].filter((one) => one.steps);
+    { label: `${names[at].data?.name ?? one.split("/")[0]} / ${one.split("/").slice(1).join("/")}`,
+      steps: more[at].data }))].filter((one) => one.steps);
   const known = [...new Set(all.flatMap((one) => one.steps.names.filter((value) => hasValues(one.steps, value))))];
   const shown = query.values === undefined ? usual(known, 6) : query.values.split(",").filter((value) => known.includes(value));
   const charts = useMemo(() => shown.map((value) => [value, linesOf(all, value, factor)]),
@@ -91,17 +96,23 @@ export function Curves({ run, name, stage, query }) {
   return html`<div class="curves">
     <form class="controls" onSubmit=${(event) => event.preventDefault()}>
       <label class="field smooth"><span>Smoothing <span class="num">${factor.toFixed(2)}</span></span>
-        <input type="range" min="0" max="0.99" step="0.01" value=${factor} onInput=${(event) => go(to({ smooth: Number(event.currentTarget.value) || "" }), true)} /></label>
-      <label class="field"><span>From step</span><input type="number" value=${range?.[0] ?? first} onChange=${(event) => limit(0, event.currentTarget.value)} /></label>
-      <label class="field"><span>To step</span><input type="number" value=${range?.[1] ?? last} onChange=${(event) => limit(1, event.currentTarget.value)} /></label>
+        <input type="range" min="0" max="0.99" step="0.01" value=${factor}
+          onInput=${(event) => go(to({ smooth: Number(event.currentTarget.value) || "" }), true)} /></label>
+      <label class="field"><span>From step</span><input type="number" value=${range?.[0] ?? first}
+        onChange=${(event) => limit(0, event.currentTarget.value)} /></label>
+      <label class="field"><span>To step</span><input type="number" value=${range?.[1] ?? last}
+        onChange=${(event) => limit(1, event.currentTarget.value)} /></label>
       <button type="button" disabled=${!range} onClick=${() => setRange(null)}>All steps</button>
     </form>
     <details class="choices"><summary>Values (${shown.length} of ${known.length})</summary>
-      <div class="checks">${known.map((value) => html`<label key=${value}><input type="checkbox" checked=${shown.includes(value)}
+      <div class="checks">${known.map((value) =>
+        html`<label key=${value}><input type="checkbox" checked=${shown.includes(value)}
         onChange=${() => choose(value)} /> ${oneLine(value)}</label>`)}</div></details>
     <${Others} run=${run} stage=${stage} chosen=${others} set=${(next) => go(to({ with: next.join(",") }))} />
     ${[own, ...more].some((one) => one.error) && html`<${Notice} error=${[own, ...more].find((one) => one.error).error} />`}
-    <p class="quiet small">${plural(own.data.steps.length, "point")}. Drag over a chart to zoom; double-click, or "All steps", to see all.</p>
-    <div class="charts">${charts.map(([value, lines]) => html`<${Chart} key=${value} title=${value} lines=${lines} range=${range} onRange=${setRange} />`)}</div>
+    <p class="quiet small">${plural(own.data.steps.length,
+      "point")}. Drag over a chart to zoom; double-click, or "All steps", to see all.</p>
+    <div class="charts">${charts.map(([value, lines]) =>
+      html`<${Chart} key=${value} title=${value} lines=${lines} range=${range} onRange=${setRange} />`)}</div>
   </div>`;
 }

@@ -49,7 +49,8 @@ function keep(path, value) {
 export function load(path) {
   if (running.has(path)) return running.get(path);
   const job = request(path)
-    .then((data) => keep(path, { data, error: null }), (error) => keep(path, { data: cache.get(path)?.data ?? null, error: error.message }))
+    .then((data) => keep(path, { data, error: null }), (error) => keep(path, { data: cache.get(path)?.data ?? null,
+      error: error.message }))
     .finally(() => {
       running.delete(path);
       for (const tell of watchers.get(path) ?? []) tell();

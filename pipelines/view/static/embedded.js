@@ -62,7 +62,8 @@ function pageOf(rows, query) {
 
 function rowsOf(answers, key) {
   const rows = new Map();
-  for (const one of answers) for (const row of one.rows ?? []) rows.set(`${key === "problem" ? row.source : ""}/${row[key]}`, row);
+  for (const one of answers) for (const row of one.rows ?? []) rows.set(`${key === "problem" ? row.source : ""}/${row[key]}`,
+    row);
   return [...rows.values()];
 }
 
@@ -77,7 +78,8 @@ export function embeddedAnswer(store, path) {
     const answers = keys.map((key) => store.get(key)), all = rowsOf(answers, "number");
     const rows = all.filter((row) => isEpisode(row, query)), total = Math.max(...answers.map((one) => one.total));
     rows.sort(SORTS_OF_EPISODES[query.sort] ?? SORTS_OF_EPISODES.number);
-    return { total: rows.length, kept: [all.length, total], sources: [...new Set(all.map((row) => row.source).filter(Boolean))], facets: { status: counts(rows, "status"), finish: counts(rows, "finish") },
+    return { total: rows.length, kept: [all.length, total], sources: [...new Set(all.map((row) =>
+      row.source).filter(Boolean))], facets: { status: counts(rows, "status"), finish: counts(rows, "finish") },
       rows: pageOf(rows, query) };
   }
   if (keys.length && view === "problems") {
@@ -88,7 +90,8 @@ export function embeddedAnswer(store, path) {
   if (keys.length && view === "groups") {
     const all = keys.map((key) => store.get(key)), stored = all.filter((one) => equal(one.step, query.step));
     if (stored.length) {
-      const rows = stored.filter((one) => one === stored.at(-1)).flatMap((one) => one.rows).filter((row) => equal(row.source, query.source));
+      const rows = stored.filter((one) => one === stored.at(-1)).flatMap((one) => one.rows).filter((row) => equal(row.source,
+        query.source));
       const steps = [...new Set(all.map((one) => one.step).filter((step) => step !== null))].sort((a, b) => a - b);
       return { ...stored.at(-1), steps, total: rows.length, rows: pageOf(rows, query) };
     }

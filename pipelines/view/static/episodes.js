@@ -5,7 +5,8 @@ import { number, oneLine, scoreText, withoutSharedStart } from "./format.js";
 import { Cell, Empty, Field, Frame, Notice, Pager, SortHead, SourceChoice, State } from "./parts.js";
 import { go, link } from "./route.js";
 
-export const FILTERS = ["source", "step", "problem", "sample", "status", "finish", "min_score", "max_score", "min_tokens", "max_tokens", "text", "sort"];
+export const FILTERS = ["source", "step", "problem", "sample", "status", "finish", "min_score", "max_score", "min_tokens",
+  "max_tokens", "text", "sort"];
 const SIZES = ["20", "50", "100", "200"];
 
 /** The filters of an address, in the order of the interface. */
@@ -18,7 +19,8 @@ function Facet({ title, name, counts, query, to }) {
   const values = Object.entries(counts ?? {});
   if (query[name] && !(query[name] in (counts ?? {}))) values.push([query[name], 0]);
   if (!values.length) return null;
-  return html`<fieldset class="facet"><legend>${title}</legend>${values.map(([value, count]) => html`<button type="button" key=${value}
+  return html`<fieldset class="facet"><legend>${title}</legend>${values.map(([value, count]) =>
+    html`<button type="button" key=${value}
     aria-pressed=${query[name] === value} onClick=${() => go(to({ [name]: query[name] === value ? "" : value, offset: "" }))}>
     ${oneLine(value) || "none"} <span class="num">${number(count)}</span></button>`)}</fieldset>`;
 }
@@ -37,14 +39,17 @@ function Filters({ query, to, facets, hasSteps, sources }) {
     </div>
     <div class="controls"><${Facet} title="Verdict" name="status" counts=${facets?.status} query=${query} to=${to} />
       <${Facet} title="Finish reason" name="finish" counts=${facets?.finish} query=${query} to=${to} />
-      ${active > 0 && html`<button type="button" class="clear" onClick=${() => go(to(Object.fromEntries(["offset", ...FILTERS.filter((name) => name !== "sort")].map((name) => [name, ""]))))}>
+      ${active > 0 && html`<button type="button" class="clear"
+        onClick=${() => go(to(Object.fromEntries(["offset", ...FILTERS.filter((name) => name !== "sort")].map((name) => [name,
+          ""]))))}>
         Clear ${active === 1 ? "the filter" : `${active} filters`}</button>`}</div></form>`;
 }
 
 function Row({ row, href, hasSteps, prompt }) {
   return html`<tr><td class="num"><a class="row" href=${href}>${number(row.number)}</a></td>
     <td><${Cell} value=${row.score} /></td>
-    <td class="text-cell"><div class="cut" dir="auto" title=${oneLine(row.prompt)}>${prompt}</div><div class="cut start" dir="auto">${oneLine(row.start)}</div></td>
+    <td class="text-cell"><div class="cut" dir="auto" title=${oneLine(row.prompt)}>${prompt}</div><div class="cut start"
+      dir="auto">${oneLine(row.start)}</div></td>
     <td><${State} state=${row.status} />${row.reason && html`<div class="small quiet cut">${oneLine(row.reason)}</div>`}</td>
     ${hasSteps && html`<td class="num">${number(row.step)}</td>`}
     <td class="num" title=${oneLine(row.problem_id)}>${number(row.problem)}</td><td class="num wide">${number(row.sample)}</td>
@@ -64,18 +69,26 @@ export function Episodes({ run, stage, query }) {
   return html`<${Filters} query=${query} to=${to} facets=${data?.facets} hasSteps=${hasSteps} sources=${data?.sources} />
     ${!data ? html`<${Notice} ...${answer} />` : html`
     ${answer.error && html`<${Notice} error=${answer.error} />`}
-    ${data.kept?.[0] < data.kept?.[1] && html`<p class="notice quiet">This exported page has ${number(data.kept[0])} of ${number(data.kept[1])} episodes.</p>`}
+    ${data.kept?.[0] < data.kept?.[1]
+      && html`<p class="notice quiet">This exported page has ${number(data.kept[0])} of ${number(data.kept[1])} episodes.</p>`}
     <p class="hidden" role="status">${busy ? "Loading" : `${number(data.total)} episodes`}</p>
     ${!data.rows.length ? html`<${Empty}>No episode fits these filters.<//>` : html`
-    <${Frame} label="Episodes" busy=${busy}><table class="episodes"><caption class="hidden">Episodes of ${oneLine(stage)}</caption><thead><tr>
+    <${Frame} label="Episodes" busy=${busy}><table class="episodes"><caption
+      class="hidden">Episodes of ${oneLine(stage)}</caption><thead><tr>
       <${SortHead} name="Episode" up="number" sort=${sort || "number"} to=${bySort} kind="num" />
-      <${SortHead} name="Score" up="score" down="-score" sort=${sort} to=${bySort} /><th scope="col">Prompt and response</th><th scope="col">Verdict</th>
+      <${SortHead} name="Score" up="score" down="-score" sort=${sort} to=${bySort} /><th scope="col">Prompt and response</th>
+        <th scope="col">Verdict</th>
       ${hasSteps && html`<${SortHead} name="Step" up="step" sort=${sort} to=${bySort} kind="num" />`}
       <th scope="col" class="num">Problem</th><th scope="col" class="num wide">Sample</th>
-      <${SortHead} name="Tokens" up="tokens" down="-tokens" sort=${sort} to=${bySort} kind="num" /><th scope="col" class="wide">Finish</th>
-      </tr></thead><tbody>${data.rows.map((row, at) => html`<${Row} key=${row.number} row=${row} href=${href(row, at)} hasSteps=${hasSteps} prompt=${prompts[at]} />`)}</tbody></table><//>
-    <${Pager} total=${data.total} atLeast=${data.total_at_least} offset=${offset} limit=${limit} name="episodes" to=${(start) => to({ offset: start || "" })} />
-    <label class="field inline"><span>Rows on a page</span><select value=${String(limit)} onChange=${(event) => go(to({ limit: event.currentTarget.value, offset: "" }))}>
+      <${SortHead} name="Tokens" up="tokens" down="-tokens" sort=${sort} to=${bySort} kind="num" /><th scope="col"
+        class="wide">Finish</th>
+      </tr></thead><tbody>${data.rows.map((row, at) =>
+        html`<${Row} key=${row.number} row=${row} href=${href(row, at)} hasSteps=${hasSteps}
+          prompt=${prompts[at]} />`)}</tbody></table><//>
+    <${Pager} total=${data.total} atLeast=${data.total_at_least} offset=${offset} limit=${limit} name="episodes"
+      to=${(start) => to({ offset: start || "" })} />
+    <label class="field inline"><span>Rows on a page</span><select value=${String(limit)}
+      onChange=${(event) => go(to({ limit: event.currentTarget.value, offset: "" }))}>
       ${SIZES.map((size) => html`<option key=${size} value=${size}>${size}</option>`)}</select></label>`}`}`;
 }
 

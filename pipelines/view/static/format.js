@@ -2,10 +2,12 @@
 
 const NAMES_OF_MARKS = {
   0x00ad: "soft hyphen", 0x061c: "ALM", 0x200b: "zero width space", 0x200e: "LRM", 0x200f: "RLM", 0x2028: "line separator",
-  0x2029: "paragraph separator", 0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO", 0x2060: "word joiner",
+  0x2029: "paragraph separator", 0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO",
+    0x2060: "word joiner",
   0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xfeff: "BOM",
 };
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/g;
+const CONTROLS = "\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f";
+const INVISIBLE = new RegExp(`[${CONTROLS}${Object.keys(NAMES_OF_MARKS).map((code) => String.fromCodePoint(code)).join("")}]`, "g");
 
 /** Replaces control characters and marks of direction by visible names: they could hide or reorder text. */
 export function visible(text) {

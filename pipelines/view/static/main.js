@@ -31,12 +31,15 @@ function SchemeSwitch() {
     setScheme(next);
     dispatchEvent(new Event("schemechange"));
   };
-  return html`<label class="scheme"><span class="hidden">Colours</span><select value=${scheme} onChange=${(event) => choose(event.currentTarget.value)}>
-    ${SCHEMES.map((one) => html`<option key=${one} value=${one}>${{ auto: "System colours", light: "Light", dark: "Dark" }[one]}</option>`)}</select></label>`;
+  return html`<label class="scheme"><span class="hidden">Colours</span><select value=${scheme}
+    onChange=${(event) => choose(event.currentTarget.value)}>
+    ${SCHEMES.map((one) => html`<option key=${one} value=${one}>${{ auto: "System colours", light: "Light",
+      dark: "Dark" }[one]}</option>`)}</select></label>`;
 }
 
 function Live({ state }) {
-  const [sign, text, kind] = isExport ? ["◇", "exported", "soft"] : state === "live" ? ["●", "live", "good"] : state === "lost" ? ["○", "not connected", "bad"] : ["○", "connecting", "soft"];
+  const [sign, text, kind] = isExport ? ["◇", "exported", "soft"] : state === "live" ? ["●", "live", "good"] : state === "lost"
+    ? ["○", "not connected", "bad"] : ["○", "connecting", "soft"];
   return html`<span class="state live ${kind}" role="status"><span aria-hidden="true">${sign}</span> ${text}</span>`;
 }
 
@@ -45,7 +48,9 @@ function Head({ crumbs, title, children }) {
   useEffect(() => {
     document.title = [title, ...crumbs.slice(1).map(([name]) => name).reverse(), "tenfold view"].join(" – ");
   });
-  return html`<div class="head">${crumbs.length > 0 && html`<nav class="crumbs" aria-label="Where this is"><ol>${crumbs.map(([name, href]) => html`<li key=${href}><a href=${href}>${oneLine(name)}</a></li>`)}</ol></nav>`}
+  return html`<div class="head">${crumbs.length > 0
+    && html`<nav class="crumbs" aria-label="Where this is"><ol>${crumbs.map(([name, href]) =>
+      html`<li key=${href}><a href=${href}>${oneLine(name)}</a></li>`)}</ol></nav>`}
     <h1 tabindex="-1">${oneLine(title)} ${children}</h1></div>`;
 }
 
@@ -69,8 +74,10 @@ function RunPage({ id, rest, query }) {
   const [name, view, episode] = rest;
   if (name === undefined || (name === "recipe" && view === undefined)) {
     return html`<${Head} crumbs=${[home]} title=${run.name}><${State} state=${run.state} /><//>
-      ${run.description && html`<p class="description">${oneLine(run.description)}</p>`}<p class="quiet small path">${oneLine(run.folder)}${run.holder ? `, held by ${oneLine(run.holder)}` : ""}</p>
-      ${run.recipe && html`<${Tabs} label="Views of the run" current=${name ?? "overview"} items=${[["overview", "Overview", link([id])], ["recipe", "Recipe", link([id, "recipe"])]]} />`}
+      ${run.description && html`<p class="description">${oneLine(run.description)}</p>`}<p class="quiet small path">
+        ${oneLine(run.folder)}${run.holder ? `, held by ${oneLine(run.holder)}` : ""}</p>
+      ${run.recipe && html`<${Tabs} label="Views of the run" current=${name ?? "overview"}
+        items=${[["overview", "Overview", link([id])], ["recipe", "Recipe", link([id, "recipe"])]]} />`}
       ${name === "recipe" ? html`<${Recipe} run=${run} />` : html`<${RunOverview} run=${run} />`}`;
   }
   const stage = (run.stages ?? []).find((one) => one.name === name);
@@ -78,7 +85,8 @@ function RunPage({ id, rest, query }) {
   if (!stage) return html`<${Head} crumbs=${crumbs} title="Not found" /><${Notice} error="this run has no stage ${name}" />`;
   const views = viewsOf(id, stage), shown = view ?? views[0]?.[0];
   const title = shown === "episode" ? `Episode ${number(Number(episode))}` : stage.name;
-  return html`<${Head} crumbs=${shown === "episode" ? [...crumbs, [stage.name, link([id, stage.name])]] : crumbs} title=${title}>${shown !== "episode" && html`<${State} state=${stage.state} />`}<//>
+  return html`<${Head} crumbs=${shown === "episode" ? [...crumbs, [stage.name, link([id, stage.name])]] : crumbs}
+    title=${title}>${shown !== "episode" && html`<${State} state=${stage.state} />`}<//>
     <${Tabs} label="Views of the stage" items=${views} current=${shown === "episode" ? "episodes" : shown} />
     <${Indexing} run=${run} />
     <${StageView} key=${`${id}/${name}/${shown}`} run=${run} stage=${stage} view=${shown} id=${episode} query=${query} />`;
@@ -87,7 +95,8 @@ function RunPage({ id, rest, query }) {
 function View({ route }) {
   const [first, ...rest] = route.parts;
   if (first === undefined) return html`<${Head} crumbs=${[]} title="Runs" /><${Runs} />`;
-  if (first === "compare" && !rest.length) return html`<${Head} crumbs=${[["Runs", link([])]]} title="Compare" /><${Compare} query=${route.query} />`;
+  if (first === "compare" && !rest.length) return html`<${Head} crumbs=${[["Runs", link([])]]} title="Compare" /><${Compare}
+    query=${route.query} />`;
   return html`<${RunPage} key=${first} id=${first} rest=${rest} query=${route.query} />`;
 }
 
@@ -127,7 +136,8 @@ function App() {
   };
   return html`<a class="skip" href="#content" onClick=${skip}>Skip to the content</a>
     <header class="top"><a class="brand" href="#/">tenfold view</a>
-      <nav aria-label="Main"><a href="#/" aria-current=${route.parts.length === 0 ? "page" : undefined}>Runs</a><a href="#/compare" aria-current=${route.parts[0] === "compare" ? "page" : undefined}>Compare</a></nav>
+      <nav aria-label="Main"><a href="#/" aria-current=${route.parts.length === 0 ? "page" : undefined}>Runs</a>
+        <a href="#/compare" aria-current=${route.parts[0] === "compare" ? "page" : undefined}>Compare</a></nav>
       <${Live} state=${live} /><${SchemeSwitch} /></header>
     <main id="content" tabindex="-1"><${View} route=${route} /></main>`;
 }

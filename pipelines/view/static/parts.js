@@ -4,7 +4,8 @@ import { number, oneLine, plural, scoreText, visible } from "./format.js";
 import { go, link } from "./route.js";
 
 const STATES = {
-  running: ["●", "mark"], finished: ["✓", "good"], failed: ["✗", "bad"], killed: ["✗", "bad"], stopped: ["■", "warn"], waiting: ["○", "soft"],
+  running: ["●", "mark"], finished: ["✓", "good"], failed: ["✗", "bad"], killed: ["✗", "bad"], stopped: ["■", "warn"],
+    waiting: ["○", "soft"],
   scored: ["✓", "soft"], timeout: ["◷", "warn"], undecided: ["?", "warn"], fault: ["!", "bad"], interrupted: ["■", "warn"],
 };
 
@@ -38,7 +39,8 @@ export function Cell({ value, href, label, current }) {
   const name = `${label ? label + ": " : ""}${value === null || value === undefined ? "no score" : scoreText(value)}`;
   const kind = `cell ${shown === null ? "none" : ""}`;
   if (!href) return html`<span class=${kind} style=${style} title=${name}>${scoreText(value)}</span>`;
-  return html`<a class=${kind} style=${style} href=${href} title=${name} aria-label=${name} aria-current=${current ? "true" : undefined}>${scoreText(value)}</a>`;
+  return html`<a class=${kind} style=${style} href=${href} title=${name} aria-label=${name}
+    aria-current=${current ? "true" : undefined}>${scoreText(value)}</a>`;
 }
 
 /** A value with its interval on a line: thin over new problems, thick over new samples of the same problems. */
@@ -60,9 +62,11 @@ export function Sparkline({ points, label }) {
   if (known.length < 2) return html`<span class="quiet">${known.length ? scoreText(known[0][1]) : "–"}</span>`;
   const first = known[0][0], width = known.at(-1)[0] - first || 1;
   const at = ([x, y]) => `${(2 + (96 * (x - first)) / width).toFixed(1)},${(18 - 16 * Math.max(0, Math.min(1, y))).toFixed(1)}`;
-  const name = label ?? `from ${scoreText(known[0][1])} at step ${known[0][0]} to ${scoreText(known.at(-1)[1])} at step ${known.at(-1)[0]}`;
+  const name = label ?? [known[0], known.at(-1)].map(([x, y], at) =>
+    `${at ? "to" : "from"} ${scoreText(y)} at step ${x}`).join(" ");
   const [x, y] = at(known.at(-1)).split(",");
-  return html`<svg class="spark" viewBox="0 0 100 20" width="100" height="20" role="img" aria-label=${name}><title>${name}</title>
+  return html`<svg class="spark" viewBox="0 0 100 20" width="100" height="20" role="img" aria-label=${name}><title>
+    ${name}</title>
     <polyline points=${known.map(at).join(" ")} /><circle cx=${x} cy=${y} r="2" /></svg>`;
 }
 
@@ -79,7 +83,8 @@ export function Copy({ text, label = "Copy" }) {
     }
     timer.current = setTimeout(() => setDone(""), 2000);
   };
-  return html`<button type="button" class="plain copy" onClick=${copy}><span aria-live="polite">${done || label}</span></button>`;
+  return html`<button type="button" class="plain copy" onClick=${copy}><span aria-live="polite">${done
+    || label}</span></button>`;
 }
 
 const LONG = 20000;
@@ -101,8 +106,10 @@ export function Pager({ total, offset, limit, atLeast, to, name }) {
     ? html`<a class="button" href=${to(start)} rel=${label === "Previous" ? "prev" : "next"}>${label}</a>`
     : html`<span class="button off" aria-disabled="true">${label}</span>`;
   return html`<nav class="pager" aria-label="Pages of ${name}">
-    <span class="num">${number(offset + 1)}–${number(last)} of ${atLeast ? "more than " : ""}${plural(total, name.replace(/s$/, ""), name)}</span>
-    <span class="steps">${step("Previous", Math.max(0, offset - limit), offset > 0)}${step("Next", offset + limit, last < total || (atLeast && last === total))}</span></nav>`;
+    <span class="num">${number(offset + 1)}–${number(last)} of ${atLeast ? "more than " : ""}${plural(total, name.replace(/s$/,
+      ""), name)}</span>
+    <span class="steps">${step("Previous", Math.max(0, offset - limit), offset > 0)}${step("Next", offset + limit, last < total
+      || (atLeast && last === total))}</span></nav>`;
 }
 
 /** The head of a column by which a table can be sorted. */
@@ -110,12 +117,14 @@ export function SortHead({ name, up, down, sort, to, kind }) {
   const now = sort === up ? "ascending" : sort === down ? "descending" : "none";
   const next = sort === down || !down ? up : down;
   const sign = now === "ascending" ? "▲" : now === "descending" ? "▼" : "";
-  return html`<th scope="col" class=${kind} aria-sort=${now}><a href=${to(next)}>${name} <span aria-hidden="true" class="sign">${sign}</span></a></th>`;
+  return html`<th scope="col" class=${kind} aria-sort=${now}><a href=${to(next)}>${name} <span aria-hidden="true" class="sign">
+    ${sign}</span></a></th>`;
 }
 
 /** A table that scrolls inside its frame if the window is narrow. */
 export function Frame({ label, children, busy }) {
-  return html`<div class="frame" role="region" aria-label=${label} tabindex="0" aria-busy=${busy ? "true" : "false"}>${children}</div>`;
+  return html`<div class="frame" role="region" aria-label=${label} tabindex="0" aria-busy=${busy ? "true" : "false"}>
+    ${children}</div>`;
 }
 
 export function Tabs({ label, items, current }) {
@@ -147,8 +156,10 @@ export function Field({ label, name, query, to, type = "text", ...more }) {
 /** Chooses one of the sources of a stage's episodes: a benchmark stage has one for each task. */
 export function SourceChoice({ sources, query, to }) {
   if (!(sources?.length > 1) && !query.source) return null;
-  return html`<label class="field source"><span>Task</span><select value=${query.source ?? ""} onChange=${(event) => go(to({ source: event.currentTarget.value, offset: "" }))}>
-    <option value="">all</option>${[...new Set([...(sources ?? []), query.source].filter(Boolean))].map((one) => html`<option key=${one} value=${one}>${oneLine(one)}</option>`)}</select></label>`;
+  return html`<label class="field source"><span>Task</span><select value=${query.source ?? ""}
+    onChange=${(event) => go(to({ source: event.currentTarget.value, offset: "" }))}>
+    <option value="">all</option>${[...new Set([...(sources ?? []), query.source].filter(Boolean))].map((one) =>
+      html`<option key=${one} value=${one}>${oneLine(one)}</option>`)}</select></label>`;
 }
 
 /** The views of a stage, as far as it has data for them. */

@@ -60,7 +60,8 @@ export function svgText(title, lines, range) {
   const { width, height, left, right, top, bottom } = SIZE;
   const x = (value) => left + ((width - left - right) * (value - xs[0])) / (xs[1] - xs[0]);
   const y = (value) => height - bottom - ((height - top - bottom) * (value - ys[0])) / (ys[1] - ys[0]);
-  const out = [`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`,
+  const size = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`;
+  const out = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" font-size="12">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     `<text x="${left}" y="20" font-size="15" font-weight="600" fill="#1f2328">${escaped(title)}</text>`];
   for (const at of ticks(...ys)) {
@@ -68,17 +69,21 @@ export function svgText(title, lines, range) {
       `<text x="${left - 8}" y="${(y(at) + 4).toFixed(1)}" text-anchor="end" fill="#59636e">${number(at)}</text>`);
   }
   for (const at of ticks(...xs, 8)) {
-    out.push(`<text x="${x(at).toFixed(1)}" y="${height - bottom + 18}" text-anchor="middle" fill="#59636e">${number(at)}</text>`);
+    const place = `x="${x(at).toFixed(1)}" y="${height - bottom + 18}"`;
+    out.push(`<text ${place} text-anchor="middle" fill="#59636e">${number(at)}</text>`);
   }
   out.push(`<text x="${width - right}" y="${height - 6}" text-anchor="end" fill="#59636e">step</text>`);
   let legend = left;
   for (const line of shown) {
     const colour = LINES.light[line.order % LINES.light.length], dash = DASHES[line.order % DASHES.length].join(" ");
-    const style = `fill="none" stroke="${colour}" stroke-width="2" stroke-linejoin="round"${dash ? ` stroke-dasharray="${dash}"` : ""}`;
-    if (line.raw) out.push(`<path d="${pathOf(line.x, line.raw, x, y)}" fill="none" stroke="${colour}" stroke-opacity="0.25"/>`);
+    const style = `fill="none" stroke="${colour}" stroke-width="2" stroke-linejoin="round"${dash
+      ? ` stroke-dasharray="${dash}"` : ""}`;
+    if (line.raw) out.push(`<path d="${pathOf(line.x, line.raw, x,
+      y)}" fill="none" stroke="${colour}" stroke-opacity="0.25"/>`);
     out.push(`<path d="${pathOf(line.x, line.y, x, y)}" ${style}/>`);
     if (shown.length > 1) {
-      out.push(`<path d="M${legend} 34h24" ${style}/>`, `<text x="${legend + 30}" y="38" fill="#1f2328">${escaped(line.label)}</text>`);
+      out.push(`<path d="M${legend} 34h24" ${style}/>`,
+        `<text x="${legend + 30}" y="38" fill="#1f2328">${escaped(line.label)}</text>`);
       legend += 48 + 7 * line.label.length;
     }
   }

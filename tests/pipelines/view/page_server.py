@@ -154,7 +154,12 @@ def problem_rows(stage: StageData) -> list[Json]:
         steps = sorted({row["step"] for row in members if row["step"] is not None})
         by_step = [[step, mean([row["score"] for row in members if row["step"] == step])] for step in steps]
         rows.append(
-            {"problem": problem, "problem_id": members[0]["problem_id"], "prompt": members[0]["prompt"], "samples": len(members)}
+            {
+                "problem": problem,
+                "problem_id": members[0]["problem_id"],
+                "prompt": members[0]["prompt"],
+                "samples": len(members),
+            }
             | {"mean": mean([row["score"] for row in members]), "by_step": by_step}
         )
     return rows
@@ -163,7 +168,11 @@ def problem_rows(stage: StageData) -> list[Json]:
 def problems(stage: StageData, query: dict[str, str]) -> Json:
     """Returns a page of problems."""
     low, high = float(query.get("min_rate", "-inf")), float(query.get("max_rate", "inf"))
-    rows = [row for row in problem_rows(stage) if ("min_rate" not in query and "max_rate" not in query) or low <= (row["mean"] or 0) <= high]
+    rows = [
+        row
+        for row in problem_rows(stage)
+        if ("min_rate" not in query and "max_rate" not in query) or low <= (row["mean"] or 0) <= high
+    ]
     sort = query.get("sort", "problem")
     key: Callable[[Json], Any] = (lambda row: row["problem"]) if sort == "problem" else (lambda row: row["mean"] or 0)
     rows.sort(key=key, reverse=sort.startswith("-"))

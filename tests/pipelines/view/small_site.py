@@ -7,17 +7,27 @@ from .page_server import Json, Site, StageData
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script></script><!-- "
     "<a href=\"javascript:document.title='taken'\">link</a> ${1+1} {{7*7}} &lt;b&gt; \u202egnp.exe\u2066 \x1b[31mred\x07 \u200b"
-    + "long" * 200
+    + "long"
+    * 200
 )
 
 
-def episode(number: int, step: int | None, problem: int, sample: int, text: str, score: float | None = 1.0, **fields: Any) -> Json:
+def episode(
+    number: int, step: int | None, problem: int, sample: int, text: str, score: float | None = 1.0, **fields: Any
+) -> Json:
     """Returns an episode with one turn."""
     status = "scored" if score is not None else "fault"
     verdict = {"status": status, "score": score, "method": "exact", "reason": f"{text[-20:]} against 4", "judge_messages": []}
     prompt = f"What is the sum of the following two numbers: {problem} + 2?"
     return {
-        **{"number": number, "source": None, "step": step, "problem": problem, "problem_id": f"sums/{problem}", "sample": sample},
+        **{
+            "number": number,
+            "source": None,
+            "step": step,
+            "problem": problem,
+            "problem_id": f"sums/{problem}",
+            "sample": sample,
+        },
         **{"attempt": 0, "score": score, "advantage": None, "status": status, "method": "exact", "reason": verdict["reason"]},
         **{"tokens": len(text), "finish": "stop", "turns": 1, "start": text[:200], "prompt": prompt, "gold": "4"},
         "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": text}],
@@ -75,14 +85,27 @@ def tools() -> StageData:
         {"name": "calls", "score": 1.0, "weight": 0.75, "method": "exact", "reason": "all calls match"},
         {"name": HOSTILE, "score": 0.0, "weight": 0.25, "method": HOSTILE, "reason": HOSTILE},
     ]
-    verdict = {"status": "scored", "score": 0.75, "method": HOSTILE, "reason": HOSTILE, "parts": parts, "judge_messages": [HOSTILE]}
+    verdict = {
+        "status": "scored",
+        "score": 0.75,
+        "method": HOSTILE,
+        "reason": HOSTILE,
+        "parts": parts,
+        "judge_messages": [HOSTILE],
+    }
     fields = {"messages": messages, "verdict": verdict, "gold": HOSTILE, "finish": HOSTILE, "problem_id": HOSTILE}
     texts = {"start": HOSTILE, "prompt": HOSTILE, "reason": HOSTILE, "method": HOSTILE}
     table = {"title": HOSTILE, "head": ["reason", HOSTILE], "rows": [[HOSTILE, 1200], ["kept", 88]]}
     steps = {"names": [HOSTILE, "loss"], "steps": [1, 2], "values": {HOSTILE: [1, 2], "loss": [2, 1]}}
     result = {
         **{"task": HOSTILE, "samples": 1, "problems": 1, "score": 0.75, "low": 0.5, "high": 1.0, "interval": HOSTILE},
-        **{"low_samples": None, "high_samples": None, "protocol": [HOSTILE], "cautions": [HOSTILE], "settings": {HOSTILE: HOSTILE}},
+        **{
+            "low_samples": None,
+            "high_samples": None,
+            "protocol": [HOSTILE],
+            "cautions": [HOSTILE],
+            "settings": {HOSTILE: HOSTILE},
+        },
     }
     rows = [episode(0, 1, 0, 0, "", 0.75) | fields | texts, episode(1, 1, 0, 1, HOSTILE, None) | texts]
     return StageData(steps=steps, episodes=rows, results=[result], corpus=[table])
@@ -92,7 +115,14 @@ def stage(name: str, kind: str, has: list[str], **fields: Any) -> Json:
     """Returns a finished stage."""
     return {
         **{"name": name, "kind": kind, "state": "finished", "done": 0, "total": 0, "values": {}, "per_second": None},
-        **{"seconds_left": None, "seconds": 129, "summary": f"{name} is done", "has": has, "commit": "14aa3a3a", "machine": "2 processors"},
+        **{
+            "seconds_left": None,
+            "seconds": 129,
+            "summary": f"{name} is done",
+            "has": has,
+            "commit": "14aa3a3a",
+            "machine": "2 processors",
+        },
         **fields,
     }
 
@@ -115,7 +145,15 @@ def site() -> Site:
         {"stage": "after", "task": "sums_avg4", "score": 0.55, "low": 0.4, "high": 0.7, "change": change},
     ]
     sums = [stage("before", "bench", bench), stage("grpo", "grpo", ["steps", "episodes"]), stage("after", "bench", bench)]
-    working = {"state": "running", "done": 3, "total": 5, "per_second": 0.5, "seconds_left": 4, "values": {"reward": 0.3}, "summary": ""}
+    working = {
+        "state": "running",
+        "done": 3,
+        "total": 5,
+        "per_second": 0.5,
+        "seconds_left": 4,
+        "values": {"reward": 0.3},
+        "summary": "",
+    }
     more = [stage("grpo", "grpo", ["steps", "episodes"], **working), stage("after", "bench", [], state="waiting", summary="")]
     hostile = [stage(HOSTILE, HOSTILE, ["steps", "episodes", "result", "corpus"], summary=HOSTILE, machine=HOSTILE)]
     texts = {name: HOSTILE for name in ("description", "holder", "error", "command", "recipe", "folder")}

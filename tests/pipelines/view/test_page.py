@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 import pytest
+
 from .page_server import STATIC, Site, serve
 from .small_site import HOSTILE, episode, site
 
@@ -28,7 +29,10 @@ VIEWS = [
     "#/compare?a=r0%2Fbefore&b=r0%2Fafter",
     "#/r2",
     "#/r2/recipe",
-    *(f"{HOSTILE_RUN}/{view}" for view in ("curves", "groups", "episodes", "episode/0", "episode/1", "problems", "results", "corpus")),
+    *(
+        f"{HOSTILE_RUN}/{view}"
+        for view in ("curves", "groups", "episodes", "episode/0", "episode/1", "problems", "results", "corpus")
+    ),
     "#/r9",
 ]
 CONTRAST = """() => {
@@ -105,7 +109,9 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
 def show(tab: Any, view: str) -> None:
     """Goes to a view and waits for its data."""
     tab.evaluate("view => { location.hash = view }", view)
-    tab.wait_for_function("view => location.hash === view && !/Loading…/.test(document.querySelector('main').innerText)", arg=view)
+    tab.wait_for_function(
+        "view => location.hash === view && !/Loading…/.test(document.querySelector('main').innerText)", arg=view
+    )
     tab.locator("h1").wait_for()
 
 
@@ -339,9 +345,13 @@ def test_all_views_fit_the_window_are_readable_and_let_no_text_act(browser: Any,
         tab.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         assert tab.evaluate(CONTRAST) == [], view
-        found = tab.evaluate("[...document.querySelectorAll('main :is(img, script, iframe, object, style, form[action], a[href^=\"javascript\"])')].length")
+        found = tab.evaluate(
+            "[...document.querySelectorAll('main :is(img, script, iframe, object, style, form[action], a[href^=\"javascript\"])')].length"
+        )
         assert found == 0, view
-        assert tab.evaluate("[...document.querySelectorAll('a[href]')].every((a) => a.getAttribute('href').startsWith('#'))"), view
+        assert tab.evaluate("[...document.querySelectorAll('a[href]')].every((a) => a.getAttribute('href').startsWith('#'))"), (
+            view
+        )
         assert tab.title() != "taken"
     tab.close()
     assert not errors
@@ -404,7 +414,9 @@ def test_modules_can_be_joined_to_one_script() -> None:
 
 def test_no_module_makes_html_of_text() -> None:
     for path in own_modules():
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", path.read_text()), path.name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", path.read_text()
+        ), path.name
 
 
 def test_an_exported_page_filters_its_stored_rows(browser: Any, runs: Site, tmp_path: Path) -> None:
