@@ -119,8 +119,8 @@ export function Chart({ title, lines, range, onRange, height = 220, exportable =
       <span class="num quiet at">${step === null || step === undefined ? "last value"
         : `step ${number(step)}`}</span></figcaption>
     <ul class="legend">${lines.map((line, order) => html`<li key=${line.label}>
-      <svg width="22" height="8" aria-hidden="true"><line x1="0" x2="22" y1="4" y2="4"
-        stroke=${(dark ? LINES.dark : LINES.light)[order % LINES.light.length]}
+      <svg width="22" height="8" aria-hidden="true">
+        <line x1="0" x2="22" y1="4" y2="4" stroke=${(dark ? LINES.dark : LINES.light)[order % LINES.light.length]}
         stroke-width="2.5" stroke-dasharray=${DASHES[order % DASHES.length].join(" ")} /></svg>
       ${lines.length > 1 && html`<span class="label">${oneLine(line.label)}</span>`} <span class="num">
         ${number(valueAt(line))}</span></li>`)}</ul>

@@ -19,8 +19,8 @@ function useResults() {
 }
 
 function Choice({ name, label, value, items, to }) {
-  return html`<label class="field grow"><span>${label}</span><select value=${value}
-    onChange=${(event) => go(to({ [name]: event.currentTarget.value }))}>
+  return html`<label class="field grow"><span>${label}</span>
+    <select value=${value} onChange=${(event) => go(to({ [name]: event.currentTarget.value }))}>
     <option value="">${name === "task" ? "first common task" : "choose a result"}</option>${items.map(([one, text]) =>
       html`<option key=${one} value=${one} selected=${one === value}>${oneLine(text)}</option>`)}</select></label>`;
 }
@@ -62,8 +62,8 @@ function Pairs({ problems, query, a, b }) {
   const rows = problems.slice(page * SHOWN, (page + 1) * SHOWN);
   const prompts = withoutSharedStart(rows.map((row) => row.prompt));
   return html`<${Frame} label="Problems"><table class="pairs"><caption class="hidden">Mean scores problem by problem</caption>
-    <thead><tr><th scope="col">Problem</th><th scope="col" class="num" title=${oneLine(a)}>First</th><th scope="col"
-      class="num" title=${oneLine(b)}>Second</th>
+    <thead><tr><th scope="col">Problem</th><th scope="col" class="num" title=${oneLine(a)}>First</th>
+      <th scope="col" class="num" title=${oneLine(b)}>Second</th>
       <th scope="col" class="num">Difference</th><th scope="col" class="wide">
         <span class="hidden">Drawn</span></th></tr></thead>
     <tbody>${rows.map((row, at) => {
@@ -103,6 +103,6 @@ export function Compare({ query }) {
     ${!results.busy && !items.length && html`<${Empty}>No run has benchmark results yet.<//>`}
     ${items.length > 0 && (!a || !b) && html`<${Empty}>Choose two results of the same task.<//>`}
     ${a && b && (!answer.data ? html`<${Notice} ...${answer} />`
-      : html`<${Difference} answer=${answer.data} a=${names[0]} b=${names[1]} /><${Pairs} problems=${answer.data.problems}
-        query=${query} a=${names[0]} b=${names[1]} />`)}`;
+      : html`<${Difference} answer=${answer.data} a=${names[0]} b=${names[1]} />
+        <${Pairs} problems=${answer.data.problems} query=${query} a=${names[0]} b=${names[1]} />`)}`;
 }

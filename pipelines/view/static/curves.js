@@ -98,10 +98,10 @@ export function Curves({ run, name, stage, query }) {
       <label class="field smooth"><span>Smoothing <span class="num">${factor.toFixed(2)}</span></span>
         <input type="range" min="0" max="0.99" step="0.01" value=${factor}
           onInput=${(event) => go(to({ smooth: Number(event.currentTarget.value) || "" }), true)} /></label>
-      <label class="field"><span>From step</span><input type="number" value=${range?.[0] ?? first}
-        onChange=${(event) => limit(0, event.currentTarget.value)} /></label>
-      <label class="field"><span>To step</span><input type="number" value=${range?.[1] ?? last}
-        onChange=${(event) => limit(1, event.currentTarget.value)} /></label>
+      <label class="field"><span>From step</span>
+        <input type="number" value=${range?.[0] ?? first} onChange=${(event) => limit(0, event.currentTarget.value)} /></label>
+      <label class="field"><span>To step</span>
+        <input type="number" value=${range?.[1] ?? last} onChange=${(event) => limit(1, event.currentTarget.value)} /></label>
       <button type="button" disabled=${!range} onClick=${() => setRange(null)}>All steps</button>
     </form>
     <details class="choices"><summary>Values (${shown.length} of ${known.length})</summary>

@@ -8,6 +8,8 @@ export const isExport = stored !== null;
 
 const MAX_CACHED = 80;
 const WAIT = 400; // milliseconds from an event to the request; events of one moment are one request
+const PAUSE = 1500; // milliseconds from one refresh to the next, while files change all the time
+const RETRY = 10000;
 const cache = new Map(); // path -> {data, error}
 const running = new Map(); // path -> promise
 const again = new Set(); // paths that changed while they were requested
@@ -103,7 +105,7 @@ export function prefetch(path) {
 /** Requests all that is shown of a run. */
 export function reload(run) {
   changedRuns.add(run);
-  timer ??= setTimeout(refresh, WAIT);
+  timer ??= setTimeout(refresh, Math.max(WAIT, refreshed + PAUSE - performance.now()));
 }
 
 function mentions(path, run) {
@@ -111,10 +113,11 @@ function mentions(path, run) {
 }
 
 const changedRuns = new Set();
-let timer = null;
+let timer = null, refreshed = -PAUSE;
 
 function refresh() {
   timer = null;
+  refreshed = performance.now();
   for (const path of [...new Set([...cache.keys(), ...running.keys()])]) {
     if (![...changedRuns].some((run) => mentions(path, run))) continue;
     if (!watchers.has(path)) cache.delete(path);
@@ -124,25 +127,39 @@ function refresh() {
   changedRuns.clear();
 }
 
-/** Listens to the server. `tell` receives "live" or "lost". */
+/** Listens to the server. `tell` receives "live" or "lost". A hidden page does not: a browser allows few connections. */
 export function listen(tell) {
   if (isExport) return;
-  const source = new EventSource("/api/events");
-  let lost = false;
-  source.onopen = () => {
-    if (lost) for (const path of watchers.keys()) load(path); // events may have been missed
-    lost = false;
-    tell("live");
+  let source = null, missed = false;
+  const open = () => {
+    source = new EventSource("/api/events");
+    source.onopen = () => {
+      if (missed) for (const path of watchers.keys()) load(path);
+      missed = false;
+      tell("live");
+    };
+    source.onerror = () => {
+      missed = true;
+      tell("lost");
+      if (source?.readyState === EventSource.CLOSED) setTimeout(restart, RETRY); // refused: the browser does not try again
+    };
+    source.onmessage = (event) => {
+      try {
+        reload(String(JSON.parse(event.data).run));
+      } catch {
+        // not an event of ours
+      }
+    };
   };
-  source.onerror = () => {
-    lost = true;
-    tell("lost");
+  const close = () => {
+    source?.close();
+    source = null;
+    missed = true;
   };
-  source.onmessage = (event) => {
-    try {
-      reload(String(JSON.parse(event.data).run));
-    } catch {
-      // not an event of ours
-    }
+  const restart = () => {
+    close();
+    if (!document.hidden) open();
   };
+  document.addEventListener("visibilitychange", restart);
+  if (!document.hidden) open();
 }

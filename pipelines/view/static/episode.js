@@ -15,8 +15,8 @@ function Parts({ parts }) {
   const rows = Array.isArray(parts) ? parts : Object.entries(parts ?? {}).map(([name, part]) => typeof part === "object"
     ? { name, ...part } : { name, score: part });
   if (!rows.length) return null;
-  return html`<table class="parts"><caption>Parts</caption><thead><tr><th scope="col">Part</th><th scope="col"
-    class="num">Score</th><th scope="col" class="num">Weight</th><th scope="col">Reason</th></tr></thead>
+  return html`<table class="parts"><caption>Parts</caption><thead><tr><th scope="col">Part</th>
+    <th scope="col" class="num">Score</th><th scope="col" class="num">Weight</th><th scope="col">Reason</th></tr></thead>
     <tbody>${rows.map((part) =>
       html`<tr key=${part.name}><th scope="row">${oneLine(part.name)}</th><td class="num">${scoreText(part.score)}</td>
       <td class="num">${number(part.weight)}</td><td>${oneLine(part.method)} <span class="quiet">

@@ -29,7 +29,8 @@ function Filters({ query, to, facets, hasSteps, sources }) {
   const active = FILTERS.filter((name) => name !== "sort" && query[name]).length;
   return html`<form class="filters" role="search" aria-label="Filter episodes" onSubmit=${(event) => event.preventDefault()}>
     <div class="controls"><${SourceChoice} sources=${sources} query=${query} to=${to} />
-      <${Field} label="Text of the response" name="text" type="search" query=${query} to=${to} />
+      <${Field} label="Text of the response" name="text" type="search" query=${query} to=${to}
+        placeholder=${`words or "a phrase"`} />
       ${hasSteps && html`<${Field} label="Step" name="step" type="number" query=${query} to=${to} />`}
       <${Field} label="Problem" name="problem" type="number" query=${query} to=${to} />
       <${Field} label="Least score" name="min_score" type="number" step="any" query=${query} to=${to} />
@@ -48,8 +49,8 @@ function Filters({ query, to, facets, hasSteps, sources }) {
 function Row({ row, href, hasSteps, prompt }) {
   return html`<tr><td class="num"><a class="row" href=${href}>${number(row.number)}</a></td>
     <td><${Cell} value=${row.score} /></td>
-    <td class="text-cell"><div class="cut" dir="auto" title=${oneLine(row.prompt)}>${prompt}</div><div class="cut start"
-      dir="auto">${oneLine(row.start)}</div></td>
+    <td class="text-cell"><div class="cut" dir="auto" title=${oneLine(row.prompt)}>${prompt}</div>
+      <div class="cut start" dir="auto">${oneLine(row.start)}</div></td>
     <td><${State} state=${row.status} />${row.reason && html`<div class="small quiet cut">${oneLine(row.reason)}</div>`}</td>
     ${hasSteps && html`<td class="num">${number(row.step)}</td>`}
     <td class="num" title=${oneLine(row.problem_id)}>${number(row.problem)}</td><td class="num wide">${number(row.sample)}</td>
@@ -73,22 +74,22 @@ export function Episodes({ run, stage, query }) {
       && html`<p class="notice quiet">This exported page has ${number(data.kept[0])} of ${number(data.kept[1])} episodes.</p>`}
     <p class="hidden" role="status">${busy ? "Loading" : `${number(data.total)} episodes`}</p>
     ${!data.rows.length ? html`<${Empty}>No episode fits these filters.<//>` : html`
-    <${Frame} label="Episodes" busy=${busy}><table class="episodes"><caption
-      class="hidden">Episodes of ${oneLine(stage)}</caption><thead><tr>
+    <${Frame} label="Episodes" busy=${busy}><table class="episodes">
+      <caption class="hidden">Episodes of ${oneLine(stage)}</caption><thead><tr>
       <${SortHead} name="Episode" up="number" sort=${sort || "number"} to=${bySort} kind="num" />
       <${SortHead} name="Score" up="score" down="-score" sort=${sort} to=${bySort} /><th scope="col">Prompt and response</th>
         <th scope="col">Verdict</th>
       ${hasSteps && html`<${SortHead} name="Step" up="step" sort=${sort} to=${bySort} kind="num" />`}
       <th scope="col" class="num">Problem</th><th scope="col" class="num wide">Sample</th>
-      <${SortHead} name="Tokens" up="tokens" down="-tokens" sort=${sort} to=${bySort} kind="num" /><th scope="col"
-        class="wide">Finish</th>
+      <${SortHead} name="Tokens" up="tokens" down="-tokens" sort=${sort} to=${bySort} kind="num" />
+        <th scope="col" class="wide">Finish</th>
       </tr></thead><tbody>${data.rows.map((row, at) =>
         html`<${Row} key=${row.number} row=${row} href=${href(row, at)} hasSteps=${hasSteps}
           prompt=${prompts[at]} />`)}</tbody></table><//>
     <${Pager} total=${data.total} atLeast=${data.total_at_least} offset=${offset} limit=${limit} name="episodes"
       to=${(start) => to({ offset: start || "" })} />
-    <label class="field inline"><span>Rows on a page</span><select value=${String(limit)}
-      onChange=${(event) => go(to({ limit: event.currentTarget.value, offset: "" }))}>
+    <label class="field inline"><span>Rows on a page</span>
+      <select value=${String(limit)} onChange=${(event) => go(to({ limit: event.currentTarget.value, offset: "" }))}>
       ${SIZES.map((size) => html`<option key=${size} value=${size}>${size}</option>`)}</select></label>`}`}`;
 }
 

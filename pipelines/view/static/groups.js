@@ -20,8 +20,10 @@ function Steps({ steps, step, to }) {
 }
 
 function Group({ run, stage, step, row, prompt }) {
+  const hasStep = step !== null && step !== undefined;
+  const why = hasStep ? "All scores are equal: the group gives no gradient" : "All scores are equal";
   const order = [...row.numbers].sort((a, b) => a - b);
-  const query = { ...(step === null || step === undefined ? {} : { step }), problem: row.problem, ...(row.source
+  const query = { ...(hasStep ? { step } : {}), problem: row.problem, ...(row.source
     ? { source: row.source } : {}), sort: "number" };
   const hasScores = row.scores.some((value) => value !== null);
   return html`<tr><th scope="row" class="problem"><a href=${link([run, stage, "episodes"], { ...query, sort: "" })}>
@@ -31,10 +33,8 @@ function Group({ run, stage, step, row, prompt }) {
       href=${link([run, stage, "episode", String(row.numbers[at])], { ...query,
         at: order.indexOf(row.numbers[at]) })} />`)}</span></td>
     <td class="num">${scoreText(row.mean)}</td>
-    <td class="variance">${row.zero_variance
-      ? html`<span class="state warn" title="All scores are equal: the group gives no gradient">
-        <span aria-hidden="true">=</span> zero variance</span>` : hasScores ? ""
-          : html`<span class="quiet">no score</span>`}</td>
+    <td class="variance">${row.zero_variance && html`<span class="state ${hasStep ? "warn" : "soft"}" title=${why}>
+      <span aria-hidden="true">=</span> zero variance</span>`}${!hasScores && html`<span class="quiet">no score</span>`}</td>
     <td class="text-cell"><div class="cut" dir="auto" title=${`${oneLine(row.problem_id)}: ${oneLine(row.prompt)}`}>
       ${prompt}</div></td></tr>`;
 }

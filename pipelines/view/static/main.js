@@ -31,8 +31,8 @@ function SchemeSwitch() {
     setScheme(next);
     dispatchEvent(new Event("schemechange"));
   };
-  return html`<label class="scheme"><span class="hidden">Colours</span><select value=${scheme}
-    onChange=${(event) => choose(event.currentTarget.value)}>
+  return html`<label class="scheme"><span class="hidden">Colours</span>
+    <select value=${scheme} onChange=${(event) => choose(event.currentTarget.value)}>
     ${SCHEMES.map((one) => html`<option key=${one} value=${one}>${{ auto: "System colours", light: "Light",
       dark: "Dark" }[one]}</option>`)}</select></label>`;
 }
@@ -95,8 +95,8 @@ function RunPage({ id, rest, query }) {
 function View({ route }) {
   const [first, ...rest] = route.parts;
   if (first === undefined) return html`<${Head} crumbs=${[]} title="Runs" /><${Runs} />`;
-  if (first === "compare" && !rest.length) return html`<${Head} crumbs=${[["Runs", link([])]]} title="Compare" /><${Compare}
-    query=${route.query} />`;
+  if (first === "compare" && !rest.length) return html`<${Head} crumbs=${[["Runs", link([])]]} title="Compare" />
+    <${Compare} query=${route.query} />`;
   return html`<${RunPage} key=${first} id=${first} rest=${rest} query=${route.query} />`;
 }
 

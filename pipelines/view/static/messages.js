@@ -64,8 +64,8 @@ export function Message({ message, turn }) {
     ${message.tools?.length > 0
       && html`<details><summary>${plural(message.tools.length, "function")} that may be called</summary>
       <${Long} kind="text code" text=${pretty(message.tools)} /></details>`}
-    ${thinking && html`<details class="thinking"><summary>Thinking, ${plural(thinking.length, "character")}</summary><${Long}
-      text=${thinking} /></details>`}
+    ${thinking && html`<details class="thinking"><summary>Thinking, ${plural(thinking.length, "character")}</summary>
+      <${Long} text=${thinking} /></details>`}
     ${role === "assistant" ? (content || !message.tool_calls?.length) && html`<${Answer} content=${content} />`
       : html`<${Long} kind=${role === "tool" ? "text code" : "text"} text=${role === "tool" ? pretty(content) : content} />`}
     ${(message.tool_calls ?? []).map((call, at) => html`<${Call} key=${at} call=${call} />`)}

@@ -156,8 +156,8 @@ export function Field({ label, name, query, to, type = "text", ...more }) {
 /** Chooses one of the sources of a stage's episodes: a benchmark stage has one for each task. */
 export function SourceChoice({ sources, query, to }) {
   if (!(sources?.length > 1) && !query.source) return null;
-  return html`<label class="field source"><span>Task</span><select value=${query.source ?? ""}
-    onChange=${(event) => go(to({ source: event.currentTarget.value, offset: "" }))}>
+  return html`<label class="field source"><span>Task</span>
+    <select value=${query.source ?? ""} onChange=${(event) => go(to({ source: event.currentTarget.value, offset: "" }))}>
     <option value="">all</option>${[...new Set([...(sources ?? []), query.source].filter(Boolean))].map((one) =>
       html`<option key=${one} value=${one}>${oneLine(one)}</option>`)}</select></label>`;
 }

@@ -15,8 +15,8 @@ function Bars({ edges, counts, label, href, current }) {
     const low = edges[at], high = edges[at + 1], name = `${number(low)} to ${number(high)}: ${number(count)}`;
     return html`<li key=${at}><a href=${href(low, high, at === counts.length - 1)} aria-label=${name} title=${name}
       aria-current=${current?.(low, high) ? "true" : undefined}>
-      <span class="count num" aria-hidden="true">${count ? number(count) : ""}</span><span class="bar"
-        style=${{ height: `${(100 * count) / most}%` }}></span></a>
+      <span class="count num" aria-hidden="true">${count ? number(count) : ""}</span>
+        <span class="bar" style=${{ height: `${(100 * count) / most}%` }}></span></a>
       <span class="edge num" aria-hidden="true">${number(low)}</span>${at === counts.length - 1
         && html`<span class="edge last num" aria-hidden="true">${number(high)}</span>`}</li>`;
   })}</ol>`;
@@ -55,17 +55,17 @@ export function Problems({ run, stage, query }) {
   return html`<div class="histograms">${["rate", "tokens"].map((of) =>
     html`<${Histogram} key=${of} run=${run} stage=${stage} of=${of} query=${query} />`)}</div>
     <form class="controls" role="search" aria-label="Filter problems" onSubmit=${(event) => event.preventDefault()}>
-      <${SourceChoice} sources=${sources} query=${query} to=${to} /><${Field} label="Text of the prompt" name="text"
-        type="search" query=${query} to=${to} />
-      <${Field} label="Least mean" name="min_rate" type="number" step="any" min="0" max="1" query=${query} to=${to} /><${Field}
-        label="Greatest mean" name="max_rate" type="number" step="any" min="0" max="1" query=${query} to=${to} />
+      <${SourceChoice} sources=${sources} query=${query} to=${to} />
+        <${Field} label="Text of the prompt" name="text" type="search" query=${query} to=${to} />
+      <${Field} label="Least mean" name="min_rate" type="number" step="any" min="0" max="1" query=${query} to=${to} />
+        <${Field} label="Greatest mean" name="max_rate" type="number" step="any" min="0" max="1" query=${query} to=${to} />
       ${(query.min_rate || query.max_rate || query.text)
         && html`<button type="button" class="clear"
           onClick=${() => go(to({ min_rate: "", max_rate: "", text: "", offset: "" }))}>Clear filters</button>`}</form>
     ${!data ? html`<${Notice} ...${answer} />` : !data.rows.length ? html`<${Empty}>No problem fits these filters.<//>` : html`
     <${Frame} label="Problems" busy=${busy}><table class="problems"><caption
-      class="hidden">Problems of ${oneLine(stage)}</caption><thead><tr><${SortHead} name="Problem" up="problem" sort=${sort}
-        to=${bySort} kind="num" /><th scope="col">Prompt</th>
+      class="hidden">Problems of ${oneLine(stage)}</caption><thead><tr>
+        <${SortHead} name="Problem" up="problem" sort=${sort} to=${bySort} kind="num" /><th scope="col">Prompt</th>
       <th scope="col" class="num">Samples</th><${SortHead} name="Mean" up="rate" down="-rate" sort=${sort} to=${bySort}
         kind="num" />${hasSteps && html`<th scope="col">By step</th>`}</tr></thead>
       <tbody>${data.rows.map((row, at) =>

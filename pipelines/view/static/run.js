@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "./dom.js";
 import { FewCurves } from "./curves.js";
 import { isExport, reload } from "./data.js";
 import { duration, number, oneLine, signed, visible, withInterval } from "./format.js";
-import { Copy, Frame, Interval, Progress, State, viewsOf } from "./parts.js";
+import { Copy, Frame, Interval, Notice, Progress, State, viewsOf } from "./parts.js";
 import { link } from "./route.js";
 
 function Board({ run, board }) {
@@ -18,8 +18,8 @@ function Board({ run, board }) {
     <tbody>${board.map((row) =>
       html`<tr key=${`${row.stage}/${row.task}`}><th scope="row"><a href=${link([run, row.stage, "results"])}>
         ${oneLine(row.stage)}</a></th><td>${oneLine(row.task)}</td>
-      <td class="num">${withInterval(row.score, row.low, row.high)}</td><td class="wide drawn-cell"><${Interval}
-        value=${row.score} low=${row.low} high=${row.high} to=${to} /></td>
+      <td class="num">${withInterval(row.score, row.low, row.high)}</td><td class="wide drawn-cell">
+        <${Interval} value=${row.score} low=${row.low} high=${row.high} to=${to} /></td>
       ${changes && html`<td class="num">${row.change
         ? `${signed(row.change.value)} [${signed(row.change.low)}, ${signed(row.change.high)}]`
           : ""}</td>`}</tr>`)}</tbody></table><//></section>`;
@@ -73,14 +73,25 @@ export function Indexing({ run }) {
     const timer = setInterval(() => reload(run.id), 1500);
     return () => clearInterval(timer);
   }, [isPart, run.id]);
-  return isPart ? html`<p class="notice"><progress max="1" value=${run.indexing}
-    aria-label="index of episodes"></progress> ${" "}
+  if (run.indexing_error) return html`<${Notice} error=${run.indexing_error} />`;
+  return isPart ? html`<p class="notice">
+    <progress max="1" value=${run.indexing} aria-label="index of episodes"></progress> ${" "}
     <span class="num">${Math.floor(100 * run.indexing)}%</span> of the episodes are indexed. Tables are complete at 100%.</p>`
       : null;
 }
 
+/** Asks again for summaries: the server has none until it has imported the kinds of stages. */
+function useSummaries(run) {
+  const isLacking = !isExport && (run.stages ?? []).some((stage) => stage.state === "finished" && !stage.summary);
+  useEffect(() => {
+    const timers = isLacking ? [3, 8, 20, 60].map((seconds) => setTimeout(() => reload(run.id), 1000 * seconds)) : [];
+    return () => timers.forEach(clearTimeout);
+  }, [isLacking, run.id]);
+}
+
 export function RunOverview({ run }) {
   const stages = run.stages ?? [];
+  useSummaries(run);
   const machines = [...new Set(stages.map((stage) => [stage.machine, stage.commit
     && `commit ${stage.commit}`].filter(Boolean).join(", ")).filter(Boolean))];
   return html`<${Said} stages=${stages} />

@@ -295,6 +295,17 @@ def test_a_running_run_is_followed_without_losing_the_readers_place(tab: Any, ru
     assert field.evaluate("element => element === document.activeElement")
 
 
+def test_a_page_that_was_hidden_asks_again(tab: Any, runs: Site) -> None:
+    show(tab, "#/")
+    tab.get_by_role("row", name="more").wait_for()
+    hide = "hidden => { Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden}); "
+    hide += "document.dispatchEvent(new Event('visibilitychange')) }"
+    tab.evaluate(hide, True)
+    runs.runs[1]["state"] = "finished"
+    tab.evaluate(hide, False)
+    tab.get_by_role("row", name="more").filter(has_text="finished").wait_for()
+
+
 def test_an_open_part_stays_open_and_a_stage_moves_on(tab: Any, runs: Site) -> None:
     show(tab, "#/r1/grpo/curves")
     tab.get_by_text("Values (4 of 4)").click()
