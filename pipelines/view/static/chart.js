@@ -1,5 +1,5 @@
 // A line chart, drawn by uPlot.
-import { html, useEffect, useRef, useState } from "./dom.js";
+import { html, useEffect, useMemo, useRef, useState } from "./dom.js";
 import { number, oneLine } from "./format.js";
 import { DASHES, LINES, saveChart } from "./picture.js";
 
@@ -81,7 +81,7 @@ export function Chart({ title, lines, range, onRange, height = 220, exportable =
   const place = useRef(null), plot = useRef(null), state = useRef({});
   const [at, setAt] = useState(null);
   const dark = useDark();
-  const data = aligned(lines);
+  const data = useMemo(() => aligned(lines), [lines]);
   state.current = { range, onRange, data };
   const shape = [lines.map((line) => line.label + Boolean(line.raw) + (line.x.length === 1)).join("|"), dark, height].join();
   useEffect(() => {
@@ -103,8 +103,7 @@ export function Chart({ title, lines, range, onRange, height = 220, exportable =
       plot.current = null;
     };
   }, [shape]);
-  const key = JSON.stringify([data[0]?.length, data.map((column) => column.at(-1)), lines.map((line) => line.factor), range]);
-  useEffect(() => plot.current?.setData(state.current.data, true), [key]);
+  useEffect(() => plot.current?.setData(data, true), [data, range?.join()]);
   const move = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step || !data[0]?.length) return;
@@ -114,7 +113,7 @@ export function Chart({ title, lines, range, onRange, height = 220, exportable =
   };
   const step = at === null ? null : data[0]?.[at];
   const valueAt = (line) => step === null ? line.y.findLast((value) => value !== null) : line.y[line.x.indexOf(step)];
-  const name = lines.map((line) => `${oneLine(line.label)}: ${summary(line)}`).join("; ");
+  const name = useMemo(() => lines.map((line) => `${oneLine(line.label)}: ${summary(line)}`).join("; "), [lines]);
   return html`<figure class="chart"><figcaption><span class="title">${oneLine(title)}</span>
       <span class="num quiet at">${step === null || step === undefined ? "last value"
         : `step ${number(step)}`}</span></figcaption>

@@ -31,13 +31,15 @@ function linesOf(all, name, factor) {
 /** The most important curves, without controls. */
 export function FewCurves({ run, stage }) {
   const { data } = useData(api(["runs", run, "stages", stage, "steps"]));
+  const charts = useMemo(() => {
+    if (!data) return [];
+    const shown = usual(data.names.filter((name) => hasValues(data, name)), 3);
+    return shown.map((name) => [name, linesOf([{ label: stage, steps: data }], name, 0)]);
+  }, [data, stage]);
   if (!data) return html`<div class="charts few"><div class="chart waiting"></div></div>`;
-  const all = [{ label: stage, steps: data }];
-  const shown = usual(data.names.filter((name) => hasValues(data, name)), 3);
-  if (!shown.length) return html`<${Empty}>No values yet.<//>`;
-  return html`<div class="charts few">${shown.map((name) =>
-    html`<${Chart} key=${name} title=${name} lines=${linesOf(all, name, 0)} range=${null} height=${150}
-      exportable=${false} />`)}</div>`;
+  if (!charts.length) return html`<${Empty}>No values yet.<//>`;
+  return html`<div class="charts few">${charts.map(([name, lines]) =>
+    html`<${Chart} key=${name} title=${name} lines=${lines} range=${null} height=${150} exportable=${false} />`)}</div>`;
 }
 
 /** Stages of other runs that have curves, to be drawn over these. */
@@ -78,7 +80,7 @@ export function Curves({ run, name, stage, query }) {
   const known = [...new Set(all.flatMap((one) => one.steps.names.filter((value) => hasValues(one.steps, value))))];
   const shown = query.values === undefined ? usual(known, 6) : query.values.split(",").filter((value) => known.includes(value));
   const charts = useMemo(() => shown.map((value) => [value, linesOf(all, value, factor)]),
-    [shown.join(), factor, all.map((one) => one.label + one.steps.steps.length + one.steps.steps.at(-1)).join()]);
+    [shown.join(), factor, ...all.flatMap((one) => [one.label, one.steps])]);
   if (!own.data) return html`<${Notice} ...${own} />`;
   if (!known.length) return html`<${Empty}>This stage has written no values yet.<//>`;
   const range = rangeOf(query.range);

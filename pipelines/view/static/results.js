@@ -38,7 +38,7 @@ function Task({ task }) {
       value=${task.score} low=${task.low} high=${task.high} lowSamples=${task.low_samples} highSamples=${task.high_samples}
         to=${to} />
       <div class="ends num quiet small" aria-hidden="true"><span>0</span>${hasSamples
-        && html`<span>thin: over new problems, thick: over new samples</span>`}<span>${isShare ? 100
+        && html`<span class="wide">thin: over new problems, thick: over new samples</span>`}<span>${isShare ? 100
           : number(to)}</span></div></div></div>
     <dl class="facts wide-facts"><div><dt>95% interval ${oneLine(task.interval ?? "over new problems")}</dt><dd class="num">
       ${withInterval(task.score, task.low, task.high)}</dd></div>
