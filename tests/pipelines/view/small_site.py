@@ -1,6 +1,7 @@
-"""Two small runs for tests of the page: one finished, one at work."""
+"""Small runs for tests of the page: one finished, one at work, one with hostile text."""
 
 from typing import Any
+from urllib.parse import quote
 
 from .page_server import Json, Site, StageData
 
@@ -10,6 +11,28 @@ HOSTILE = (
     + "long"
     * 200
 )
+HOSTILE_RUN = f"#/r2/{quote(HOSTILE, safe='')}"
+VIEWS = [
+    "#/",
+    "#/r0",
+    "#/r1",
+    "#/r0/recipe",
+    "#/r0/grpo/curves?smooth=0.5&with=r1%2Fgrpo",
+    "#/r0/grpo/groups?step=2",
+    "#/r0/grpo/episodes?sort=-tokens",
+    "#/r0/grpo/episode/5?at=5",
+    "#/r0/grpo/problems",
+    "#/r0/after/results",
+    "#/compare?a=r0%2Fbefore&b=r0%2Fafter",
+    "#/r2",
+    "#/r2/recipe",
+    *(
+        f"{HOSTILE_RUN}/{view}"
+        for view in ("curves", "groups", "episodes", "episode/0", "episode/1", "problems", "results", "corpus")
+    ),
+    "#/r9",
+]
+"""Addresses of all views; the last one does not exist."""
 
 
 def episode(

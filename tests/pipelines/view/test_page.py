@@ -5,35 +5,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import pytest
 
 from .page_server import STATIC, Site, serve
-from .small_site import HOSTILE, episode, site
+from .small_site import HOSTILE_RUN, VIEWS, episode, site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-HOSTILE_RUN = f"#/r2/{quote(HOSTILE, safe='')}"
-VIEWS = [
-    "#/",
-    "#/r0",
-    "#/r1",
-    "#/r0/recipe",
-    "#/r0/grpo/curves?smooth=0.5&with=r1%2Fgrpo",
-    "#/r0/grpo/groups?step=2",
-    "#/r0/grpo/episodes?sort=-tokens",
-    "#/r0/grpo/episode/5?at=5",
-    "#/r0/grpo/problems",
-    "#/r0/after/results",
-    "#/compare?a=r0%2Fbefore&b=r0%2Fafter",
-    "#/r2",
-    "#/r2/recipe",
-    *(
-        f"{HOSTILE_RUN}/{view}"
-        for view in ("curves", "groups", "episodes", "episode/0", "episode/1", "problems", "results", "corpus")
-    ),
-    "#/r9",
-]
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 
 
@@ -78,6 +56,7 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
     errors: list[str] = []
     tab = open_tab(browser, errors, viewport={"width": 1280, "height": 900})
     tab.goto(address)
+    tab.locator("header .live.good").wait_for()  # before, an event would not arrive
     yield tab
     tab.close()
     assert not errors
@@ -176,6 +155,19 @@ def test_filters_are_in_the_address_and_back_undoes_them(tab: Any) -> None:
     tab.go_back()
     tab.wait_for_function("text => location.hash === text", arg=shared)
     assert tab.get_by_label("Text of the response").input_value() == "step 4"
+
+
+def test_back_returns_to_the_same_place_of_a_list(tab: Any) -> None:
+    show(tab, "#/r0/grpo/episodes?limit=100")
+    row = tab.get_by_role("link", name="50", exact=True)
+    row.scroll_into_view_if_needed()
+    place = tab.evaluate("scrollY")
+    row.click()
+    tab.get_by_role("heading", name="Episode 50").wait_for()
+    assert tab.evaluate("scrollY") == 0
+    tab.go_back()
+    tab.locator(".episodes").wait_for()
+    until(tab, f"Math.abs(scrollY - {place}) < 3")
 
 
 def test_facets_and_sorting_and_pages(tab: Any, runs: Site) -> None:
