@@ -48,12 +48,18 @@ def board(folder: Path, records: dict[str, Record]) -> Board:
         folder: folder of the run.
         records: the stages' `stage.json`, by name.
     """
+    rows = cells(folder, records)
+    return rows if any(cell.change for row in rows.values() for cell in row.values()) else {}
+
+
+def cells(folder: Path, records: dict[str, Record]) -> Board:
+    """Returns the results of a run's bench stages, in order. Arguments as for `board`."""
     benches = [name for name, record in records.items() if record["stage"]["kind"] == "bench"]
     rows: Board = {}
     for number, name in enumerate(benches):
         changes = _changes(folder / benches[number - 1], folder / name) if number else {}
         rows[name] = {task: Cell(score, changes.get(task)) for task, score in records[name]["metrics"]["scores"].items()}
-    return rows if any(cell.change for row in rows.values() for cell in row.values()) else {}
+    return rows
 
 
 def _changes(before: Path, after: Path) -> dict[str, Difference]:

@@ -196,18 +196,45 @@ def _check_trackers(loggers: object, *, joins_ray: bool) -> None:
         )
     for name in given:
         _one_of("trainer.logger", name, sorted(Tracking.supported_backend), "loggers")
-        if name not in TRACKERS:
-            continue
-        tracker = TRACKERS[name]
-        if importlib.util.find_spec(tracker.module) is None:
-            raise UserError(f"loggers: the tracker {name} is not installed: pip install {tracker.module.replace('_', '-')}")
-        missing = [variable for variable in tracker.required if not os.environ.get(variable)]
-        if missing and not joins_ray:
-            raise UserError(f"loggers: the tracker {name} needs the environment variable {missing[0]}")
-        if name == "wandb" and not joins_ray and not _has_wandb_key():
-            raise UserError(
-                "loggers: the tracker wandb has no key: run `wandb login`, or set WANDB_API_KEY, or set WANDB_MODE=offline"
-            )
+        if name in TRACKERS:
+            check_tracker(name, "loggers", with_keys=not joins_ray)
+
+
+def check_tracker(name: str, setting: str, *, with_keys: bool = True) -> None:
+    """Checks that a tracker of `TRACKERS` is installed, and that it has what it needs to start without asking.
+
+    Args:
+        name: name of the tracker.
+        setting: the setting that names it, for errors.
+        with_keys: check keys and other environment variables.
+
+    Raises:
+        UserError: something is missing.
+    """
+    tracker = TRACKERS[name]
+    if importlib.util.find_spec(tracker.module) is None:
+        raise UserError(f"{setting}: the tracker {name} is not installed: pip install {tracker.module.replace('_', '-')}")
+    if not with_keys:
+        return
+    if missing := [variable for variable in tracker.required if not os.environ.get(variable)]:
+        raise UserError(f"{setting}: the tracker {name} needs the environment variable {missing[0]}")
+    if name == "wandb" and not _has_wandb_key():
+        raise UserError(
+            f"{setting}: the tracker wandb has no key: run `wandb login`, or set WANDB_API_KEY, or set WANDB_MODE=offline"
+        )
+    if name == "swanlab" and not _has_swanlab_key():
+        raise UserError(
+            f"{setting}: the tracker swanlab has no key: run `swanlab login`, or set SWANLAB_API_KEY, or set "
+            "SWANLAB_MODE=offline"
+        )
+
+
+def _has_swanlab_key() -> bool:
+    """True if SwanLab starts without asking for a key: it has one, or it sends nothing."""
+    if os.environ.get("SWANLAB_MODE") in ("offline", "local", "disabled") or os.environ.get("SWANLAB_API_KEY"):
+        return True
+    folder = os.environ.get("SWANLAB_ROOT") or os.environ.get("SWANLAB_SAVE_DIR") or "~/.swanlab"
+    return any(file.is_file() for file in (disk.expanded(folder) / ".netrc", Path(".swanlab/.netrc")))
 
 
 def _has_wandb_key() -> bool:
