@@ -10,12 +10,20 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, fetch, rollout, run, synthesize, task, verify
+from . import bench, doctor, env, fetch, rollout, run, synthesize, task, track, verify
 from .runs import show, status, view
 
-COMMANDS = (run, status, view, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
+COMMANDS = (run, status, view, track, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""
-EXTRAS = {"run": "train", "doctor": "train", "bench": "bench", "task check": "bench", "synthesize": "synthesis", "view": "view"}
+EXTRAS = {
+    "run": "train",
+    "track": "train",
+    "doctor": "train",
+    "bench": "bench",
+    "task check": "bench",
+    "synthesize": "synthesis",
+    "view": "view",
+}
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
   tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model

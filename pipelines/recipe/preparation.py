@@ -14,6 +14,7 @@ from . import identity
 from .content import references
 from .plan import ALL, Plan, Selection, is_finished
 from .recipe import Recipe
+from .tracking import checks as trackers
 
 
 def prepare(
@@ -41,6 +42,7 @@ def prepare(
     Raises:
         UserError: an input is missing, or a stage has begun with another identity.
     """
+    trackers.check(recipe.trackers, "trackers")
     selected = selection.names(recipe.stages, folder)
     waiting = waiting_stages(recipe, folder)
     reader = reader_of(recipe, folder)

@@ -12,7 +12,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
@@ -51,6 +51,9 @@ class Recipe(BaseModel):
         {},
         description="values of settings of a sweep, by name (STAGE.SETTING), or groups of settings, by a name of your choice: "
         "one run for each combination",
+    )
+    trackers: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "swanlab"]] = Field(
+        [], description="experiment trackers that receive the figures of all stages; see the guide on trackers"
     )
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
     _content: dict[str, Any] | None = PrivateAttr(None)

@@ -26,6 +26,8 @@ from .preparation import cautions, identity_of, prepare, reader_of, with_policie
 from .progress.log import Log
 from .progress.step_lines import StepLines
 from .recipe import Recipe, load
+from .tracking import prepared
+from .tracking.process import following
 from .trust import limited
 
 
@@ -74,7 +76,10 @@ def run(
         display.lines([*cautions(recipe, plan.selected, folder), *plan.stale_lines(folder)])
         log = Log(folder)
         options = [*selection.options(), *(["--inexact"] if inexact else []), *(["--trust"] if trust else [])]
-        with log.run(recipe.name, [stage.name for stage in recipe.stages], options):
+        with (
+            following(folder, recipe.trackers, lambda line: display.lines([line])),
+            log.run(recipe.name, [stage.name for stage in recipe.stages], options),
+        ):
             _choose_threads(recipe, folder, display)
             records = _run_stages(recipe, folder, plan, reader_of(original, folder), display, log, inexact)
             shown = [stage for stage in recipe.stages if stage.name in records]
@@ -101,6 +106,8 @@ def _run_stages(
         if stage.name in plan.selected:
             current = identity_of(stage, policy, reader)
             records[stage.name] = _run_stage(stage, current, recipe, at, dict(earlier), display, log, inexact)
+            if recipe.trackers and (error := prepared.write(folder, [each for each in recipe.stages if each.name in records])):
+                display.lines([f"{stage.name}: the trackers get no figure: {error}"])
         elif stage.name not in plan.stale and (at / RECORD).is_file():
             records[stage.name] = finished_record(at)
         earlier[stage.name] = at

@@ -152,7 +152,9 @@ class GRPOSettings(Stage):
         0.5, ge=0, le=1, description="stop the run if more than this share of a step's samples have no score"
     )
     loggers: list[Annotated[str, Field(pattern=r"^[a-z_]+$")]] = Field(
-        [], description="further experiment trackers of verl: wandb, tensorboard, mlflow, ..."
+        [],
+        description="verl's own experiment trackers (wandb, tensorboard, mlflow, ...), for this stage only; "
+        "the recipe's trackers receive the figures of all stages",
     )
     verl: dict[str, Any] = Field({}, description="further settings of verl, by dotted name or nested")
 
