@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, fetch, rollout, run, synthesize, task, track, verify
-from .runs import show, status, view
+from . import bench, doctor, env, fetch, rollout, run, synthesize, task, verify
+from .runs import show, status, track, view
 
 COMMANDS = (run, status, view, track, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""

@@ -14,6 +14,7 @@ A mark says how far a tracker has received a file. It is set when the tracker ha
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,12 +24,13 @@ from ....core import UserError
 from ...stage import RECORD, SETTINGS, STEPS
 from ..progress.log import NAME as LOG
 from . import prepared, samples
-from .lines import NewLines
 from .state import Mark
 from .tracker import FOLDER, STEP, Config, Figures, Item, Picture, Table
 
 TABLES = 10
 """Tables of samples of a GRPO stage, if it has as many steps. Our choice."""
+CHUNK = 1 << 24
+"""Bytes that are read at once. Our choice."""
 RESULT = "result"
 """Group of the figures of a finished stage."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_./-]+")
@@ -259,3 +261,34 @@ class _Stage:
             return disk.read_object(self.folder / file, "")
         except (UserError, OSError):
             return None
+
+
+class NewLines:
+    """The complete lines that were added to a file since the last call."""
+
+    def __init__(self, path: Path):
+        """Starts at the beginning of the file, which need not exist yet."""
+        self.path, self.offset, self.file = path, 0, -1
+
+    def read(self) -> Iterator[bytes]:
+        """Yields the new lines. After a file is replaced, as when a training resumes, it yields all lines."""
+        try:
+            with self.path.open("rb") as file:
+                state = os.fstat(file.fileno())
+                if state.st_ino != self.file or state.st_size < self.offset:
+                    self.file, self.offset = state.st_ino, 0
+                file.seek(self.offset)
+                while lines := file.readlines(CHUNK):
+                    for line in lines:
+                        if not line.endswith(b"\n"):
+                            return
+                        self.offset += len(line)
+                        yield line
+        except FileNotFoundError:
+            return
+
+    def rows(self) -> Iterator[disk.Row]:
+        """Yields the new lines that are JSON objects."""
+        for line in self.read():
+            if (row := disk.parse_row(line, bool)) is not None:
+                yield row

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .options import Commands
+from ..options import Commands
 
 
 def add(commands: Commands) -> None:
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the run goes on, a tracker is unknown or has no key, or it failed.
     """
-    from ..pipelines.recipe.tracking import checks, process
+    from ...pipelines.recipe.tracking import checks, process
 
     folder, names = Path(arguments.run), [name.strip() for name in arguments.to.split(",")]
     checks.check(names, "--to")
