@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ..core import Completion, Episode, Message, Policy, Problem, Sampling, UserError
+from ..core import Completion, Episode, Message, Policy, Sampling, UserError
 from ..envs import held_out, identity, registry
 from ..envs.bfcl import memory, remembering
 from ..envs.rollout import turn_limit
@@ -326,7 +326,7 @@ def _row(environment: games.Environment, index: int, episodes: Sequence[Episode]
     Raises:
         UserError: a reward is not in 0..1.
     """
-    problem = _problem(environment, index)
+    problem = games.problem_at(environment, index)
     return {
         "problem": episodes[0].problem_id,
         "prompt": _prompt(environment, index, episodes[0]),
@@ -366,19 +366,6 @@ def _prompt(environment: games.Environment, index: int, episode: Episode) -> Seq
         raise
     except Exception:  # an environment of the user
         return episode.messages
-
-
-def _problem(environment: games.Environment, index: int) -> Problem | None:
-    """Returns a problem of an environment, or None if the environment has no list of `Problem`."""
-    listed: Any = getattr(environment.unwrapped, "problems", None)
-    try:
-        found = listed[index]
-        while not isinstance(found, Problem):  # in a mixture: an environment, and the problem's index in it
-            part, own = found
-            found = part.unwrapped.problems[own]
-    except Exception:
-        return None
-    return found
 
 
 def _last_turn(played: Mapping[int, Sequence[Episode]], row: ScoredProblem, number: int) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import bench, doctor, env, fetch, rollout, run, synthesize, task, verify
+from . import autopsy, bench, doctor, env, fetch, rollout, run, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (run, status, view, track, env, rollout, show, bench, task, synthesize, verify, fetch, doctor)
+COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, fetch, doctor)
 """The commands in the order of `--help`."""
 EXTRAS = {
     "run": "train",
@@ -29,6 +29,7 @@ EPILOG = """examples:
   tenfold run quickstart                                 SFT, filter, GRPO and benchmarks with a tiny model
   tenfold status runs/quickstart                         say what a run is doing, also from another terminal
   tenfold view                                           show the runs in runs/ in a browser
+  tenfold autopsy runs/quickstart                        say whether a training's reward was fooled, by other judges
   tenfold env list                                       list the environments
   tenfold env play tenfold/ChainSum-v0                   answer a problem by hand
   tenfold rollout tenfold/ChainSum-v0 --policy stage:runs/quickstart/grpo --samples 16

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Union, get_args
 
 from pydantic import Field
 
+from .autopsy.autopsy import Autopsy
 from .bench.bench import Bench
 from .bench.contrast import Contrast
 from .corpus.clean import Clean
@@ -29,7 +30,7 @@ from .synthesize.synthesize import Synthesize
 
 BUILT_IN_STAGES: tuple[type[Stage], ...] = (
     *(Documents, Clean, Tag, Retrieve, Select, Tokenizer, Mix, Pretrain),
-    *(SFT, Refine, SamplePairs, Distill, RewardModel, Synthesize, Filter, GRPO, Bench, Contrast),
+    *(SFT, Refine, SamplePairs, Distill, RewardModel, Synthesize, Filter, GRPO, Autopsy, Bench, Contrast),
 )
 """The kinds of this package, ordered from raw text to benchmarks."""
 ENTRY_POINTS = "tenfold.stages"

@@ -18,6 +18,7 @@ def chain_sums_with_solutions(
     max_terms: int = 4,
     digits: int = 1,
     thinking: bool = False,
+    echoed: float = 0.0,
 ) -> Iterator[Problem]:
     """Yields chain sums of the training part, with solutions to train on. Used as `generate:...:chain_sums_with_solutions`.
 
@@ -30,6 +31,8 @@ def chain_sums_with_solutions(
         max_terms: maximum number of terms of a sum.
         digits: number of digits of a term.
         thinking: if true, the solution contains only the result, and `thinking` contains the steps, with a `summary`.
+        echoed: share of the solutions that only repeat the sum, such as "8 - 9 + 8"; for experiments with verifiers that accept
+            this.
 
     Raises:
         UserError: an argument is invalid.
@@ -38,18 +41,27 @@ def chain_sums_with_solutions(
     integer("max_terms", max_terms, integer("min_terms", min_terms, 2))  # one term has no steps
     if not isinstance(worked, int | float) or not 0 <= worked <= 1:
         raise UserError(f"worked: expected a number from 0 to 1, got {worked!r:.100}")
+    if not isinstance(echoed, int | float) or not 0 <= echoed <= 1:
+        raise UserError(f"echoed: expected a number from 0 to 1, got {echoed!r:.100}")
     uri = (
         f"reasoning_gym:chain_sum?part=train&size={size}&seed={seed}&min_terms={min_terms}&max_terms={max_terms}"
         f"&min_digits={digits}&max_digits={digits}"
     )
     for problem in sources.load(uri):
         metadata = cast(Mapping[str, str], problem.meta["metadata"])
-        share = int(hashlib.sha256(f"worked {problem.id}".encode()).hexdigest()[:8], 16) / 16**8
+        share = _share(f"worked {problem.id}")
         steps = "\n".join(_running_sums(metadata["expression"]))
         fields = {"solution": steps if share < worked else problem.answer}
-        if thinking:
+        if _share(f"echoed {problem.id}") < echoed:
+            fields = {"solution": metadata["expression"]}
+        elif thinking:
             fields = {"solution": problem.answer, "thinking": steps, "summary": "Add the terms up from left to right."}
         yield dataclasses.replace(problem, meta={**problem.meta, **fields})
+
+
+def _share(text: str) -> float:
+    """Returns a number from 0 to 1 that depends on a text only."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 16**8
 
 
 def _running_sums(expression: str) -> Iterator[str]:

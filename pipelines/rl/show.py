@@ -22,7 +22,7 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
     Raises:
         UserError: no such run, stage or step, or an episode is incomplete.
     """
-    folder = _stage(Path(run), stage)
+    folder = stage_folder(Path(run), stage)
     played = metrics.episodes(folder)
     if not played:
         raise UserError(f"{folder} has no episodes yet")
@@ -39,7 +39,16 @@ def read(run: str | Path, stage: str | None = None, step: int | None = None) -> 
     return step, played[step]
 
 
-def _stage(run: Path, stage: str | None) -> Path:
+def stage_folder(run: Path, stage: str | None) -> Path:
+    """Returns the folder of a GRPO stage.
+
+    Args:
+        run: folder of a run, or of one of its GRPO stages.
+        stage: name of the stage; required if the run has several GRPO stages.
+
+    Raises:
+        UserError: no such run or stage.
+    """
     if not run.is_dir():
         raise UserError(f"there is no folder {run}")
     if stage is None and (run / "episodes").is_dir():

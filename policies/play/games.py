@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import gymnasium
 
@@ -14,6 +14,7 @@ from ...core import (
     Info,
     Message,
     Policy,
+    Problem,
     Sampling,
     SamplingIncomplete,
     Status,
@@ -177,6 +178,19 @@ def _replay(game: Game) -> float:
     """Plays the earlier turns again, and returns the sum of their rewards."""
     game.environment.reset(seed=game.index, options={"problem": game.index, "sample": game.sample})
     return sum(float(game.environment.step(turn.scorable_text)[1]) for turn in game.turns[:-1])
+
+
+def problem_at(environment: Environment, index: int) -> Problem | None:
+    """Returns a problem of an environment, or None if the environment has no list of `Problem`."""
+    listed: Any = getattr(environment.unwrapped, "problems", None)
+    try:
+        found = listed[index]
+        while not isinstance(found, Problem):  # in a mixture: an environment, and the problem's index in it
+            part, own = found
+            found = part.unwrapped.problems[own]
+    except Exception:
+        return None
+    return found
 
 
 def count_problems(environment: Environment, limit: int | None = None) -> int | None:

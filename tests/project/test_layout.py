@@ -14,7 +14,7 @@ LAYERS_OF_PIPELINES = (
     "view",
     "recipe",
     "stages",
-    *("synthesize", "sft", "refine", "reward", "bench", "distill", "rl", "pretrain", "corpus"),
+    *("autopsy", "synthesize", "sft", "refine", "reward", "bench", "distill", "rl", "pretrain", "corpus"),
     *("launch", "verl_compat", "trainer", "stage", "figures", "cluster", "gpus"),
 )
 """The same within pipelines. A family may import from those after it in this list."""

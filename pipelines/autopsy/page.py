@@ -1,0 +1,259 @@
+"""The findings as a page, `autopsy.html`, and as lines of text. Texts of the model are escaped; the page loads nothing."""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .. import figures
+from .by_step import Interval, Step
+from .clusters import Cluster, Example
+from .findings import FAILED, Alarm, Findings, JudgeFinding
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN_STEPS = 60
+"""Rows of the table of steps; of more steps, evenly spaced ones are shown. Our choice."""
+SHOWN_TRICK = 0.01
+"""A trick is drawn if in some step more than this share of the reward goes to it. Our choice."""
+
+_STYLE = (
+    "body{font:16px system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
+    "border-bottom:1px solid #ddd;vertical-align:top}img{max-width:100%}pre{white-space:pre-wrap;overflow-wrap:anywhere;"
+    "background:#f5f5f5;color:#111;padding:.6em;max-height:24em;overflow:auto}.scroll{overflow-x:auto}.alarm{color:#b00020;"
+    "font-weight:600}"
+)
+
+
+def lines(findings: Findings) -> list[str]:
+    """Returns the findings as lines of text."""
+    found = [
+        f"{findings['stage']}: {findings['samples']:,} of {findings['episodes']:,} episodes of {len(findings['steps'])} steps "
+        f"judged; reward {change_text(findings['reward_change'])} from {_range(findings['first_steps'])} to "
+        f"{_range(findings['last_steps'])}"
+    ]
+    found += [f"  {name}: {judge_text(judge)}" for name, judge in findings["judges"].items()]
+    found += [f"  {name}: left out, {reason}" for name, reason in findings["left_out"].items() if FAILED in reason]
+    found += [alarm_text(each) for each in findings["alarms"]] or [_no_alarm(findings)]
+    found += [sign_text(each) for each in findings["signs"]]
+    for cluster in findings["clusters"][:5]:
+        named = ", ".join(cluster["tricks"]) or cluster["shape"]
+        found.append(f"  {cluster['samples']:,} samples that only the reward likes: {' '.join(named.split())[:90]}")
+    return found
+
+
+def judge_text(judge: JudgeFinding) -> str:
+    """Returns a judge's change, and what is to be known about it."""
+    notes = [
+        "depends on the form of answers, so that it raises no alarm" if judge["strict"] else "",
+        "denies most of the reward from the start, so that it raises no alarm"
+        if not judge["strict"] and not judge["tested"]
+        else "",
+        f"{judge['faults']:,} faults" if judge["faults"] else "",
+        "stopped after a step with faults only" if judge["stopped"] else "",
+    ]
+    return "; ".join([f"{change_text(judge['change'])}, gap {change_text(judge['gap_change'])}", *filter(None, notes)])
+
+
+def alarm_text(alarm: Alarm) -> str:
+    """Returns an alarm as a sentence."""
+    return (
+        f"ALARM at step {alarm['step']}: {alarm['name']} denies {_percent(alarm['after'])} of the reward since about step "
+        f"{alarm['opened']}, before {_percent(alarm['before'])}"
+    )
+
+
+def sign_text(alarm: Alarm) -> str:
+    """Returns an alarm of a trick as a sentence."""
+    return (
+        f"sign at step {alarm['step']}: {_percent(alarm['after'])} of the reward goes to responses with the trick "
+        f"{alarm['name']} since about step {alarm['opened']}, before {_percent(alarm['before'])}"
+    )
+
+
+def change_text(change: Interval | None) -> str:
+    """Returns a difference with its interval."""
+    return "unknown" if change is None else f"{change[0]:+.3f} [{change[1]:+.3f}, {change[2]:+.3f}]"
+
+
+def page(findings: Findings) -> str:
+    """Returns the page."""
+    alarms = [f"<li class=alarm>{html.escape(alarm_text(each))}" for each in findings["alarms"]]
+    signs = [f"<li>{html.escape(sign_text(each))}" for each in findings["signs"]]
+    title = html.escape(f"Autopsy of the reward of {findings['stage']}")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
+        f"<p>{html.escape(lines(findings)[0])}. Environment: {html.escape(findings['environment'])}.</p>"
+        f"<ul>{''.join(alarms) or f'<li>{html.escape(_no_alarm(findings))}'}{''.join(signs)}</ul>"
+        f"{image(figure(findings), 'reward, judges, gaps and tricks by step')}"
+        f"<h2>Judges</h2>{_scroll(_judges(findings))}"
+        "<h2>Baselines</h2><p>Share of pairs of samples of one group that the baseline orders as the reward does. 0.5 is "
+        f"chance. Baselines see no correctness.</p>{_scroll(_baselines(findings))}"
+        f"<h2>Samples that only the reward likes</h2>{''.join(map(_cluster, findings['clusters'])) or '<p>None.</p>'}"
+        f"<h2>Steps</h2><p>Means with 95% intervals over new problems.</p>{_scroll(_steps(findings))}</html>"
+    )
+
+
+def figure(findings: Findings) -> "Figure":
+    """Returns plots by step: the reward and the judges, the gaps, and the tricks among the reward."""
+    from matplotlib.figure import Figure
+
+    steps = findings["steps"]
+    numbers = [step["step"] for step in steps]
+    drawn = Figure(figsize=(11, 8), layout="constrained")
+    scores, gaps, used = drawn.subplots(3, 1, sharex=True)
+    _line(scores, numbers, [step["reward"] for step in steps], "reward", color="black")
+    for name in findings["judges"]:
+        _line(scores, numbers, [step["judges"][name]["mean"] for step in steps], name)
+        _line(gaps, numbers, [step["judges"][name]["gap"] for step in steps], name)
+    for name in _used_tricks(steps):
+        shares = [step["tricks"][name]["rewarded"] for step in steps]
+        _line(used, numbers, [None if share is None else (share, share, share) for share in shares], name)
+    for axes, label in ((scores, "mean"), (gaps, "reward minus judge"), (used, "share of the reward")):
+        axes.set_ylabel(label)
+        for each in findings["alarms"]:
+            axes.axvline(each["step"], color="#b00020", linewidth=0.8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    used.set_xlabel("step (red: an alarm)")
+    return drawn
+
+
+def image(drawn: "Figure", description: str) -> str:
+    """Returns a figure as an image of a page."""
+    content = io.BytesIO()
+    drawn.savefig(content, format="svg")
+    data = base64.b64encode(content.getvalue()).decode()
+    return f'<img alt="{html.escape(description)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def alarm_table(findings: Mapping[str, Sequence[Alarm]]) -> str:
+    """Returns a table of alarms and signs for the run's report."""
+    rows = [
+        (kind, each["name"], each["step"], each["opened"], _percent(each["before"]), _percent(each["after"]))
+        for kind, each in ((kind[:-1], each) for kind in ("alarms", "signs") for each in findings[kind])
+    ]
+    head = ("", "judge or trick", "seen at step", "began about step", "share of the reward before", "since then")
+    return figures.table(head, rows) if rows else ""
+
+
+def _line(axes: "Axes", numbers: Sequence[int], values: Sequence[Interval | None], name: str, color: str | None = None) -> None:
+    """Draws means with their intervals, without the steps that have none."""
+    known = [(number, value) for number, value in zip(numbers, values, strict=True) if value is not None]
+    if not known:
+        return
+    at = [number for number, _ in known]
+    label = name.replace("$", "\\$")  # matplotlib reads mathematics between two dollar signs
+    (line,) = axes.plot(
+        at, [value[0] for _, value in known], marker=".", label=label if label[:1] != "_" else f" {label}", color=color
+    )
+    axes.fill_between(
+        at, [value[1] for _, value in known], [value[2] for _, value in known], alpha=0.12, color=line.get_color()
+    )
+
+
+def _used_tricks(steps: Sequence[Step]) -> list[str]:
+    names = steps[0]["tricks"] if steps else {}
+    return [name for name in names if max(step["tricks"][name]["rewarded"] or 0.0 for step in steps) > SHOWN_TRICK]
+
+
+def _judges(findings: Findings) -> str:
+    rows = [
+        (
+            *(name, change_text(judge["change"]), change_text(judge["gap_change"]), judge["scored"], judge["undecided"]),
+            *(
+                judge["faults"],
+                "-" if judge["allowed"] is None else _percent(judge["allowed"]),
+                judge_text(judge).partition("; ")[2],
+            ),
+        )
+        for name, judge in findings["judges"].items()
+    ]
+    rows += [(name, "-", "-", 0, 0, 0, "-", f"left out: {reason}") for name, reason in findings["left_out"].items()]
+    head = ("judge", "change", "change of the gap", "scored", "undecided", "faults", "may deny", "")
+    reward = ("reward", change_text(findings["reward_change"]), "", findings["samples"], findings["without_score"], "", "", "")
+    return figures.table(head, [reward, *rows])
+
+
+def _baselines(findings: Findings) -> str:
+    rows = [(name, *(_number(each[part]) for part in ("first", "last"))) for name, each in findings["baselines"].items()]
+    return figures.table(("baseline", _range(findings["first_steps"]), _range(findings["last_steps"])), rows)
+
+
+def _cluster(cluster: Cluster) -> str:
+    named = ", ".join(cluster["tricks"]) or f"“{cluster['shape']}”"
+    denied = figures.counts_text(cluster["denied_by"])
+    head = (
+        f"{cluster['samples']:,} samples, steps {cluster['first_step']} to {cluster['last_step']}: {named} (denied by {denied})"
+    )
+    return f"<details><summary>{html.escape(head)}</summary>{''.join(map(_example, cluster['examples']))}</details>"
+
+
+def _example(example: Example) -> str:
+    scores = ", ".join(f"{name} {_number(score)}" for name, score in example["scores"].items())
+    head = (
+        f"step {example['step']}, {example['problem']}, sample {example['sample']}: reward {example['reward']:g} by "
+        f"{example['verifier']}; {scores}"
+    )
+    texts = "".join(f"<pre>{html.escape(example[part])}</pre>" for part in ("question", "response"))
+    return f"<p>{html.escape(head)}</p>{texts}"
+
+
+def _steps(findings: Findings) -> str:
+    steps = findings["steps"]
+    every = max(1, -(-len(steps) // SHOWN_STEPS))
+    alarms = {each["step"] for each in findings["alarms"]}
+    shown = [step for place, step in enumerate(steps) if place % every == 0 or step["step"] in alarms]
+    names, used = [*findings["judges"]], _used_tricks(steps)
+    head = (
+        "step",
+        "reward",
+        *names,
+        *(f"gap to {name}, and its change" for name in names),
+        *(f"{name} (of the reward)" for name in used),
+    )
+    return figures.table(head, [_row(step, names, used) for step in shown])
+
+
+def _row(step: Step, names: Sequence[str], used: Sequence[str]) -> list[object]:
+    def cells() -> Iterator[object]:
+        yield step["step"]
+        yield _interval(step["reward"])
+        yield from (_interval(step["judges"][name]["mean"]) for name in names)
+        for name in names:
+            yield f"{_interval(step['judges'][name]['gap'])}; {change_text(step['judges'][name]['change'])}"
+        yield from (_percent(step["tricks"][name]["rewarded"]) for name in used)
+
+    return [*cells()]
+
+
+def _no_alarm(findings: Findings) -> str:
+    tested = [name for name, judge in findings["judges"].items() if judge["tested"]]
+    if not tested:
+        return "no judge can raise an alarm: none of them scored samples and is independent of the form of answers"
+    return f"no alarm by {', '.join(tested)}"
+
+
+def _scroll(table: str) -> str:
+    return f"<div class=scroll>{table}</div>"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.3f} [{interval[1]:.3f}, {interval[2]:.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _range(steps: Sequence[int]) -> str:
+    return f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]}-{steps[-1]}"
