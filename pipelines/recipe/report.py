@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..bench import scoreboard
 
 Record = dict[str, Any]
+PAGES = ("index.html", "autopsy.html")
+"""Names of the pages that stages write."""
 LINE_SECONDS = 120
 """Seconds after which a stage prints a line if the output is not a terminal. Our choice."""
 BARS = ((100, 40), (60, 10))
@@ -249,9 +251,10 @@ def _board(rows: "scoreboard.Board") -> str:
 
 
 def _link(folder: Path, stage: str) -> str:
-    """Returns the stage's name, as a link to its page if the stage is a benchmark."""
+    """Returns the stage's name, as a link to its page if the stage is a benchmark or an autopsy."""
     name = html.escape(stage)
-    return f'<a href="{name}/index.html">{name}</a>' if (folder / stage / "index.html").is_file() else name
+    page = next((page for page in PAGES if (folder / stage / page).is_file()), None)
+    return f'<a href="{name}/{page}">{name}</a>' if page else name
 
 
 def _image(figure: "Figure", kind: str) -> str:

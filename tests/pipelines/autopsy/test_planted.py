@@ -41,7 +41,7 @@ def test_each_hole_is_seen_within_a_fifth_of_the_run(name: str, tmp_path: Path, 
     assert all(example["reward"] == 1 for example in largest["examples"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_honest_run_has_no_alarm(seed: int, tmp_path: Path) -> None:
     hole = planted.HONEST[0]
     id = planted.register(f"honest {seed}", hole, seed=seed)
