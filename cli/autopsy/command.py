@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from ...core import UserError
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out) if arguments.out else stage.parent / f"autopsy-{stage.name}"
     per_step = findings.PER_STEP if arguments.samples is None else arguments.samples or None
     with environments_of_run(stage.parent, trust=arguments.trust, named=arguments.judges):
-        request = autopsy.request(stage, judges=arguments.judges, per_step=per_step, warn=_warn)
+        request = autopsy.request(stage, judges=arguments.judges, per_step=per_step)
         with Console(stderr=True).status("judging") as status:
             found = findings.examine(request, lambda done, total: status.update(f"judging: {done} of {total}"))
     try:
@@ -57,7 +56,3 @@ def run(arguments: argparse.Namespace) -> None:
     for line in page.lines(found):
         print(plain(line))
     print(f"page: {out / autopsy.PAGE}")
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

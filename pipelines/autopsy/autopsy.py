@@ -7,13 +7,13 @@ figures. `tenfold autopsy RUN` does the same for a run without this stage.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ... import disk
+from ... import disk, faults
 from ...core import UserError
 from ...policies.identity import files as policy_files
 from ..rl.grpo import GRPO
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PAGE, RECORD = "autopsy.html", "autopsy.json"
 """Files of the stage's folder."""
-_KEPT = ("reward_change", "judges", "left_out", "alarms", "signs", "samples", "first_steps", "last_steps")
+_KEPT = ("problems_error", "reward_change", "judges", "left_out", "alarms", "signs", "samples", "first_steps", "last_steps")
 """Findings that are metrics of the stage."""
 JUDGE_TOKENS = 2_048
 """Upper bound of a judge's answer in tokens, for the estimate of costs; see `policies/judge.py`."""
@@ -90,6 +90,8 @@ class Autopsy(Stage):
 
     def summary(self, metrics: Metrics) -> str:
         """Returns the alarms, or the changes of the judges."""
+        if metrics["problems_error"]:
+            return f"no judge has a score, because the problems are not known: {metrics['problems_error']}"
         if metrics["alarms"]:
             return "; ".join(page.alarm_text(each) for each in metrics["alarms"])
         changes = [
@@ -106,19 +108,16 @@ class Autopsy(Stage):
         return None
 
 
-def request(
-    folder: Path, *, judges: list[str], per_step: int | None, seed: int = 0, warn: Callable[[str], None] = lambda text: None
-) -> Request:
+def request(folder: Path, *, judges: list[str], per_step: int | None, seed: int = 0) -> Request:
     """Returns what to judge: the samples of a GRPO stage's folder, with the problems of its environment.
 
-    If the environment cannot be made, there are no problems, and only judges that need none have scores.
+    If the environment cannot be made, its problems are not known, and no judge has a score.
 
     Args:
         folder: folder of the stage.
         judges: see `findings.chosen`.
         per_step: see `samples.read`.
         seed: seed of the choice of samples.
-        warn: called with the reason if the environment cannot be made; by default nothing is said.
 
     Raises:
         UserError: the folder is not that of a GRPO stage.
@@ -130,10 +129,10 @@ def request(
         environment, options = str(record["stage"]["environment"]), dict(record["stage"].get("options") or {})
     try:
         problem_of, verifier = samples.problems_of(environment, options)
-    except UserError as error:
-        warn(f"the problems of {environment} are not known, so that no judge can use their answers: {error}")
-        return Request(folder, environment, lambda index: None, None, judges, per_step, seed)
-    return Request(folder, environment, problem_of, verifier, judges, per_step, seed)
+    except Exception as error:  # an environment of the user; what can be said of the texts is said all the same
+        reason = str(error) if isinstance(error, UserError) else faults.described(error)
+        return Request(folder, environment, lambda index: None, None, reason, judges, per_step, seed)
+    return Request(folder, environment, problem_of, verifier, "", judges, per_step, seed)
 
 
 def write(folder: Path, found: Findings) -> None:

@@ -73,6 +73,8 @@ class Findings(TypedDict):
     """Samples that were judged."""
     without_score: int
     unknown_problems: int
+    problems_error: str
+    """Why no problem is known; empty if they are."""
     scale: tuple[float, float]
     first_steps: Sequence[int]
     last_steps: Sequence[int]
@@ -100,6 +102,8 @@ class Request:
     problem_of: ProblemOf
     verifier: object = None
     """The verifier of the reward, if it is known."""
+    problems_error: str = ""
+    """Why the problems are not known; empty if they are."""
     judges: Sequence[str] = ()
     """Names of built-in judges and URIs of models; see `chosen`."""
     per_step: int | None = PER_STEP
@@ -199,6 +203,7 @@ def summarized(request: Request, found: Read, judged: Sequence[Judged]) -> Findi
         "samples": sum(map(len, steps.values())),
         "without_score": found.without_score,
         "unknown_problems": found.unknown_problems,
+        "problems_error": request.problems_error,
         "scale": found.scale,
         "first_steps": first,
         "last_steps": last,

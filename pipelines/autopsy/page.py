@@ -35,6 +35,8 @@ def lines(findings: Findings) -> list[str]:
         f"judged; reward {change_text(findings['reward_change'])} from {_range(findings['first_steps'])} to "
         f"{_range(findings['last_steps'])}"
     ]
+    if findings["problems_error"]:
+        found.append(f"the problems of {findings['environment']} are not known: {findings['problems_error']}")
     found += [f"  {name}: {judge_text(judge)}" for name, judge in findings["judges"].items()]
     found += [f"  {name}: left out, {reason}" for name, reason in findings["left_out"].items() if FAILED in reason]
     found += [alarm_text(each) for each in findings["alarms"]] or [_no_alarm(findings)]
@@ -89,6 +91,7 @@ def page(findings: Findings) -> str:
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
         f"<p>{html.escape(lines(findings)[0])}. Environment: {html.escape(findings['environment'])}.</p>"
+        f"<p>{html.escape(' '.join(lines(findings)[1:2]) if findings['problems_error'] else '')}</p>"
         f"<ul>{''.join(alarms) or f'<li>{html.escape(_no_alarm(findings))}'}{''.join(signs)}</ul>"
         f"{image(figure(findings), 'reward, judges, gaps and tricks by step')}"
         f"<h2>Judges</h2>{_scroll(_judges(findings))}"
