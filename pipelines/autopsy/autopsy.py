@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from ... import disk, faults
-from ...core import UserError
+from ...core import Problem, UserError
 from ...policies.identity import files as policy_files
 from ..rl.grpo import GRPO
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage, read_record, rerun_advice
@@ -127,12 +127,19 @@ def request(folder: Path, *, judges: list[str], per_step: int | None, seed: int 
         raise UserError(f"{folder} is not the folder of a GRPO stage; give the folder of a run, and its stage with --stage")
     with disk.reading(folder / "settings.json", rerun_advice(folder)):
         environment, options = str(record["stage"]["environment"]), dict(record["stage"].get("options") or {})
+    error = ""
     try:
         problem_of, verifier = samples.problems_of(environment, options)
-    except Exception as error:  # an environment of the user; what can be said of the texts is said all the same
-        reason = str(error) if isinstance(error, UserError) else faults.described(error)
-        return Request(folder, environment, lambda index: None, None, reason, judges, per_step, seed)
-    return Request(folder, environment, problem_of, verifier, "", judges, per_step, seed)
+    except Exception as caught:  # an environment of the user; what can be said of the texts is said all the same
+        problem_of, verifier = _no_problem, None
+        error = str(caught) if isinstance(caught, UserError) else faults.described(caught)
+    return Request(
+        *(folder, environment, problem_of, verifier), problems_error=error, judges=judges, per_step=per_step, seed=seed
+    )
+
+
+def _no_problem(index: int) -> Problem | None:
+    return None
 
 
 def write(folder: Path, found: Findings) -> None:

@@ -237,7 +237,7 @@ def _group(
 def examined(folder: Path, id: str, judges: Sequence[str] = (), per_step: int | None = None) -> Findings:
     """Returns the findings about the stage in a folder."""
     of, verifier = problems_of(id, {})
-    return findings.examine(findings.Request(folder, id, of, verifier, judges, per_step))
+    return findings.examine(findings.Request(folder, id, of, verifier, judges=judges, per_step=per_step))
 
 
 def main() -> None:
