@@ -15,7 +15,7 @@ MODULES = {
     "problems": "champ_dataset datasets pyarrow reasoning_gym",
     "bench": "immutabledict langdetect lm_eval lxml matplotlib pandas scipy",
     "view": "starlette uvicorn",
-    "train": "fastapi hydra msgspec omegaconf peft ray tensordict transfer_queue verl zmq",
+    "train": "PIL fastapi hydra msgspec omegaconf peft ray tensorboard tensordict transfer_queue verl wandb zmq",
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
     "synthesis": "cosmic_ray hypothesis",
@@ -36,6 +36,7 @@ INCLUDED = {
 }
 """The other extras whose packages an extra also installs."""
 PACKAGES = {
+    "PIL": "pillow",
     "bs4": "beautifulsoup4",
     "e2b": "e2b-code-interpreter",
     "grpc": "grpcio",
