@@ -20,7 +20,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         return f"<td style='text-align:right'>{value:,}" if isinstance(value, int) else f"<td>{html.escape(str(value))}"
 
     body = "".join(f"<tr>{''.join(map(cell, row))}" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{html.escape(name)}' for name in head)}{body}</table>"
+    return f"<div class='frame'><table><tr>{''.join(f'<th>{html.escape(name)}' for name in head)}{body}</table></div>"
 
 
 def counts_text(counted: Mapping[str, int]) -> str:

@@ -12,16 +12,31 @@ from ...terminal import plain
 from ...texts import without_surrogates
 
 STYLE = """
-  body { margin: 0 auto; max-width: 1080px; padding: 24px 20px 80px; font: 15px/1.5 system-ui, sans-serif }
-  :root { color-scheme: light dark }
-  h1 { font-size: 24px } h2 { font-size: 19px; margin: 32px 0 6px } h3 { font-size: 15px; margin: 18px 0 6px }
-  table { border-collapse: collapse } th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid #8886 }
-  td { font-variant-numeric: tabular-nums } ul { margin: 6px 0; padding-left: 20px } .soft { opacity: .7 }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; border-radius: 8px; padding: 12px }
+  :root { color-scheme: light dark; --back: #f7f8f9; --paper: #fff; --ink: #1f2328; --soft: #59636e; --line: #e1e5e9;
+    --mark: #0b5cad; --bad: #b3261e }
+  @media (prefers-color-scheme: dark) { :root { --back: #101317; --paper: #171b20; --ink: #e5e8ec; --soft: #9aa5b1;
+    --line: #2a3038; --mark: #79b8ff; --bad: #ff8f85 } }
+  body { margin: 0 auto; max-width: 1080px; padding: 24px 20px 80px; background: var(--back); color: var(--ink);
+    font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif }
+  h1 { font-size: 24px; overflow-wrap: anywhere } h2 { font-size: 16px; margin: 32px 0 8px }
+  h3 { font-size: 15px; margin: 18px 0 6px }
+  .frame { overflow-x: auto; margin: 12px 0; border: 1px solid var(--line); border-radius: 10px; background: var(--paper) }
+  table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: 10px 14px 0; color: var(--soft) }
+  th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--line); vertical-align: top }
+  tr:last-child > td { border-bottom: 0 } th { font-weight: 500; font-size: 13px; color: var(--soft) }
+  td { font-variant-numeric: tabular-nums } ul { margin: 6px 0; padding-left: 20px } .soft { color: var(--soft) }
+  .alarm { color: var(--bad); font-weight: 600 } a { color: var(--mark); text-decoration: none }
+  a:hover { text-decoration: underline }
+  img { display: block; max-width: 100%; height: auto; margin: 8px 0; padding: 8px; background: #fff;
+    border: 1px solid var(--line); border-radius: 10px; box-sizing: border-box }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line); border-radius: 10px; padding: 12px;
+    background: var(--paper); max-height: 24em; overflow: auto; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
+  @media (max-width: 500px) { body { padding: 16px 12px 60px } th, td { padding: 6px 8px } }
   summary { cursor: pointer } details { margin: 6px 0 }
 """
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Content security policy: the browser runs no script and loads nothing."""
+"""The colours and forms of `tenfold view`, without a script."""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Content security policy: the browser runs no script and loads nothing; pictures are in the page."""
 START = (
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
     f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -53,12 +68,12 @@ def write(path: Path, title: str, parts: Iterable[str], replaces: str | None = N
 
 
 def _has_title(path: Path, start: str) -> bool:
-    """True if a file is a page whose title has this start."""
-    expected = f"{START}{text(start)}".encode()
+    """True if a file is a page, perhaps of another version, whose title has this start."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(expected)) == expected
+        head = file.read(1000)
+    return head.startswith(START[:30].encode()) and f"<title>{text(start)}".encode() in head
 
 
 def text(value: object) -> str:
@@ -75,7 +90,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     head = "".join(f"<th>{text(column)}</th>" for column in columns)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
+    return f'<div class="frame"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
 
 
 def items(values: Iterable[str]) -> str:

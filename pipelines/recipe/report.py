@@ -1,33 +1,23 @@
-"""The output of a run: the plan, a progress bar for each stage, the final table, and the report with figures."""
+"""The output of a run in the terminal: the plan, a progress bar for each stage, and the final table."""
 
-import base64
 import contextlib
-import html
-import io
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from ... import disk, signals
+from ... import signals
 from ...terminal import Console, plain
-from ..stage import Stage, rerun_advice
+from ..stage import Stage
 from .progress.pace import LastValues, Pace
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from ..bench import scoreboard
-
 Record = dict[str, Any]
-PAGES = ("index.html", "autopsy.html")
-"""Names of the pages that stages write."""
 LINE_SECONDS = 120
 """Seconds after which a stage prints a line if the output is not a terminal. Our choice."""
 BARS = ((100, 40), (60, 10))
@@ -142,12 +132,13 @@ class Display:
         table = Table("stage", "kind", "seconds", "result", title=None)
         for stage in stages:
             record = records[stage.name]
-            table.add_row(stage.name, stage.kind, _seconds(record), _result(stage, record))
+            table.add_row(stage.name, stage.kind, seconds(record), result(stage, record))
         self.console.print(table)
         if rows := scoreboard.board(folder, records):
             self.console.print(scoreboard.table(rows))
             self.lines(scoreboard.learned(folder, rows))
         self.console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+        self.console.print(f"curves and episodes in a browser: tenfold view {folder}", soft_wrap=True)
         if grpo := [stage.name for stage in stages if stage.kind == "grpo"]:
             self.console.print(f"samples of the last step: tenfold show {folder} --stage {grpo[-1]}", soft_wrap=True)
 
@@ -185,79 +176,13 @@ def _values_text(values: dict[str, object]) -> str:
     return plain("  ".join(texts))
 
 
-def _result(stage: Stage, record: Record) -> str:
+def result(stage: Stage, record: Record) -> str:
     """Returns a stage's summary. If a new run would differ, it names the steps after which the stage was extended."""
     steps = [str(each["step"]) for each in record.get("extended", []) if not each["exact"]]
     extended = f"; extended after step {', '.join(steps)}: a new run would differ" if steps else ""
     return stage.summary(record["metrics"]) + extended
 
 
-def _seconds(record: Record) -> str:
+def seconds(record: Record) -> str:
+    """Returns how long a stage took, as text."""
     return f"{record['wall_seconds']:.0f}" + (" since resumed" if record["resumed"] else "")
-
-
-def write(folder: Path, name: str, stages: Sequence[Stage], records: dict[str, Record]) -> None:
-    """Writes `report.html`: the results of all stages, with tables and figures.
-
-    Args:
-        folder: folder of the run.
-        name: name of the recipe.
-        stages: stages of the recipe.
-        records: their `stage.json`, by name.
-    """
-    from ..bench import scoreboard
-
-    rows = details = ""
-    for stage in stages:
-        record, at = records[stage.name], folder / stage.name
-        with disk.reading(at / "stage.json", rerun_advice(at)):
-            rows += (
-                f"<tr><td>{_link(folder, stage.name)}</td><td>{stage.kind}</td><td>{_seconds(record)}</td>"
-                f"<td>{html.escape(_result(stage, record))}</td></tr>"
-            )
-            figure = stage.figure(record["metrics"])
-            if shown := (_image(figure, stage.kind) if figure else "") + stage.tables(record["metrics"]):
-                details += f"<h2>{html.escape(stage.name)}</h2>{shown}"
-    board = _board(scoreboard.board(folder, records))
-    page = (
-        f"<!doctype html><meta charset=utf-8><title>{html.escape(name)}</title>"
-        "<style>body{font:16px system-ui;max-width:52em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
-        "border-bottom:1px solid #ddd}img{max-width:100%}</style>"
-        f"<h1>{html.escape(name)}</h1>{board}<table><tr><th>stage<th>kind<th>seconds<th>result</tr>{rows}</table>{details}"
-        "<p>Settings, seeds, versions, commit, machine and input digests are in each stage's stage.json.</p>"
-    )
-    disk.write(folder / "report.html", page)
-
-
-def _board(rows: "scoreboard.Board") -> str:
-    """Returns the table of the benchmarks. A change whose interval excludes 0 is bold."""
-    if not rows:
-        return ""
-    from ..bench import scoreboard
-
-    tasks = scoreboard.tasks(rows)
-
-    def cell(found: "scoreboard.Cell | None") -> str:
-        if found is None:
-            return "<td>"
-        text, change = scoreboard.interval(found.score), found.change
-        second = "" if change is None else f"<br><b>{change}</b>" if change.low > 0 or change.high < 0 else f"<br>{change}"
-        return f"<td>{text}{second}"
-
-    head = "".join(f"<th>{html.escape(task)}" for task in tasks)
-    body = "".join(f"<tr><td>{html.escape(name)}{''.join(cell(row.get(task)) for task in tasks)}" for name, row in rows.items())
-    caption = "avg@k with its 95% interval, and the difference from the row above on the same problems"
-    return f"<table><caption>{caption}</caption><tr><th>{head}{body}</table>"
-
-
-def _link(folder: Path, stage: str) -> str:
-    """Returns the stage's name, as a link to its page if the stage is a benchmark or an autopsy."""
-    name = html.escape(stage)
-    page = next((page for page in PAGES if (folder / stage / page).is_file()), None)
-    return f'<a href="{name}/{page}">{name}</a>' if page else name
-
-
-def _image(figure: "Figure", kind: str) -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="svg")
-    return f'<img alt="{kind}" src="data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}">'

@@ -20,7 +20,7 @@ from ...envs import identity as environments
 from ..launch import nodes
 from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, work_record
 from ..trainer.checkpoints import keep_last
-from . import architectures, identity, provenance, report
+from . import architectures, identity, page, provenance, report
 from .plan import ALL, Plan, Selection
 from .preparation import cautions, identity_of, prepare, reader_of, with_policies
 from .progress.log import Log
@@ -83,7 +83,7 @@ def run(
             _choose_threads(recipe, folder, display)
             records = _run_stages(recipe, folder, plan, reader_of(original, folder), display, log, inexact)
             shown = [stage for stage in recipe.stages if stage.name in records]
-            report.write(folder, recipe.name, shown, records)
+            page.write(folder, recipe.name, recipe.description, shown, records)
         display.table(shown, records, folder)
         display.lines(plan.stale_lines(folder))
     return {name: record["metrics"] for name, record in records.items()}

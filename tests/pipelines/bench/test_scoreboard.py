@@ -9,7 +9,7 @@ from tenfold.benchmarks.result import result_of, save
 from tenfold.benchmarks.stats import pooled
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.bench.bench import Bench
-from tenfold.pipelines.recipe import report
+from tenfold.pipelines.recipe import page
 
 
 def bench(folder: Path, name: str, task: str, correct: list[int], strata: str = "") -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_each_bench_stage_is_a_row_with_its_paired_change(tmp_path: Path) -> Non
         console.print(scoreboard.table(board))
     assert "90.0 [80.0, 100.0]  +65.0 [" in output.get()
     stages = [Bench(kind="bench", name=name, tasks=["sums"]) for name in records]
-    report.write(tmp_path, "run", stages, records)
+    page.write(tmp_path, "run", "", stages, records)
     assert "<b>+65.0 [" in (tmp_path / "report.html").read_text()
 
 
