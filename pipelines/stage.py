@@ -115,6 +115,10 @@ class Context:
     identity: str = ""
     """Digest of the stage's identity (`recipe/identity.py`). Stored samples are reused only under the same digest."""
 
+    def waits(self, for_what: str = "for the policy to load") -> None:
+        """Shows what the stage waits for before its work begins."""
+        self.progress(0, 0, waiting=for_what)
+
 
 class Stage(BaseModel):
     """A stage: its settings in the recipe, and the methods that run it. Each kind adds a field `kind: Literal["..."]`."""

@@ -132,6 +132,7 @@ class Bench(Stage):
         options = self.options(context.seed)
         if self.sampling == "model":
             options = with_model_sampling(options, context.policy)
+        context.waits()
         policy = load_policy(context.policy, cluster=context.cluster, batch_size=self.batch_size)
         scores = {}
         for task in catalogue.expand(self.tasks):

@@ -335,6 +335,7 @@ def _label(settings: Tag, context: Context, texts: dict[str, str]) -> Store[Labe
     store: Store[LabelRow] = Store(context.folder / "labels.jsonl", store_settings, check)
     if len(store.rows) < len(texts):
         size = settings.annotator_batch_size
+        context.waits("for the annotator to load")
         annotator = annotate.load(
             settings.annotator, settings.max_tokens, context.seed, context.cluster, size, settings.question
         )

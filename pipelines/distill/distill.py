@@ -144,6 +144,7 @@ class Distill(Training):
         """Trains in this process, which may be one of several data-parallel processes."""
         device = trainer.processes(context.cluster).device
         uses_teacher = self.kd_positive or self.kd_negative
+        context.waits("for the policy and the teacher to load")
         model, tokenizer = trainer.load(checkpoints.checkpoint(context.policy))
         teacher, teacher_tokenizer = trainer.load(checkpoints.checkpoint(self.teacher))
         check_same_vocabulary(tokenizer, teacher_tokenizer, self.teacher)

@@ -112,6 +112,7 @@ class SamplePairs(Stage):
         def sampled(
             policy: str, name: str, samples: int, problems: Sequence[int] | int | None, **options: Any
         ) -> dict[int, list[Row]]:
+            context.waits(f"for {policy} to load")
             played = play(
                 functools.partial(registry.make, self.environment, **self.options),
                 load_policy(policy, cluster=context.cluster, batch_size=self.batch_size),

@@ -219,6 +219,7 @@ class Pretrain(Stage):
         """Trains in this process, which may be one of several in a torch process group."""
         from transformers import Trainer
 
+        context.waits()
         sources = tokens.open_sources(self.data)
         model, tokenizer = trainer.load(checkpoints.checkpoint(context.policy))
         if tokens.fingerprint(tokenizer) != sources.tokenizer:

@@ -97,8 +97,8 @@ class Display:
             def update(done: int, total: int, **values: object) -> None:
                 pace.add(done, total)
                 shown = _values_text(last.after(done, total, values))
-                texts = (f"{done}/{total}", str(pace) if done < total else "", shown)
-                bar.update(task, completed=done, total=total, text="  ".join(filter(None, texts)))
+                texts = (_done_text(done, total), str(pace) if done < total else "", shown)
+                bar.update(task, completed=done, total=total or None, text="  ".join(filter(None, texts)))
 
             yield update
 
@@ -112,9 +112,9 @@ class Display:
             shown = _values_text(last.after(done, total, values))
             pace.add(done, total)
             tenth, now = 10 * done // max(total, 1), time.monotonic()
-            if tenth > printed or now > at + LINE_SECONDS:
+            if tenth > printed or now > at + LINE_SECONDS or not total:
                 printed, at = tenth, now
-                texts = (f"{name}: {done}/{total}", shown, f"({pace})" if done < total and str(pace) else "")
+                texts = (f"{name}:", _done_text(done, total), shown, f"({pace})" if done < total and str(pace) else "")
                 self.console.print(" ".join(filter(None, texts)), soft_wrap=True)
 
         return update
@@ -169,6 +169,11 @@ def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
     finally:
         for number in replaced:
             signal.signal(number, before[number])
+
+
+def _done_text(done: int, total: int) -> str:
+    """Returns how much is done as text; empty if the work has not begun, so that its amount is not known."""
+    return f"{done}/{total}" if total else ""
 
 
 def _values_text(values: dict[str, object]) -> str:

@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ... import disk, verifiers
-from ...core import Conversation, Problem, UserError
+from ...core import Conversation, Policy, Problem, UserError
 from ...envs.problems import sources as problem_sources
 from ...envs.text import template_defect
 from ...policies.play.hosted import HostedVerifier, Verdicts, Verify
@@ -124,11 +124,16 @@ class Refine(Stage):
         policy = context.policy
         judge, writers = self.judge or policy, self.writers or [policy]
         upper_limit = self.cost().samples
+
+        def load(uri: str) -> Policy:
+            context.waits(f"for {uri} to load")
+            return load_policy(uri, cluster=context.cluster, batch_size=self.batch_size)
+
         ask = AnswerCache(
             context.folder / "answers.jsonl",
             self.model_dump(mode="json", exclude=set(self.may_change))
             | {"policy": policy, "seed": context.seed, "identity": context.identity},
-            lambda uri: load_policy(uri, cluster=context.cluster, batch_size=self.batch_size),
+            load,
             self.max_tokens,
             context.seed,
             lambda done: context.progress(done, upper_limit),

@@ -113,6 +113,7 @@ class RewardModel(Training):
         stored = trainer.by_main_process(context.cluster, lambda: _stored(self, context))
         pairs = stored_pairs.StoredPairs(stored.train)
         start = checkpoints.checkpoint(context.policy)
+        context.waits()
         model, tokenizer = trainer.load(start)
         model = lora.with_adapter(model, self.lora, context.seed)
         longest = token_limit(checkpoints.window(start), self.max_tokens)

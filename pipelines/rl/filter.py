@@ -105,6 +105,7 @@ class Filter(Stage):
 
     def run(self, context: Context) -> Metrics:
         """Samples the problems, decides which to keep, and writes `problems.parquet`."""
+        context.waits()
         stops = functools.partial(decided, samples=self.samples, band=self.band)
         sample = functools.partial(
             play,

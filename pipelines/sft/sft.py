@@ -161,6 +161,7 @@ class SFT(Training):
 
     def train(self, context: Context) -> Metrics:
         """Trains in this process, which may be one of several data-parallel processes."""
+        context.waits()
         start = checkpoints.checkpoint(context.policy)
         model, tokenizer = trainer.load(start)
         model = lora.with_adapter(model, self.lora, context.seed)

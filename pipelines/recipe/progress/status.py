@@ -160,7 +160,8 @@ def _stage_line(stage: StageStatus) -> str:
     if stage.state == "finished":
         took = f" in {duration(stage.seconds)}" if stage.seconds is not None else ""
         return f"{head}finished{took}{f': {values}' if values else ''}"
-    if stage.state == "to do" or not stage.total:
+    if stage.state != "running" and not stage.total:
         return head + stage.state
     begun = "" if stage.state == "running" else "begun, "
-    return f"{head}{begun}{stage.done}/{stage.total} {values}".rstrip() + (f" ({stage.pace})" if stage.pace else "")
+    done = f"{stage.done}/{stage.total}" if stage.total else stage.state
+    return f"{head}{begun}{done} {values}".rstrip() + (f" ({stage.pace})" if stage.pace else "")

@@ -90,7 +90,7 @@ def test_a_killed_stage_resumes_with_the_same_weights_and_losses(tmp_path: Path)
     assert not (tmp_path / "halved" / "policy").exists()
     steps: list[int] = []
     halved = run(stage, tmp_path / "halved", lambda done, total, **values: steps.append(done), TINY)
-    assert min(steps) == 21  # it resumes from the last checkpoint
+    assert min(filter(None, steps)) == 21  # it resumes from the last checkpoint
     assert halved["losses"] == whole["losses"]
     assert len(whole["losses"]) == 50
     # Bit for bit, because the operations and their order are the same on one processor.

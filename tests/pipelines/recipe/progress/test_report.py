@@ -45,11 +45,22 @@ def test_a_value_that_is_none_is_not_shown_any_more(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.splitlines()[1].startswith("grpo: 1/2 reward 0.5 (")
 
 
+def test_a_log_says_what_a_stage_waits_for_before_its_work_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display().stage("filter") as progress:
+        progress(0, 0, waiting="for the policy to load")
+        progress(5, 10)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["filter: starting", "filter: waiting for the policy to load"]
+    assert lines[2].startswith("filter: 5/10")
+    assert "waiting" not in lines[2]
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_bar_fits_the_terminal(width: int) -> None:
     display, output = Display(), io.StringIO()
     display.console = Console(file=output, width=width, force_terminal=True, color_system=None)
     with display.stage("a_stage_with_a_long_name") as progress:
+        progress(0, 0, waiting="for the policy to load")
         progress(200, 1000, loss=2.5, reward=0.25, note="x" * 100)
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.getvalue()))
     assert any("200/1000" in line for line in lines)
