@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from ..envs import identity, registry
     from ..envs.rollout import turn_limit
-    from ..pipelines.recipe.report import Display
+    from ..pipelines.recipe.report.display import Display
     from ..policies import load_policy
     from ..policies.identity import policy_identity
     from ..policies.rollout import pass_rate, rollout

@@ -115,7 +115,7 @@ def _dry_run(unprepared: "Recipe", arguments: argparse.Namespace, selection: "Se
     """Prints what a recipe would do. Imports its modules only with --trust; remembered trust does not count."""
     from ..pipelines.pretrain import supply
     from ..pipelines.recipe import cost, dry_run, preparation, runner, trust
-    from ..pipelines.recipe.report import Display
+    from ..pipelines.recipe.report.display import Display
     from ..pipelines.recipe.sweep.runs import recipe_of, runs_of
 
     folder, trusted = runner.folder_of(unprepared, arguments.out), arguments.trust

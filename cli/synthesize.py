@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes tests for coding problems."""
-    from ..pipelines.recipe.report import Display
+    from ..pipelines.recipe.report.display import Display
     from ..pipelines.synthesize.rows import synthesize, table
 
     display = Display()

@@ -107,7 +107,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
 def _audit(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
     """Measures a verifier on labelled pairs, and a judge and other graders if they are given."""
     from ..benchmarks.audit.measure import Settings, measure
-    from ..pipelines.recipe.report import Display
+    from ..pipelines.recipe.report.display import Display
 
     settings = Settings(
         arguments.audit,
@@ -129,7 +129,7 @@ def _agreement(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
 
     with extras.required_by("--votes", "bench"):
         from ..benchmarks.agreement.measure import Settings, measure
-        from ..pipelines.recipe.report import Display
+        from ..pipelines.recipe.report.display import Display
 
     settings = Settings(
         arguments.votes,

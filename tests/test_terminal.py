@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from tenfold import cli, terminal
-from tenfold.pipelines.recipe.report import Display
+from tenfold.pipelines.recipe.report.display import Display
 
 HOSTILE = (
     "well\x1b[31m red\x1b]0;title\x07\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\\x1bP1$r\x1b\\\x9b2J\x9d52;c;eA==\x9c\x1bc\rover\x08\x7f"

@@ -21,7 +21,7 @@ from . import reports
 if TYPE_CHECKING:
     from ...benchmarks import catalogue
     from ...benchmarks.result import Options, Result
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
 
 
 def add(commands: Commands) -> None:
@@ -134,7 +134,7 @@ def _run(arguments: argparse.Namespace, json_lines: TextIO | None) -> None:
     from ...benchmarks import catalogue, task
     from ...benchmarks.report import table
     from ...benchmarks.result import Options
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
     from ...policies import load_policy
     from ...policies.chat import thinking
 
@@ -302,7 +302,7 @@ def _rescore(folders: Sequence[str], trust: bool, json_lines: TextIO | None) -> 
     """Judges stored samples again."""
     from ...benchmarks import rescore
     from ...benchmarks.report import page, table
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
 
     display = Display()
     for folder in folders or ["."]:

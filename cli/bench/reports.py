@@ -18,7 +18,7 @@ def compare(folders: Sequence[str], model: str | None, out: str | None, json_lin
         json_lines: receives each comparison of several folders as a line of JSON.
     """
     from ...benchmarks.report import bfcl, compare_page, json_object, paired, result_folders, table
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
 
     found = [folder for name in folders or ["."] for folder in result_folders.find(name)]
     if len(found) == 1 or model is not None:
@@ -46,7 +46,7 @@ def _published(folders: Sequence[Path], model: str | None) -> None:
     """Compares results with published scores."""
     from ...benchmarks.report import compare, page, table
     from ...benchmarks.result import results
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
 
     rows = compare.compare([result for folder in folders for result in results(folder)], model)
     if not rows:
@@ -67,7 +67,7 @@ def leaderboard(folders: Sequence[str], by: str | None, out: str | None, json_li
         json_lines: receives the leaderboard as one JSON object.
     """
     from ...benchmarks.report import leaderboard, result_folders, table
-    from ...pipelines.recipe.report import Display
+    from ...pipelines.recipe.report.display import Display
 
     board = leaderboard.leaderboard([folder for name in folders or ["."] for folder in result_folders.find(name)], by)
     page = leaderboard.write(Path(out or "leaderboard.html"), board)

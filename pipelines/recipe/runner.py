@@ -20,12 +20,14 @@ from ...envs import identity as environments
 from ..launch import nodes
 from ..stage import RECORD, SETTINGS, Context, Extension, Metrics, Stage, finished_record, work_record
 from ..trainer.checkpoints import keep_last
-from . import architectures, identity, page, provenance, report
+from . import architectures, identity, provenance
 from .plan import ALL, Plan, Selection
 from .preparation import cautions, identity_of, prepare, reader_of, with_policies
 from .progress.log import Log
 from .progress.step_lines import StepLines
 from .recipe import Recipe, load
+from .report import page
+from .report.display import Display
 from .tracking import prepared
 from .tracking.process import following
 from .trust import limited
@@ -67,7 +69,7 @@ def run(
         faults.as_user_errors(folder),
         limited(recipe, folder, trusted=trust),
         disk.locked(folder),
-        report.Display(quiet, 0 if quiet else show) as display,
+        Display(quiet, 0 if quiet else show) as display,
     ):
         original, plan = recipe, prepare(recipe, folder, selection=selection, inexact=inexact)
         recipe = plan.recipe
@@ -94,7 +96,7 @@ def _run_stages(
     folder: Path,
     plan: Plan,
     reader: identity.IdentityReader,
-    display: report.Display,
+    display: Display,
     log: Log,
     inexact: bool,
 ) -> dict[str, dict[str, Any]]:
@@ -119,7 +121,7 @@ def folder_of(recipe: Recipe, out: str | Path | None) -> Path:
     return Path(out or Path("runs") / recipe.name)
 
 
-def _choose_threads(recipe: Recipe, folder: Path, display: report.Display) -> None:
+def _choose_threads(recipe: Recipe, folder: Path, display: Display) -> None:
     """Sets the number of torch's threads on a CPU. A resumed run keeps its last stage's number, unless the user gives one."""
     if not recipe.cluster.on_cpu():
         return
@@ -137,7 +139,7 @@ def _run_stage(
     recipe: Recipe,
     folder: Path,
     inputs: dict[str, Path],
-    display: report.Display,
+    display: Display,
     log: Log,
     inexact: bool,
 ) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def _extended(extension: Extension) -> dict[str, Any]:
     return {"step": extension.step, "exact": not extension.difference}
 
 
-def _with_lines(progress: Callable[..., None], steps: StepLines, display: report.Display) -> Callable[..., None]:
+def _with_lines(progress: Callable[..., None], steps: StepLines, display: Display) -> Callable[..., None]:
     """Returns a function that calls `progress`, and prints the lines of the steps that have ended."""
 
     def step(done: int, total: int, **values: object) -> None:

@@ -34,7 +34,7 @@ from .. import architectures, runner
 from ..plan import ALL, Selection
 from ..preparation import prepare
 from ..recipe import Recipe
-from ..report import Display
+from ..report.display import Display
 from ..trust import is_remembered, limited
 from . import parallel, sharing, table
 from .runs import Run, recipe_of, runs_of

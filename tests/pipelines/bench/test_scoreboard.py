@@ -9,7 +9,7 @@ from tenfold.benchmarks.result import result_of, save
 from tenfold.benchmarks.stats import pooled
 from tenfold.pipelines.bench import scoreboard
 from tenfold.pipelines.bench.bench import Bench
-from tenfold.pipelines.recipe import page
+from tenfold.pipelines.recipe.report import page
 
 
 def bench(folder: Path, name: str, task: str, correct: list[int], strata: str = "") -> dict[str, Any]:

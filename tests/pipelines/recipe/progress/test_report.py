@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tenfold.pipelines.recipe.report import Display
+from tenfold.pipelines.recipe.report.display import Display
 from tenfold.terminal import Console
 
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import disk
-from ...benchmarks.report import static_page
-from ..stage import Stage, rerun_advice
-from .report import Record, result, seconds
+from .... import disk
+from ....benchmarks.report import static_page
+from ...stage import Stage, rerun_advice
+from .display import Record, result, seconds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..bench import scoreboard
+    from ...bench import scoreboard
 
 NAME = "report.html"
 PAGES = ("index.html", "autopsy.html")
@@ -32,7 +32,7 @@ def write(folder: Path, name: str, description: str, stages: Sequence[Stage], re
         stages: stages of the recipe.
         records: their `stage.json`, by name.
     """
-    from ..bench import scoreboard
+    from ...bench import scoreboard
 
     rows, details = [], []
     for stage in stages:
@@ -57,7 +57,7 @@ def _board(rows: "scoreboard.Board") -> str:
     """Returns the table of the benchmarks. A change whose interval excludes 0 is bold."""
     if not rows:
         return ""
-    from ..bench import scoreboard
+    from ...bench import scoreboard
 
     tasks = scoreboard.tasks(rows)
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from ... import signals
-from ...terminal import Console, plain
-from ..stage import Stage
-from .progress.pace import LastValues, Pace
+from .... import signals
+from ....terminal import Console, plain
+from ...stage import Stage
+from ..progress.pace import LastValues, Pace
 
 Record = dict[str, Any]
 LINE_SECONDS = 120
@@ -127,7 +127,7 @@ class Display:
             records: their `stage.json`, by name.
             folder: folder of the run.
         """
-        from ..bench import scoreboard  # imported here because commands that only show progress need no statistics
+        from ...bench import scoreboard  # imported here because commands that only show progress need no statistics
 
         table = Table("stage", "kind", "seconds", "result", title=None)
         for stage in stages:
