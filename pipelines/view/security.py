@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -30,6 +30,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+OPENED = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/"><title>tenfold view'
+    '</title><p><a href="/">tenfold view</a></p></html>'
+)
+"""The answer to the URL with the token. It is no redirect: after a link on a page of another site, such as a notebook's
+terminal, a browser follows a redirect without the cookie, which is for this site only."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -132,7 +138,7 @@ class Guard:
             return None
         (typed,) = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[:1]
         if scope["path"] == "/" and typed and self._is_token(typed):
-            response = RedirectResponse("/", status_code=303)
+            response = HTMLResponse(OPENED)
             response.set_cookie(cookie, self.token, httponly=True, samesite="strict")
             return response
         return _error("this server needs the token of the URL that it printed", 403)
