@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ...texts import without_surrogates
 from . import schema, stores
 from .stores import Indexed, Response, Source
 
@@ -72,6 +73,7 @@ class Index:
         """Share of the bytes that are indexed, 0..1."""
         self.error = ""
         self._db: sqlite3.Connection | None = None
+        self._opened_place: tuple[int, int] | None = None
         self._names: dict[str, int] = {}
 
     def close(self) -> None:
@@ -108,7 +110,7 @@ class Index:
             return True
 
     def _extend(self) -> bool:
-        db = self._db = self._db or schema.writer(self.path)
+        db = self._opened()
         sources = stores.sources(self.root, self.folder)
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -126,6 +128,23 @@ class Index:
         total = sum(_size(source.path) for source in sources)
         self.progress = 1.0 if done or not total else min(1.0, sum(file.offset for file in files) / total)
         return done
+
+    def _opened(self) -> sqlite3.Connection:
+        """Returns the open index. If its file was removed or replaced meanwhile, that file's name is opened again."""
+        if self._db is not None and self._place() != self._opened_place:
+            self.close()
+        if self._db is None:
+            self._db = schema.writer(self.path)
+            self._opened_place = self._place()
+        return self._db
+
+    def _place(self) -> tuple[int, int] | None:
+        """Returns which file has the name of the index; None if none has it."""
+        try:
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        except FileNotFoundError:
+            return None
 
     def _files(self, db: sqlite3.Connection) -> list[_File]:
         return [_File(*row) for row in db.execute("SELECT * FROM files")]
@@ -224,7 +243,7 @@ class Index:
         request, verdicts = row.get("request"), row.get("samples")
         if not (samples and isinstance(request, str) and isinstance(verdicts, list)):
             return []
-        keys = (request, str(row.get("problem")))
+        keys = [without_surrogates(key) for key in (request, str(row.get("problem")))]
         found = [Response([], -1, 0)] * len(verdicts)
         with samples.open("rb") as lines:
             for key in keys[: 1 if keys[0] == keys[1] else 2]:

@@ -1,5 +1,6 @@
 """Answers about a stage's episodes, out of its index: lists, single episodes, groups, problems and histograms."""
 
+import bisect
 import dataclasses
 import re
 import sqlite3
@@ -16,6 +17,8 @@ COUNTED = 10_000
 MAX_FACETS, MAX_POINTS, BINS = 50, 200, 20
 """Longest lists of values of a facet and of steps of a problem, and bins of a histogram. Our choices."""
 MAX_STEPS = 20_000
+ROUNDING = 1e-9
+"""Means that differ by less are the same number: 0.1 + 0.2 is 0.3."""
 EPSILON = 1e-6
 """verl adds it to the standard deviation of a group."""
 ORDERS = {
@@ -85,7 +88,7 @@ def episodes(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) -> 
         "status": _facet([(names.get(row[0], ""), row[2]) for row in counted]),
         "finish": _facet([(names.get(row[1], ""), row[2]) for row in counted]),
     }
-    return {**answer, "facets": facets, "sources": _sources(db), "rows": shown}
+    return {**answer, "facets": facets, "sources": _sources(db), "broken": _broken(db, stage), "rows": shown}
 
 
 def episode(db: sqlite3.Connection, stage: Stage, number: int) -> Answer:
@@ -178,11 +181,11 @@ def problems(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) -> 
     where += ["source = :source"] * only
     low, high = real(query, "min_rate"), real(query, "max_rate")
     if low is not None:
-        where, values["low"] = [*where, "rate >= :low"], low
+        where, values["low"] = [*where, "rate >= :low"], low - ROUNDING
     if high is not None:
-        where, values["high"] = [*where, "rate <= :high" if high >= 1 else "rate < :high"], high
+        where, values["high"] = [*where, "rate <= :high"], high + ROUNDING
     if text := query.get("text", ""):
-        where, values["text"] = [*where, "(instr(problem_id, :text) OR instr(prompt, :text))"], text
+        where, values["text"] = [*where, "(instr(lower(problem_id), lower(:text)) OR instr(lower(prompt), lower(:text)))"], text
     clause = f"WHERE {' AND '.join(where)}" if where else ""
     total = db.execute(f"SELECT count(*) FROM (SELECT 1 FROM problems {clause} LIMIT {COUNTED + 1})", values).fetchone()[0]
     answer: Answer = {"total": total}
@@ -249,7 +252,7 @@ def histogram(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) ->
         edges = [round(low + width * place, 9) for place in range(bins + 1)]
     counts = [0] * bins
     for value, count in db.execute(f"SELECT {column}, count(*) FROM {table} {clause} GROUP BY 1", values):
-        counts[min(bins - 1, max(0, int((value - low) / width)))] += count
+        counts[min(bins - 1, max(0, bisect.bisect_right(edges, value + ROUNDING) - 1))] += count
     return {"edges": edges, "counts": counts}
 
 
@@ -257,7 +260,7 @@ def _filters(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) -> 
     """Returns the conditions of a search, their values, and whether texts are searched."""
     where: list[str] = []
     values: dict[str, object] = {}
-    for name in ("step", "problem", "sample"):
+    for name in ("step", "problem", "attempt", "sample"):
         if (number := whole(query, name)) is not None:
             where, values[name] = [*where, f"rows.{name} = :{name}"], number
     for name in ("status", "finish"):
@@ -308,6 +311,13 @@ def _sources(db: sqlite3.Connection) -> list[str]:
     return [
         row[0] for row in db.execute("SELECT DISTINCT name FROM files JOIN names ON names.id = source ORDER BY name") if row[0]
     ]
+
+
+def _broken(db: sqlite3.Connection, stage: Stage) -> int:
+    """Returns how many lines of the files cannot be read, such as one that a killed process has not ended."""
+    only, source = _source_id(db, stage, {})
+    clause = "WHERE source = ?" if only else ""
+    return int(db.execute(f"SELECT total(broken) FROM files {clause}", (source,) * only).fetchone()[0])
 
 
 def _facet(counted: Sequence[tuple[str, int]]) -> dict[str, int]:

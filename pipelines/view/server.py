@@ -98,7 +98,8 @@ def _from_index(
     with schema.reader(index.path) as db:
         if db is None and not empty:
             raise NotFoundError(index.error or "the episodes are not indexed yet; ask again")
-        return empty if db is None else ask(db, stage)
+        found = empty if db is None else ask(db, stage)
+        return {**found, "incomplete": True} if index.progress < 1 and not index.error else found
 
 
 def _indexed(
@@ -114,7 +115,9 @@ VIEWS: dict[str, Callable[[Runs, str, str, Query], Answer]] = {
     "steps": _steps,
     "results": _results,
     "corpus": _tables,
-    "episodes": _indexed(queries.episodes, {"total": 0, "facets": {"status": {}, "finish": {}}, "sources": [], "rows": []}),
+    "episodes": _indexed(
+        queries.episodes, {"total": 0, "facets": {"status": {}, "finish": {}}, "sources": [], "broken": 0, "rows": []}
+    ),
     "groups": _indexed(queries.groups, {"step": None, "steps": [], "total": 0, "rows": []}),
     "problems": _indexed(queries.problems, {"total": 0, "rows": []}),
     "histogram": _indexed(queries.histogram, {"edges": [], "counts": []}),
@@ -180,7 +183,7 @@ def application(runs: Runs, host: str = "127.0.0.1", token: str = "") -> ASGIApp
 
     async def api(request: Request) -> Response:
         try:
-            content = await run_in_threadpool(lambda: encoded(answer(runs, request.url.path, request.query_params)))
+            content = await run_in_threadpool(lambda: encoded(answer(runs, request.scope["path"], request.query_params)))
         except Exception as error:
             if (found := failure(error)) is None:
                 raise
@@ -188,7 +191,7 @@ def application(runs: Runs, host: str = "127.0.0.1", token: str = "") -> ASGIApp
         return Response(content, media_type="application/json")
 
     async def static(request: Request) -> Response:
-        path = files.get(request.url.path)
+        path = files.get(request.scope["path"])
         if path is None:
             return JSONResponse({"error": "there is no such file"}, 404)
         return Response(await run_in_threadpool(path.read_bytes), media_type=TYPES[path.suffix])
@@ -289,7 +292,7 @@ def _bound(host: str, port: int) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
         found.listen(128)  # a browser may ask as soon as the URL is printed
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: text that is no name of a machine
         found.close()
         raise UserError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from None
     return found

@@ -347,7 +347,7 @@ def estimates(table: Path) -> list[tuple[float | None, int]]:
         columns = pyarrow.parquet.read_table(table, columns=["index", "pass_rate"]).to_pydict()
         pairs = zip(columns["pass_rate"], columns["index"], strict=True)
         return [(_score(rate) if rate == rate else None, _whole(index)) for rate, index in pairs]
-    except (ImportError, OSError, LookupError, TypeError, ValueError):  # pyarrow's errors are ValueErrors
+    except (ImportError, OSError, LookupError, TypeError, ValueError, NotImplementedError):  # pyarrow has errors of these kinds
         return []
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import uvicorn
@@ -161,7 +162,7 @@ class Site:
         """Asks for the episodes of each stage of a run, and waits until all are indexed."""
         for stage in self.get(f"/api/runs/{run}")["stages"]:
             if "episodes" in stage["has"]:
-                self.get(f"/api/runs/{run}/stages/{stage['name']}/episodes", limit=0)
+                self.get(f"/api/runs/{run}/stages/{quote(stage['name'], safe='')}/episodes", limit=0)
         self.until(lambda: self.get(f"/api/runs/{run}")["indexing"] == 1)
         return self
 

@@ -45,6 +45,8 @@ def test_a_page_of_episodes_has_what_a_list_shows(site: Site) -> None:
         ({"step": 2}, 8),
         ({"problem": 1}, 12),
         ({"sample": 3, "step": 1}, 2),
+        ({"attempt": 0, "problem": 1}, 12),
+        ({"attempt": 1}, 0),
         ({"status": "fault"}, 3),
         ({"finish": "length"}, 3),
         ({"finish": "unknown"}, 0),
@@ -151,6 +153,23 @@ def test_histograms_count_problems_and_episodes(site: Site) -> None:
     assert sum(tokens["counts"]) == 8
     assert tokens["edges"][0] <= 15 < tokens["edges"][-1]
     assert site.error(f"{AT}/histogram", of="reward")[0] == 400
+
+
+def test_a_bar_has_the_problems_between_its_edges(tmp_path: Path, serve: Callable[..., Site]) -> None:
+    """Also those whose mean is an edge, such as 3 of 10."""
+    run = Run(tmp_path / "runs/small", {"filter": "filter"})
+    run.begin("filter")
+    run.store("filter", [episode(problem, k, "4", float(k < problem)) for problem in range(11) for k in range(10)])
+    run.store("filter", [episode(20, k, "4", score) for k, score in enumerate((0.1, 0.2, 0.6))])
+    site = serve(tmp_path / "runs").indexed()
+    at = "/api/runs/r0/stages/filter"
+    bars = site.get(f"{at}/histogram", of="rate")
+    assert bars["counts"] == [1, 1, 1, 2, 1, 1, 1, 1, 1, 2]
+    for low, high, count in zip(bars["edges"], bars["edges"][1:], bars["counts"], strict=False):
+        most = high if high == 1 else high - 1e-6  # as the page asks
+        assert site.get(f"{at}/problems", min_rate=low, max_rate=round(most, 6))["total"] == count
+    assert site.get(f"{at}/problems", max_rate=0.3)["total"] == 5
+    assert site.get(f"{at}/problems", text="PROBLEM 20")["total"] == 1
 
 
 def test_a_filter_has_problems_with_the_unbiased_pass_rates_of_its_table(tmp_path: Path, serve: Callable[..., Site]) -> None:

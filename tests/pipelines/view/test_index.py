@@ -3,12 +3,14 @@
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tenfold.pipelines.view import schema
+from tenfold.pipelines.view.index import Index
 
 from .small_runs import Answer, Run, Site, episode, lines, step_episode
 
@@ -120,6 +122,56 @@ def test_a_second_server_continues_the_index_and_a_damaged_one_is_made_again(run
     site.until(lambda: texts(site) == ["first", "second"])
 
 
+def test_an_index_that_is_removed_while_the_server_runs_is_made_again(run: Run, serve: Callable[..., Site]) -> None:
+    run.store("filter", [episode(0, 0, "first")])
+    site = serve(run.folder).indexed()
+    schema.remove(schema.path_of((run.folder / "filter").resolve()))
+    site.until(lambda: texts(site) == ["first"])
+    run.store("filter", [episode(0, 1, "second")])
+    site.until(lambda: texts(site) == ["first", "second"])
+
+
+def test_two_servers_use_one_index(run: Run, serve: Callable[..., Site]) -> None:
+    run.store("filter", [episode(0, 0, "first")])
+    sites = [serve(run.folder).indexed(), serve(run.folder).indexed()]
+    for number in range(1, 4):
+        run.store("filter", [episode(0, number, f"text {number}")])
+        for site in sites:
+            site.until(lambda site=site, number=number: len(texts(site)) == number + 1)
+    schema.remove(schema.path_of((run.folder / "filter").resolve()))
+    run.store("filter", [episode(0, 4, "last")])
+    for site in sites:
+        site.until(lambda site=site: len(texts(site)) == 5)
+
+
+def test_without_a_place_for_the_index_the_run_says_so(
+    run: Run, serve: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.store("filter", [episode(0, 0, "first")])
+    site = serve(run.folder)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file"))
+    assert site.get(f"{AT}/episodes")["rows"] == []
+    site.until(lambda: "the index cannot be" in site.get("/api/runs/r0")["indexing_error"])
+    assert "the index cannot be" in site.error(f"{AT}/episodes/1")[1]
+
+
+def test_an_answer_says_that_not_all_episodes_are_indexed(
+    run: Run, serve: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.store("filter", [episode(0, 0, "first")])
+    monkeypatch.setattr("tenfold.pipelines.view.server.WAIT", 0)
+    extend, may_go_on = Index.extend, threading.Event()
+    monkeypatch.setattr(Index, "extend", lambda self: may_go_on.wait() and extend(self))
+    site = serve(run.folder)
+    try:
+        assert site.get(f"{AT}/episodes")["incomplete"]
+    finally:
+        may_go_on.set()
+    site.until(lambda: "incomplete" not in site.get(f"{AT}/episodes"))
+    assert texts(site) == ["first"]
+
+
 def test_nothing_is_written_to_the_run(run: Run, serve: Callable[..., Site]) -> None:
     run.store("filter", [episode(0, 0, "first")])
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
@@ -155,6 +207,7 @@ def test_lines_of_another_form_are_left_out(run: Run, serve: Callable[..., Site]
         file.write(b"\n".join(BROKEN) + b"\n" + lines([episode(0, 2, "last")]).encode())
     site = serve(run.folder).indexed()
     assert texts(site) == ["first", "last"]
+    assert site.get(f"{AT}/episodes")["broken"] == len(BROKEN) - 1  # an empty line is none
 
 
 HOSTILE = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_two_results_are_compared_by_problem(site: Site) -> None:
     ]
     assert found["problems"][0]["prompt"] == "Question 0?"
     assert any("temperature" in text for text in found["differing_settings"])
+
+
+def test_a_task_and_a_problem_may_have_any_name(tmp_path: Path, serve: Callable[..., Site]) -> None:
+    name = "100% #1? <b>'(x)'"
+    write_result(tmp_path / name, name, [[1.0], [0.0]])
+    scores = tmp_path / name / f"{name}_avg1.scores.jsonl"
+    scores.write_text(scores.read_text().replace(f"{name}/0", "\\ud800"))
+    site = serve(tmp_path / name).indexed()
+    (stage,) = site.get("/api/runs/r0")["stages"]
+    at = f"/api/runs/r0/stages/{quote(stage['name'], safe='')}"
+    assert [row["problem_id"] for row in site.get(f"{at}/episodes")["rows"]] == ["\ufffd", f"{name}/1"]
+    assert site.get(f"{at}/results")["tasks"][0]["task"] == f"{name}_avg1"
 
 
 @pytest.mark.parametrize(
