@@ -19,6 +19,8 @@ from .server import STATIC, answer, encoded, failure
 
 PAGE = 500
 """Rows that are asked for at once."""
+UNQUOTED = "!'()*"
+"""Marks that the page's encodeURIComponent leaves as they are; the other ones are the same."""
 MAX_STEPS = 50
 """Steps whose groups the page has: the last ones of those whose episodes it has. Our choice."""
 _LINK = re.compile(r'<link\b[^>]*\brel="(stylesheet|modulepreload)"[^>]*\bhref="(?:\./)?(?:static/)?([\w.-]+)"[^>]*>')
@@ -74,7 +76,7 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
         detail = runs.run(run["id"], 120)
         yield path, detail
         for stage in detail["stages"]:
-            at = f"{path}/stages/{quote(stage['name'], safe='')}"
+            at = f"{path}/stages/{quote(stage['name'], safe=UNQUOTED)}"
             yield from ask(f"{at}/steps") if "steps" in stage["has"] else ()
             yield from ask(f"{at}/results") if "result" in stage["has"] else ()
             yield from ask(f"{at}/corpus") if "corpus" in stage["has"] else ()
@@ -92,6 +94,8 @@ def _episodes(runs: Runs, id: str, name: str, at: str, limit: int, ask: Ask) -> 
     index = runs.indexer.ask(entry.folder, stage.folder)
     while index.progress < 1 and not index.error:
         runs.indexer.ask(entry.folder, stage.folder, 10)
+    if index.error:  # without its episodes, the page would look complete
+        raise UserError(f"{name}: {index.error}")
     path = f"/api/runs/{id}/stages/{name}"
     first, total = _listed(runs, path, (limit + 1) // 2, "number")
     last, _ = _listed(runs, path, min(limit // 2, max(0, total["total"] - len(first))), "-number")

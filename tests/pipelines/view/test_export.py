@@ -103,6 +103,16 @@ def test_the_page_of_the_package_can_be_saved(tmp_path: Path, runs: Path) -> Non
     assert not re.search(r'(src|href)="(?!data:|#|https?:)', page)
 
 
+def test_episodes_that_cannot_be_indexed_are_an_error(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TENFOLD_CACHE", str(tmp_path / "file"))
+    assert cli.main(["view", str(runs), "--export", str(tmp_path / "page.html")]) == 2
+    assert "the index cannot be" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_folders_that_do_not_exist_or_have_no_run_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["view", str(tmp_path / "none"), "--export", str(tmp_path / "page.html")]) == 2
     assert "there is no folder" in capsys.readouterr().err
