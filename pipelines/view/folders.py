@@ -107,13 +107,20 @@ def _find(folder: Path, levels: int) -> Iterator[tuple[Path, Literal["run", "ben
         if any(folder.glob(RESULTS)):
             yield folder, "bench"
             return
-        below = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+        below = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and _is_folder(path))
     except OSError:  # a folder that this user may not read
         return
     if levels:
         for path in below[:MAX_FOLDERS]:
             if levels == 2 or path.resolve().is_relative_to(folder.resolve()):  # the user's own folder may have links
                 yield from _find(path, levels - 1)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a link to a folder that this user may not enter, or to a name that is too long
+        return False
 
 
 def within(root: Path, path: Path) -> Path | None:

@@ -1,7 +1,6 @@
 """Answers about runs: the list, and a run with its stages, its scores and its recipe."""
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,10 +57,10 @@ class Runs:
         """Returns the state of each run's files and indexes, by its id."""
         found = {}
         for entry in self.folders.entries():
-            names = self._read(entry).names
-            state = state_of(entry, names)
-            progress, _ = self.indexer.progress([stage_folder(entry, name) for name in names])
-            found[entry.id] = state | {None: (*state[None], self.kinds.loaded, round(progress, 2))}
+            known = self._read(entry)
+            state = state_of(entry, known.names)
+            progress, _ = self.indexer.progress([stage_folder(entry, name) for name in known.names])
+            found[entry.id] = state | {None: (*state[None], *_told(known.status), self.kinds.loaded, round(progress, 2))}
         return found
 
     def listing(self) -> Answer:
@@ -98,7 +97,7 @@ class Runs:
                 found = status.read(entry.folder)
             except UserError as problem:
                 error = str(problem)
-            except (OSError, LookupError, TypeError, ValueError, RecursionError) as problem:
+            except Exception as problem:  # files of any form: one run does not hide the others
                 error = f"the files of the run cannot be read ({type(problem).__name__})"
         known = Known(state_of(entry, names), found, names, error)
         self._known[entry.id] = known
@@ -138,12 +137,10 @@ class Runs:
             return {"description": "", "holder": "", "command": "", "stages": [], "board": [], "recipe": text}
         records = {stage.name: steps.record(entry.folder, entry.folder / stage.name, RECORD) for stage in found.stages}
         begun = {stage.name: steps.record(entry.folder, entry.folder / stage.name, SETTINGS) for stage in found.stages}
-        ended = found.state in ("failed", "stopped", "killed")
-        quoted = shlex.quote(entry.shown)
         return {
             "description": _description(text),
             "holder": found.holder,
-            "command": f"tenfold run {shlex.quote(f'{entry.shown}/{RECIPE}')} --out {quoted}" if ended else "",
+            "command": found.resume if found.resume.isprintable() else "",
             "stages": [_stage(entry, stage, records[stage.name], begun[stage.name], kinds) for stage in found.stages],
             "board": _board(
                 entry, {name: record for name, record in records.items() if record and "metrics" in record}, loaded
@@ -174,6 +171,11 @@ class Runs:
         entry, stage = self.stage(id, name)
         record = steps.record(entry.folder, stage.folder, RECORD) if entry.kind == "run" else None
         return {"tables": steps.tables(self.kinds.get(120), record)}
+
+
+def _told(found: Status | None) -> tuple[object, ...]:
+    """Returns what changes without a change of the files: a process ends without a word, or makes no progress."""
+    return (found.state, found.holder, *(stage.seconds_left is None for stage in found.stages)) if found else ()
 
 
 def _stage_names(entry: Entry) -> list[str]:
@@ -316,7 +318,10 @@ def _changes(entry: Entry, benches: dict[str, disk.Row]) -> dict[tuple[str, str]
 def _scores_of_folder(entry: Entry, names: Sequence[str]) -> list[Answer]:
     found = []
     for name in names:
-        row = disk.parse_row((entry.folder / f"{name}.result.json").read_bytes(), lambda row: row["score"])
+        try:
+            row = disk.parse_row((entry.folder / f"{name}.result.json").read_bytes(), lambda row: row["score"])
+        except OSError:  # it was removed a moment ago
+            row = None
         numbers = [_number(row["score"], key) for key in ("mean", "low", "high")] if row else [None]
         if numbers[0] is not None:
             found.append(_line(name, name, numbers, None))

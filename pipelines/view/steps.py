@@ -12,6 +12,7 @@ from typing import TypedDict
 from ... import disk
 from ...core import UserError
 from ..stage import STEPS, Stage
+from . import stores
 from .folders import MAX_FILE, NotFoundError, within
 
 MAX_STEPS, MAX_NAMES, MAX_LINE = 5_000, 200, 2**20
@@ -57,22 +58,21 @@ def read(root: Path, folder: Path) -> Steps:
     chosen = (
         range(count) if count <= MAX_STEPS else {round(place * (count - 1) / (MAX_STEPS - 1)) for place in range(MAX_STEPS)}
     )
-    found: list[tuple[int, dict[str, float | None]]] = []
+    found: dict[int, dict[str, float | None]] = {}  # a step that is there twice counts once: the later line
     names: dict[str, None] = {}
     with path.open("rb") as file:
-        for place in range(count):
-            line = file.readline(MAX_LINE)
-            if not line.endswith(b"\n"):
-                break  # longer than any step
-            row = disk.parse_row(line, lambda row: disk.check_types(row, step=int)) if place in chosen else None
+        for place, line in enumerate(stores.lines(file, 0)):
+            if place not in chosen or line.length > MAX_LINE:  # longer than any step
+                continue
+            row = disk.parse_row(line.text, lambda row: disk.check_types(row, step=int))
             if row is not None and abs(row["step"]) < 2**53:
-                values = _numbers(row)
-                found.append((row["step"], values))
+                found[row["step"]] = values = _numbers(row)
                 names |= dict.fromkeys(list(values)[: MAX_NAMES - len(names)] if len(names) < MAX_NAMES else [])
+    steps = sorted(found)
     return {
         "names": [*names],
-        "steps": [step for step, _ in found],
-        "values": {name: [values.get(name) for _, values in found] for name in names},
+        "steps": steps,
+        "values": {name: [found[step].get(name) for step in steps] for name in names},
     }
 
 

@@ -187,9 +187,9 @@ class Watcher:
             if before is not None:
                 changed = [
                     (id, stage)
-                    for id, state in states.items()
-                    for stage in {**state, **before.get(id, {})}
-                    if state.get(stage) != before.get(id, {}).get(stage)
+                    for id in {**before, **states}
+                    for stage in {**states.get(id, {}), **before.get(id, {})}
+                    if states.get(id, {}).get(stage) != before.get(id, {}).get(stage)
                 ]
                 with self._lock:
                     for waiting in self._listeners.values():

@@ -1,6 +1,7 @@
 """The list of runs, and a run with its stages."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,43 @@ def test_a_finished_stage_has_its_summary_views_commit_and_machine(tmp_path: Pat
     assert site.error("/api/runs/r0/stages/sft/corpus")[0] == 404
 
 
+def test_the_command_that_resumes_has_the_options_of_the_run(tmp_path: Path, serve: Callable[..., Site]) -> None:
+    run = Run(tmp_path / "runs/a run", {"sft": "sft"})
+    Log(run.folder).add("run", recipe="a run", process=1, stages=["sft"], options=["--trust", "lab's"])
+    command = serve(run.folder).get("/api/runs/r0")["command"]
+    assert shlex.split(command) == [
+        *("tenfold", "run", f"{run.folder}/recipe.yaml", "--out", str(run.folder), "--trust", "lab's")
+    ]
+    Log(run.folder).add("run", recipe="a run", process=1, stages=["sft"], options=["\x1b[201~"])
+    assert serve(run.folder).get("/api/runs/r0")["command"] == ""  # it could act when it is pasted
+
+
+def break_log(run: Run) -> None:
+    Log(run.folder).add("progress", stage="sft", done=1, total=9, values={})
+    Log(run.folder).add("progress", stage="sft", done=10**400, total=9, values={})
+
+
+def break_options(run: Run) -> None:
+    Log(run.folder).add("run", recipe="a", process=1, stages=["sft"], options=[{"--trust": 1}])
+
+
+def break_link(run: Run) -> None:
+    (run.folder.parent / "link").symlink_to("a" * 300)
+
+
+@pytest.mark.parametrize("damage", [break_log, break_options, break_link])
+def test_a_damaged_run_does_not_hide_the_others(
+    tmp_path: Path, serve: Callable[..., Site], damage: Callable[[Run], None]
+) -> None:
+    run = Run(tmp_path / "runs/a", {"sft": "sft"})
+    Run(tmp_path / "runs/b", {"sft": "sft"})
+    run.begin("sft")
+    damage(run)
+    site = serve(tmp_path / "runs")
+    assert [found["name"] for found in site.get("/api/runs")["runs"]] == ["a", "b"]
+    assert site.get("/api/runs/r0")["state"] in ("failed", "killed")
+
+
 def test_steps_have_a_value_for_each_name_and_step(tmp_path: Path, serve: Callable[..., Site]) -> None:
     run = Run(tmp_path / "runs/small", {"grpo": "grpo"})
     run.begin("grpo")
@@ -107,6 +145,17 @@ def test_steps_have_a_value_for_each_name_and_step(tmp_path: Path, serve: Callab
     assert found["steps"] == [1, 2, 3]
     assert found["names"] == ["reward", "kl", "parts form"]
     assert found["values"] == {"reward": [0.5, 0.6, None], "kl": [None] * 3, "parts form": [None, 1, None]}
+
+
+def test_a_step_that_is_stored_twice_counts_once_and_a_huge_line_hides_no_step(
+    tmp_path: Path, serve: Callable[..., Site]
+) -> None:
+    run = Run(tmp_path / "runs/small", {"sft": "sft"})
+    run.begin("sft")
+    rows = [{"step": 1, "loss": 1.0}, {"step": 2, "note": "x" * 2**21}, {"step": 3, "loss": 0.5}, {"step": 2, "loss": 0.8}]
+    (run.folder / "sft/steps.jsonl").write_text(lines([*rows, {"step": 3, "loss": 0.4}]))
+    found = serve(run.folder).get("/api/runs/r0/stages/sft/steps")
+    assert (found["steps"], found["values"]) == ([1, 2, 3], {"loss": [1.0, 0.8, 0.4]})
 
 
 def test_many_steps_are_thinned_with_the_first_and_the_last(tmp_path: Path, serve: Callable[..., Site]) -> None:
