@@ -9,8 +9,9 @@ import os
 import re
 import stat
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,12 +41,8 @@ class Entry:
     folder: Path
     shown: str
     """The folder as the user named it."""
-
-    @property
-    def name(self) -> str:
-        """Name of the folder, with that of a sweep before it."""
-        sweep = self.folder.parent.name if (self.folder.parent / "sweep.json").is_file() else ""
-        return f"{sweep}/{self.folder.name}" if sweep else self.folder.name
+    name: str
+    """Name of the folder, with that of a sweep before it. Runs with the same name have as many more folders as tell them apart."""
 
 
 class Folders:
@@ -77,13 +74,13 @@ class Folders:
                     break
                 found.append(self._entry(folder, kind))
         with self._lock:
-            self._entries = {entry.id: entry for entry in found}
-        return [*self._entries.values()]
+            self._entries = _told_apart({entry.id: entry for entry in found})
+            return [*self._entries.values()]
 
     def _entry(self, folder: Path, kind: Literal["run", "bench"]) -> Entry:
         with self._lock:
             id = self._ids.setdefault(folder.resolve(), f"r{len(self._ids)}")
-        return Entry(id, kind, folder.resolve(), str(folder))
+        return Entry(id, kind, folder.resolve(), str(folder), _name(folder.resolve()))
 
     def entry(self, id: str) -> Entry:
         """Returns the run with this id.
@@ -114,6 +111,22 @@ def _find(folder: Path, levels: int) -> Iterator[tuple[Path, Literal["run", "ben
         for path in below[:MAX_FOLDERS]:
             if levels == 2 or path.resolve().is_relative_to(folder.resolve()):  # the user's own folder may have links
                 yield from _find(path, levels - 1)
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}" if (folder.parent / "sweep.json").is_file() else folder.name
+
+
+def _told_apart(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Returns the runs with names that differ. All are paths of different folders, so this ends."""
+    while True:
+        counts = Counter(entry.name for entry in entries.values())
+        if len(counts) == len(entries):
+            return entries
+        for id, entry in entries.items():
+            longer = entry.folder.parts[-entry.name.count("/") - 2 :]
+            if counts[entry.name] > 1 and len(longer) > entry.name.count("/") + 1:
+                entries[id] = replace(entry, name="/".join(longer).replace("//", "/"))
 
 
 def _is_folder(path: Path) -> bool:

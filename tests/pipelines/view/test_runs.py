@@ -51,6 +51,15 @@ def test_runs_sweeps_and_benchmark_folders_are_listed_with_their_state(tmp_path:
     assert all(run["updated"] > 1e9 for run in found)
 
 
+def test_runs_with_the_same_name_have_more_folders_in_their_names(tmp_path: Path, serve: Callable[..., Site]) -> None:
+    folders = [Run(tmp_path / folder, {"sft": "sft"}).folder for folder in ("lab/x/a", "home/x/a", "home/y/a", "home/y/b")]
+    (tmp_path / "lab/x/sweep.json").write_text("{}")
+    site = serve(*folders)
+    assert [run["name"] for run in site.get("/api/runs")["runs"]] == ["lab/x/a", "home/x/a", "y/a", "b"]
+    shutil.rmtree(tmp_path / "home/x")
+    assert [run["name"] for run in site.get("/api/runs")["runs"]] == ["x/a", "a", "b"]
+
+
 def test_ids_stay_when_runs_appear_and_vanish(tmp_path: Path, serve: Callable[..., Site]) -> None:
     Run(tmp_path / "runs/b", {"sft": "sft"})
     site = serve(tmp_path / "runs")
