@@ -42,7 +42,7 @@ class Entry:
     shown: str
     """The folder as the user named it."""
     name: str
-    """Name of the folder, with that of a sweep before it. Runs with the same name have as many more folders as tell them apart."""
+    """Name of the folder, with that of a sweep before it. Runs with the same name have more of their folders in it."""
 
 
 class Folders:

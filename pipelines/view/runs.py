@@ -10,7 +10,7 @@ from ...core import UserError
 from ..recipe.progress import log, status
 from ..recipe.progress.status import StageStatus, Status
 from ..stage import RECORD, SETTINGS, STEPS
-from . import results, steps, stores
+from . import autopsy, results, steps, stores
 from .folders import (
     MAX_RECIPE,
     MAX_STAGES,
@@ -170,6 +170,8 @@ class Runs:
         """Returns the tables of a stage's report; see `steps.tables`."""
         entry, stage = self.stage(id, name)
         record = steps.record(entry.folder, stage.folder, RECORD) if entry.kind == "run" else None
+        if record and record["stage"].get("kind") == autopsy.KIND:
+            return {"tables": autopsy.tables(entry.folder, stage.folder, f"{entry.shown}/{name}")}
         return {"tables": steps.tables(self.kinds.get(120), record)}
 
 

@@ -18,7 +18,7 @@ from .folders import MAX_FILE, NotFoundError, within
 MAX_STEPS, MAX_NAMES, MAX_LINE = 5_000, 200, 2**20
 MAX_TABLES, MAX_ROWS, MAX_CELL = 100, 1_000, 2_000
 """Limits of an answer. Our choices."""
-TABLED = frozenset({"documents", "clean", "tag", "select", "mix", "pretrain", "contrast"})
+TABLED = frozenset({"documents", "clean", "tag", "select", "mix", "pretrain", "contrast", "autopsy"})
 """Kinds of stages whose report has tables (`Stage.tables`)."""
 
 
@@ -155,11 +155,17 @@ def tables(kinds: Classes, record: disk.Row | None) -> list[Table]:
         text = kinds[kind].model_validate(record["stage"]).tables(record["metrics"])
     except Exception as error:  # see `summary`
         raise UserError(f"the record of the stage has an unexpected form ({type(error).__name__})") from None
+    found = parsed(text)
+    if not found:
+        raise NotFoundError("this stage has no tables")
+    return found
+
+
+def parsed(text: str) -> list[Table]:
+    """Returns the tables and the sentences of a report's HTML as text."""
     parser = _Tables()
     parser.feed(text)
     parser.close()
-    if not parser.found:
-        raise NotFoundError("this stage has no tables")
     return parser.found
 
 

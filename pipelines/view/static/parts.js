@@ -21,6 +21,11 @@ export function Notice({ error, busy }) {
   return busy ? html`<p class="notice quiet" role="status">Loading…</p>` : null;
 }
 
+/** What a table without rows shows. */
+export function NoRows({ data, children }) {
+  return html`<${Empty}>${data.incomplete ? "The episodes are being indexed." : children}<//>`;
+}
+
 export function Empty({ children }) {
   return html`<p class="notice quiet">${children}</p>`;
 }
@@ -169,6 +174,6 @@ export function viewsOf(run, stage) {
   if (has.has("steps")) views.push(["curves", "Curves"]);
   if (has.has("result")) views.push(["results", "Results"]);
   if (has.has("episodes")) views.push(["groups", "Groups"], ["episodes", "Episodes"], ["problems", "Problems"]);
-  if (has.has("corpus")) views.push(["corpus", "Corpus"]);
+  if (has.has("corpus")) views.push(["corpus", stage.kind === "autopsy" ? "Findings" : "Corpus"]);
   return views.map(([name, text]) => [name, text, link([run, stage.name, name])]);
 }
