@@ -51,7 +51,10 @@ function keep(path, value) {
 export function load(path) {
   if (running.has(path)) return running.get(path);
   const job = request(path)
-    .then((data) => keep(path, { data, error: null }), (error) => keep(path, { data: cache.get(path)?.data ?? null,
+    .then((data) => {
+      keep(path, { data, error: null });
+      if (data.incomplete) reload(path.split("/")[3]); // until all episodes are indexed
+    }, (error) => keep(path, { data: cache.get(path)?.data ?? null,
       error: error.message }))
     .finally(() => {
       running.delete(path);

@@ -40,7 +40,7 @@ function holds(row, text) {
 }
 
 function isEpisode(row, query) {
-  return ["source", "step", "problem", "sample", "status", "finish"].every((name) => equal(row[name], query[name]))
+  return ["source", "step", "problem", "attempt", "sample", "status", "finish"].every((name) => equal(row[name], query[name]))
     && within(row.score, query.min_score, query.max_score) && within(row.tokens, query.min_tokens, query.max_tokens)
     && holds(row, query.text);
 }

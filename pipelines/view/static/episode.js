@@ -49,7 +49,7 @@ function Judgement({ episode }) {
 /** The other samples of the problem, at the same step. */
 function Siblings({ run, stage, episode }) {
   const filters = { ...(episode.step === null || episode.step === undefined ? {} : { step: String(episode.step) }),
-    problem: String(episode.problem), ...(episode.source ? { source: episode.source } : {}), sort: "number" };
+    problem: String(episode.problem), attempt: String(episode.attempt ?? 0), ...(episode.source ? { source: episode.source } : {}), sort: "number" };
   const { data } = useData(api(["runs", run, "stages", stage, "episodes"], { ...filters, offset: 0, limit: 64 }));
   if (!data || data.rows.length < 2) return null;
   return html`<nav class="siblings" aria-label="Samples of this problem"><span class="quiet small">Samples</span> <span

@@ -1,11 +1,11 @@
 // The table of a stage's episodes, with filters.
 import { html } from "./dom.js";
 import { api, useData } from "./data.js";
-import { number, oneLine, scoreText, withoutSharedStart } from "./format.js";
-import { Cell, Empty, Field, Frame, Notice, Pager, SortHead, SourceChoice, State } from "./parts.js";
+import { number, oneLine, plural, scoreText, withoutSharedStart } from "./format.js";
+import { Cell, Field, Frame, NoRows, Notice, Pager, SortHead, SourceChoice, State } from "./parts.js";
 import { go, link } from "./route.js";
 
-export const FILTERS = ["source", "step", "problem", "sample", "status", "finish", "min_score", "max_score", "min_tokens",
+export const FILTERS = ["source", "step", "problem", "attempt", "sample", "status", "finish", "min_score", "max_score", "min_tokens",
   "max_tokens", "text", "sort"];
 const SIZES = ["20", "50", "100", "200"];
 
@@ -72,8 +72,11 @@ export function Episodes({ run, stage, query }) {
     ${answer.error && html`<${Notice} error=${answer.error} />`}
     ${data.kept?.[0] < data.kept?.[1]
       && html`<p class="notice quiet">This exported page has ${number(data.kept[0])} of ${number(data.kept[1])} episodes.</p>`}
+    ${data.broken > 0
+      && html`<p class="notice quiet">${plural(data.broken, "line")} of the files cannot be read, and ${data.broken === 1
+        ? "is" : "are"} left out.</p>`}
     <p class="hidden" role="status">${busy ? "Loading" : `${number(data.total)} episodes`}</p>
-    ${!data.rows.length ? html`<${Empty}>No episode fits these filters.<//>` : html`
+    ${!data.rows.length ? html`<${NoRows} data=${data}>No episode fits these filters.<//>` : html`
     <${Frame} label="Episodes" busy=${busy}><table class="episodes">
       <caption class="hidden">Episodes of ${oneLine(stage)}</caption><thead><tr>
       <${SortHead} name="Episode" up="number" sort=${sort || "number"} to=${bySort} kind="num" />

@@ -57,11 +57,10 @@ export function number(value) {
   return value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 
-/** A score of an episode: 1, 0 and .25 fit into a cell. */
+/** A score of an episode: 1, 0, 0.5 and 0.25 fit into a cell. */
 export function scoreText(value) {
   if (value === null || value === undefined) return "–";
-  const text = Number.isInteger(value) ? String(value) : value.toFixed(2).replace(/0$/, "");
-  return text.replace(/^(-?)0\./, "$1.");
+  return Number.isInteger(value) ? String(value) : value.toFixed(2).replace(/0$/, "");
 }
 
 /** A share of 0 to 1 in percent; values of other scales as they are. */

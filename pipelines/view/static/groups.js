@@ -2,7 +2,7 @@
 import { html } from "./dom.js";
 import { api, useData } from "./data.js";
 import { number, oneLine, scoreText, withoutSharedStart } from "./format.js";
-import { Cell, Empty, Frame, Notice, Pager, SourceChoice } from "./parts.js";
+import { Cell, Frame, NoRows, Notice, Pager, SourceChoice } from "./parts.js";
 import { go, link } from "./route.js";
 
 const GROUPS = 50;
@@ -23,8 +23,8 @@ function Group({ run, stage, step, row, prompt }) {
   const hasStep = step !== null && step !== undefined;
   const why = hasStep ? "All scores are equal: the group gives no gradient" : "All scores are equal";
   const order = [...row.numbers].sort((a, b) => a - b);
-  const query = { ...(hasStep ? { step } : {}), problem: row.problem, ...(row.source
-    ? { source: row.source } : {}), sort: "number" };
+  const query = { ...(hasStep ? { step } : {}), problem: row.problem, attempt: row.attempt,
+    ...(row.source ? { source: row.source } : {}), sort: "number" };
   const hasScores = row.scores.some((value) => value !== null);
   return html`<tr><th scope="row" class="problem"><a href=${link([run, stage, "episodes"], { ...query, sort: "" })}>
     ${number(row.problem)}</a>${row.attempt ? html` <span class="quiet small">attempt ${row.attempt}</span>` : null}</th>
@@ -54,7 +54,7 @@ export function Groups({ run, stage, query }) {
   return html`<${SourceChoice} sources=${sources} query=${query} to=${to} />${steps.length > 1
     && html`<${Steps} steps=${steps} step=${data.step} to=${to} />`}
     ${answer.error && html`<${Notice} error=${answer.error} />`}
-    ${!data.rows.length ? html`<${Empty}>No groups yet.<//>` : html`
+    ${!data.rows.length ? html`<${NoRows} data=${data}>No groups yet.<//>` : html`
     <p class="quiet" role="status">${data.total > data.rows.length ? "On this page: mean" : "Mean"} of the groups <strong
       class="num">${scoreText(mean)}</strong>, ${number(zero)} of ${number(data.rows.length)} with zero variance.</p>
     <${Frame} label="Groups" busy=${busy}><table class="groups"><caption class="hidden">Groups${steps.length

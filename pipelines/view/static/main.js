@@ -5,9 +5,9 @@ import { Curves } from "./curves.js";
 import { api, isExport, listen, useData } from "./data.js";
 import { EpisodePage } from "./episode.js";
 import { Episodes } from "./episodes.js";
-import { number, oneLine } from "./format.js";
+import { number, oneLine, visible } from "./format.js";
 import { Groups } from "./groups.js";
-import { Notice, State, Tabs, viewsOf } from "./parts.js";
+import { Empty, Notice, State, Tabs, viewsOf } from "./parts.js";
 import { Problems } from "./problems.js";
 import { Corpus, Results } from "./results.js";
 import { entry, link, onRoute, parse } from "./route.js";
@@ -63,20 +63,23 @@ function StageView({ run, stage, view, id, query }) {
   if (view === "problems") return html`<${Problems} ...${same} />`;
   if (view === "results") return html`<${Results} ...${same} has=${stage.has} />`;
   if (view === "corpus") return html`<${Corpus} ...${same} />`;
-  return html`<${Notice} error="there is no view ${view ?? ""} of this stage" />`;
+  if (view === undefined) return html`<${Empty}>${stage.summary
+    ? visible(stage.summary) : "There is nothing to show of this stage yet."}<//>`;
+  return html`<${Notice} error="there is no view ${view} of this stage" />`;
 }
 
 function RunPage({ id, rest, query }) {
   const answer = useData(api(["runs", id]));
   const run = answer.data;
   const home = ["Runs", link([])];
+  const lost = run && answer.error && html`<${Notice} error=${answer.error} />`; // what was read before stays
   if (!run) return html`<${Head} crumbs=${[home]} title=${answer.error ? "Not found" : "Run"} /><${Notice} ...${answer} />`;
   const [name, view, episode] = rest;
   if (name === undefined || (name === "recipe" && view === undefined)) {
     return html`<${Head} crumbs=${[home]} title=${run.name}><${State} state=${run.state} /><//>
       ${run.description && html`<p class="description">${oneLine(run.description)}</p>`}<p class="quiet small path">
         ${oneLine(run.folder)}${run.holder ? `, held by ${oneLine(run.holder)}` : ""}</p>
-      ${run.recipe && html`<${Tabs} label="Views of the run" current=${name ?? "overview"}
+      ${lost}${run.recipe && html`<${Tabs} label="Views of the run" current=${name ?? "overview"}
         items=${[["overview", "Overview", link([id])], ["recipe", "Recipe", link([id, "recipe"])]]} />`}
       ${name === "recipe" ? html`<${Recipe} run=${run} />` : html`<${RunOverview} run=${run} />`}`;
   }
@@ -88,7 +91,7 @@ function RunPage({ id, rest, query }) {
   return html`<${Head} crumbs=${shown === "episode" ? [...crumbs, [stage.name, link([id, stage.name])]] : crumbs}
     title=${title}>${shown !== "episode" && html`<${State} state=${stage.state} />`}<//>
     <${Tabs} label="Views of the stage" items=${views} current=${shown === "episode" ? "episodes" : shown} />
-    <${Indexing} run=${run} />
+    ${lost}<${Indexing} run=${run} />
     <${StageView} key=${`${id}/${name}/${shown}`} run=${run} stage=${stage} view=${shown} id=${episode} query=${query} />`;
 }
 

@@ -1,4 +1,4 @@
-"""A small server for tests of the page: it answers the viewer's requests from lists in memory, with the viewer's headers."""
+"""A small server for tests of the page, which answers from lists in memory with the viewer's headers, and tabs that show it."""
 
 import json
 import queue
@@ -37,6 +37,8 @@ class StageData:
     episodes: list[Json] = field(default_factory=list)
     results: list[Json] | None = None
     corpus: list[Json] | None = None
+    more: Json = field(default_factory=dict)
+    """Further entries of the lists of episodes and groups."""
 
 
 @dataclass
@@ -116,6 +118,7 @@ def episodes(stage: StageData, query: dict[str, str]) -> Json:
         "total": len(rows),
         "facets": facets,
         "rows": [{name: row[name] for name in row if name not in hidden} for row in part(rows, query)],
+        **stage.more,
     }
 
 
@@ -141,7 +144,7 @@ def groups(stage: StageData, query: dict[str, str]) -> Json:
             | {"scores": scores, "numbers": [row["number"] for row in members], "mean": mean(scores)}
             | {"zero_variance": len(scores) > 1 and len(set(scores)) == 1}
         )
-    return {"step": step, "steps": steps, "total": len(rows), "rows": part(rows, query)}
+    return {"step": step, "steps": steps, "total": len(rows), "rows": part(rows, query), **stage.more}
 
 
 def problem_rows(stage: StageData) -> list[Json]:
@@ -256,3 +259,35 @@ def serve(site: Site) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def open_tab(browser: Any, errors: list[str], **options: Any) -> Any:
+    """Opens a tab that records errors, refusals of the content security policy, and requests to other servers."""
+    tab = browser.new_page(**options)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
+    tab.on("request", lambda request: None if is_own(request.url) else errors.append(f"request of {request.url}"))
+    return tab
+
+
+def is_own(address: str) -> bool:
+    return address.startswith(("http://127.0.0.1:", "data:,", "blob:", "file:"))
+
+
+def show(tab: Any, view: str) -> None:
+    """Goes to a view and waits for its data."""
+    tab.evaluate("view => { location.hash = view }", view)
+    tab.wait_for_function(
+        "view => location.hash === view && !/Loading…/.test(document.querySelector('main').innerText)", arg=view
+    )
+    tab.locator("h1").wait_for()
+
+
+def until(tab: Any, condition: str) -> None:
+    """Waits until a condition holds in the page. A function works under the page's policy; a text would be evaluated."""
+    tab.wait_for_function(f"() => {condition}")
+
+
+def cells(tab: Any, column: int) -> list[str]:
+    """Returns the texts of a column of the table."""
+    return [row.locator("th, td").nth(column).inner_text() for row in tab.locator("main table tbody tr").all()]

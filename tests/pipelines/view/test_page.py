@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from .page_server import STATIC, Site, serve
+from .page_server import STATIC, Site, cells, is_own, open_tab, serve, show, until
 from .small_site import HOSTILE_RUN, VIEWS, episode, site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -38,19 +38,6 @@ def address(runs: Site) -> Iterator[str]:
         yield address
 
 
-def open_tab(browser: Any, errors: list[str], **options: Any) -> Any:
-    """Opens a tab that records errors, refusals of the content security policy, and requests to other servers."""
-    tab = browser.new_page(**options)
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
-    tab.on("request", lambda request: None if is_own(request.url) else errors.append(f"request of {request.url}"))
-    return tab
-
-
-def is_own(address: str) -> bool:
-    return address.startswith(("http://127.0.0.1:", "data:,", "blob:", "file:"))
-
-
 @pytest.fixture
 def tab(browser: Any, address: str) -> Iterator[Any]:
     errors: list[str] = []
@@ -60,25 +47,6 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
     yield tab
     tab.close()
     assert not errors
-
-
-def show(tab: Any, view: str) -> None:
-    """Goes to a view and waits for its data."""
-    tab.evaluate("view => { location.hash = view }", view)
-    tab.wait_for_function(
-        "view => location.hash === view && !/Loading…/.test(document.querySelector('main').innerText)", arg=view
-    )
-    tab.locator("h1").wait_for()
-
-
-def until(tab: Any, condition: str) -> None:
-    """Waits until a condition holds in the page. A function works under the page's policy; a text would be evaluated."""
-    tab.wait_for_function(f"() => {condition}")
-
-
-def cells(tab: Any, column: int) -> list[str]:
-    """Returns the texts of a column of the table."""
-    return [row.locator("th, td").nth(column).inner_text() for row in tab.locator("main table tbody tr").all()]
 
 
 def test_runs_are_listed_with_their_state_and_progress(tab: Any) -> None:
@@ -190,7 +158,7 @@ def test_a_bar_of_the_histogram_opens_its_problems(tab: Any) -> None:
     show(tab, "#/r0/before/problems")
     tab.get_by_role("link", name="0.2 to 0.3: 1").click()
     tab.get_by_text("1–1 of 1 problem").wait_for()
-    assert cells(tab, 3) == [".25"]
+    assert cells(tab, 3) == ["0.25"]
     tab.go_back()
     tab.get_by_text("1–10 of 10 problems").wait_for()
 
@@ -260,7 +228,7 @@ def test_results_have_both_intervals(tab: Any) -> None:
     assert "only 10 problems" in panel
     tab.get_by_role("link", name="Problem by problem").click()
     tab.locator(".problems tbody tr").first.wait_for()
-    assert cells(tab, 3)[:3] == ["0", ".25", ".5"]
+    assert cells(tab, 3)[:3] == ["0", "0.25", "0.5"]
 
 
 def test_two_results_are_compared_by_problem(tab: Any) -> None:
@@ -367,6 +335,32 @@ def test_the_colours_can_be_chosen_and_are_kept(tab: Any) -> None:
 def test_an_error_of_the_server_is_shown_in_one_line(tab: Any) -> None:
     show(tab, "#/r9")
     assert tab.get_by_role("alert").inner_text() == "Error: there is nothing under this name"
+
+
+def test_a_run_that_is_removed_is_an_error_beside_what_was_read(tab: Any, runs: Site) -> None:
+    show(tab, "#/r1")
+    del runs.details["r1"]
+    runs.changed("r1")
+    tab.get_by_role("alert").filter(has_text="there is nothing under this name").wait_for()
+    assert "grpo" in tab.locator(".stages").inner_text()
+
+
+def test_a_list_is_asked_for_again_until_all_episodes_are_indexed(tab: Any, runs: Site) -> None:
+    stage = runs.stages["r0", "grpo"]
+    rows, stage.episodes, stage.more = stage.episodes, [], {"incomplete": True, "broken": 2}
+    show(tab, "#/r0/grpo/groups")
+    tab.get_by_text("The episodes are being indexed.").wait_for()
+    show(tab, "#/r0/grpo/episodes")
+    tab.get_by_text("The episodes are being indexed.").wait_for()
+    stage.episodes, stage.more = rows, {"broken": 2}
+    tab.get_by_text("1–50 of 80 episodes").wait_for()
+    assert tab.get_by_text("2 lines of the files cannot be read, and are left out.").count() == 1
+
+
+def test_a_stage_without_views_shows_its_result(tab: Any) -> None:
+    show(tab, "#/r1/after")
+    assert "There is nothing to show of this stage yet." in tab.locator("main").inner_text()
+    assert tab.get_by_role("alert").count() == 0
 
 
 def test_an_exported_page_filters_its_stored_rows(browser: Any, runs: Site, tmp_path: Path) -> None:
