@@ -48,6 +48,7 @@ class Runs:
         self.folders, self.indexer, self.kinds = folders, Indexer(), steps.Kinds()
         self._known: dict[str, Known] = {}
         self._answers: dict[str, tuple[object, Answer]] = {}
+        self._boards: dict[str, tuple[object, list[Answer]]] = {}
 
     def close(self) -> None:
         """Ends the threads."""
@@ -65,22 +66,7 @@ class Runs:
 
     def listing(self) -> Answer:
         """Returns the list of runs."""
-        return {"runs": [self._head(entry) for entry in self.folders.entries()]}
-
-    def _head(self, entry: Entry) -> Answer:
-        known = self._read(entry)
-        stages = known.status.stages if known.status else ()
-        times = [stamp[0] for stamps in known.stamps.values() for stamp in stamps if isinstance(stamp, tuple)]
-        head = {"id": entry.id, "name": entry.name, "folder": entry.shown, "kind": entry.kind, "error": known.error}
-        if entry.kind == "bench":
-            finished, state = len(known.names), "failed" if known.error else "finished"
-        else:
-            finished = sum(stage.state == "finished" for stage in stages)
-            state = known.status.state if known.status else "failed"
-        if known.status and known.status.error and state != "running":
-            head["error"] = known.status.error
-        counts = {"stages": len(known.names), "stages_finished": finished}
-        return {**head, "state": state, "updated": max(times, default=0) / 1e9, **counts}
+        return {"runs": [_head(entry, self._read(entry)) for entry in self.folders.entries()]}
 
     def _read(self, entry: Entry) -> Known:
         """Returns the state of a run, from the last time if its files have not changed."""
@@ -115,7 +101,7 @@ class Runs:
         """
         entry = self.folders.entry(id)
         known = self._read(entry)
-        head = self._head(entry)
+        head = _head(entry, known)
         progress, error = self.indexer.progress([stage_folder(entry, name) for name in known.names])
         kinds = self.kinds.get(wait)
         loaded = self.kinds.loaded
@@ -142,11 +128,19 @@ class Runs:
             "holder": found.holder,
             "command": found.resume if found.resume.isprintable() else "",
             "stages": [_stage(entry, stage, records[stage.name], begun[stage.name], kinds) for stage in found.stages],
-            "board": _board(
-                entry, {name: record for name, record in records.items() if record and "metrics" in record}, loaded
-            ),
+            "board": self._board(entry, known, records, loaded),
             "recipe": text,
         }
+
+    def _board(self, entry: Entry, known: Known, records: dict[str, disk.Row | None], loaded: bool) -> list[Answer]:
+        """Returns the scores of a run, from the last time if no bench stage has changed: they take long, and a run goes on."""
+        finished = {name: record for name, record in records.items() if record and "metrics" in record}
+        benches = {name: record for name, record in finished.items() if record["stage"].get("kind") == "bench"}
+        key = (loaded, [(name, known.stamps.get(name)) for name in benches])
+        before = self._boards.get(entry.id)
+        if before is None or before[0] != key:
+            before = self._boards[entry.id] = (key, _board(entry, benches, loaded))
+        return before[1]
 
     def stage(self, id: str, name: str) -> tuple[Entry, Stage]:
         """Returns a run and its stage.
@@ -173,6 +167,21 @@ class Runs:
         if record and record["stage"].get("kind") == autopsy.KIND:
             return {"tables": autopsy.tables(entry.folder, stage.folder, f"{entry.shown}/{name}")}
         return {"tables": steps.tables(self.kinds.get(120), record)}
+
+
+def _head(entry: Entry, known: Known) -> Answer:
+    stages = known.status.stages if known.status else ()
+    times = [stamp[0] for stamps in known.stamps.values() for stamp in stamps if isinstance(stamp, tuple)]
+    head = {"id": entry.id, "name": entry.name, "folder": entry.shown, "kind": entry.kind, "error": known.error}
+    if entry.kind == "bench":
+        finished, state = len(known.names), "failed" if known.error else "finished"
+    else:
+        finished = sum(stage.state == "finished" for stage in stages)
+        state = known.status.state if known.status else "failed"
+    if known.status and known.status.error and state != "running":
+        head["error"] = known.status.error
+    counts = {"stages": len(known.names), "stages_finished": finished}
+    return {**head, "state": state, "updated": max(times, default=0) / 1e9, **counts}
 
 
 def _told(found: Status | None) -> tuple[object, ...]:
@@ -276,15 +285,14 @@ def _bench_stage(entry: Entry, task: str) -> Answer:
     return {"name": task, "kind": "bench", "state": "finished", **empty, "values": {}, "has": has}
 
 
-def _board(entry: Entry, records: dict[str, disk.Row], with_changes: bool) -> list[Answer]:
+def _board(entry: Entry, benches: dict[str, disk.Row], with_changes: bool) -> list[Answer]:
     """Returns the scores of a run's bench stages, each with its change since the bench stage before.
 
     Args:
         entry: the run.
-        records: the records of its finished stages.
+        benches: the records of its finished bench stages.
         with_changes: false while the modules that compute changes are imported, which takes seconds.
     """
-    benches = {name: record for name, record in records.items() if record["stage"].get("kind") == "bench"}
     if not benches:
         return []
     changes = _changes(entry, benches) if with_changes else {}

@@ -188,6 +188,8 @@ def test_the_board_has_scores_and_changes_since_the_bench_stage_before(tmp_path:
     assert (before["score"], after["score"]) == (pytest.approx(1 / 6), pytest.approx(5 / 6))
     assert after["change"]["value"] == pytest.approx(4 / 6)
     assert after["change"]["low"] < after["change"]["value"] < after["change"]["high"]
+    run.finish("after", metrics_of(write_result(run.folder / "after", "sums", [[0.0, 0.0]] * 3)), tasks=["sums"])
+    assert site.get("/api/runs/r0")["board"][1]["score"] == 0.0
 
 
 def test_damaged_records_do_not_hide_a_run(tmp_path: Path, serve: Callable[..., Site]) -> None:
