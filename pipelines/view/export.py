@@ -5,7 +5,7 @@ import hashlib
 import html
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -19,8 +19,6 @@ from .server import STATIC, answer, encoded, failure
 
 PAGE = 500
 """Rows that are asked for at once."""
-UNQUOTED = "!'()*"
-"""Marks that the page's encodeURIComponent leaves as they are; the other ones are the same."""
 MAX_STEPS = 50
 """Steps whose groups the page has: the last ones of those whose episodes it has. Our choice."""
 _LINK = re.compile(r'<link\b[^>]*\brel="(stylesheet|modulepreload)"[^>]*\bhref="(?:\./)?(?:static/)?([\w.-]+)"[^>]*>')
@@ -62,9 +60,8 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
 
     def ask(path: str, **query: object) -> Iterator[tuple[str, Answer]]:
         typed = {name: str(value) for name, value in query.items()}
-        address = f"{path}?{urlencode(typed)}" if typed else path
         try:
-            yield address, answer(runs, path, typed)
+            yield address_of(path, typed), answer(runs, path, typed)
         except Exception as error:
             if failure(error) is None:
                 raise
@@ -76,19 +73,25 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
         detail = runs.run(run["id"], 120)
         yield path, detail
         for stage in detail["stages"]:
-            at = f"{path}/stages/{quote(stage['name'], safe=UNQUOTED)}"
+            at = f"{path}/stages/{stage['name']}"
             yield from ask(f"{at}/steps") if "steps" in stage["has"] else ()
             yield from ask(f"{at}/results") if "result" in stage["has"] else ()
             yield from ask(f"{at}/corpus") if "corpus" in stage["has"] else ()
             if "episodes" in stage["has"]:
-                yield from _episodes(runs, run["id"], stage["name"], at, limit, ask)
+                yield from _episodes(runs, run["id"], stage["name"], limit, ask)
     yield from _comparisons(runs, listed["runs"], ask)
 
 
 Ask = Callable[..., Iterator[tuple[str, Answer]]]
 
 
-def _episodes(runs: Runs, id: str, name: str, at: str, limit: int, ask: Ask) -> Iterator[tuple[str, Answer]]:
+def address_of(path: str, query: Mapping[str, str]) -> str:
+    """Returns the address of a request as the page writes it, with encodeURIComponent and URLSearchParams."""
+    named = quote(path, safe="/!'()*", errors="replace")
+    return f"{named}?{urlencode(query, safe='*', errors='replace').replace('~', '%7E')}" if query else named
+
+
+def _episodes(runs: Runs, id: str, name: str, limit: int, ask: Ask) -> Iterator[tuple[str, Answer]]:
     """Yields the answers about a stage's episodes: the first and last ones, groups, problems, histograms."""
     entry, stage = runs.stage(id, name)
     index = runs.indexer.ask(entry.folder, stage.folder)
@@ -97,6 +100,7 @@ def _episodes(runs: Runs, id: str, name: str, at: str, limit: int, ask: Ask) -> 
     if index.error:  # without its episodes, the page would look complete
         raise UserError(f"{name}: {index.error}")
     path = f"/api/runs/{id}/stages/{name}"
+    at = address_of(path, {})
     first, total = _listed(runs, path, (limit + 1) // 2, "number")
     last, _ = _listed(runs, path, min(limit // 2, max(0, total["total"] - len(first))), "-number")
     rows = [*first, *last[::-1]]

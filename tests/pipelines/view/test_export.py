@@ -103,6 +103,22 @@ def test_the_page_of_the_package_can_be_saved(tmp_path: Path, runs: Path) -> Non
     assert not re.search(r'(src|href)="(?!data:|#|https?:)', page)
 
 
+def test_a_task_may_have_any_name(tmp_path: Path) -> None:
+    """The addresses are those of encodeURIComponent and URLSearchParams, which the page uses."""
+    for number in (1, 2):
+        write_result(tmp_path / "bench", f"100% #{number}? <b>~('*')!", [[1.0], [0.0]])
+    export.write(tmp_path / "page.html", [str(tmp_path / "bench")], 10)
+    found = data((tmp_path / "page.html").read_text())
+    at = "/api/runs/r0/stages/100%25%20%231%3F%20%3Cb%3E~('*')!_avg1"
+    assert {
+        f"{at}/results",
+        f"{at}/episodes?offset=0&limit=100000",
+        f"{at}/episodes/1",
+        f"{at}/histogram?of=rate",
+    } <= found.keys()
+    assert export.address_of("/api/compare", {"a": "r0/~('*')! é"}) == "/api/compare?a=r0%2F%7E%28%27*%27%29%21+%C3%A9"
+
+
 def test_episodes_that_cannot_be_indexed_are_an_error(
     tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
