@@ -4,7 +4,7 @@ import { Chart, smoothed } from "./chart.js";
 import { api, useData, useMany } from "./data.js";
 import { oneLine, plural } from "./format.js";
 import { Empty, Notice } from "./parts.js";
-import { go, link } from "./route.js";
+import { decoded, go, link } from "./route.js";
 
 const FIRST = ["reward", "correct", "loss", "response_length", "entropy", "kl", "grad_norm", "accuracy", "learning_rate",
   "zero_variance"];
@@ -78,7 +78,8 @@ export function Curves({ run, name, stage, query }) {
     { label: `${names[at].data?.name ?? one.split("/")[0]} / ${one.split("/").slice(1).join("/")}`,
       steps: more[at].data }))].filter((one) => one.steps);
   const known = [...new Set(all.flatMap((one) => one.steps.names.filter((value) => hasValues(one.steps, value))))];
-  const shown = query.values === undefined ? usual(known, 6) : query.values.split(",").filter((value) => known.includes(value));
+  const chosen = query.values?.split(",").map(decoded);
+  const shown = chosen ? chosen.filter((value) => known.includes(value)) : usual(known, 6);
   const charts = useMemo(() => shown.map((value) => [value, linesOf(all, value, factor)]),
     [shown.join(), factor, ...all.flatMap((one) => [one.label, one.steps])]);
   if (!own.data) return html`<${Notice} ...${own} />`;
@@ -88,7 +89,7 @@ export function Curves({ run, name, stage, query }) {
   const last = own.data.steps.at(-1) ?? 1, first = own.data.steps[0] ?? 0;
   const choose = (value) => {
     const next = shown.includes(value) ? shown.filter((one) => one !== value) : [...shown, value];
-    go(link([run, stage, "curves"], { ...query, values: next.join(",") || "none" }));
+    go(link([run, stage, "curves"], { ...query, values: next.map(encodeURIComponent).join(",") || "none" }));
   };
   const limit = (which, value) => {
     const next = [...(range ?? [first, last])];

@@ -14,9 +14,11 @@ export function ticks(low, high, count = 6) {
   const rough = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5, 10].find((one) => one * power >= rough) ?? 10);
-  const found = [];
-  for (let at = Math.ceil(low / step) * step; at <= high + step / 1e6; at += step) found.push(Number(at.toPrecision(12)));
-  return found;
+  const first = Math.ceil(low / step), found = new Set(); // large values with a small range may have equal neighbours
+  for (let place = 0; place <= 2 * count && (first + place) * step <= high + step / 1e6; place += 1) {
+    found.add(Number(((first + place) * step).toPrecision(12)));
+  }
+  return [...found];
 }
 
 function limits(values) {

@@ -7,7 +7,7 @@ export function parse(hash) {
   return { parts, query: Object.fromEntries(new URLSearchParams(query)), path };
 }
 
-function decoded(part) {
+export function decoded(part) {
   try {
     return decodeURIComponent(part);
   } catch {

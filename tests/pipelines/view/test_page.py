@@ -199,6 +199,21 @@ def test_curves_of_two_runs_smoothed_zoomed_and_saved(tab: Any, tmp_path: Path) 
     assert saved["PNG"].startswith(b"\x89PNG")
 
 
+def test_curves_of_any_name_and_size_can_be_chosen_and_saved(tab: Any, runs: Site) -> None:
+    stage = runs.stages["r1", "grpo"]
+    values: dict[str, list[float | None]] = {"clock, in ns": [1e17, 1e17 + 16, 1e17], "huge": [1e308, -1e308, None]}
+    stage.steps = {"names": [*values, "other"], "steps": [1, 2, 3], "values": {**values, "other": [1, 2, 3]}}
+    show(tab, "#/r1/grpo/curves")
+    tab.get_by_text("Values (3 of 3)").click()
+    tab.get_by_role("checkbox", name="other").uncheck()
+    until(tab, "document.querySelectorAll('.chart').length === 2")
+    assert tab.locator(".chart .title").all_inner_texts() == [*values]
+    for name in values:
+        with tab.expect_download() as download:
+            tab.get_by_role("button", name=f"Save {name} as SVG").click()
+        assert download.value.path().stat().st_size < 10_000
+
+
 def test_dragging_over_a_chart_zooms_and_a_double_click_ends_it(tab: Any) -> None:
     show(tab, "#/r0/grpo/curves?values=reward")
     box = tab.locator(".u-over").bounding_box()
