@@ -92,14 +92,13 @@ class Index:
             done = self._extend()
             self.error = ""
             return done
-        except sqlite3.OperationalError as error:  # a full disk, or another process that writes for long
+        except sqlite3.DatabaseError as error:
             self.close()
-            self.error = f"the index {self.path} cannot be written: {error}"
+            if type(error) is sqlite3.DatabaseError:  # damaged; other kinds of errors would come again
+                schema.remove(self.path)
+                return False
+            self.error = f"the index {self.path} cannot be written: {error}"  # a full disk, or another process writes for long
             return True
-        except sqlite3.DatabaseError:  # damaged
-            self.close()
-            schema.remove(self.path)
-            return False
         except OSError as error:
             self.close()
             self.error = f"the index cannot be made: {error.strerror}: {error.filename}"

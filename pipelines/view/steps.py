@@ -67,7 +67,7 @@ def read(root: Path, folder: Path) -> Steps:
             row = disk.parse_row(line.text, lambda row: disk.check_types(row, step=int))
             if row is not None and abs(row["step"]) < 2**53:
                 found[row["step"]] = values = _numbers(row)
-                names |= dict.fromkeys(list(values)[: MAX_NAMES - len(names)] if len(names) < MAX_NAMES else [])
+                names |= dict.fromkeys([name for name in values if name not in names][: MAX_NAMES - len(names)])
     steps = sorted(found)
     return {
         "names": [*names],

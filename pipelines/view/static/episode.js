@@ -49,7 +49,8 @@ function Judgement({ episode }) {
 /** The other samples of the problem, at the same step. */
 function Siblings({ run, stage, episode }) {
   const filters = { ...(episode.step === null || episode.step === undefined ? {} : { step: String(episode.step) }),
-    problem: String(episode.problem), attempt: String(episode.attempt ?? 0), ...(episode.source ? { source: episode.source } : {}), sort: "number" };
+    problem: String(episode.problem), attempt: String(episode.attempt ?? 0),
+    ...(episode.source ? { source: episode.source } : {}), sort: "number" };
   const { data } = useData(api(["runs", run, "stages", stage, "episodes"], { ...filters, offset: 0, limit: 64 }));
   if (!data || data.rows.length < 2) return null;
   return html`<nav class="siblings" aria-label="Samples of this problem"><span class="quiet small">Samples</span> <span
@@ -111,7 +112,7 @@ export function EpisodePage({ run, stage, id, query }) {
         <kbd>t</kbd> opens and closes thinking</span></nav>
     ${!episode || episode.number !== Number(id) ? html`<${Notice} ...${answer} busy=${!answer.error} />` : html`
     <${Siblings} run=${run} stage=${stage} episode=${episode} />
-    <div class="episode"><div class="messages">${(episode.messages ?? []).map((message, turn) =>
+    <div class="episode"><div class="messages"><h2 class="hidden">Messages</h2>${(episode.messages ?? []).map((message, turn) =>
       html`<${Message} key=${`${id}/${turn}`} message=${message} turn=${turn} />`)}</div>
       <${Judgement} episode=${episode} /></div>`}`;
 }

@@ -5,8 +5,8 @@ import { number, oneLine, plural, scoreText, withoutSharedStart } from "./format
 import { Cell, Field, Frame, NoRows, Notice, Pager, SortHead, SourceChoice, State } from "./parts.js";
 import { go, link } from "./route.js";
 
-export const FILTERS = ["source", "step", "problem", "attempt", "sample", "status", "finish", "min_score", "max_score", "min_tokens",
-  "max_tokens", "text", "sort"];
+export const FILTERS = ["source", "step", "problem", "attempt", "sample", "status", "finish", "min_score", "max_score",
+  "min_tokens", "max_tokens", "text", "sort"];
 const SIZES = ["20", "50", "100", "200"];
 
 /** The filters of an address, in the order of the interface. */

@@ -62,7 +62,8 @@ export function Problems({ run, stage, query }) {
       ${(query.min_rate || query.max_rate || query.text)
         && html`<button type="button" class="clear"
           onClick=${() => go(to({ min_rate: "", max_rate: "", text: "", offset: "" }))}>Clear filters</button>`}</form>
-    ${!data ? html`<${Notice} ...${answer} />` : !data.rows.length ? html`<${NoRows} data=${data}>No problem fits these filters.<//>` : html`
+    ${!data ? html`<${Notice} ...${answer} />` : !data.rows.length
+      ? html`<${NoRows} data=${data}>No problem fits these filters.<//>` : html`
     <${Frame} label="Problems" busy=${busy}><table class="problems"><caption
       class="hidden">Problems of ${oneLine(stage)}</caption><thead><tr>
         <${SortHead} name="Problem" up="problem" sort=${sort} to=${bySort} kind="num" /><th scope="col">Prompt</th>
