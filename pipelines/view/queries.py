@@ -141,8 +141,8 @@ def groups(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) -> An
     for group in listed:
         key = [group[name] for name in ("step", "problem", "attempt", "source")]
         samples = db.execute(
-            "SELECT number, score FROM rows WHERE step = ? AND problem = ? AND attempt = ? AND source = ? ORDER BY sample "
-            f"LIMIT {MAX_LIMIT}",
+            "SELECT number, score, finish FROM rows WHERE step = ? AND problem = ? AND attempt = ? AND source = ? "
+            f"ORDER BY sample LIMIT {MAX_LIMIT}",
             key,
         ).fetchall()
         found.append(
@@ -154,6 +154,8 @@ def groups(db: sqlite3.Connection, stage: Stage, query: Mapping[str, str]) -> An
                 "prompt": group["prompt"],
                 "scores": [row["score"] for row in samples],
                 "numbers": [row["number"] for row in samples],
+                "advantages": [_in_group(stage, group, row["score"]) for row in samples],
+                "finishes": [names.get(row["finish"], "") for row in samples],
                 "mean": group["total"] / group["scored"] if group["scored"] else None,
                 "zero_variance": bool(group["scored"]) and group["low"] == group["high"],
             }
@@ -360,16 +362,21 @@ def _rows(db: sqlite3.Connection, stage: Stage, rows: Sequence[sqlite3.Row], nam
 
 
 def _advantage(db: sqlite3.Connection, stage: Stage, row: sqlite3.Row) -> float | None:
-    """Returns the advantage of an episode in its group as verl computes it, without a correction for staleness."""
-    if stage.advantages is None or row["step"] < 0 or row["score"] is None:
+    """Returns the advantage of an episode in its group."""
+    if stage.advantages is None:
         return None
     group = db.execute(
-        "SELECT scored, total, squares, low, high FROM groups WHERE step = ? AND problem = ? AND attempt = ? AND source = ?",
+        "SELECT * FROM groups WHERE step = ? AND problem = ? AND attempt = ? AND source = ?",
         (row["step"], row["problem"], row["attempt"], row["source"]),
     ).fetchone()
-    if group is None:
+    return _in_group(stage, group, row["score"]) if group is not None else None
+
+
+def _in_group(stage: Stage, group: sqlite3.Row, score: float | None) -> float | None:
+    """Returns the advantage of a score in a group as verl computes it, without a correction for staleness."""
+    if stage.advantages is None or group["step"] < 0 or score is None:
         return None
-    count, score = int(group["scored"]), float(row["score"])
+    count = int(group["scored"])
     if count < 2:
         return score
     if group["low"] == group["high"]:

@@ -15,17 +15,17 @@ export function filtersOf(query) {
 }
 
 /** Values of a column with their numbers of episodes; each is a button that filters. */
-function Facet({ title, name, counts, query, to }) {
+function Facet({ title, name, counts, query, to, atLeast }) {
   const values = Object.entries(counts ?? {});
   if (query[name] && !(query[name] in (counts ?? {}))) values.push([query[name], 0]);
   if (!values.length) return null;
   return html`<fieldset class="facet"><legend>${title}</legend>${values.map(([value, count]) =>
     html`<button type="button" key=${value}
     aria-pressed=${query[name] === value} onClick=${() => go(to({ [name]: query[name] === value ? "" : value, offset: "" }))}>
-    ${oneLine(value) || "none"} <span class="num">${number(count)}</span></button>`)}</fieldset>`;
+    ${oneLine(value) || "none"} <span class="num">${number(count)}${atLeast ? "+" : ""}</span></button>`)}</fieldset>`;
 }
 
-function Filters({ query, to, facets, hasSteps, sources }) {
+function Filters({ query, to, facets, hasSteps, sources, atLeast }) {
   const active = FILTERS.filter((name) => name !== "sort" && query[name]).length;
   return html`<form class="filters" role="search" aria-label="Filter episodes" onSubmit=${(event) => event.preventDefault()}>
     <div class="controls"><${SourceChoice} sources=${sources} query=${query} to=${to} />
@@ -38,8 +38,10 @@ function Filters({ query, to, facets, hasSteps, sources }) {
       <${Field} label="Least tokens" name="min_tokens" type="number" query=${query} to=${to} />
       <${Field} label="Most tokens" name="max_tokens" type="number" query=${query} to=${to} />
     </div>
-    <div class="controls"><${Facet} title="Verdict" name="status" counts=${facets?.status} query=${query} to=${to} />
-      <${Facet} title="Finish reason" name="finish" counts=${facets?.finish} query=${query} to=${to} />
+    <div class="controls"><${Facet} title="Verdict" name="status" counts=${facets?.status} query=${query} to=${to}
+        atLeast=${atLeast} />
+      <${Facet} title="Finish reason" name="finish" counts=${facets?.finish} query=${query} to=${to}
+        atLeast=${atLeast} />
       ${active > 0 && html`<button type="button" class="clear"
         onClick=${() => go(to(Object.fromEntries(["offset", ...FILTERS.filter((name) => name !== "sort")].map((name) => [name,
           ""]))))}>
@@ -67,7 +69,8 @@ export function Episodes({ run, stage, query }) {
   const hasSteps = Boolean(query.step) || (data?.rows ?? []).some((row) => row.step !== null && row.step !== undefined);
   const prompts = withoutSharedStart((data?.rows ?? []).map((row) => row.prompt));
   const href = (row, at) => link([run, stage, "episode", String(row.number)], { ...filters, at: offset + at });
-  return html`<${Filters} query=${query} to=${to} facets=${data?.facets} hasSteps=${hasSteps} sources=${data?.sources} />
+  return html`<${Filters} query=${query} to=${to} facets=${data?.facets} hasSteps=${hasSteps} sources=${data?.sources}
+      atLeast=${data?.total_at_least} />
     ${!data ? html`<${Notice} ...${answer} />` : html`
     ${answer.error && html`<${Notice} error=${answer.error} />`}
     ${data.kept?.[0] < data.kept?.[1]

@@ -19,6 +19,12 @@ function Steps({ steps, step, to }) {
     <button type="button" disabled=${at >= steps.length - 1} onClick=${() => move(at + 1)}>Next step</button></form>`;
 }
 
+/** What a cell says besides the score of its sample. */
+function moreOf(row, at) {
+  const advantage = row.advantages?.[at] ?? null, finish = row.finishes?.[at];
+  return `${advantage === null ? "" : `, advantage ${number(advantage)}`}${finish ? `, ${oneLine(finish)}` : ""}`;
+}
+
 function Group({ run, stage, step, row, prompt }) {
   const hasStep = step !== null && step !== undefined;
   const why = hasStep ? "All scores are equal: the group gives no gradient" : "All scores are equal";
@@ -29,7 +35,7 @@ function Group({ run, stage, step, row, prompt }) {
   return html`<tr><th scope="row" class="problem"><a href=${link([run, stage, "episodes"], { ...query, sort: "" })}>
     ${number(row.problem)}</a>${row.attempt ? html` <span class="quiet small">attempt ${row.attempt}</span>` : null}</th>
     <td><span class="cells">${row.scores.map((value, at) =>
-      html`<${Cell} key=${row.numbers[at]} value=${value} label="episode ${row.numbers[at]}"
+      html`<${Cell} key=${row.numbers[at]} value=${value} label="episode ${row.numbers[at]}" more=${moreOf(row, at)}
       href=${link([run, stage, "episode", String(row.numbers[at])], { ...query,
         at: order.indexOf(row.numbers[at]) })} />`)}</span></td>
     <td class="num">${scoreText(row.mean)}</td>

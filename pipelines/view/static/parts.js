@@ -38,10 +38,10 @@ export function Progress({ done, total, label }) {
 }
 
 /** A score in a small cell. Its number is always there; the colour only helps. */
-export function Cell({ value, href, label, current }) {
+export function Cell({ value, href, label, current, more = "" }) {
   const shown = value === null || value === undefined ? null : Math.max(0, Math.min(1, value));
   const style = shown === null ? {} : { "--share": `${Math.round(100 * shown)}%` };
-  const name = `${label ? label + ": " : ""}${value === null || value === undefined ? "no score" : scoreText(value)}`;
+  const name = `${label ? label + ": " : ""}${value === null || value === undefined ? "no score" : scoreText(value)}${more}`;
   const kind = `cell ${shown === null ? "none" : ""}`;
   if (!href) return html`<span class=${kind} style=${style} title=${name}>${scoreText(value)}</span>`;
   return html`<a class=${kind} style=${style} href=${href} title=${name} aria-label=${name}

@@ -142,6 +142,7 @@ def groups(stage: StageData, query: dict[str, str]) -> Json:
         rows.append(
             {"problem": problem, "attempt": attempt, "problem_id": members[0]["problem_id"], "prompt": members[0]["prompt"]}
             | {"scores": scores, "numbers": [row["number"] for row in members], "mean": mean(scores)}
+            | {"advantages": [row["advantage"] for row in members], "finishes": [row["finish"] for row in members]}
             | {"zero_variance": len(scores) > 1 and len(set(scores)) == 1}
         )
     return {"step": step, "steps": steps, "total": len(rows), "rows": part(rows, query), **stage.more}

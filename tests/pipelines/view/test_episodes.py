@@ -129,8 +129,10 @@ def test_groups_are_those_of_a_step_and_by_default_of_the_last(site: Site) -> No
     same, different = last["rows"]
     assert (same["scores"], same["mean"], same["zero_variance"]) == ([1.0] * 4, 1.0, True)
     assert (different["scores"], different["zero_variance"]) == (SCORES, False)
+    assert different["finishes"] == ["stop", "stop", "stop", "length"]
     numbers = different["numbers"]
     assert [site.get(f"{AT}/episodes/{number}")["score"] for number in numbers] == SCORES
+    assert [site.get(f"{AT}/episodes/{number}")["advantage"] for number in numbers] == different["advantages"]
     assert site.get(f"{AT}/groups", offset=1, limit=1)["rows"] == [different]
 
 
