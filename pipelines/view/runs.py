@@ -27,7 +27,7 @@ from .queries import Advantages, Stage
 from .watch import Indexer, State, state_of
 
 WAIT = 1.0
-"""Longest time in seconds that an answer waits for an index, and for the import of the kinds of stages."""
+"""Longest time in seconds that an answer waits for an index."""
 Answer = dict[str, Any]
 
 
@@ -89,12 +89,12 @@ class Runs:
         self._known[entry.id] = known
         return known
 
-    def run(self, id: str, wait: float = WAIT) -> Answer:
+    def run(self, id: str, wait: float = 0.0) -> Answer:
         """Returns a run, with the progress of those of its indexes that were asked for.
 
         Args:
             id: id of the run.
-            wait: longest time to wait for the import of the kinds of stages.
+            wait: longest time to wait for the import of the kinds of stages; without them, summaries are empty.
 
         Raises:
             NotFoundError: there is no run with this id.
