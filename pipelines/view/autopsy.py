@@ -35,7 +35,7 @@ def tables(root: Path, folder: Path, shown: str) -> list[Table]:
     with disk.reading(path, f"open {PAGE} in its folder"):
         findings = {"problems_error": "", **disk.read_object(path, f"open {PAGE} in its folder")}
         first, *lines = [line.strip() for line in page.lines(findings)]  # type: ignore[arg-type]
-        alarms = steps.parsed(page.alarm_table(findings))  # type: ignore[arg-type]
+        alarms = steps.parsed(page.alarm_table(findings))
     found = [Table(title=first, head=["finding"], rows=[[line] for line in lines])]
     found += [{**table, "title": "Alarms and signs"} for table in alarms]
     where = f"Plots, judges and samples are in {shown}/{PAGE}"

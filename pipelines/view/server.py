@@ -292,7 +292,7 @@ def _bound(host: str, port: int) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
         found.listen(128)  # a browser may ask as soon as the URL is printed
-    except (OSError, OverflowError, ValueError) as error:  # ValueError: text that is no name of a machine
+    except (OSError, OverflowError, TypeError, ValueError) as error:  # the latter two: a name that has no encoding
         found.close()
         raise UserError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from None
     return found

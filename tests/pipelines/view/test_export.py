@@ -129,6 +129,12 @@ def test_episodes_that_cannot_be_indexed_are_an_error(
     assert not (tmp_path / "page.html").exists()
 
 
+@pytest.mark.parametrize("host", ["no such name", "é" * 80, "192.0.2.1"])
+def test_an_address_that_is_not_this_machines_is_an_error(runs: Path, capsys: pytest.CaptureFixture[str], host: str) -> None:
+    assert cli.main(["view", str(runs), "--host", host]) == 2
+    assert f"cannot listen on {host}:0" in capsys.readouterr().err
+
+
 def test_folders_that_do_not_exist_or_have_no_run_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["view", str(tmp_path / "none"), "--export", str(tmp_path / "page.html")]) == 2
     assert "there is no folder" in capsys.readouterr().err
