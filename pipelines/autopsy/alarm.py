@@ -39,8 +39,8 @@ FIRST, LONGEST_FIRST = 0.1, 0.25
 ENOUGH = 100.0
 """Rewarded samples that the first steps should have. Our choice."""
 DESIGN = 2.0
-"""Samples of one group that count as one in the bound of the share, if no denied sample shows how much groups differ. Our
-choice."""
+"""Samples of one group that count as one in the bound of the share, if no denied sample shows how much groups differ. There are
+at most as many as groups, because a judge may deny whole groups: those whose gold answer it cannot read. Our choice."""
 BLIND = 0.75
 """A judge that may deny more than this share of the reward in the first steps is not tested. Our choice."""
 MOST_CAPITAL = 1e200
@@ -119,7 +119,8 @@ def allowance(groups: Sequence[Group], tail: float) -> tuple[float, float]:
     """Returns the share of the reward that is denied, and its upper bound. Both are 1 if there is no reward.
 
     The bound is the larger one of two: that of the linearized ratio, with Student's t, and Clopper and Pearson's for the
-    rewarded samples, divided by `DESIGN`. The second is for few denied samples, from which the first cannot be estimated.
+    rewarded samples divided by `DESIGN`, or of the groups with reward if these are fewer. The second is for few denied samples,
+    from which the first cannot be estimated.
 
     Args:
         groups: the groups of the first steps.
@@ -134,7 +135,8 @@ def allowance(groups: Sequence[Group], tail: float) -> tuple[float, float]:
         residuals = math.fsum((group.denied - share * group.reward) ** 2 for group in groups)
         stderr = math.sqrt(residuals * count / (count - 1)) / reward
         by_ratio = share + float(special.stdtrit(count - 1, 1 - tail)) * stderr
-    trials = math.fsum(group.reward * group.samples for group in groups) / DESIGN
+    rewarded = math.fsum(group.reward * group.samples for group in groups)
+    trials = min(rewarded / DESIGN, sum(group.reward > 0 for group in groups))
     exact = float(special.betaincinv(share * trials + 1, max((1 - share) * trials, 1e-9), 1 - tail))
     return share, min(1.0, max(by_ratio if count > 1 else exact, exact))
 

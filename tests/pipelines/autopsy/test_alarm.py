@@ -31,6 +31,24 @@ def test_a_judge_that_denies_a_constant_share_raises_few_alarms(denied: float) -
     assert alarms <= 60 * alarm.FALSE_ALARMS
 
 
+@pytest.mark.parametrize(("groups", "samples"), [(8, 8), (4, 16), (2, 32)])
+def test_a_judge_that_cannot_read_the_gold_answers_of_some_problems_raises_few_alarms(groups: int, samples: int) -> None:
+    def honest(seed: int) -> list[list[Group]]:
+        """Returns a run in which 5% of 500 problems are denied with all their samples, while the reward rises."""
+        rng = random.Random(seed)
+        skill = [(rng.gauss(0, 0.25), rng.random() < 0.05) for _ in range(500)]
+
+        def group(step: int, problem: int) -> Group:
+            rate = 0.3 + 0.5 * step / 200 + skill[problem][0]
+            reward = sum(rng.random() < rate for _ in range(samples)) / samples
+            return Group(reward * skill[problem][1], reward, samples)
+
+        order = [problem for _ in range(1 + 200 * groups // 500) for problem in rng.sample(range(500), 500)]
+        return [[group(step, problem) for problem in order[step * groups : (step + 1) * groups]] for step in range(200)]
+
+    assert sum(alarm.test(honest(seed), judges=1).alarm is not None for seed in range(60)) <= 60 * alarm.FALSE_ALARMS
+
+
 @pytest.mark.parametrize("denied", [0.0, 0.05, 0.1])
 def test_a_growing_share_is_seen_soon_and_its_start_is_estimated(denied: float) -> None:
     for seed in range(5):
