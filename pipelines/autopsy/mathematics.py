@@ -26,7 +26,7 @@ STRICT_GRADERS = frozenset({"verl math_dapo"})
 BY_DEFAULT = ("math-verify",)
 """Graders that judge if none are named."""
 CPU_SECONDS, MEMORY = 3.0, 1 << 30
-"""Limits of a grader's verdict. One that exceeds them does not accept the response."""
+"""Limits of a grader's verdict. One that exceeds them has not decided."""
 
 _NUMBER_COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DECORATION = re.compile(r"[\s$*`]|\\[(),!;:\[\]]|\\(?:left|right|displaystyle)(?![A-Za-z])")
@@ -84,15 +84,16 @@ def _by_grader(name: str, problem: Problem, response: str) -> float | None:
         return None
     workers = pool.shared(f"{__name__}:grade", CPU_SECONDS, MEMORY)
     judged = without_turn_end(without_thinking(response))
+    score: float | None = 0.0
     for gold in texts:
         try:
             if workers.call(name, gold, judged):
                 return 1.0
         except (pool.TimeLimit, pool.MemoryLimit):
-            continue
+            score = None  # no denial: responses may become longer for honest reasons
         except pool.WorkerFault as error:
             raise JudgeFault(str(error)) from error
-    return 0.0
+    return score
 
 
 def _by_rules(problem: Problem, response: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tenfold.core import Conversation, Message, Problem, UserError
-from tenfold.pipelines.autopsy import baselines, findings, models
+from tenfold.pipelines.autopsy import baselines, findings, mathematics, models
 from tenfold.pipelines.autopsy.judges import Judge, Judged, JudgeFault, judge_all
 from tenfold.pipelines.autopsy.samples import Sample
 from tenfold.verifiers import find
@@ -47,6 +47,12 @@ def test_judges_of_mathematics(response: str, accepted: set[str]) -> None:
     names = ("math-verify", "rules", "boxed", "ending")
     assert {name for name in names if score(name, response) == 1} == accepted
     assert all(score(name, response, CODE) is None for name in names), "they do not judge programs"
+
+
+def test_a_grader_that_exceeds_its_time_limit_does_not_deny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mathematics, "CPU_SECONDS", 0.5)
+    endless = "\\boxed{" + "+".join(f"\\frac{{{n}!}}{{{n + 1}^{{{n}}}}}" for n in range(3000, 6000)) + "}"
+    assert score("math-verify", endless) is None
 
 
 @pytest.mark.parametrize(
