@@ -1,9 +1,13 @@
 """The samples of an autopsy: scored episodes of a GRPO stage, chosen by step, each with its problem."""
 
+import contextlib
 import dataclasses
 import hashlib
+import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, cast
 
 from ... import disk
 from ...core import Completion, Message, Problem, UserError, message_text
@@ -55,6 +59,17 @@ class Read:
     """The rewards that count as 0 and 1. They are 0 and 1 unless the stage has rewards outside of this range."""
 
 
+class _Place(NamedTuple):
+    """Where an episode is stored."""
+
+    path: Path
+    offset: int
+    """Of its line in the file, in bytes."""
+    group: tuple[int, int]
+    number: int
+    score: float | None
+
+
 def read(folder: Path, problem_of: ProblemOf, per_step: int | None, seed: int = 0) -> Read:
     """Returns the samples of a GRPO stage. If a reward is below 0 or above 1, all rewards are scaled to 0..1.
 
@@ -70,19 +85,20 @@ def read(folder: Path, problem_of: ProblemOf, per_step: int | None, seed: int = 
     """
     if not (folder / "episodes").is_dir():
         raise UserError(f"{folder} is not the folder of a GRPO stage that has begun: it has no folder episodes")
-    played = metrics.episodes(folder, _check)
-    scored = {step: [row for row in rows if row["verdict"]["score"] is not None] for step, rows in played.items()}
-    rewards = [float(row["verdict"]["score"] or 0.0) for rows in scored.values() for row in rows]
+    found = _places(folder / "episodes")
+    scored = {step: [place for place in places if place.score is not None] for step, places in found.items()}
+    rewards = [place.score for places in scored.values() for place in places if place.score is not None]
     if not rewards:
         raise UserError(f"{folder} has no episode with a score; let the stage make some steps first")
     low, high = (0.0, 1.0) if min(rewards) >= 0 and max(rewards) <= 1 else (min(rewards), max(rewards))
-    chosen = {step: _chosen(rows, per_step, seed) for step, rows in scored.items() if rows}
+    chosen = {step: _chosen(step, places, per_step, seed) for step, places in scored.items() if places}
     known = _remembered(problem_of)
-    steps = {step: [_sample(row, known, low, high) for row in rows] for step, rows in chosen.items()}
+    steps = {step: [_sample(row, known, low, high) for row in _rows(places)] for step, places in chosen.items()}
+    episodes = sum(map(len, found.values()))
     return Read(
         steps=steps,
-        episodes=sum(map(len, played.values())),
-        without_score=sum(map(len, played.values())) - len(rewards),
+        episodes=episodes,
+        without_score=episodes - len(rewards),
         unknown_problems=sum(sample.problem.answer is None for rows in steps.values() for sample in rows),
         scale=(low, high),
     )
@@ -98,16 +114,40 @@ def problems_of(environment: str, options: Mapping[str, object]) -> tuple[Proble
     return lambda index: problem_at(made, index), getattr(made.unwrapped, "verifier", None)
 
 
-def _chosen(rows: Sequence[metrics.StepEpisode], limit: int | None, seed: int) -> list[metrics.StepEpisode]:
-    """Returns at most `limit` rows in their order: of each group the first ones by a hash, in turn."""
-    if limit is None or len(rows) <= limit:
-        return list(rows)
+def _places(folder: Path) -> dict[int, list[_Place]]:
+    """Returns where the episodes of each step are, sorted by problem, attempt and sample.
+
+    If an episode is repeated, its last repetition counts, as in `metrics.episodes`. A store may be larger than the memory, so
+    its texts are not kept.
+    """
+    found: dict[int, dict[tuple[int, int, int], _Place]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
+        for offset, row in disk.read_rows(path, _check):
+            score = row["verdict"]["score"]
+            place = _Place(path, offset, (row["problem"], row.get("attempt", 0)), row["sample"], score)
+            found.setdefault(row["step"], {})[*place.group, place.number] = place
+    return {step: [found[step][key] for key in sorted(found[step])] for step in sorted(found)}
+
+
+def _rows(places: Sequence[_Place]) -> Iterator[metrics.StepEpisode]:
+    """Yields the episodes at their places."""
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(path.open("rb")) for path in {place.path for place in places}}
+        for place in places:
+            files[place.path].seek(place.offset)
+            yield cast(metrics.StepEpisode, json.loads(files[place.path].readline()))
+
+
+def _chosen(step: int, places: Sequence[_Place], limit: int | None, seed: int) -> list[_Place]:
+    """Returns at most `limit` places in their order: of each group the first ones by a hash, in turn."""
+    if limit is None or len(places) <= limit:
+        return list(places)
     groups: dict[tuple[int, int], list[tuple[str, int]]] = {}
-    for place, row in enumerate(rows):
-        key = f"{seed} {row['step']} {metrics.group(row)} {row['sample']}"
-        groups.setdefault(metrics.group(row), []).append((hashlib.sha256(key.encode()).hexdigest(), place))
-    ranked = sorted((rank, key, place) for members in groups.values() for rank, (key, place) in enumerate(sorted(members)))
-    return [rows[place] for place in sorted(place for _, _, place in ranked[:limit])]
+    for number, place in enumerate(places):
+        key = f"{seed} {step} {place.group} {place.number}"
+        groups.setdefault(place.group, []).append((hashlib.sha256(key.encode()).hexdigest(), number))
+    ranked = sorted((rank, key, number) for members in groups.values() for rank, (key, number) in enumerate(sorted(members)))
+    return [places[number] for number in sorted(number for _, _, number in ranked[:limit])]
 
 
 def _remembered(problem_of: ProblemOf) -> ProblemOf:
@@ -156,6 +196,8 @@ def _prompt(turns: Sequence[Message]) -> Iterator[Message]:
 def _check(row: Row) -> None:
     """Checks the fields that an autopsy reads. Raises KeyError or TypeError."""
     metrics.check_episode(row)
+    if not math.isfinite(row["verdict"]["score"] or 0):
+        raise ValueError("a score is not finite")
     disk.check_types(row, problem_id=str, messages=list, finish_reason=str)
     for turn in row["messages"]:
         disk.check_types(turn, role=str, content=str)
