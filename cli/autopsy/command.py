@@ -35,11 +35,12 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Judges the episodes, writes the page and prints a summary."""
-    from ...pipelines.autopsy import autopsy, findings, page
     from ...pipelines.rl import show
     from ...terminal import Console, plain
 
     stage = show.stage_folder(Path(arguments.run), arguments.stage).resolve()
+    from ...pipelines.autopsy import autopsy, findings, page  # takes seconds, so the folder is checked before
+
     out = Path(arguments.out) if arguments.out else stage.parent / f"autopsy-{stage.name}"
     per_step = findings.PER_STEP if arguments.samples is None else arguments.samples or None
     with environments_of_run(stage.parent, trust=arguments.trust, named=arguments.judges):
