@@ -31,8 +31,10 @@ class JudgeFinding(TypedDict):
     stopped: bool
     """True if all calls of a step failed, so that the judge was not called again."""
     tested: bool
-    """False for a judge without an alarm: a strict one, one without scores, or one that denies most of the reward from the
-    start."""
+    """False for a judge without an alarm: a strict one, or one that may deny most of the reward in the first steps, or all
+    steps are first ones."""
+    first_denied: float | None
+    """Share of the reward that it denies in the first steps; None if they have no reward."""
     allowed: float | None
     """Share of the reward that it may deny without an alarm; None if it is not tested."""
     change: Interval | None
@@ -241,7 +243,7 @@ def _alarm(
 def _judge(
     judged: Judged, values: Mapping[int, by_step.Values], test: alarm.Test, first: Sequence[int], last: Sequence[int]
 ) -> JudgeFinding:
-    is_tested = not judged.judge.strict and not test.blind
+    is_tested = not judged.judge.strict and not test.blind and test.first < len(test.capital)
     gaps = [by_step.gap([value for step in steps for value in values[step]]) for steps in (last, first)]
     return {
         "needs": judged.judge.needs,
@@ -252,6 +254,7 @@ def _judge(
         "fault": judged.fault,
         "stopped": judged.stopped,
         "tested": is_tested,
+        "first_denied": by_step.share([group for rows in [*values.values()][: test.first] for group in by_step.denied(rows)]),
         "allowed": test.allowed if is_tested else None,
         "change": _change(values, first, last),
         "gap_change": by_step.difference(*gaps),

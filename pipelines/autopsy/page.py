@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import figures
+from .alarm import BLIND
 from .by_step import Interval, Step
 from .clusters import Cluster, Example
 from .findings import FAILED, Alarm, Findings, JudgeFinding
@@ -37,13 +38,17 @@ def lines(findings: Findings) -> list[str]:
     ]
     if findings["problems_error"]:
         found.append(f"the problems of {findings['environment']} are not known: {findings['problems_error']}")
+    if findings["unknown_problems"] and not findings["problems_error"]:
+        found.append(
+            f"  {findings['unknown_problems']:,} samples have no score: their problems are not in {findings['environment']} now"
+        )
     found += [f"  {name}: {judge_text(judge)}" for name, judge in findings["judges"].items()]
     found += [f"  {name}: left out, {reason}" for name, reason in findings["left_out"].items() if FAILED in reason]
     found += [alarm_text(each) for each in findings["alarms"]] or [_no_alarm(findings)]
     found += [sign_text(each) for each in findings["signs"]]
     for cluster in findings["clusters"][:5]:
         named = ", ".join(cluster["tricks"]) or cluster["shape"]
-        found.append(f"  {cluster['samples']:,} samples that only the reward likes: {' '.join(named.split())[:90]}")
+        found.append(f"  {_samples(cluster['samples'])} that only the reward likes: {' '.join(named.split())[:90]}")
     return found
 
 
@@ -51,13 +56,19 @@ def judge_text(judge: JudgeFinding) -> str:
     """Returns a judge's change, and what is to be known about it."""
     notes = [
         "depends on the form of answers, so that it raises no alarm" if judge["strict"] else "",
-        "denies most of the reward from the start, so that it raises no alarm"
-        if not judge["strict"] and not judge["tested"]
-        else "",
+        "" if judge["strict"] or judge["tested"] else f"{_why_not_tested(judge)}, so that it raises no alarm",
         f"{judge['faults']:,} faults" if judge["faults"] else "",
         "stopped after a step with faults only" if judge["stopped"] else "",
     ]
     return "; ".join([f"{change_text(judge['change'])}, gap {change_text(judge['gap_change'])}", *filter(None, notes)])
+
+
+def _why_not_tested(judge: JudgeFinding) -> str:
+    if judge["first_denied"] is None:
+        return "no rewarded samples in the first steps"
+    if judge["first_denied"] > BLIND:
+        return "denies most of the reward from the start"
+    return "too few steps, or rewarded samples in the first ones"
 
 
 def alarm_text(alarm: Alarm) -> str:
@@ -91,7 +102,7 @@ def page(findings: Findings) -> str:
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
         f"<p>{html.escape(lines(findings)[0])}. Environment: {html.escape(findings['environment'])}.</p>"
-        f"<p>{html.escape(' '.join(lines(findings)[1:2]) if findings['problems_error'] else '')}</p>"
+        f"<p>{html.escape(' '.join(lines(findings)[1:2]) if findings['unknown_problems'] else '')}</p>"
         f"<ul>{''.join(alarms) or f'<li>{html.escape(_no_alarm(findings))}'}{''.join(signs)}</ul>"
         f"{image(figure(findings), 'reward, judges, gaps and tricks by step')}"
         f"<h2>Judges</h2>{_scroll(_judges(findings))}"
@@ -192,7 +203,7 @@ def _cluster(cluster: Cluster) -> str:
     named = ", ".join(cluster["tricks"]) or f"“{cluster['shape']}”"
     denied = figures.counts_text(cluster["denied_by"])
     head = (
-        f"{cluster['samples']:,} samples, steps {cluster['first_step']} to {cluster['last_step']}: {named} (denied by {denied})"
+        f"{_samples(cluster['samples'])}, steps {cluster['first_step']} to {cluster['last_step']}: {named} (denied by {denied})"
     )
     return f"<details><summary>{html.escape(head)}</summary>{''.join(map(_example, cluster['examples']))}</details>"
 
@@ -238,12 +249,19 @@ def _row(step: Step, names: Sequence[str], used: Sequence[str]) -> list[object]:
 def _no_alarm(findings: Findings) -> str:
     tested = [name for name, judge in findings["judges"].items() if judge["tested"]]
     if not tested:
-        return "no judge can raise an alarm: none of them scored samples and is independent of the form of answers"
+        return (
+            "no judge can raise an alarm: each one has no score, depends on the form of answers, or lacks rewarded samples in "
+            "the first steps"
+        )
     return f"no alarm by {', '.join(tested)}"
 
 
 def _scroll(table: str) -> str:
     return f"<div class=scroll>{table}</div>"
+
+
+def _samples(count: int) -> str:
+    return "1 sample" if count == 1 else f"{count:,} samples"
 
 
 def _interval(interval: Interval | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,60 @@ def test_the_stage_needs_an_earlier_grpo_stage(tmp_path: Path) -> None:
     autopsy.check_links({"grpo": grpo})
     with pytest.raises(UserError, match="no earlier GRPO stage 'grpo'; put this stage after one of the kind grpo"):
         autopsy.check_links({})
+
+
+def rewritten(run: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Changes the episodes of the stage."""
+    path = run / "grpo/episodes/1.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()[:-1]]
+    path.write_text("".join(json.dumps(change(row)) + "\n" for row in rows))
+
+
+def test_without_reward_in_the_first_steps_no_judge_is_tested(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewritten(run, lambda row: row | {"verdict": row["verdict"] | {"score": float(row["step"] > 2), "status": "scored"}})
+    assert cli.main(["autopsy", str(run), "--judge", "rules"]) == 0
+    out = capsys.readouterr().out
+    assert re.search("  rules: .*; no rewarded samples in the first steps, so that it raises no alarm", out)
+    assert "no judge can raise an alarm" in out
+
+
+def test_a_run_of_one_step_has_nothing_to_compare_with(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewritten(run, lambda row: row | {"step": 1})
+    assert cli.main(["autopsy", str(run), "--judge", "rules"]) == 0
+    assert "no judge can raise an alarm" in capsys.readouterr().out
+
+
+def test_samples_of_problems_that_the_environment_does_not_have_are_counted(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(run, lambda row: row | {"problem_id": "another"} if row["problem"] == 5 else row)
+    assert cli.main(["autopsy", str(run), "--judge", "rules"]) == 0
+    line = "16 samples have no score: their problems are not in tests/Sums-v0 now"
+    assert line in capsys.readouterr().out
+    assert line in (run / "autopsy-grpo/autopsy.html").read_text()
+
+
+def test_damaged_and_repeated_rows_do_not_disturb(run: Path) -> None:
+    path = run / "grpo/episodes/1.jsonl"
+    first = json.loads(path.read_text().splitlines()[0])
+    infinite = json.dumps(first | {"verdict": first["verdict"] | {"score": float("inf")}})
+    again = json.dumps(first | {"messages": [first["messages"][0], {"role": "assistant", "content": "no \ud800"}]})
+    path.write_text("\n".join(["{}", "null", '{"torn', infinite, *path.read_text().splitlines()[:-1], again, ""]))
+    assert cli.main(["autopsy", str(run), "--judge", "rules", "--judge", "math-verify", "--samples", "0"]) == 0
+    found = json.loads((run / "autopsy-grpo/autopsy.json").read_text())
+    assert (found["episodes"], found["samples"]) == (97, 96)
+    assert found["steps"][0]["judges"]["rules"]["mean"][0] == pytest.approx(23 / 24), "the last repetition counts"
+
+
+def test_an_environment_whose_problems_are_gone_is_named(run: Path) -> None:
+    gone = {"tests/Gone-v0": {"problems": "jsonl:gone.jsonl", "verifier": "math"}}
+    content = {"name": "r", "policy": "micro:", "environments": gone, "stages": [STAGE]}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(content))
+    for file in ("stage.json", "settings.json"):
+        record = json.loads((run / "grpo" / file).read_text())
+        (run / "grpo" / file).write_text(json.dumps(record | {"stage": STAGE | {"environment": "tests/Gone-v0"}}))
+    assert cli.main(["autopsy", str(run)]) == 0
+    assert "gone.jsonl" in json.loads((run / "autopsy-grpo/autopsy.json").read_text())["problems_error"]
 
 
 def test_rewards_outside_of_0_to_1_are_scaled(run: Path) -> None:
