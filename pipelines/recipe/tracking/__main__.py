@@ -11,6 +11,7 @@ so one that hangs does not delay the others.
 import contextlib
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -73,6 +74,7 @@ def _locked(folder: Path, limit: float) -> Iterator[None]:
 
 if __name__ == "__main__":
     os.nice(10)  # the run goes first
+    run = os.getppid()
     trackers = sys.argv[3:]
     try:
         lacking = main(Path(sys.argv[1]), trackers, float(sys.argv[2]))
@@ -80,4 +82,6 @@ if __name__ == "__main__":
         lacking = dict.fromkeys(trackers, str(error))
     for tracker, cause in lacking.items():
         print(f"missing: {tracker}: {cause}", flush=True)
+    if os.getppid() != run and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # the run was killed, so nobody else ends the processes that a library has started
     os._exit(1 if lacking else 0)  # a thread that hangs, or a library's own at the exit, does not keep the process

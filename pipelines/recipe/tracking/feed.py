@@ -3,6 +3,7 @@
 After an error the tracker is started again and receives the rest. So an unreachable server delays figures and loses none.
 """
 
+import os
 import threading
 import time
 import traceback
@@ -13,10 +14,12 @@ from ....texts import without_secrets
 from . import state, tracker
 from .follow import Follower, config_of
 
-POLL_SECONDS, SAVE_SECONDS = 2.0, 10.0
+POLL_SECONDS, SAVE_SECONDS = 2.0, 2.0
 """Seconds between two looks at the files, and between two writes of the state. Our choice."""
 WAIT_SECONDS, LONGEST_WAIT = 10.0, 300.0
 """Seconds to wait after the first error and at most; each error doubles them. Our choice."""
+_SECRET = ("KEY", "TOKEN", "PASSWORD", "SECRET")
+"""Ends of the names of environment variables that have keys."""
 
 
 def feed(folder: Path, name: str, ended: threading.Event) -> str:
@@ -37,13 +40,21 @@ def feed(folder: Path, name: str, ended: threading.Event) -> str:
             _feed(folder, name, ended)
             return ""
         except Exception as error:  # the library of a tracker may raise anything
-            traceback.print_exc()
-            text = plain(without_secrets(" ".join(f"{type(error).__name__}: {error}".split())))[:300]
+            print(_shown(traceback.format_exc()), flush=True)
+            text = _shown(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
             print(f"{name}: {text}", flush=True)
             if last or isinstance(error, ImportError):
                 return text
         ended.wait(wait)
         wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _shown(text: str) -> str:
+    """Returns a text for the log and the terminal: without control characters, and without keys of the environment."""
+    for name, value in os.environ.items():
+        if name.endswith(_SECRET) and len(value) > 7:
+            text = text.replace(value, "***")
+    return plain(without_secrets(text))
 
 
 def _feed(folder: Path, name: str, ended: threading.Event) -> None:

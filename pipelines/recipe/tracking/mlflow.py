@@ -4,6 +4,7 @@ MLFLOW_EXPERIMENT_NAME names another experiment than the recipe's name.
 """
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,20 @@ from mlflow.entities import Metric, Param
 
 from .tracker import Cell, Run, Tracker, flat
 
-PARAMETERS, CHARACTERS = 100, 500
-"""Most parameters of a request, and the longest value of a parameter, in characters; both are MLflow's limits."""
+PARAMETERS, NAME, CHARACTERS = 100, 250, 500
+"""Most parameters of a request, and the longest name and value of a parameter, in characters; all are MLflow's limits."""
+_NOT_IN_NAMES = re.compile(r"[^\w./ :-]")
 
 
 def open_tracker() -> Tracker:
     """Returns the tracker."""
     return MLflow()
+
+
+def _valid(name: str) -> str:
+    """Returns a name of a parameter as MLflow allows it: with few signs, and no path that could be written shorter."""
+    parts = _NOT_IN_NAMES.sub("_", name).split("/")
+    return "/".join(part for part in parts if part.strip("."))[:NAME].rstrip("/")
 
 
 class MLflow:
@@ -40,7 +48,8 @@ class MLflow:
             files = (run.folder.resolve() / "artifacts").as_uri() if own else None
             where = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=files)
             self.id = self.client.create_run(where, run_name=run.name).info.run_id
-            parameters = [Param(name, str(value)[:CHARACTERS]) for name, value in flat(run.config).items()]
+            values = {_valid(name): str(value)[:CHARACTERS] for name, value in flat(run.config).items()}
+            parameters = [Param(name, value) for name, value in values.items()]
             for start in range(0, len(parameters), PARAMETERS):
                 self.client.log_batch(self.id, params=parameters[start : start + PARAMETERS])
         self.client.log_dict(self.id, dict(run.config), "config.json")

@@ -19,6 +19,8 @@ LOG = "trackers.log"
 FINISH_SECONDS = 60.0
 LONGEST_SECONDS = 86_400.0
 """Time limits for what is left to send: after the end of a run, and of `tenfold track`. Our choice."""
+INTERRUPTED_SECONDS = 10.0
+"""Time limit after Ctrl-C. The resumed run sends what is left then. Our choice."""
 MARGIN = 10.0
 """Further seconds in which the process ends itself. Our choice."""
 QUIET = {
@@ -35,7 +37,9 @@ QUIET = {
 
 @contextlib.contextmanager
 def following(folder: Path, trackers: Sequence[str], show: Callable[[str], None]) -> Iterator[None]:
-    """Feeds trackers during the block, in a process of its own. At the end the process has `FINISH_SECONDS` for the rest.
+    """Feeds trackers during the block, in a process of its own.
+
+    At the end the process has `FINISH_SECONDS` for the rest, after Ctrl-C `INTERRUPTED_SECONDS`.
 
     Args:
         folder: the run's folder.
@@ -53,10 +57,14 @@ def following(folder: Path, trackers: Sequence[str], show: Callable[[str], None]
         show(f"trackers: not started: {error}; {_advice(folder, trackers)}")
         yield
         return
+    limit = FINISH_SECONDS + MARGIN
     try:
         yield
+    except KeyboardInterrupt:
+        limit = INTERRUPTED_SECONDS
+        raise
     finally:
-        if missing := _end(child, trackers, FINISH_SECONDS, log, start):
+        if missing := _end(child, trackers, limit, log, start):
             show(f"trackers: {_reasons(missing)} (log: {log}); {_advice(folder, [*missing])}")
 
 
@@ -83,7 +91,7 @@ def send(folder: Path, trackers: Sequence[str]) -> list[str]:
     with faults.as_user_errors(folder):
         start = log.stat().st_size if log.is_file() else 0
         child = _start(folder, trackers, LONGEST_SECONDS)
-    if missing := _end(child, trackers, LONGEST_SECONDS, log, start):
+    if missing := _end(child, trackers, LONGEST_SECONDS + MARGIN, log, start):
         raise UserError(f"{_reasons(missing)} (log: {log})")
     known = {name: state.load(folder, name) for name in trackers}
     own = {name: folder / FOLDER / name for name in trackers}
@@ -132,7 +140,7 @@ def _end(child: subprocess.Popen[bytes], trackers: Sequence[str], seconds: float
             child.stdin.write(b"\n")  # not only the end of the file, because forked processes may hold the pipe open
             child.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(seconds + MARGIN)
+            child.wait(seconds)
         status = child.poll()
     finally:  # also after a second Ctrl-C
         with contextlib.suppress(OSError):

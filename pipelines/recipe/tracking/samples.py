@@ -7,6 +7,7 @@ from typing import cast
 
 from .... import disk
 from ....core import Message, message_text
+from ....texts import without_surrogates
 from .tracker import Cell
 
 ROWS, CHARACTERS = 8, 2_000
@@ -40,8 +41,8 @@ def _episode_row(row: disk.Row) -> Sequence[Cell]:
     messages = row["messages"]
     first = next((number for number, turn in enumerate(messages) if turn["role"] == "assistant"), len(messages))
     verdict = row["verdict"]
-    texts = (_text(messages[:first]), _text(messages[first:]), verdict["score"], str(verdict.get("reason", "")))
-    return [str(row.get("problem_id", row["problem"])), *texts]
+    texts = (_text(messages[:first]), _text(messages[first:]), verdict["score"], _cut(str(verdict.get("reason", ""))))
+    return [_cut(str(row.get("problem_id", row["problem"]))), *texts]
 
 
 def _text(turns: Sequence[disk.Row]) -> str:
@@ -52,7 +53,8 @@ def _text(turns: Sequence[disk.Row]) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]} …"
+    shown = without_surrogates(text)
+    return shown if len(shown) <= CHARACTERS else f"{shown[:CHARACTERS]} …"
 
 
 def check_episode(row: disk.Row) -> None:
@@ -81,7 +83,7 @@ def _bench_samples(scores: Path) -> Iterator[Sequence[Cell]]:
         first = row["samples"][0]
         prompt = row["prompt"] if isinstance(row["prompt"], str) else _text(row["prompt"])
         answer = texts.get(row["request"], "")
-        yield [str(row["problem"]), _cut(prompt), _cut(answer), first["score"], str(first.get("reason", ""))]
+        yield [_cut(str(row["problem"])), _cut(prompt), _cut(answer), first["score"], _cut(str(first.get("reason", "")))]
 
 
 def _answer(row: disk.Row) -> str:

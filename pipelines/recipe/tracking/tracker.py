@@ -97,6 +97,7 @@ class Table:
 
 
 Item = Figures | Picture | Table
+_MARKDOWN = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`[]*_~$\\"} | {ord("\n"): "<br>"}
 
 
 def load(name: str) -> Tracker:
@@ -121,7 +122,7 @@ def flat(config: object, name: str = "") -> dict[str, Cell]:
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Returns a table in Markdown. Signs of HTML and of tables are escaped."""
+    """Returns a table in Markdown. Signs of HTML and Markdown are escaped: a text can neither load a picture nor lose signs."""
     lines = [columns, ["---"] * len(columns), *([_markdown_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -129,5 +130,4 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def _markdown_cell(value: Cell) -> str:
     if not isinstance(value, str):
         return "" if value is None else f"{value:.4g}"
-    escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;")
-    return escaped.replace("\n", "<br>")
+    return value.translate(_MARKDOWN)

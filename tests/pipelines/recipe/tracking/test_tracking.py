@@ -1,6 +1,9 @@
 """Trackers of a recipe: what they receive, and that a run does not depend on them."""
 
+import html
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +17,7 @@ import pytest
 import tenfold
 from tenfold import cli
 from tenfold.core import UserError
-from tenfold.pipelines.recipe.tracking import process
+from tenfold.pipelines.recipe.tracking import process, samples, tracker
 
 from . import stored
 
@@ -138,7 +141,15 @@ class Settings:
 def merge_settings(settings): pass
 def init(**settings): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 """
-HANGS = FULL_DISK.replace("raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))", "import time; time.sleep(3600)")
+HANGS = """
+import subprocess, sys, time
+class Settings:
+    def __init__(self, **settings): pass
+def merge_settings(settings): pass
+def init(**settings):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    time.sleep(3600)
+"""
 FAILS_ONCE = """
 import json, os
 from types import SimpleNamespace
@@ -150,7 +161,8 @@ def log(values, step):
     text = json.dumps([step, values])
     if step == 3 and not os.path.exists(folder + "/failed"):
         open(folder + "/failed", "w").close()
-        raise ConnectionError("https://user:hunter2@tracker.lab.org does not answer")
+        key = os.environ["SWANLAB_API_KEY"]
+        raise ConnectionError(f"https://user:hunter2@tracker.lab.org does not answer, with {key}")
     with open(folder + "/received.jsonl", "a") as file:
         file.write(text + "\\n")
 class Image:
@@ -173,10 +185,11 @@ def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_tracker_that_fails_does_not_stop_the_run_or_the_other_trackers(
-    libraries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (libraries / "swanlab.py").write_text(FULL_DISK)
     (libraries / "trackio.py").write_text(FAILS_ONCE)
+    monkeypatch.setenv("SWANLAB_API_KEY", "key-of-a-user")
     names = ["swanlab", "trackio", "tensorboard"]
     out = tmp_path / "out"
     metrics = tenfold.run(recipe(tmp_path, SFT, trackers=names), out)
@@ -188,7 +201,10 @@ def test_a_tracker_that_fails_does_not_stop_the_run_or_the_other_trackers(
     lines = " ".join(capsys.readouterr().out.split())
     assert "trackers: swanlab: OSError: [Errno 28] No space left on device" in lines
     assert f"send the rest with: tenfold track {out} --to swanlab" in lines
-    assert "ConnectionError" in (out / "trackers.log").read_text()
+    log = (out / "trackers.log").read_text()
+    assert "ConnectionError" in log
+    assert "hunter2" not in log
+    assert "key-of-a-user" not in log
 
 
 def test_a_tracker_that_hangs_is_ended_after_the_run(
@@ -199,6 +215,92 @@ def test_a_tracker_that_hangs_is_ended_after_the_run(
     metrics = tenfold.run(recipe(tmp_path, SFT, trackers=["swanlab"]), tmp_path / "out")
     assert metrics["sft"]["steps"] == 6
     assert "trackers: swanlab: not finished in time" in " ".join(capsys.readouterr().out.split())
+
+
+def test_after_ctrl_c_a_tracker_that_hangs_delays_the_end_only_shortly(
+    libraries: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "FINISH_SECONDS", 3600.0)
+    monkeypatch.setattr(process, "INTERRUPTED_SECONDS", 0.5)
+    (libraries / "swanlab.py").write_text(HANGS)
+    shutil.copytree(run, tmp_path / "out")
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt), process.following(tmp_path / "out", ["swanlab"], lines.append):
+        raise KeyboardInterrupt
+    assert "send the rest with: tenfold track" in lines[0]
+
+
+def test_after_a_kill_of_the_run_no_process_is_left(libraries: Path, run: Path, tmp_path: Path) -> None:
+    (libraries / "swanlab.py").write_text(HANGS)
+    shutil.copytree(run, tmp_path / "out")
+    code = f"""
+import time
+from pathlib import Path
+from tenfold.pipelines.recipe.tracking import process
+process.FINISH_SECONDS = 1.0
+with process.following(Path({str(tmp_path / "out")!r}), ["swanlab"], print):
+    time.sleep(3600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as killed:
+        while len(group := _members(tmp_path / "out")) < 2:  # the process, and that of the library
+            assert killed.poll() is None
+            time.sleep(0.05)
+        killed.send_signal(signal.SIGKILL)
+    while any(_is_alive(each) for each in group):
+        time.sleep(0.05)
+
+
+def _members(run: Path) -> list[int]:
+    """Returns the processes of the group that feeds the trackers of a run."""
+    words = [b"tenfold.pipelines.recipe.tracking", str(run).encode()]
+    known = {int(path.name) for path in Path("/proc").glob("[0-9]*") if all(word in _arguments(path) for word in words)}
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _group_of(int(path.name)) in known]
+
+
+def _arguments(process: Path) -> list[bytes]:
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _group_of(process: int) -> int:
+    try:
+        return os.getpgid(process)
+    except OSError:
+        return 0
+
+
+def _is_alive(process: int) -> bool:
+    """True unless a process has ended, also if its new parent has not asked for its status."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_texts_of_a_model_are_shown_as_they_are(tmp_path: Path) -> None:
+    """TensorBoard shows tables as Markdown, in which a picture would be loaded from its address."""
+    plugin_util = pytest.importorskip("tensorboard.plugin_util")
+    text = "![](https://x.example/a.png) <img src=//x.example> [a](//x.example) \\[2*3*4\\] a_b_c | `1` \ud800"
+    rows = samples.of_episodes(
+        [{"problem": 0, "messages": [{"role": "user", "content": text}], "verdict": {"score": 1.0, "reason": text}}]
+    )
+    page = plugin_util.markdown_to_safe_html(tracker.markdown(samples.COLUMNS, rows))
+    assert not {"<img", "<a ", "<em>", "<code>"} & {*re.findall(r"<\w+ ?", page)}
+    cells = [html.unescape(cell) for cell in re.findall("<td>(.*?)</td>", page)]
+    assert text.replace("\ud800", "\ufffd") in cells
+
+
+def test_mlflow_receives_a_configuration_with_any_names(tmp_path: Path) -> None:
+    if not stored.is_installed("mlflow"):
+        pytest.skip("not tested here: the package mlflow is not installed; run: pip install mlflow")
+    config = {"recipe": {"../a@b//c": 1, "x" * 300: 2, ".": 3}}
+    used = tracker.load("mlflow")
+    used.start(tracker.Run("project", "run", tmp_path / "mlflow", config))
+    used.finish()
+    assert "recipe..." not in (found := stored.mlflow(tmp_path / "mlflow").config)
+    assert "'recipe../a_b/c': '1'" in found
 
 
 def test_a_mistake_is_one_line_before_the_first_stage(
