@@ -1,7 +1,7 @@
 """Judges of stored samples: what each needs, which of them can judge a stage, and their scores.
 
-A judge may raise any exception: the sample then has no score by it, and the fault is counted. A judge all of whose calls fail
-for the samples of a step is not called again.
+A judge may raise any exception: the sample then has no score by it, and the fault is counted. A judge that fails
+on all samples of a step is not called again.
 """
 
 import dataclasses
@@ -116,7 +116,7 @@ def judge_all(
 
 
 def _judge_step(judged: Judged, step: int, samples: Sequence[Sample], known: dict[tuple[str, str], float | None]) -> bool:
-    """Adds the scores of a step; returns True if all calls failed, of which there was at least one."""
+    """Adds the scores of a step; returns True if calls failed, and no text of the step was judged now or in an earlier step."""
     new = {key: sample for sample in samples if (key := _key(sample)) not in known}
     failed: dict[tuple[str, str], str] = {}
     futures = requests.submit(lambda sample: _scored(judged.judge, sample), [*new.values()], judged.judge.at_once)
@@ -137,7 +137,7 @@ def _judge_step(judged: Judged, step: int, samples: Sequence[Sample], known: dic
     judged.faults += sum(key in failed for key in keys)
     judged.scored += sum(score is not None for score in judged.scores[step])
     judged.undecided += sum(key in known and known[key] is None for key in keys)
-    return bool(failed) and len(failed) == len(new)
+    return bool(failed) and not any(key in known for key in keys)
 
 
 def _key(sample: Sample) -> tuple[str, str]:

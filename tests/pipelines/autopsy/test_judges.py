@@ -135,6 +135,20 @@ def test_a_judge_that_fails_has_no_score_and_is_not_asked_again() -> None:
     assert sorted(asked) == ["good", "late", "odd", "wild"], "each text once"
 
 
+def test_a_judge_that_fails_on_the_only_new_text_of_a_step_goes_on() -> None:
+    """In a late step most texts were judged before."""
+
+    def fails(problem: Problem, response: str) -> float | None:
+        if response == "odd":
+            raise JudgeFault("odd")
+        return 1.0
+
+    texts = {1: ["good"], 2: ["good", "odd"], 3: ["new"]}
+    (judged,) = judge_all([Judge("fails", "", fails)], {step: [sample(text) for text in texts[step]] for step in texts})
+    assert judged.scores == {1: [1.0], 2: [1.0, None], 3: [1.0]}
+    assert (judged.faults, judged.stopped) == (1, False)
+
+
 def test_unknown_problems_have_no_scores() -> None:
     unknown = Problem("x", SUM.prompt, None, "")
     (judged,) = judge_all(findings.chosen(["rules"], None), {1: [sample("-11", unknown)]})
