@@ -187,7 +187,8 @@ class _Stage:
             self.kind = str(self.settings.get("kind", ""))
             work = {key: value for key, value in self.settings.items() if key not in _EXTENDED}
             digest = digests.of([work, record.get("policy"), record.get("seed"), record.get("identity")])[:16]
-            if self.marks.get(f"{self.name}/work", digest) != digest and not (self.folder / RECORD).is_file():
+            done = self._read(RECORD) or {}  # a stage that was continued keeps its steps, also if its identity has changed
+            if self.marks.get(f"{self.name}/work", digest) != digest and not done.get("resumed", False):
                 for mark in [mark for mark in self.marks if mark.startswith(f"{self.name}/")]:
                     del self.marks[mark]
             self.marks[f"{self.name}/work"] = digest

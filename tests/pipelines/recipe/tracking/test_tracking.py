@@ -136,12 +136,15 @@ def test_a_run_that_is_killed_and_resumed_sends_no_step_twice(tmp_path: Path) ->
     assert found[-1][0] == 400
 
 
-def test_a_stage_that_is_done_again_with_other_settings_is_sent_again(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trackers", [["tensorboard"], []])
+def test_a_stage_that_is_done_again_with_other_settings_is_sent_again(run: Path, tmp_path: Path, trackers: list[str]) -> None:
+    """Also if it was done without the tracker, or has ended before the tracker has started."""
     copy = tmp_path / "out"
     shutil.copytree(run, copy)
     for stage in ("sft", "bench"):
         shutil.rmtree(copy / stage)
-    tenfold.run(copy / "recipe.yaml", copy, settings={"sft.learning_rate": 0.05}, quiet=True)
+    tenfold.run(copy / "recipe.yaml", copy, settings={"sft.learning_rate": 0.05, "trackers": trackers}, quiet=True)
+    assert cli.main(["track", str(copy), "--to", "tensorboard"]) == 0
     sent = [step for step, _ in losses(stored.read(copy, "tensorboard"))]
     assert sorted(sent) == sorted([1, 2, 3, 4, 5, 6] * 2)
 
