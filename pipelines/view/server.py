@@ -242,17 +242,18 @@ def serve(folders: Sequence[str], host: str, port: int, with_token: bool, show: 
         host: name or address to listen on.
         port: port; 0: a free one.
         with_token: whether requests need a token also on the loopback address.
-        show: called with the URL to open.
+        show: called with the URL to open, which is that of the run if there is one run.
 
     Raises:
         UserError: a folder does not exist, or the address is not free.
     """
     runs = Runs(Folders(folders))
-    runs.folders.entries()
+    entries = runs.folders.entries()
     token = security.new_token() if with_token or not security.is_loopback(host) else ""
     with _bound(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
-        show(f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
+        page = f"?token={token}" if token else f"#/{entries[0].id}" if len(entries) == 1 else ""
+        show(f"http://{name}:{listening.getsockname()[1]}/{page}")
         runs.kinds.get(0)
         options = uvicorn.Config(
             application(runs, host, token),

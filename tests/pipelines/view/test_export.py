@@ -164,3 +164,11 @@ def test_the_command_prints_a_url_and_ends_with_an_interrupt(command: "subproces
             command.send_signal(signal.SIGINT)
             _, errors = command.communicate(timeout=60)
     assert (command.returncode, "Traceback" in errors) == (0, False)
+
+
+def test_the_url_is_that_of_the_run_if_there_is_one(runs: Path) -> None:
+    arguments = [sys.executable, "-m", "tenfold.cli", "view", str(runs)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert re.match(r"http://127\.0\.0\.1:\d+/#/r0 ", process.stdout.readline())
+        process.kill()
