@@ -11,13 +11,22 @@ from ..texts import json_or_text
 from . import options
 from .options import Commands
 
+VERIFIER, QUESTION = "math", "arena_hard"
+_JUDGED = ("policy", "limit", "out", "json")
+TAKEN = {
+    "response": ("gold", "response", "verifier"),
+    "audit": ("audit", "verifier", "baselines", "sample", "injections", "at_once", *_JUDGED),
+    "votes": ("votes", "question", "data", "verdicts", *_JUDGED),
+}
+"""What the command measures, and the options that it then takes."""
+
 
 def add(commands: Commands) -> None:
     """Adds the command and its options."""
     command = commands.add_parser("verify", help="judge one response against a gold answer, or audit verifiers and judges")
     command.add_argument("--gold", help="gold answer; the tests of a program as a JSON object")
     command.add_argument("--response", help="response, with or without reasoning")
-    command.add_argument("--verifier", default="math", help="name of the verifier (default: %(default)s)")
+    command.add_argument("--verifier", help=f"name of the verifier (default: {VERIFIER})")
     command.add_argument(
         "--audit",
         metavar="FILE",
@@ -34,8 +43,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--question",
         choices=("arena_hard", "preference"),
-        default="arena_hard",
-        help="with --votes: what the judge is asked: Arena-Hard's question, or that of reward models (default: %(default)s)",
+        help=f"with --votes: what the judge is asked: Arena-Hard's question, or that of reward models (default: {QUESTION})",
     )
     command.add_argument("--data", metavar="FOLDER", help="with --votes: folder with Arena-Hard's files of published prompts")
     command.add_argument(
@@ -73,8 +81,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Judges one response, audits verifiers on labelled pairs, or measures a judge on pairs with votes."""
     from ..verifiers import verify
 
-    if arguments.votes and arguments.audit:
-        raise UserError("--audit and --votes measure different judges; omit one of them")
     _check_options(arguments)
     if arguments.audit or arguments.votes:
         stdout = sys.stdout
@@ -85,23 +91,23 @@ def run(arguments: argparse.Namespace) -> None:
     gold = arguments.gold
     if gold.lstrip().startswith("{"):
         gold = json_or_text(gold)
-    verdict = verify(gold, arguments.response, arguments.verifier)
+    verdict = verify(gold, arguments.response, arguments.verifier or VERIFIER)
     print(json.dumps({name: getattr(verdict, name) for name in ("status", "score", "method", "reason")}))
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    """Checks that no option is given that another kind of audit has.
+    """Checks that no option is given that the command does not take.
 
     Raises:
         UserError: there is one.
     """
-    of_audit = ("sample", "injections", "baselines", "at_once")
-    of_votes = ("data", "verdicts")
-    for kind, others in (("votes", of_audit), ("audit", of_votes)):
-        if getattr(arguments, kind):
-            for name in others:
-                if getattr(arguments, name):
-                    raise UserError(f"--{name.replace('_', '-')} is not an option of --{kind}; omit it")
+    kind = "votes" if arguments.votes else "audit" if arguments.audit else "response"
+    known = {name for names in TAKEN.values() for name in names}
+    for name in sorted(known - {*TAKEN[kind]}):
+        if getattr(arguments, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            with_it = " or ".join(f"--{other}" for other, names in TAKEN.items() if name in names)
+            raise UserError(f"{option} is not an option of --{kind}: omit it, or use it with {with_it}")
 
 
 def _audit(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
@@ -111,7 +117,7 @@ def _audit(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
 
     settings = Settings(
         arguments.audit,
-        arguments.verifier,
+        arguments.verifier or VERIFIER,
         arguments.policy,
         arguments.baselines,
         arguments.limit,
@@ -135,7 +141,7 @@ def _agreement(arguments: argparse.Namespace, json_line: TextIO | None) -> None:
         arguments.votes,
         arguments.policy,
         arguments.verdicts,
-        arguments.question,
+        arguments.question or QUESTION,
         arguments.data,
         arguments.limit,
         arguments.out,

@@ -226,6 +226,9 @@ def test_a_store_is_not_continued_with_other_weights(lab: Path, capsys: pytest.C
         (["bench", "rescore", "nowhere"], "nowhere contains no result"),
         (["bench", "chain_sum", "--policy", "scripted:7", "--data", "nowhere"], "no folder nowhere"),
         (["verify", "--gold", "1", "--response", "1", "--verifier", "maths"], "math, choice, science, reasoning_gym"),
+        (["verify", "--gold", "1", "--response", "1", "--sample", "3"], "--sample is not an option of --response: omit it"),
+        (["verify", "--votes", "jsonl:x", "--verifier", "math"], "--verifier is not an option of --votes"),
+        (["verify", "--audit", "built-in", "--question", "preference"], "--question is not an option of --audit"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(

@@ -29,6 +29,8 @@ NAME = "log.jsonl"
 SECONDS, LONG, PARTS = 1.0, 30.0, 500
 """A row of progress is written at most every `SECONDS`, and then only after one of `PARTS` parts of the work, or `LONG`
 seconds. So a stage has about `PARTS` rows and two for each minute. Our choice."""
+LARGE = 2**53
+"""A number of work or of seconds is smaller; a larger one is a damaged line, and may not be a float."""
 Value = float | str | None
 
 Event = Literal["run", "start", "progress", "end", "finished", "failed", "stopped"]
@@ -133,3 +135,7 @@ def _check(row: disk.Row) -> None:
     disk.check_types(row, time=(int, float), event=str)
     if row["event"] == "progress":
         disk.check_types(row, stage=str, done=int, total=int, values=dict)
+        if not 0 <= row["done"] < LARGE or not 0 <= row["total"] < LARGE:
+            raise ValueError("an amount of work that no stage has")
+    if not 0 <= row["time"] < LARGE:
+        raise ValueError("a time that no run has")

@@ -120,8 +120,12 @@ def test_progress_that_comes_often_is_not_written_each_time(tmp_path: Path, monk
     assert rows[0].get("values") == {"loss": None}, "JSON has no number for it"
 
 
-def test_rows_of_progress_without_numbers_are_skipped(tmp_path: Path) -> None:
-    (tmp_path / log.NAME).write_text('{"time": 1, "event": "progress", "stage": "grpo"}\n{"time": 2, "event": "finished"}\n')
+@pytest.mark.parametrize(
+    "broken", ["", ', "done": -1, "total": 2, "values": {}', f', "done": 1, "total": 1{"0" * 400}, "values": {{}}']
+)
+def test_rows_of_progress_without_numbers_are_skipped(tmp_path: Path, broken: str) -> None:
+    row = f'{{"time": 1, "event": "progress", "stage": "grpo"{broken}}}'
+    (tmp_path / log.NAME).write_text(f'{row}\n{{"time": 2, "event": "finished"}}\n')
     assert [row["event"] for row in log.read(tmp_path)] == ["finished"]
 
 
