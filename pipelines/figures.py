@@ -1,6 +1,8 @@
 """Tables and plots for a run's report."""
 
+import base64
 import html
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +23,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     body = "".join(f"<tr>{''.join(map(cell, row))}" for row in rows)
     return f"<div class='frame'><table><tr>{''.join(f'<th>{html.escape(name)}' for name in head)}{body}</table></div>"
+
+
+def image(figure: "Figure", description: str) -> str:
+    """Returns a figure as an image of a page."""
+    content = io.BytesIO()
+    figure.savefig(content, format="svg")
+    data = base64.b64encode(content.getvalue()).decode()
+    return f'<img alt="{html.escape(description)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def counts_text(counted: Mapping[str, int]) -> str:

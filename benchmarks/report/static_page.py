@@ -61,10 +61,20 @@ def write(path: Path, title: str, parts: Iterable[str], replaces: str | None = N
         raise UserError(
             f"{path} exists and is not a page with a title {replaces!r}, so it is not replaced; choose another file with --out"
         )
-    head = f"{START}{text(title)}</title>\n<style>{STYLE}</style>\n<h1>{text(title)}</h1>\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    disk.write(path, head + "\n".join(parts) + "\n</html>\n")
+    disk.write(path, page(title, parts))
     return path
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """Returns a page.
+
+    Args:
+        title: title and heading, as text.
+        parts: the content, as HTML.
+    """
+    head = f"{START}{text(title)}</title>\n<style>{STYLE}</style>\n<h1>{text(title)}</h1>\n"
+    return head + "\n".join(parts) + "\n</html>\n"
 
 
 def _has_title(path: Path, start: str) -> bool:

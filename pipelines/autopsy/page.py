@@ -1,11 +1,10 @@
 """The findings as a page, `autopsy.html`, and as lines of text. Texts of the model are escaped; the page loads nothing."""
 
-import base64
 import html
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...benchmarks.report import static_page
 from .. import figures
 from .alarm import BLIND
 from .by_step import Interval, Step
@@ -20,13 +19,6 @@ SHOWN_STEPS = 60
 """Rows of the table of steps; of more steps, evenly spaced ones are shown. Our choice."""
 SHOWN_TRICK = 0.01
 """A trick is drawn if in some step more than this share of the reward goes to it. Our choice."""
-
-_STYLE = (
-    "body{font:16px system-ui;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.3em .8em;text-align:left;"
-    "border-bottom:1px solid #ddd;vertical-align:top}img{max-width:100%}pre{white-space:pre-wrap;overflow-wrap:anywhere;"
-    "background:#f5f5f5;color:#111;padding:.6em;max-height:24em;overflow:auto}.scroll{overflow-x:auto}.alarm{color:#b00020;"
-    "font-weight:600}"
-)
 
 
 def lines(findings: Findings) -> list[str]:
@@ -96,21 +88,18 @@ def page(findings: Findings) -> str:
     """Returns the page."""
     alarms = [f"<li class=alarm>{html.escape(alarm_text(each))}" for each in findings["alarms"]]
     signs = [f"<li>{html.escape(sign_text(each))}" for each in findings["signs"]]
-    title = html.escape(f"Autopsy of the reward of {findings['stage']}")
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
-        f"<p>{html.escape(lines(findings)[0])}. Environment: {html.escape(findings['environment'])}.</p>"
-        f"<p>{html.escape(' '.join(lines(findings)[1:2]) if findings['unknown_problems'] else '')}</p>"
-        f"<ul>{''.join(alarms) or f'<li>{html.escape(_no_alarm(findings))}'}{''.join(signs)}</ul>"
-        f"{image(figure(findings), 'reward, judges, gaps and tricks by step')}"
-        f"<h2>Judges</h2>{_scroll(_judges(findings))}"
+    unknown = f"<p>{html.escape(' '.join(lines(findings)[1:2]))}</p>" if findings["unknown_problems"] else ""
+    parts = [
+        f"<p>{html.escape(lines(findings)[0])}. Environment: {html.escape(findings['environment'])}.</p>{unknown}",
+        f"<ul>{''.join(alarms) or f'<li>{html.escape(_no_alarm(findings))}'}{''.join(signs)}</ul>",
+        figures.image(figure(findings), "reward, judges, gaps and tricks by step"),
+        f"<h2>Judges</h2>{_judges(findings)}",
         "<h2>Baselines</h2><p>Share of pairs of samples of one group that the baseline orders as the reward does. 0.5 is "
-        f"chance. Baselines see no correctness.</p>{_scroll(_baselines(findings))}"
-        f"<h2>Samples that only the reward likes</h2>{''.join(map(_cluster, findings['clusters'])) or '<p>None.</p>'}"
-        f"<h2>Steps</h2><p>Means with 95% intervals over new problems.</p>{_scroll(_steps(findings))}</html>"
-    )
+        f"chance. Baselines see no correctness.</p>{_baselines(findings)}",
+        f"<h2>Samples that only the reward likes</h2>{''.join(map(_cluster, findings['clusters'])) or '<p>None.</p>'}",
+        f"<h2>Steps</h2><p>Means with 95% intervals over new problems.</p>{_steps(findings)}",
+    ]
+    return static_page.page(f"Autopsy of the reward of {findings['stage']}", parts)
 
 
 def figure(findings: Findings) -> "Figure":
@@ -136,14 +125,6 @@ def figure(findings: Findings) -> "Figure":
             axes.legend(fontsize=8)
     used.set_xlabel("step (red: an alarm)")
     return drawn
-
-
-def image(drawn: "Figure", description: str) -> str:
-    """Returns a figure as an image of a page."""
-    content = io.BytesIO()
-    drawn.savefig(content, format="svg")
-    data = base64.b64encode(content.getvalue()).decode()
-    return f'<img alt="{html.escape(description)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def alarm_table(findings: Mapping[str, Sequence[Alarm]]) -> str:
@@ -254,10 +235,6 @@ def _no_alarm(findings: Findings) -> str:
             "the first steps"
         )
     return f"no alarm by {', '.join(tested)}"
-
-
-def _scroll(table: str) -> str:
-    return f"<div class=scroll>{table}</div>"
 
 
 def _samples(count: int) -> str:

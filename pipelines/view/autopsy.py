@@ -33,7 +33,7 @@ def tables(root: Path, folder: Path, shown: str) -> list[Table]:
     if path is None:
         raise UserError(f"{RECORD} is missing, is a link out of the run, or is too large")
     with disk.reading(path, f"open {PAGE} in its folder"):
-        findings = {"problems_error": "", **disk.read_object(path, f"open {PAGE} in its folder")}
+        findings = disk.read_object(path, f"open {PAGE} in its folder")
         first, *lines = [line.strip() for line in page.lines(findings)]  # type: ignore[arg-type]
         alarms = steps.parsed(page.alarm_table(findings))
     found = [Table(title=first, head=["finding"], rows=[[line] for line in lines])]

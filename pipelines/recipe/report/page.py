@@ -1,20 +1,17 @@
 """The report of a run as a page: `report.html`, with the results, tables and figures of all stages."""
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .... import disk
 from ....benchmarks.report import static_page
+from ... import figures
 from ...stage import Stage, rerun_advice
 from .display import Record, result, seconds
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ...bench import scoreboard
 
 NAME = "report.html"
@@ -40,7 +37,7 @@ def write(folder: Path, name: str, description: str, stages: Sequence[Stage], re
         with disk.reading(at / "stage.json", rerun_advice(at)):
             rows.append([_link(folder, stage.name), stage.kind, seconds(record), static_page.text(result(stage, record))])
             figure = stage.figure(record["metrics"])
-            if shown := (_image(figure, stage.kind) if figure else "") + stage.tables(record["metrics"]):
+            if shown := (figures.image(figure, stage.kind) if figure else "") + stage.tables(record["metrics"]):
                 details.append(f"<h2>{html.escape(stage.name)}</h2>{shown}")
     parts = [
         f'<p class="soft">{static_page.text(description)}</p>' if description else "",
@@ -78,9 +75,3 @@ def _link(folder: Path, stage: str) -> str:
     name = html.escape(stage)
     page = next((page for page in PAGES if (folder / stage / page).is_file()), None)
     return f'<a href="{name}/{page}">{name}</a>' if page else name
-
-
-def _image(figure: "Figure", kind: str) -> str:
-    image = io.BytesIO()
-    figure.savefig(image, format="svg")
-    return f'<img alt="{kind}" src="data:image/svg+xml;base64,{base64.b64encode(image.getvalue()).decode()}">'

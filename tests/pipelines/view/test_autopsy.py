@@ -21,7 +21,8 @@ FINDINGS: dict[str, Any] = {
         "steps": [{}, {}],
         "reward_change": [0.5, 0.4, 0.6],
     },
-    **{"first_steps": [1], "last_steps": [2], "problems_error": "", "judges": {"math-verify": JUDGE}, "left_out": {}},
+    **{"first_steps": [1], "last_steps": [2], "unknown_problems": 0, "problems_error": ""},
+    **{"judges": {"math-verify": JUDGE}, "left_out": {}},
     **{"alarms": [ALARM], "signs": [], "clusters": []},
 }
 
