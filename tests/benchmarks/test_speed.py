@@ -14,6 +14,7 @@ import pytest
 import tenfold
 from tenfold.benchmarks.speed import chunked_loss, curation, large_sources, loader, retrieval, tokenizing, verl_step
 from tenfold.benchmarks.speed.gpu_check import stages
+from tenfold.benchmarks.speed.view import __main__ as view
 from tenfold.benchmarks.stats import interval_coverage
 from tenfold.pipelines.distill import sample_pairs
 from tenfold.pipelines.rl import verl_config
@@ -23,6 +24,7 @@ STAGES: list[dict[str, Any]] = [
     *tokenizing.STAGES.values(),
     verl_step.STAGE,
     stages.GRPO,
+    view.STAGE,
     chunked_loss.STAGE | {"batch_size": 8},
     *({"kind": kind, "name": kind, **settings} for kind, settings in curation.settings(int(7e8), Path("run")).items()),
 ]
@@ -47,7 +49,7 @@ def test_the_settings_of_a_speed_program_are_valid(stage: dict[str, Any]) -> Non
 def test_all_speed_programs_with_stages_are_tested() -> None:
     folder = Path(tenfold.__file__).parent / "benchmarks" / "speed"
     with_stages = {path.stem for path in folder.rglob("*.py") if re.search(r'"kind":', path.read_text())}
-    modules = (chunked_loss, curation, stages, tokenizing, verl_step)
+    modules = (chunked_loss, curation, stages, tokenizing, verl_step, view)
     assert with_stages == {Path(inspect.getfile(module)).stem for module in modules}
 
 

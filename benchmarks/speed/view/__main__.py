@@ -33,6 +33,9 @@ POOL = 5_000
 AT = "/api/runs/r0/stages/grpo"
 
 
+STAGE = {"kind": "grpo", "name": "grpo", "environment": "tenfold/ChainSum-v0", "steps": 1_000}
+
+
 def texts(rng: random.Random) -> list[str]:
     """Returns responses of random words."""
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randrange(2, 9))) for _ in range(20_000)]
@@ -63,9 +66,9 @@ def rows(count: int) -> Iterator[str]:
 def write_run(folder: Path, count: int) -> None:
     """Writes a run with one GRPO stage."""
     (folder / "grpo/episodes").mkdir(parents=True)
-    recipe = {"name": "large", "policy": "micro:", "stages": [{"kind": "grpo", "name": "grpo"}]}
+    recipe = {"name": "large", "policy": "micro:", "stages": [STAGE]}
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
-    (folder / "grpo/settings.json").write_text(json.dumps({"stage": {"kind": "grpo", "name": "grpo"}}))
+    (folder / "grpo/settings.json").write_text(json.dumps({"stage": STAGE}))
     with (folder / "grpo/episodes/host-1.jsonl").open("w") as file:
         for row in rows(count):
             file.write(row)
