@@ -1,5 +1,6 @@
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -89,6 +90,20 @@ def skip_or_fail() -> Callable[[str], NoReturn]:
         pytest.skip(NOT_TESTED + what)
 
     return end
+
+
+@pytest.fixture(scope="module")
+def browser(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Any]:
+    """A browser without a window, for tests of pages."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        skip_or_fail("a browser for the page of a run: apt-get install chromium")
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as player:
+        started = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -14,7 +14,6 @@ from tenfold.benchmarks.result import Options
 from tenfold.core import Conversation, UserError
 from tenfold.policies.scripted import ScriptedPolicy
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>document.title = 'taken'</script></script><img src=x onerror=\"document.title='taken'\">\u2028"
 
 
@@ -34,18 +33,6 @@ def result_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     page.write(folder / "out")
     return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def browser(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Any]:
-    if not CHROMIUM:
-        skip_or_fail("a browser for the page of a run: apt-get install chromium")
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

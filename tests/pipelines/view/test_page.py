@@ -1,30 +1,16 @@
 """The page of `tenfold view`, in a real browser, with a small server in place of the viewer's."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from .page_server import STATIC, Site, cells, is_own, open_tab, serve, show, until
 from .small_site import HOSTILE_RUN, VIEWS, episode, site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Any]:
-    if not CHROMIUM:
-        skip_or_fail("a browser for the page of tenfold view: apt-get install chromium")
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
