@@ -128,10 +128,15 @@ def read(folder: Path) -> list[Row]:
     path = folder / NAME
     if not path.is_file():
         return []
-    return [cast(Row, row) for _, row in disk.read_rows(path, _check)]
+    return [cast(Row, row) for _, row in disk.read_rows(path, check)]
 
 
-def _check(row: disk.Row) -> None:
+def check(row: disk.Row) -> None:
+    """Checks the fields of a row that its readers use.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, has another type, or is a number that no stage or time has.
+    """
     disk.check_types(row, time=(int, float), event=str)
     if row["event"] == "progress":
         disk.check_types(row, stage=str, done=int, total=int, values=dict)

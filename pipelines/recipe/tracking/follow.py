@@ -16,13 +16,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from .... import digests, disk
 from ....core import UserError
 from ...stage import RECORD, SETTINGS, STEPS
-from ..progress.log import NAME as LOG
+from ..progress import log
 from . import prepared, samples
 from .state import Mark
 from .tracker import FOLDER, STEP, Config, Figures, Item, Picture, Table
@@ -118,7 +118,7 @@ class Follower:
         self.folder, self.marks = folder, marks
         self.recipe = recipe_of(folder)
         self.stages = {name: _Stage(folder / name, marks) for name in self.recipe["stages"]}
-        self.log, self.since = NewLines(folder / LOG), _number(marks.get("log"))
+        self.log, self.since = NewLines(folder / log.NAME), _number(marks.get("log"))
 
     def new(self) -> Iterator[Item]:
         """Yields what is new. Its mark is set when the next item is taken."""
@@ -134,13 +134,13 @@ class Follower:
 
     def _log_values(self) -> Iterator[Item]:
         """Yields the values of stages without steps."""
-        for row in self.log.rows():
-            if not isinstance(row.get("time"), int | float) or row["time"] <= self.since:
+        for row in self.log.rows(log.check):
+            if row["time"] <= self.since:
                 continue
             stage = self.stages.get(str(row.get("stage")))
-            if stage and row.get("event") == "progress" and isinstance(row.get("done"), int) and not stage.has_steps():
-                share = row["done"] / row["total"] if row.get("total") else 0.0
-                values = {"progress": share} | numbers(row.get("values", {}))
+            if stage and row["event"] == "progress" and not stage.has_steps():
+                share = row["done"] / row["total"] if row["total"] else 0.0
+                values = {"progress": share} | numbers(row["values"])
                 yield Figures(stage.name, row["done"], values)
             self.marks["log"] = row["time"]
 
@@ -288,8 +288,8 @@ class NewLines:
         except FileNotFoundError:
             return
 
-    def rows(self) -> Iterator[disk.Row]:
-        """Yields the new lines that are JSON objects."""
+    def rows(self, check: Callable[[disk.Row], object] = bool) -> Iterator[disk.Row]:
+        """Yields the new lines that are JSON objects and pass a check; see `disk.parse_row`."""
         for line in self.read():
-            if (row := disk.parse_row(line, bool)) is not None:
+            if (row := disk.parse_row(line, check)) is not None:
                 yield row
