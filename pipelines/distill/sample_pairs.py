@@ -29,7 +29,7 @@ from ...policies.chat.tokens import conversation_tokens
 from ...policies.identity import checkpoint_of, without_backend
 from ...policies.rollout import play
 from ..launch import hosts
-from ..launch.engines import load_policy
+from ..launch.engines import load_for
 from ..rl.filter import problem_count
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from ..trainer.settings import is_none
@@ -112,10 +112,9 @@ class SamplePairs(Stage):
         def sampled(
             policy: str, name: str, samples: int, problems: Sequence[int] | int | None, **options: Any
         ) -> dict[int, list[Row]]:
-            context.waits(f"for {policy} to load")
             played = play(
                 functools.partial(registry.make, self.environment, **self.options),
-                load_policy(policy, cluster=context.cluster, batch_size=self.batch_size),
+                load_for(context, policy, self.batch_size),
                 samples,
                 problems=problems,
                 sampling=sampling,

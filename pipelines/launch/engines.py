@@ -17,6 +17,7 @@ from ...policies.identity import checkpoint_of
 from ...policies.play.async_engine import EngineDied
 from ...policies.play.engines import AHEAD, EnginePool, Job, LikelihoodPool, run, run_async
 from ..cluster import Cluster
+from ..stage import Context
 from . import nodes
 
 Load = Callable[[], Policy]
@@ -61,6 +62,12 @@ def load_policy(uri: str, *, cluster: Cluster, batch_size: int) -> Policy:
         checkpoints.window(checkpoint),
         one_by_one=vllm,
     )
+
+
+def load_for(context: Context, uri: str, batch_size: int) -> Policy:
+    """Shows that a stage waits for a policy to load, and loads it; see `load_policy`."""
+    context.waits(f"for {uri} to load")
+    return load_policy(uri, cluster=context.cluster, batch_size=batch_size)
 
 
 def check_policy(uri: str) -> None:

@@ -27,13 +27,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ... import disk, verifiers
-from ...core import Conversation, Policy, Problem, UserError
+from ...core import Conversation, Problem, UserError
 from ...envs.problems import sources as problem_sources
 from ...envs.text import template_defect
 from ...policies.play.hosted import HostedVerifier, Verdicts, Verify
 from ...responses import without_thinking
 from ..launch import hosts
-from ..launch.engines import load_policy
+from ..launch.engines import load_for
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
 from . import chains, prompts
 from .answer_cache import AnswerCache
@@ -124,16 +124,11 @@ class Refine(Stage):
         policy = context.policy
         judge, writers = self.judge or policy, self.writers or [policy]
         upper_limit = self.cost().samples
-
-        def load(uri: str) -> Policy:
-            context.waits(f"for {uri} to load")
-            return load_policy(uri, cluster=context.cluster, batch_size=self.batch_size)
-
         ask = AnswerCache(
             context.folder / "answers.jsonl",
             self.model_dump(mode="json", exclude=set(self.may_change))
             | {"policy": policy, "seed": context.seed, "identity": context.identity},
-            load,
+            lambda uri: load_for(context, uri, self.batch_size),
             self.max_tokens,
             context.seed,
             lambda done: context.progress(done, upper_limit),

@@ -24,7 +24,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ... import disk, extras
-from ...core import Policy, Problem, UserError
+from ...core import Problem, UserError
 from ..launch import engines, hosts
 from ..refine.answer_cache import FAULTS, AnswerCache
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage
@@ -164,16 +164,11 @@ class Synthesize(Stage):
 
     def _cache(self, context: Context, progress: Callable[[int], None]) -> AnswerCache:
         """Returns the stored answers of the writers, and asks for those that are missing."""
-
-        def load(uri: str) -> Policy:
-            context.waits(f"for {uri} to load")
-            return engines.load_policy(uri, cluster=context.cluster, batch_size=self.batch_size or BATCH_SIZE)
-
         settings = self.model_dump(mode="json", exclude=set(self.may_change))
         return AnswerCache(
             context.folder / "answers.jsonl",
             settings | {"seed": context.seed, "identity": context.identity},
-            load,
+            lambda uri: engines.load_for(context, uri, self.batch_size or BATCH_SIZE),
             self.max_tokens or MAX_TOKENS,
             context.seed,
             progress,
