@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Judges one response, audits verifiers on labelled pairs, or measures a judge on pairs with votes."""
     from ..verifiers import verify
 
+    if arguments.votes and arguments.audit:
+        raise UserError("--audit and --votes measure different judges; omit one of them")
     _check_options(arguments)
     if arguments.audit or arguments.votes:
         stdout = sys.stdout

@@ -21,7 +21,7 @@ STYLE = """
   h1 { font-size: 24px; overflow-wrap: anywhere } h2 { font-size: 16px; margin: 32px 0 8px }
   h3 { font-size: 15px; margin: 18px 0 6px }
   .frame { overflow-x: auto; margin: 12px 0; border: 1px solid var(--line); border-radius: 10px; background: var(--paper) }
-  table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: 10px 14px 0; color: var(--soft) }
+  table { border-collapse: collapse; width: 100% }
   th, td { text-align: left; padding: 8px 14px; border-bottom: 1px solid var(--line); vertical-align: top }
   tr:last-child > td { border-bottom: 0 } th { font-weight: 500; font-size: 13px; color: var(--soft) }
   td { font-variant-numeric: tabular-nums } ul { margin: 6px 0; padding-left: 20px } .soft { color: var(--soft) }

@@ -9,7 +9,7 @@ figures. `tenfold autopsy RUN` does the same for a run without this stage.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,9 +20,6 @@ from ..rl.grpo import GRPO
 from ..stage import Context, CostEstimate, Metrics, OtherPolicy, Stage, read_record, rerun_advice
 from . import findings, models, page, samples
 from .findings import PER_STEP, Findings, Request
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PAGE, RECORD = "autopsy.html", "autopsy.json"
 """Files of the stage's folder."""
@@ -102,10 +99,6 @@ class Autopsy(Stage):
     def tables(self, metrics: Metrics) -> str:
         """Returns the alarms and signs."""
         return page.alarm_table(metrics)
-
-    def figure(self, metrics: Metrics) -> "Figure | None":
-        """Returns nothing: the plots are on the stage's own page."""
-        return None
 
 
 def request(folder: Path, *, judges: list[str], per_step: int | None, seed: int = 0) -> Request:
