@@ -1,11 +1,11 @@
 """Time and memory of `tenfold view` with a large store: its index, and each of its answers.
 
-    python -m tenfold.benchmarks.speed.view [--episodes 1000000] [--repeats 5] [--folder FOLDER]
+    python -m tenfold.benchmarks.speed.view [--episodes 1000000] [--repeats 5] [--folder FOLDER] [--browser]
 
 The store is that of a GRPO stage: 128 problems with 8 samples in each step, about 1,200 bytes an episode, 120 words of text
 with frequencies that follow Zipf's law. A process of its own makes the index; its peak memory (VmHWM) is printed. An answer is
 timed from the request's path to its JSON, without HTTP. The table has the median and the largest time over the repeats, and the
-median of the processor time.
+median of the processor time. With --browser, the page is timed in a headless Chromium as well (playwright and chromium).
 """
 
 import argparse
@@ -26,6 +26,7 @@ from ....pipelines.view.index import Index
 from ....pipelines.view.runs import Runs
 from ....pipelines.view.server import answer, encoded
 from ..memory import peak_kib
+from . import browser
 
 PROBLEMS, SAMPLES, WORDS, TEXTS = 128, 8, 120, 20_000
 POOL = 5_000
@@ -72,6 +73,9 @@ def write_run(folder: Path, count: int) -> None:
     with (folder / "grpo/episodes/host-1.jsonl").open("w") as file:
         for row in rows(count):
             file.write(row)
+    with (folder / "grpo/steps.jsonl").open("w") as file:
+        for step in range(1, -(-count // (PROBLEMS * SAMPLES)) + 1):
+            file.write(json.dumps({"step": step, "reward": 0.5 + step / 5_000, "tokens": 280, "seconds": 2.0}) + "\n")
 
 
 def make_index(folder: Path) -> None:
@@ -140,6 +144,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=positive, default=1_000_000)
     parser.add_argument("--repeats", type=positive, default=5)
     parser.add_argument("--folder", type=Path, help="where the run and the index are written (default: a temporary folder)")
+    parser.add_argument("--browser", action="store_true", help="also time the page in a headless Chromium")
     parser.add_argument("--index-only", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.index_only:
@@ -164,6 +169,8 @@ def main() -> None:
         megabytes = [kib * 1024 / 1e6 for kib in (peak_kib(), peak_kib() - before)]
         print(f"peak memory of this process: {megabytes[0]:,.0f} MB, of which {megabytes[1]:,.0f} MB by answers")
         runs.close()
+        if arguments.browser:
+            browser.measure(folder, arguments.repeats)
         schema.remove(index)
 
 

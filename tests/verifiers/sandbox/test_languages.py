@@ -61,8 +61,8 @@ def test_a_program_that_never_ends_is_ended(language: str) -> None:
 def test_a_program_cannot_take_more_memory_than_its_limit(language: str) -> None:
     outcome = languages.run(language, BOMBS[language], limits=replace(AMPLE, memory=384 << 20))
     assert outcome.status in (RunStatus.MEMORY, RunStatus.KILLED, RunStatus.ERROR), outcome
-    # the kernel may count a page before it refuses it
-    assert outcome.peak_memory is None or outcome.peak_memory <= 385 << 20
+    # the kernel may count a few pages before it refuses them
+    assert outcome.peak_memory is None or outcome.peak_memory <= (384 << 20) + 16 * 4096
 
 
 def test_a_program_cannot_write_without_end(language: str) -> None:
