@@ -26,6 +26,8 @@ from .votes import TIE, Vote, VotedPair, question_text
 QUESTIONS = ("arena_hard", "preference")
 Progress = Callable[..., None]
 """Called as progress(questions answered, all questions)."""
+STORED_TOGETHER = 64
+"""Questions about A and B that are asked at a time, at most. A kill loses their answers. vLLM on a CPU computes as many at once."""
 
 
 class PairVerdict(NamedTuple):
@@ -135,7 +137,7 @@ def by_preference(
     questions = {_digest(order): order for order in orders}
     rows = {row["question"]: row for row in (store.rows if store else ())}
     left = [name for name in questions if name not in rows]
-    prefer, size = PairwiseJudge(policy), batch_size(policy)
+    prefer, size = PairwiseJudge(policy), min(batch_size(policy), STORED_TOGETHER)
     progress(len(questions) - len(left), len(questions))
     for start in range(0, len(left), size):
         names, started = left[start : start + size], time.perf_counter()

@@ -1,8 +1,8 @@
 """Times of the page in a headless Chromium, with `tenfold view` as a process of its own.
 
 The time to the first paint is the browser's own (first-contentful-paint). The time to the content is from the start of the
-navigation to the moment at which the page's list or chart is there. The time of an update is from the write of a step's line and its
-episodes to their appearance in the page.
+navigation to the moment at which the page's list or chart is there. The time of an update is from the write of a step's line
+and an episode to its appearance in the page.
 """
 
 import json
@@ -78,7 +78,10 @@ def measure(folder: Path, repeats: int) -> None:
             for label, (path, content) in VIEWS.items():
                 times = [opened(browser, address + path, content) for _ in range(repeats)]
                 paints, seconds = zip(*times, strict=True)
-                print(f"{label:44}{statistics.median(paints):14.3f}{statistics.median(seconds):11.3f}{max(seconds):11.3f}", flush=True)
+                print(
+                    f"{label:44}{statistics.median(paints):14.3f}{statistics.median(seconds):11.3f}{max(seconds):11.3f}",
+                    flush=True,
+                )
             with (folder / "grpo/episodes/host-1.jsonl").open("rb") as file:
                 file.seek(-4_000, 2)
                 row = json.loads(file.read().splitlines()[-1])
