@@ -27,7 +27,7 @@ QUESTIONS = ("arena_hard", "preference")
 Progress = Callable[..., None]
 """Called as progress(questions answered, all questions)."""
 STORED_TOGETHER = 64
-"""Questions about A and B that are asked at a time, at most. A kill loses their answers. vLLM on a CPU computes as many at once."""
+"""Questions about A and B that are asked at a time, at most. A kill loses their answers. vLLM on a CPU computes as many."""
 
 
 class PairVerdict(NamedTuple):
