@@ -67,7 +67,7 @@ def test_three_stages_killed_twenty_times_give_the_results_of_an_uninterrupted_r
     print(f"killed in {', '.join(unfinished)}")
     whole, killed = results(lab / "whole"), results(lab / "killed")
     assert whole.keys() == killed.keys()
-    inexact = ("filter_preference", "preference", "preference/policy", "after_preference")
+    inexact = ("filter_preference", "preference", "preference/policy", "after_preference", "tools_after_preference")
     for name in whole.keys() - {*inexact}:
         assert whole[name] == killed[name], name
     close = (
