@@ -24,6 +24,7 @@ from ..core import Problem, UserError
 from ..verifiers import VerifierLike
 from ..verifiers import find as find_verifier
 from . import built_in, spaces
+from .interop import neighbours
 
 TEXT_ENV = "tenfold.envs.text:TextEnv"
 MAKE = "tenfold.envs.registry:make"
@@ -46,6 +47,7 @@ ENTRY_POINTS = (
     "tenfold.envs.games.mastermind:Mastermind",
     "tenfold.envs.games.nim:Nim",
     "tenfold.envs.games.twenty_questions:TwentyQuestions",
+    *neighbours.ENTRY_POINTS.values(),
 )
 """Entry points of this package that a recipe may name, in addition to those of its own modules."""
 
@@ -257,9 +259,13 @@ def _imported(id: str, name: str) -> Callable[..., object]:
 def find(id: str) -> EnvSpec:
     """Returns the registration with the given id. "module:id" imports the module first.
 
+    An id such as "openenv:http://localhost:8000" has a registration of its own (`interop/neighbours.py`).
+
     Raises:
         UserError: no environment has that id (the message lists the ids), or the module cannot be imported.
     """
+    if foreign := neighbours.spec(id):
+        return foreign
     module, _, name = id.rpartition(":")
     try:
         if module:

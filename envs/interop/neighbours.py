@@ -1,0 +1,37 @@
+"""Ids of environments that other packages or servers hold: SCHEME:ADDRESS, such as "openenv:http://localhost:8000".
+
+`registry.find` gives such an id a registration of its own, so that it is used like any other id: in filters, GRPO, benchmarks.
+"""
+
+import re
+
+from gymnasium.envs.registration import EnvSpec
+
+ENTRY_POINTS = {
+    "harbor": "tenfold.envs.interop.harbor:Harbor",
+    "inspect": "tenfold.envs.interop.inspect:Inspect",
+    "nemo_gym": "tenfold.envs.interop.nemo_gym:NemoGym",
+    "openenv": "tenfold.envs.interop.openenv:OpenEnv",
+    "textarena": "tenfold.envs.interop.textarena:TextArena",
+    "verifiers": "tenfold.envs.interop.verifiers:Verifiers",
+}
+"""For each scheme, the class of its environments. Its first argument is the address."""
+
+
+def spec(id: str) -> EnvSpec | None:
+    """Returns the registration of an id with one of the schemes, or None for other ids.
+
+    Args:
+        id: SCHEME:ADDRESS. The address becomes the argument `address` of the environment, and a part of the registration's id.
+    """
+    scheme, colon, address = id.partition(":")
+    if not colon or scheme not in ENTRY_POINTS:
+        return None
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", address).strip("_") or "_"
+    return EnvSpec(
+        f"{scheme}/{name}-v0",
+        ENTRY_POINTS[scheme],
+        kwargs={"address": address},
+        order_enforce=False,
+        disable_env_checker=True,
+    )
