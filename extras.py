@@ -15,6 +15,7 @@ MODULES = {
     "problems": "champ_dataset datasets pyarrow reasoning_gym",
     "bench": "immutabledict langdetect lm_eval lxml matplotlib pandas scipy",
     "view": "starlette uvicorn",
+    "serve": "websockets",
     "train": "PIL fastapi hydra msgspec omegaconf peft ray tensorboard tensordict transfer_queue verl wandb zmq",
     "corpus": "datasketch grpc milvus_lite pymilvus sklearn xxhash",
     "java": "tree_sitter tree_sitter_java tree_sitter_javascript",
@@ -29,6 +30,7 @@ MODULES = {
 """The modules that each extra installs itself."""
 INCLUDED = {
     "bench": ("problems",),
+    "serve": ("view",),
     "train": ("hf", "problems", "bench", "view"),
     "corpus": ("hf", "problems", "bench", "view", "train"),
     "gpu": ("hf", "problems", "bench", "view", "train"),

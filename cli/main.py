@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import autopsy, bench, doctor, env, fetch, rollout, run, synthesize, task, verify
+from . import autopsy, bench, doctor, env, fetch, rollout, run, serve, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, fetch, doctor)
+COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, serve, fetch, doctor)
 """The commands in the order of `--help`."""
 EXTRAS = {
     "run": "train",
@@ -23,6 +23,7 @@ EXTRAS = {
     "task check": "bench",
     "synthesize": "synthesis",
     "view": "view",
+    "serve": "serve",
 }
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
@@ -38,6 +39,7 @@ EPILOG = """examples:
   tenfold synthesize human_eval: --limit 30 --compare
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
+  tenfold serve tenfold/ChainSum-v0 --port 8000          serve an environment to other trainers (OpenEnv)
   tenfold doctor                                         say what works on this machine
 
 policies:  micro:  smollm2:  packaged:NAME  gguf:FILE  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER

@@ -114,6 +114,7 @@ def commands(address: str) -> dict[str, list[Any]]:
             ["bench", "chain_sum_avg8", "--policy", "scripted:x"],
             ["synthesize", "human_eval:"],
             ["view", "."],
+            ["serve", "tenfold/SmallFunctions-v0"],
         )
     }
 

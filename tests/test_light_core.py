@@ -100,6 +100,7 @@ def check(found: dict[str, Any]) -> None:
         "bench chain_sum_avg8 --policy scripted:x": "tenfold bench needs the package lm-eval: {bench}",
         "synthesize human_eval:": "a test suite needs the package hypothesis: {synthesis}",
         "view .": "tenfold view needs the package [a-z]+: {view}",
+        "serve tenfold/SmallFunctions-v0": "tenfold serve needs the package [a-z]+: {serve}",
     }
     for command, line in lines.items():
         code, _, err = commands[command]

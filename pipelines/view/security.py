@@ -6,16 +6,14 @@ no CORS header, requests of a browser for pages of other sites are refused, and 
 request needs a token, which the printed URL has.
 """
 
-import hmac
-import ipaddress
-import secrets
-import socket
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...policies.server import listening
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
@@ -36,45 +34,6 @@ OPENED = (
 )
 """The answer to the URL with the token. It is no redirect: after a link on a page of another site, such as a notebook's
 terminal, a browser follows a redirect without the cookie, which is for this site only."""
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def is_loopback(host: str) -> bool:
-    """True if a host is this machine's loopback address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def new_token() -> str:
-    """Returns a token of 256 random bits, which nobody can guess."""
-    return secrets.token_urlsafe(32)
-
-
-def allowed_names(host: str) -> frozenset[str]:
-    """Returns the names that the Host header may have, besides IP addresses if the server listens on all."""
-    own = {host.lower()}
-    if is_loopback(host):
-        own |= LOOPBACK_NAMES
-    if _is_any(host):
-        own |= LOOPBACK_NAMES | {socket.gethostname().lower(), socket.getfqdn().lower()}
-    return frozenset(own)
-
-
-def _is_any(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class Guard:
@@ -89,7 +48,7 @@ class Guard:
             token: secret that requests must have; empty if none is needed.
         """
         self.app, self.token = app, token
-        self.names, self.any_address = allowed_names(host), _is_any(host)
+        self.names, self.any_address = listening.allowed_names(host), listening.is_any(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -112,7 +71,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """Returns the answer to a request that is not allowed; None if it is."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._is_named(headers.get(b"host", "")):
+        if not listening.is_named(headers.get(b"host", ""), self.names, self.any_address):
             return _error("the Host header is not a name of this server", 421)
         if scope["method"] != "GET":
             response = _error("only GET is allowed", 405)
@@ -122,29 +81,20 @@ class Guard:
             return _error("a page of another site may not ask", 403)
         return self._without_token(scope, headers) if self.token else None
 
-    def _is_named(self, header: str) -> bool:
-        """True if a Host header names this server; the port may differ, as behind a tunnel of ssh."""
-        name, bracket, _ = header.removeprefix("[").partition("]") if header.startswith("[") else (header, "", "")
-        name = (name if bracket else header.rsplit(":", 1)[0] if ":" in header else header).lower().rstrip(".")
-        return name in self.names or (self.any_address and _is_address(name))
-
     def _without_token(self, scope: Scope, headers: dict[bytes, str]) -> Response | None:
         cookie = f"tenfold_view_{(scope.get('server') or ('', 0))[1]}"  # browsers share cookies between the ports of a host
         try:
             given = SimpleCookie(headers.get(b"cookie", "")).get(cookie)
         except CookieError:
             given = None
-        if given is not None and self._is_token(given.value):
+        if given is not None and listening.is_equal(given.value, self.token):
             return None
         (typed,) = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[:1]
-        if scope["path"] == "/" and typed and self._is_token(typed):
+        if scope["path"] == "/" and typed and listening.is_equal(typed, self.token):
             response = HTMLResponse(OPENED)
             response.set_cookie(cookie, self.token, httponly=True, samesite="strict")
             return response
         return _error("this server needs the token of the URL that it printed", 403)
-
-    def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self.token.encode())
 
 
 def _error(text: str, status: int) -> JSONResponse:

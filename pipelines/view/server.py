@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from ... import disk
 from ...core import UserError
 from ...extras import explain
+from ...policies.server import listening
 from . import queries, results, schema, security, steps
 from .folders import Folders, NotFoundError, stage_folder
 from .parameters import InvalidRequestError, whole
@@ -249,11 +250,10 @@ def serve(folders: Sequence[str], host: str, port: int, with_token: bool, show: 
     """
     runs = Runs(Folders(folders))
     entries = runs.folders.entries()
-    token = security.new_token() if with_token or not security.is_loopback(host) else ""
-    with _bound(host, port) as listening:
-        name = f"[{host}]" if ":" in host else host
+    token = listening.new_token() if with_token or not listening.is_loopback(host) else ""
+    with listening.bound(host, port) as bound:
         page = f"?token={token}" if token else f"#/{entries[0].id}" if len(entries) == 1 else ""
-        show(f"http://{name}:{listening.getsockname()[1]}/{page}")
+        show(f"{listening.url(host, bound)}/{page}")
         runs.kinds.get(0)
         options = uvicorn.Config(
             application(runs, host, token),
@@ -267,7 +267,7 @@ def serve(folders: Sequence[str], host: str, port: int, with_token: bool, show: 
             proxy_headers=False,
         )
         with suppress(KeyboardInterrupt):  # uvicorn ends, and then raises the signal again
-            Server(options).run(sockets=[listening])
+            Server(options).run(sockets=[bound])
 
 
 class Server(uvicorn.Server):
@@ -279,21 +279,3 @@ class Server(uvicorn.Server):
         if isinstance(guard, security.Guard) and isinstance(guard.app, Starlette):
             guard.app.state.watcher.close()
         await super().shutdown(sockets)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """Returns a socket that is bound to an address.
-
-    Raises:
-        UserError: the address is not this machine's, or the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(128)  # a browser may ask as soon as the URL is printed
-    except (OSError, OverflowError, TypeError, ValueError) as error:  # the latter two: a name that has no encoding
-        found.close()
-        raise UserError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from None
-    return found
