@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 pytest.importorskip("starlette")
 pytest.importorskip("websockets")
