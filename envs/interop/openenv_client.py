@@ -1,9 +1,12 @@
 """A connection to a server of OpenEnv, and the checks of its answers. What a server says is data."""
 
 import contextlib
+import http.client
 import json
 import math
 import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -25,8 +28,8 @@ TOKEN = "OPENENV_TOKEN"
 """Environment variable with the token of a server, unless another one is named."""
 CONNECT_SECONDS, CLOSE_SECONDS = 10.0, 2.0
 """Time limits for the start and for the end of a connection. Our choice."""
-MAX_BYTES = 32 << 20
-"""Largest answer of a server. Our choice."""
+MAX_BYTES, MAX_SCHEMA = 32 << 20, 4 << 20
+"""Largest answer of a server over WebSocket and over HTTP. Our choice."""
 MAX_REASON, MAX_PARTS = 2_000, 100
 """Characters of a text in a verdict, and number of its parts. Our choice."""
 
@@ -79,7 +82,7 @@ class Connection:
         request = urllib.request.Request(self.address + path, data, headers)
         try:
             with _OPENER.open(request, timeout=CONNECT_SECONDS) as reply:
-                return json.loads(reply.read(MAX_BYTES))
+                return json.loads(_read(reply))
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (401, 403, 421):
@@ -144,6 +147,8 @@ class Connection:
         parts = urlsplit(self.address)
         assert parts.hostname  # `check_base_url`
         found = socket.create_connection((parts.hostname, parts.port or keys.PORTS[parts.scheme]), CONNECT_SECONDS)
+        # A server that does not read must not hold up this process: the socket's own limit, because the library has none.
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", math.ceil(self.seconds), 0))
         try:
             return connect(  # with a socket of ours it follows no redirection, and so sends the token to no other server
                 f"ws{self.address.removeprefix('http')}/ws",
@@ -166,6 +171,20 @@ class Connection:
                 connection.send('{"type":"close"}')
             with contextlib.suppress(Exception):
                 connection.close()
+
+
+def _read(reply: http.client.HTTPResponse) -> bytes:
+    """Returns the content of a reply, within limits of size and time.
+
+    Raises:
+        OSError: it exceeds a limit.
+    """
+    end, content = time.monotonic() + CONNECT_SECONDS, b""
+    while part := reply.read1(MAX_SCHEMA):
+        content += part
+        if len(content) > MAX_SCHEMA or time.monotonic() > end:
+            raise OSError("its reply is too long or too slow")
+    return content
 
 
 class Rejected(UserError):

@@ -2,7 +2,7 @@
 
     GET  /health               {"status": "healthy"}; the only address that needs no token
     GET  /schema               JSON schemas of actions, observations and states
-    GET  /metadata             the environment's id, and the limit of turns of its episodes
+    GET  /metadata             the environment's id
     GET  /list_environments    the environment's name in the addresses of OpenEnv's Task API
     GET  /NAME/splits          one split, "all"
     POST /NAME/num_tasks       {"split": "all"}: the number of problems
@@ -96,7 +96,6 @@ class Server:
         self.name = re.sub(r"[^A-Za-z0-9.-]+", "_", id).strip("_")
         self.environments = Environments(functools.partial(registry.make, id, **options))
         self.problems = count_problems(self.environments.first)
-        self.max_turns = registry.find(id).max_episode_steps
         self._lock = threading.Lock()
         self._workers: set[Worker] = set()
 
@@ -165,12 +164,7 @@ class Server:
             host: name or address that it listens on.
             token: secret that each request must have; empty for none.
         """
-        described = {
-            "name": self.id,
-            "description": f"The environment {self.id} of tenfold.",
-            "version": __version__,
-            "max_turns": self.max_turns,
-        }
+        described = {"name": self.id, "description": f"The environment {self.id} of tenfold.", "version": __version__}
         routes = [
             WebSocketRoute("/ws", self.session),
             *(_constant(path, content) for path, content in (("/schema", SCHEMA), ("/metadata", described))),

@@ -5,6 +5,7 @@ has gone. Reading further is left to the client's connection, whose buffers are 
 """
 
 import asyncio
+import dataclasses
 import functools
 import json
 import logging
@@ -82,7 +83,7 @@ class Environments:
         Raises:
             UserError: it cannot be created.
         """
-        self._make, self._lock = make, threading.Lock()
+        self._make, self._lock, self._making = make, threading.Lock(), threading.Lock()
         self._free = [make()]
         self._closed = False
 
@@ -93,8 +94,11 @@ class Environments:
 
     def take(self) -> Environment:
         """Returns an environment for one session."""
-        with self._lock:  # also while one is made: its problems are then read once
-            return self._free.pop() if self._free else self._make()
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        with self._making:  # one at a time, so that the problems are read once
+            return self._make()
 
     def give_back(self, environment: Environment) -> None:
         """Takes an environment back, between two episodes."""
@@ -187,7 +191,7 @@ class Player:
         info = cast(Info, raw_info)
         messages = info.get("messages")
         self.tools = tools.split(messages)[0] if messages else ()
-        problem = {name: info[name] for name in ("problem_id", "index") if name in info}
+        problem = _some(info, "problem_id", "index")
         self.playing = True
         self.state = {"episode_id": episode or uuid.uuid4().hex, "step_count": 0, "done": False, **problem}
         return _observation({"text": text, "role": "user", "messages": messages, **problem}, None, False)
@@ -217,8 +221,8 @@ class Player:
         self.playing = not done
         self.state |= {"step_count": cast(int, self.state["step_count"]) + 1, "done": done}
         verdict = info.get("verdict")
-        kept = {name: info[name] for name in ("problem_id", "tool_calls", "invalid_actions") if name in info}  # type: ignore[literal-required]
-        content = {"text": text, "role": info.get("role", "user"), "truncated": bool(truncated), **kept}
+        kept = _some(info, "problem_id", "tool_calls", "invalid_actions")
+        content: dict[str, object] = {"text": text, "role": info.get("role", "user"), "truncated": bool(truncated), **kept}
         if verdict is not None:
             content["verdict"] = {**verdict_to_json(verdict), "judge_messages": ()}  # those may contain the gold answer
         if tool:
@@ -243,6 +247,12 @@ class Player:
         if self.environment is not None:
             _close(self.environment)
         self.environment = None
+
+
+def _some(info: Info, *names: str) -> dict[str, object]:
+    """Returns the named entries of an environment's `info` that exist."""
+    found = {name: value for name, value in info.items() if name in names}
+    return {**found, "problem_id": str(found["problem_id"])} if "problem_id" in found else found
 
 
 def _integer(data: Data, name: str) -> int | None:
@@ -270,7 +280,10 @@ def _call(data: Data) -> str:
     if data.keys() - CALL_FIELDS or not isinstance(name, str) or not isinstance(arguments, dict):
         raise Refused(INVALID, "call_tool: expected tool_name, a text, and arguments, an object")
     call = ToolCall(type="function", function=Function(name=name, arguments=arguments))
-    text = message_text(Message(role="assistant", content="", tool_calls=[call]))
+    try:
+        text = message_text(Message(role="assistant", content="", tool_calls=[call]))
+    except RecursionError:
+        raise Refused(INVALID, "call_tool: the arguments are nested too deeply") from None
     if len(text) > MAX_CHARACTERS:
         raise Refused(INVALID, f"call_tool: expected at most {MAX_CHARACTERS:,} characters")
     return without_surrogates(text)
@@ -365,8 +378,7 @@ class Session:
         if called.done():
             return called.result(), True
         called.cancel()  # the call itself goes on
-        verdict = environment_error(TimeoutError(f"a call took longer than {self.limits.step:g} s"))
-        return encoded(error(FAILED, verdict.reason, verdict=verdict_to_json(verdict))), False
+        return _fault(TimeoutError(f"a call took longer than {self.limits.step:g} s")), False
 
 
 def _encoded_answer(call: Callable[[Data], dict[str, object]], data: Data) -> str:
@@ -376,6 +388,12 @@ def _encoded_answer(call: Callable[[Data], dict[str, object]], data: Data) -> st
     except Refused as refused:
         return encoded(error(refused.code, str(refused)))
     except Exception as failed:
-        verdict = environment_error(failed)
-        LOG.warning("fault: %s", without_secrets(verdict.reason))
-        return encoded(error(FAILED, verdict.reason, verdict=verdict_to_json(verdict)))
+        return _fault(failed)
+
+
+def _fault(failed: Exception) -> str:
+    """Returns the answer about an exception of the environment: an error with the verdict that a rollout records."""
+    verdict = environment_error(failed)
+    verdict = dataclasses.replace(verdict, reason=without_secrets(verdict.reason))
+    LOG.warning("fault: %s", verdict.reason)
+    return encoded(error(FAILED, verdict.reason, verdict=verdict_to_json(verdict)))

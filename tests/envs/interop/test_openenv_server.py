@@ -172,6 +172,7 @@ def test_an_exception_is_an_error_for_this_client_only(judged: str) -> None:
     assert error["code"] == "EXECUTION_ERROR"
     assert error["message"].startswith("RuntimeError: the machine is on fire; http://***@host/")
     assert (error["verdict"]["status"], error["verdict"]["score"]) == ("fault", None)
+    assert "secret" not in json.dumps(error)
     assert broken.step("1")["data"]["code"] == "EXECUTION_ERROR"  # the episode is over
     assert broken.reset(seed=13)["data"]["verdict"]["status"] == "fault"
     assert other.step("more")["data"]["reward"] == 0.25
