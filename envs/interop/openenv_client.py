@@ -107,11 +107,12 @@ class Connection:
             UserError: a server of this package rejects the problem.
             ServerError, ConnectionError, TimeoutError: the server has failed.
         """
-        from websockets.exceptions import WebSocketException
+        from websockets.exceptions import ConnectionClosed, WebSocketException
 
         try:
             connection = self._socket = self._socket or self._connected()
-            connection.send(json.dumps({"type": kind, "data": data}))
+            with contextlib.suppress(ConnectionClosed):  # a server that is full says so before it closes
+                connection.send(json.dumps({"type": kind, "data": data}))
             answer = json.loads(connection.recv(self.seconds))
         except TimeoutError:
             self.close()

@@ -122,7 +122,7 @@ class Server:
         """Returns the thread of a new session, or why there can be none."""
         with self._lock:
             if len(self._workers) >= self.limits.sessions:
-                return f"the server has {len(self._workers)} sessions, which is its limit; try again later"
+                return f"the server has {len(self._workers)} sessions, which is its limit (--sessions); try again later"
             if self.limits.memory is not None and resident_memory() > self.limits.memory:
                 return "the server has no memory left for another session; try again later"
             worker = Worker()

@@ -15,6 +15,8 @@ from tenfold import UserError
 from tenfold.core import Conversation, Episode, Status
 from tenfold.envs import check, registry
 from tenfold.envs.interop.openenv import OpenEnv
+from tenfold.envs.interop.openenv_client import ServerError
+from tenfold.envs.interop.openenv_session import Limits
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.server import keys
 
@@ -253,6 +255,15 @@ def test_a_late_answer_is_a_fault_and_is_not_taken_for_a_later_one() -> None:
         environment.reset()
         assert environment.step("0.5")[1] == 0.5
         environment.close()
+
+
+def test_a_server_that_is_full_says_so() -> None:
+    with served("lab/OpenEnvChoice-v0", Limits(sessions=1)) as url:
+        first, second = OpenEnv(url), OpenEnv(url)
+        first.reset()
+        with pytest.raises(ServerError, match=r"the server has 1 sessions, .* \(CAPACITY_REACHED\)"):
+            second.reset()
+        first.close()
 
 
 def test_problems_are_the_tasks_of_a_server_that_has_a_task_api(seen: list[dict[str, Any]]) -> None:
