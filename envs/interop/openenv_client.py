@@ -66,6 +66,8 @@ class Connection:
             if token:
                 self._headers = {"Authorization": f"Bearer {token}"}
         self._socket: ClientConnection | None = None
+        self._ends = contextlib.ExitStack()
+        """Closes the connection."""
 
     def get(self, path: str, body: object = None) -> Any:
         """Returns the JSON at a path; None if the server has nothing there.
@@ -148,21 +150,19 @@ class Connection:
         parts = urlsplit(self.address)
         assert parts.hostname  # `check_base_url`
         found = socket.create_connection((parts.hostname, parts.port or keys.PORTS[parts.scheme]), CONNECT_SECONDS)
+        self._ends.callback(found.close)
         # A server that does not read must not hold up this process: the socket's own limit, because the library has none.
         found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", math.ceil(self.seconds), 0))
-        try:
-            return connect(  # with a socket of ours it follows no redirection, and so sends the token to no other server
-                f"ws{self.address.removeprefix('http')}/ws",
-                sock=found,
-                additional_headers=self._headers,
-                compression=None,
-                open_timeout=CONNECT_SECONDS,
-                close_timeout=CLOSE_SECONDS,
-                max_size=MAX_BYTES,
-            )
-        except BaseException:
-            found.close()
-            raise
+        opening = connect(  # with a socket of ours it follows no redirection, and so sends the token to no other server
+            f"ws{self.address.removeprefix('http')}/ws",
+            sock=found,
+            additional_headers=self._headers,
+            compression=None,
+            open_timeout=CONNECT_SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            max_size=MAX_BYTES,
+        )
+        return self._ends.enter_context(opening)
 
     def close(self) -> None:
         """Ends the session."""
@@ -170,8 +170,8 @@ class Connection:
         if connection is not None:
             with contextlib.suppress(Exception):  # it may have been lost
                 connection.send('{"type":"close"}')
-            with contextlib.suppress(Exception):
-                connection.close()
+        with contextlib.suppress(Exception):
+            self._ends.close()
 
 
 def _read(reply: http.client.HTTPResponse) -> bytes:

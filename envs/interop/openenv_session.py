@@ -373,11 +373,12 @@ class Session:
             await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if self.ahead.done():
                 if self.ahead.result()["type"] == "websocket.disconnect":
-                    break
+                    called.cancel()  # the call itself goes on
+                    return None, False
                 waited = {called}
         if called.done():
             return called.result(), True
-        called.cancel()  # the call itself goes on
+        called.cancel()
         return _fault(TimeoutError(f"a call took longer than {self.limits.step:g} s")), False
 
 

@@ -47,7 +47,8 @@ class Client:
     """A client that sends messages as they are."""
 
     def __init__(self, url: str, **options: Any):
-        self.socket: ClientConnection = connect(f"ws{url.removeprefix('http')}/ws", max_size=None, **options)
+        opening = connect(f"ws{url.removeprefix('http')}/ws", max_size=None, **options)
+        self.socket: ClientConnection = contextlib.ExitStack().enter_context(opening)
 
     def ask(self, message: object) -> Any:
         """Sends a message, and returns the answer."""
