@@ -19,18 +19,10 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from ...envs import registry
+from ....envs import registry
+from .environment import ID
 
-ID = "speed/AtOnce-v0"
 RESPONSE = "The answer is 7. " * 20
-
-
-def at_once(answer: object, response: str) -> bool:
-    """Returns a verdict at once."""
-    return str(answer) in response
-
-
-registry.register(ID, problems=[{"question": f"What is {n}?", "answer": n} for n in range(100)], verifier=at_once)
 
 
 async def play(connection: ClientConnection, episodes: int) -> None:
@@ -80,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds; medians count (default: %(default)s)")
     arguments = parser.parse_args()
     steps = arguments.steps // arguments.sessions * arguments.sessions
-    command = [sys.executable, "-m", "tenfold.cli", "serve", f"tenfold.benchmarks.speed.openenv:{ID}"]
+    command = [sys.executable, "-m", "tenfold.cli", "serve", f"tenfold.benchmarks.speed.openenv.environment:{ID}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
