@@ -1,0 +1,63 @@
+"""The pairs themselves: what every door is compared with is right, and is what tenfold's own rollouts give."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import interop_environments as own
+import pytest
+from interop_pairs import pairs, verdict
+
+from tenfold.core import Completion, Conversation, Sampling, Status
+from tenfold.envs.rollout import rollout
+
+PAIRS = pairs()
+
+
+def test_there_are_enough_pairs_of_every_kind() -> None:
+    assert len(PAIRS) >= 300
+    assert {pair.id for pair in PAIRS} == {*own.IDS}
+    assert {pair.status for pair in PAIRS} == {*Status}
+    assert min(Counter(pair.score for pair in PAIRS)[score] for score in (0, 1, None)) >= 10
+    assert sum(pair.is_truncated for pair in PAIRS) >= 50
+    assert sum(len(pair.turns) > 1 for pair in PAIRS) >= 30
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize("id", own.IDS)
+def test_the_scores_are_those_of_verify_and_of_the_environment(id: str) -> None:
+    for pair in (pair for pair in PAIRS if pair.id == id):
+        found = verdict(pair)
+        assert (found.score, found.status) == (pair.score, pair.status), (pair.name, found)
+
+
+class Replays:
+    """A policy that says the turns of pairs: sample number N of a problem is its pair number N."""
+
+    batch_size = 64
+
+    def __init__(self, id: str):
+        self.pairs = [pair for pair in PAIRS if pair.id == id]
+
+    def generate(
+        self, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
+        said = []
+        for key in keys or ():
+            name, sample, turn = key.rsplit("/", 2)
+            of_problem = [pair for pair in self.pairs if f"p{pair.problem}" == name]
+            turns = of_problem[int(sample) % len(of_problem)].turns
+            said.append([turns[int(turn)] if int(turn) < len(turns) else Completion("", "stop")])
+        return said
+
+
+@pytest.mark.usefixtures("sandboxed")
+@pytest.mark.parametrize("id", [id for id in own.IDS if "Code" not in id])
+def test_a_rollout_gives_the_same_scores(id: str) -> None:
+    policy = Replays(id)
+    problems = sorted({pair.problem for pair in policy.pairs})
+    most = max(Counter(pair.problem for pair in policy.pairs).values())
+    for problem in problems:
+        expected = [pair for pair in policy.pairs if pair.problem == problem]
+        episodes = rollout(id, policy, most, problems=[problem])[: len(expected)]
+        for pair, episode in zip(expected, episodes, strict=True):
+            assert (episode.verdict.score, episode.verdict.status) == (pair.score, pair.status), (pair.name, episode.verdict)
