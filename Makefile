@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart smollm2 test test-slow test-vllm gpu-check check docs docs-serve results speed lock clean
+.PHONY: help quickstart smollm2 test test-slow test-vllm test-interop gpu-check check docs docs-serve results speed lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ $(VLLM)/.ready: pyproject.toml
 
 test-vllm: $(VLLM)/.ready  ## the tests with the real vLLM on a CPU, in an environment of its own: 5 GB, half an hour
 	OMP_NUM_THREADS=1 $(VLLM)/bin/pytest tests/real_vllm -m vllm
+
+test-interop: $(READY)  ## the conformance suite with the real packages of other trainers, each in an environment of its own (NAMES='trl skyrl')
+	$(BIN)/python tests/interop/neighbours.py $(NAMES)
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .

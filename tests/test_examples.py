@@ -7,15 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import pytest
 
+import tenfold
 from tenfold.core import Problem
 from tenfold.pipelines.stage import Context
+from tenfold.policies.checkpoints import checkpoint, tokenizer_of
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TRL_PYTHON = "TENFOLD_TRL_PYTHON"
@@ -202,37 +204,34 @@ def test_recipe(run: Run) -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ran.folder, env=os.environ | {"MPLBACKEND": "agg"}, check=True)
 
 
-@pytest.fixture
-def trl(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The example's program, which imports TRL only for training."""
-    import gymnasium
-
-    spec = importlib.util.spec_from_file_location("trl_example", EXAMPLES / "trl_reward" / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    gymnasium.registry.pop(module.IN_DIGITS)
-
-
-def test_trl_rewards_are_equal_to_scores_of_verdicts(trl: ModuleType) -> None:
-    rows = trl.first_problems(trl.CHAIN_SUM, size=3)
-    assert rows[0]["prompt"][-1]["role"] == "user"
-    assert rows["problem"] == [0, 1, 2]
-    judge = trl.reward_function(trl.CHAIN_SUM, "correct")
-    answers = [problem.answer for problem in trl.tenfold.make(trl.CHAIN_SUM).unwrapped.problems[:3]]
-    says = [[{"role": "assistant", "content": text}] for text in (f"It is {answers[0]}.", "no idea", answers[2])]
-    assert judge(prompts=rows["prompt"], completions=says, problem=rows["problem"], trainer_state=None) == [1.0, 0.0, 1.0]
-    assert trl.reward_function(trl.IN_DIGITS, "in_digits")(completions=[[{"content": "12ab"}]], problem=[0]) == [0.5]
+def test_rewards_of_both_trainers_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES / "trl_grpo")
+    check = importlib.import_module("check")
+    folder = checkpoint("micro:")
+    tokenizer = tokenizer_of(folder)
+    gold = tenfold.make(check.ENVIRONMENT).unwrapped.problems[0].answer  # type: ignore[attr-defined]
+    score = (1 + importlib.import_module("sums").digits(None, gold)) / 2
+    tokens = [*tokenizer(gold, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    rows = [{"problem": 0, "tokens": tokens, "reward": reward} for reward in (score, 0.0)]
+    draws = tmp_path / "draws.jsonl"
+    draws.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert check.of_trl(draws, folder) == "TRL drew 2 completions: 1 rewards are the environment's scores"
+    (tmp_path / "episodes").mkdir()
+    with (tmp_path / "episodes" / "1.jsonl").open("w") as file:
+        for reward, reason in ((score, "stop"), (0.0, "stop"), (score, "length")):
+            turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": gold}]
+            row = {"problem": 0, "messages": turns, "verdict": {"score": reward}, "finish_reason": reason}
+            file.write(f"{json.dumps(row)}\n")
+    assert check.of_verl(tmp_path) == "verl drew 2 whole completions: 1 scores are the rewards of TRL's function"
 
 
 @pytest.mark.slow
-def test_trl_reward(run: Run) -> None:
+def test_trl_grpo(run: Run) -> None:
     python = os.environ.get(TRL_PYTHON) or (sys.executable if importlib.util.find_spec("trl") else "")
     if not python:
         pytest.skip(f"TRL is not installed here; {TRL_PYTHON} names the Python of an environment with it")
-    ran = run("trl_reward", python)
-    shares = [float(share) for share in re.findall(r"^step \d+: .* in digits ([\d.]+)$", ran.output, re.MULTILINE)]
-    assert len(shares) == 3
-    assert shares[2] > 3 * shares[0]
+    ran = run("trl_grpo", python)
+    means = [float(mean) for mean in re.findall(r"^step \d+: mean reward ([\d.]+)$", ran.output, re.MULTILINE)]
+    assert len(means) == 3
+    assert means[2] > 3 * means[0]
+    assert "TRL drew 960 completions: 960 rewards are the environment's scores" in ran.output

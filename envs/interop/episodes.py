@@ -57,6 +57,15 @@ def score(game: Game) -> float | None:
     return verdict.score
 
 
+def close_if_failed(environment: Environment, game: Game) -> bool:
+    """Closes an environment that has raised an exception in an episode, because it may fail again. Returns True if it has."""
+    failed = game.verdict is not None and game.verdict.score is None and game.verdict.method == "environment"
+    if failed:
+        with contextlib.suppress(Exception):
+            environment.close()
+    return failed
+
+
 class Judge:
     """Gives verdicts on whole episodes of one environment. It may be called from several threads."""
 
@@ -117,10 +126,7 @@ class Judge:
             if game.verdict is None:
                 take_turn(game, turn)
         assert game.verdict is not None  # the last turn is the last that is allowed
-        if game.verdict.method == "environment" and game.verdict.score is None:  # it has failed, and may fail again
-            with contextlib.suppress(Exception):
-                environment.close()
-        else:
+        if not close_if_failed(environment, game):
             self._free.put(environment)
         return game.verdict
 
