@@ -218,11 +218,11 @@ def test_rewards_of_both_trainers_are_compared(tmp_path: Path, monkeypatch: pyte
     assert check.of_trl(draws, folder) == "TRL drew 2 completions: 1 rewards are the environment's scores"
     (tmp_path / "episodes").mkdir()
     with (tmp_path / "episodes" / "1.jsonl").open("w") as file:
-        for reward, reason in ((score, "stop"), (0.0, "stop"), (score, "length")):
+        for reward, reason in ((score, "stop"), (0.0, "stop"), (1.0, "length")):
             turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": gold}]
             row = {"problem": 0, "messages": turns, "verdict": {"score": reward}, "finish_reason": reason}
             file.write(f"{json.dumps(row)}\n")
-    assert check.of_verl(tmp_path) == "verl drew 2 whole completions: 1 scores are the rewards of TRL's function"
+    assert check.of_verl(tmp_path) == "verl drew 3 completions: 1 scores are the rewards of TRL's function"
 
 
 @pytest.mark.slow

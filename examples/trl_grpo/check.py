@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import tenfold
+from tenfold import Completion
 from tenfold.envs.interop import trl
 from tenfold.policies.checkpoints import checkpoint, stop_ids, tokenizer_of
 from tenfold.policies.completions import completion
@@ -34,13 +35,15 @@ def of_trl(draws: Path, folder: Path) -> str:
 
 
 def of_verl(stage: Path) -> str:
-    """Gives the last turn of each episode of verl to TRL's reward function; returns how many rewards are equal, in words."""
+    """Gives the response of each episode of verl to TRL's reward function; returns how many rewards are equal, in words.
+
+    An episode stores no tokens. Therefore a truncated response is given as the part of it that is judged.
+    """
     rows = [json.loads(line) for path in sorted((stage / "episodes").glob("*.jsonl")) for line in path.open()]
-    rows = [row for row in rows if row["finish_reason"] == "stop"]
-    texts = [row["messages"][-1]["content"] for row in rows]
+    texts = [Completion(row["messages"][-1]["content"], row["finish_reason"]).scorable_text for row in rows]
     rewards = trl.reward(ENVIRONMENT)([], texts, problem=[row["problem"] for row in rows])
     equal = sum(reward == row["verdict"]["score"] for reward, row in zip(rewards, rows, strict=True))
-    return f"verl drew {len(rows)} whole completions: {equal} scores are the rewards of TRL's function"
+    return f"verl drew {len(rows)} completions: {equal} scores are the rewards of TRL's function"
 
 
 if __name__ == "__main__":

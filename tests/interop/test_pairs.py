@@ -1,7 +1,9 @@
 """The pairs themselves: what every door is compared with is right, and is what tenfold's own rollouts give."""
 
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import interop_environments as own
 import pytest
@@ -61,3 +63,12 @@ def test_a_rollout_gives_the_same_scores(id: str) -> None:
         episodes = rollout(id, policy, most, problems=[problem])[: len(expected)]
         for pair, episode in zip(expected, episodes, strict=True):
             assert (episode.verdict.score, episode.verdict.status) == (pair.score, pair.status), (pair.name, episode.verdict)
+
+
+def test_the_page_names_the_versions_that_the_suite_runs_with() -> None:
+    table = tomllib.loads(Path(__file__).with_name("neighbours.toml").read_text())
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "other-trainers.md").read_text()
+    for neighbour in table.values():
+        assert neighbour["packages"][0].partition("==")[2] in page
+        assert all(Path(__file__).with_name(name).is_file() for name in neighbour["tests"])
+    assert f"{len(PAIRS)} responses" in page
