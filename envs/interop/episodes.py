@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ...core import Completion, UserError, Verdict
 from ...policies.play import games
@@ -66,6 +67,14 @@ def close_if_failed(environment: Environment, game: Game) -> bool:
     return failed
 
 
+class Judged(NamedTuple):
+    """A verdict on an episode of a trainer."""
+
+    problem_id: str | None
+    """Id of the problem; None if the environment could not pose it."""
+    verdict: Verdict
+
+
 class Judge:
     """Gives verdicts on whole episodes of one environment. It may be called from several threads."""
 
@@ -84,11 +93,10 @@ class Judge:
             raise UserError(f"threads: expected a whole number of at least 1, got {threads!r:.80}")
         self.id, self.options, self.threads = id, options, threads
         self._making = threading.Lock()
-        self._ids: dict[int, str] = {}
         self._free: queue.SimpleQueue[Environment] = queue.SimpleQueue()
         self._free.put(registry.make(id, **options))
 
-    def verdicts(self, problems: Sequence[int], responses: Sequence[Sequence[Completion]]) -> list[Verdict]:
+    def judged(self, problems: Sequence[int], responses: Sequence[Sequence[Completion]]) -> list[Judged]:
         """Returns the verdict on each response, in order.
 
         If the environment judges all samples of a problem together (`SupportsScoreGroup`), all responses to a problem in this
@@ -102,24 +110,11 @@ class Judge:
             UserError: there is no such problem, or the environment needs something that this machine lacks.
         """
         with concurrent.futures.ThreadPoolExecutor(min(self.threads, max(1, len(responses)))) as pool:
-            verdicts = [*pool.map(self._verdict, problems, responses)]
-        return self._with_groups(problems, responses, verdicts)
+            judged = [*pool.map(self._judged, problems, responses)]
+        verdicts = self._with_groups(problems, responses, [each.verdict for each in judged])
+        return [Judged(each.problem_id, verdict) for each, verdict in zip(judged, verdicts, strict=True)]
 
-    def problem_id(self, problem: int) -> str:
-        """Returns the id of a problem.
-
-        Raises:
-            UserError: there is no such problem, or the environment cannot pose it.
-        """
-        if problem not in self._ids:
-            environment = self._borrow()
-            try:
-                self._ids[problem] = games.prompt_of(environment, problem, self.id)[0]
-            finally:
-                self._free.put(environment)
-        return self._ids[problem]
-
-    def _verdict(self, problem: int, turns: Sequence[Completion]) -> Verdict:
+    def _judged(self, problem: int, turns: Sequence[Completion]) -> Judged:
         environment = self._borrow()
         game = begin(environment, problem, max(1, len(turns)))
         for turn in turns or [Completion("", "stop")]:
@@ -128,7 +123,7 @@ class Judge:
         assert game.verdict is not None  # the last turn is the last that is allowed
         if not close_if_failed(environment, game):
             self._free.put(environment)
-        return game.verdict
+        return Judged(game.problem_id if game.transcript.messages else None, game.verdict)
 
     def _with_groups(
         self, problems: Sequence[int], responses: Sequence[Sequence[Completion]], verdicts: list[Verdict]

@@ -24,7 +24,7 @@ from ...policies.checkpoints import stop_ids, tokenizer_of
 from ...policies.completions import completion
 from ...policies.play import games
 from .. import registry
-from .episodes import MAX_TURNS, THREADS, Judge, begin, score, take_turn
+from .episodes import MAX_TURNS, THREADS, Judge, Judged, begin, score, take_turn
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -139,12 +139,14 @@ def reward(
         log_metric: LogMetric | None = None,
         **columns: Sequence[object],
     ) -> Rewards:
-        indices = _problems(judge, columns)
+        indices = _problems(columns)
         if tokens is None or completion_ids is None:
             turns = [turns_of(completion) for completion in completions]
         else:
             turns = [*map(tokens.turns_of, prompts, completions, completion_ids)]
-        scores = [verdict.score for verdict in judge.verdicts(indices, turns)]
+        judged = judge.judged(indices, turns)
+        _check_ids(id, indices, judged, columns.get(PROBLEM_ID, ()))
+        scores = [each.verdict.score for each in judged]
         if log_metric is not None and scores:
             log_metric(f"{rewards.__name__}/without_reward", scores.count(None) / len(scores))
         return scores
@@ -153,22 +155,29 @@ def reward(
     return rewards
 
 
-def _problems(judge: Judge, columns: Mapping[str, Sequence[object]]) -> list[int]:
-    """Returns the index of the problem of each completion.
-
-    Raises:
-        UserError: there is no column `problem`, or the data set was made from other problems.
-    """
+def _problems(columns: Mapping[str, Sequence[object]]) -> list[int]:
+    """Returns the index of the problem of each completion; raises `UserError` if there is no column of indices."""
     indices = [index for index in columns.get(PROBLEM, ()) if isinstance(index, int)]
     if PROBLEM not in columns or len(indices) != len(columns[PROBLEM]):
         raise UserError(f"the data set has no column {PROBLEM!r} with indices: make it with tenfold.envs.interop.trl.dataset")
-    for index, given in dict(zip(indices, columns.get(PROBLEM_ID, ()), strict=False)).items():
-        if (found := judge.problem_id(index)) != given:
+    return indices
+
+
+def _check_ids(id: str, indices: Sequence[int], judged: Sequence[Judged], ids: Sequence[object]) -> None:
+    """Raises `UserError` if the data set was made from other problems than those that were judged.
+
+    Args:
+        id: id of the environment.
+        indices: index of the problem of each completion.
+        judged: what was judged.
+        ids: ids of the problems in the data set; empty if it has none.
+    """
+    for index, each, given in zip(indices, judged, ids, strict=False):
+        if each.problem_id not in (None, given):
             raise UserError(
-                f"problem {index} of {judge.id} is {found!r}, but the data set has {given!r}: "
+                f"problem {index} of {id} is {each.problem_id!r}, but the data set has {given!r}: "
                 "give `dataset` and `reward` the same options"
             )
-    return indices
 
 
 def turns_of(completion: str | Sequence[Turn]) -> list[Completion]:
@@ -202,17 +211,17 @@ class Tokens:
 
         Args:
             prompt: the prompt, a text or messages.
-            completed: the completion as TRL decoded it. Its text is used if it has several turns of the policy, because the
-                tokens do not show where each begins.
+            completed: the completion as TRL decoded it. Its texts are used if it has several messages, because the tokens do
+                not show where each begins.
             tokens: the completion's tokens.
         """
         tokens = [*tokens]
         while tokens and tokens[-1] == self.tokenizer.pad_token_id and tokens[-1] not in self.stop_ids:
             tokens.pop()
-        texts = turns_of(completed)
-        if len(texts) > 1:
-            ended = bool(tokens) and tokens[-1] in self.stop_ids
-            return [*texts[:-1], Completion(texts[-1].text, "stop" if ended else "length")]
+        if not isinstance(completed, str) and len(completed) > 1:
+            *earlier, last = turns_of(completed) or [Completion("", "stop")]
+            ended = completed[-1]["role"] != "assistant" or (bool(tokens) and tokens[-1] in self.stop_ids)
+            return [*earlier, Completion(last.text, "stop" if ended else "length")]
         messages = [Message(role=TEXT, content=prompt)] if isinstance(prompt, str) else prompt
         return [completion(self.tokenizer, prompt_tokens(self.tokenizer, messages), tokens, self.stop_ids)]
 

@@ -100,6 +100,35 @@ def test_tool_calls_of_messages_are_turns() -> None:
     assert trl.reward(TOOL)([], [completion[:1]], problem=[0]) == [0]
 
 
+@pytest.mark.usefixtures("sandboxed")
+def test_what_a_tool_replied_last_is_no_part_of_the_response(folder: Path) -> None:
+    call = of(TOOL)[0].turns[0].text
+    completion: list[trl.Turn] = [{"role": "assistant", "content": call}, {"role": "tool", "content": "\\boxed{42}"}]
+    tokens = tokenizer_of(folder)(call + "\\boxed{42}", add_special_tokens=False)["input_ids"]
+    assert trl.reward(TOOL, model=folder)([[]], [completion], [tokens], problem=[0]) == [0]
+    answer: list[trl.Turn] = [{"role": "assistant", "content": "It is 0."}, completion[1]]
+    assert trl.reward(MATH, model=folder)([[]], [answer], [tokens], problem=[0]) == [0]
+
+
+class Broken(tenfold.TextEnv):
+    """Cannot pose its second problem."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        if options and options["problem"] == 1:
+            raise ConnectionError("the server of problems is down")
+        return super().reset(seed=seed, options=options)
+
+
+def test_a_problem_that_cannot_be_posed_is_left_out() -> None:
+    import gymnasium
+
+    gymnasium.registry.pop("conform/Broken-v0", None)
+    rows = [{"question": "1+1", "answer": "2"}, {"question": "1+2", "answer": "3"}]
+    tenfold.register("conform/Broken-v0", entry_point=Broken, problems=rows, verifier="math")
+    rewards = trl.reward("conform/Broken-v0")([], ["2", "3", "4"], problem=[0, 1, 0], problem_id=["0", "1", "0"])
+    assert rewards == [1, None, 0]
+
+
 def test_reasoning_that_the_prompt_opened_is_no_answer(folder: Path, sampled: Callable[[Pair], list[int]]) -> None:
     reward = trl.reward(MATH, model=folder)
     draft = Pair(MATH, 0, "draft", (tenfold.Completion("It is \\boxed{42}", "length"),), 0)
