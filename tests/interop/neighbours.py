@@ -95,7 +95,7 @@ def test(name: str, neighbour: Neighbour, again: bool) -> str:
     if not package.is_symlink():
         package.parent.mkdir(exist_ok=True)
         package.symlink_to(ROOT)
-    command = [python, "-P", "-m", "pytest", "-m", "interop", "-p", "no:cacheprovider", *neighbour["tests"]]
+    command = [python, "-P", "-m", "pytest", "-m", "interop", "-W", "ignore", "-p", "no:cacheprovider", *neighbour["tests"]]
     variables = os.environ | {"PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=TABLE.parent, env=variables)
     if done.returncode:

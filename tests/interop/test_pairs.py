@@ -1,5 +1,7 @@
 """The pairs themselves: what every door is compared with is right, and is what tenfold's own rollouts give."""
 
+import importlib
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ import interop_environments as own
 import pytest
 from interop_pairs import pairs, verdict
 
-from tenfold.core import Completion, Conversation, Sampling, Status
+from tenfold.core import Completion, Conversation, Sampling, Status, UserError
 from tenfold.envs.rollout import rollout
 
 PAIRS = pairs()
@@ -72,3 +74,17 @@ def test_the_page_names_the_versions_that_the_suite_runs_with() -> None:
         assert neighbour["packages"][0].partition("==")[2] in page
         assert all(Path(__file__).with_name(name).is_file() for name in neighbour["tests"])
     assert f"{len(PAIRS)} responses" in page
+
+
+@pytest.mark.parametrize(
+    ("door", "module", "package"), [("skyrl", "skyrl_gym", "skyrl-gym"), ("atropos", "atroposlib", "atroposlib")]
+)
+def test_a_door_whose_package_is_missing_says_what_to_install(
+    door: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, f"tenfold.envs.interop.{door}", raising=False)
+    with pytest.raises(UserError, match=rf"interop\.{door} needs the package {package}: pip install '{package}=="):
+        importlib.import_module(f"tenfold.envs.interop.{door}")
