@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import autopsy, bench, doctor, env, fetch, rollout, run, serve, synthesize, task, verify
+from . import autopsy, bench, doctor, env, fetch, policy, rollout, run, serve, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, serve, fetch, doctor)
+COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, policy, serve, fetch, doctor)
 """The commands in the order of `--help`."""
 EXTRAS = {
     "run": "train",
@@ -24,6 +24,7 @@ EXTRAS = {
     "synthesize": "synthesis",
     "view": "view",
     "serve": "serve",
+    "policy serve": "view",
 }
 """The optional dependencies ("extra") that each command needs."""
 EPILOG = """examples:
@@ -40,6 +41,7 @@ EPILOG = """examples:
   tenfold verify --gold 1/2 --response 'so it is \\boxed{0.5}'
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
   tenfold serve tenfold/ChainSum-v0 --port 8000          serve an environment to other trainers (OpenEnv)
+  tenfold policy serve stage:runs/quickstart/grpo                serve a checkpoint with OpenAI's API
   tenfold doctor                                         say what works on this machine
 
 policies:  micro:  smollm2:  packaged:NAME  gguf:FILE  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER

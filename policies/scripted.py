@@ -27,11 +27,18 @@ class ScriptedPolicy:
         """
         keys = keys or [repr(list(conversation)) for conversation in conversations]
         return [
-            [self._respond(conversation, sample_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
+            [self.respond(conversation, sample_seed(sampling.seed, key, sample), sampling) for sample in range(samples)]
             for conversation, key in zip(conversations, keys, strict=True)
         ]
 
-    def _respond(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+    def respond(self, conversation: Conversation, seed: int, sampling: Sampling) -> Completion:
+        """Returns the response to a conversation.
+
+        Args:
+            conversation: the prompt.
+            seed: the seed of the sample.
+            sampling: only the token limit is used.
+        """
         text = self.answer if isinstance(self.answer, str) else self.answer(conversation, seed)
         if not isinstance(text, str):
             raise UserError(f"the function of a policy must return text, got {text!r:.80}")

@@ -176,6 +176,37 @@ class TokenPolicy(Policy, Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told of samples while they grow. It is called in the thread that samples, and must return at once."""
+
+    def grown(self, row: int, tokens: Sequence[int]) -> bool:
+        """Called after each token with the sample's number and its tokens so far. True ends the sample."""
+        ...
+
+    def ended(self, row: int, completion: Completion) -> None:
+        """Called when a sample has ended."""
+        ...
+
+
+@runtime_checkable
+class SupportsObserver(Protocol):
+    """A checkpoint whose samples can be observed."""
+
+    def observed(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int], observer: Observer
+    ) -> None:
+        """Samples as `TokenPolicy.complete` does. The observer gets the samples.
+
+        Args:
+            prompts: see `TokenPolicy.complete`.
+            sampling: see `TokenPolicy.complete`.
+            seeds: see `TokenPolicy.complete`.
+            limits: see `TokenPolicy.complete`.
+            observer: gets each sample when it ends, and its tokens before.
+        """
+        ...
+
+
 def generate_from_tokens(
     policy: TokenPolicy, conversations: Sequence[Conversation], samples: int, sampling: Sampling, keys: Sequence[str] | None
 ) -> list[list[Completion]]:

@@ -22,7 +22,8 @@ from . import checkpoints
 from .cache import grow_in_place
 from .chat.prompts import choice_tokens, prompt_tokens
 from .completions import completion, has_stop, room
-from .transcript import generate_from_tokens
+from .likelihoods import TokenScore, scores
+from .transcript import Observer, generate_from_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,14 +86,52 @@ class TransformersPolicy:
             seeds: see `TokenPolicy.complete`.
             limits: see `TokenPolicy.complete`.
         """
-        max_tokens = room(limits or [sampling.max_tokens] * len(prompts), prompts, self.window)
+        return self._completions(prompts, sampling, seeds, limits or [sampling.max_tokens] * len(prompts), None)
+
+    def observed(
+        self, prompts: Sequence[list[int]], sampling: Sampling, seeds: Sequence[int], limits: Sequence[int], observer: Observer
+    ) -> None:
+        """See `transcript.SupportsObserver`.
+
+        Args:
+            prompts: see `SupportsObserver`.
+            sampling: see `SupportsObserver`.
+            seeds: see `SupportsObserver`.
+            limits: see `SupportsObserver`.
+            observer: see `SupportsObserver`.
+        """
+        self._completions(prompts, sampling, seeds, limits, observer)
+
+    def _completions(
+        self,
+        prompts: Sequence[list[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        limits: Sequence[int],
+        observer: Observer | None,
+    ) -> list[Completion]:
+        max_tokens = room(limits, prompts, self.window)
         full = [row for row, limit in enumerate(max_tokens) if not limit]
         completions = {row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row in full}
+        for row in full if observer else ():
+            observer.ended(row, completions[row])
         # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
         order = sorted((row for row, limit in enumerate(max_tokens) if limit), key=lambda row: len(prompts[row]))
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            samples = sample(
+
+            def ready(place: int, sampled: Sample, batch: Sequence[int] = batch) -> None:
+                row = batch[place]
+                completions[row] = completion(
+                    self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
+                )
+                if observer is not None:
+                    observer.ended(row, completions[row])
+
+            def grown(place: int, tokens: list[int], batch: Sequence[int] = batch) -> bool:
+                return observer is not None and observer.grown(batch[place], tokens)
+
+            sample(
                 self.model,
                 [prompts[row] for row in batch],
                 [seeds[row] for row in batch],
@@ -100,11 +139,9 @@ class TransformersPolicy:
                 self.stop_ids,
                 (lambda tokens: has_stop(self.tokenizer, tokens, sampling.stop)) if sampling.stop else None,
                 [max_tokens[row] for row in batch],
+                ready,
+                grown if observer is not None else None,
             )
-            for row, sampled in zip(batch, samples, strict=True):
-                completions[row] = completion(
-                    self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
-                )
         return [completions[row] for row in range(len(prompts))]
 
     @torch.inference_mode()
@@ -137,6 +174,16 @@ class TransformersPolicy:
                 likelihood = logprobs.gather(-1, targets[:, None]).sum()
                 results.append((float(likelihood), bool((logprobs.argmax(-1) == targets).all())))
         return results
+
+    def token_scores(self, rows: Sequence[Sequence[int]], sampling: Sampling, top: int) -> list[list[TokenScore]]:
+        """See `likelihoods.SupportsTokenScores`.
+
+        Args:
+            rows: see `SupportsTokenScores`.
+            sampling: see `SupportsTokenScores`.
+            top: see `SupportsTokenScores`.
+        """
+        return scores(self.model, rows, sampling, top)
 
     @torch.inference_mode()
     def choice_probabilities(self, conversations: Sequence[Conversation], options: Sequence[str]) -> list[list[float]]:
@@ -193,6 +240,7 @@ def sample(
     stops: Callable[[list[int]], bool] | None = None,
     max_tokens: Sequence[int] | None = None,
     ready: Callable[[int, Sample], object] | None = None,
+    grown: Callable[[int, list[int]], bool] | None = None,
 ) -> list[Sample]:
     """Samples one continuation for each prompt.
 
@@ -205,6 +253,7 @@ def sample(
         stops: called after each token with the sampled tokens of a row; true ends the row.
         max_tokens: token limit of each row, instead of `sampling.max_tokens`.
         ready: called with the row's number and its sample as soon as the row ends.
+        grown: called with the row's number and its tokens after each token; true ends the row, as its limit would.
 
     Returns:
         One `Sample` for each row.
@@ -239,6 +288,8 @@ def sample(
             if sampled.tokens[-1] in stop_ids or (stops is not None and stops(sampled.tokens)):
                 sampled.finish_reason = "stop"
             ended[row] = sampled.finish_reason == "stop" or len(sampled.tokens) >= limits[row]
+            if grown is not None and grown(row, sampled.tokens):
+                ended[row] = True
             if ended[row] and ready is not None:
                 ready(row, sampled)
         unfinished = [position for position, row in enumerate(batch) if not ended[row]]

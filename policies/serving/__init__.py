@@ -1,0 +1,1 @@
+"""A policy as a server with OpenAI's API."""
