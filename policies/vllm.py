@@ -72,7 +72,7 @@ class VLLMPolicy:
         os.environ.setdefault(END_WITH_PARENT, str(os.getpid()))
         # If the engine died, vLLM would log a traceback in addition to the error `_DIED`.
         logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
-        settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | _for_device()
+        settings = _FIXED | {"gpu_memory_utilization": gpu_memory_utilization, "max_model_len": max_model_len} | for_device()
         settings |= {"model": str(checkpoint), "tensor_parallel_size": tensor_parallel_size, "disable_log_stats": True} | engine
         try:
             # The usage chooses vLLM's defaults for throughput, instead of those for a server's latency.
@@ -202,7 +202,7 @@ CPU_STEP_SECONDS = 3600
 """Time limit of a step of the engine on a CPU. Our choice."""
 
 
-def _for_device() -> dict[str, Any]:
+def for_device() -> dict[str, Any]:
     """Returns the settings that vLLM needs on a CPU.
 
     There, vLLM cannot prefill a prompt in parts if each sample has its own seed, and compiled graphs take minutes to start.

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -15,9 +14,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...core import Policy, UserError
+from ...core import Policy
 from ..server import listening
-from . import requests, stream, work
+from . import access, requests, stream, work
 from .batching import Batches
 from .endpoints import Endpoints
 from .errors import RequestError
@@ -26,8 +25,6 @@ MOST_BYTES = 8 << 20
 """Largest body of a request. Our choice."""
 BODY_SECONDS = 60.0
 """Seconds in which the body of a request must come. Our choice."""
-TOKEN_VARIABLE = "TENFOLD_POLICY_TOKEN"
-"""Environment variable with the token that requests must have."""
 END_SECONDS = 5.0
 """Seconds for a batch to end when the server ends. Our choice."""
 CLOSED_REQUEST = 499
@@ -153,7 +150,7 @@ def application(policy: Policy, name: str, host: str = "127.0.0.1", token: str =
             Route("/tokenizer_info", tokenizer_info),
         ],
         lifespan=lifespan,
-        exception_handlers={404: no_address, 405: no_address, RequestError: refused, UserError: failed, Exception: failed},
+        exception_handlers={404: no_address, 405: no_address, RequestError: refused, Exception: failed},
     )
     app.state.batches = batches
     return Guard(app, host, token)
@@ -240,8 +237,7 @@ def serve(
         UserError: the policy cannot be loaded, or the address is not free.
     """
     with listening.bound(host, port) as bound:
-        given = own_token()
-        token = given or (listening.new_token() if with_token or not listening.is_loopback(host) else "")
+        token, is_new = access.token(host, with_token)
         options = uvicorn.Config(
             application(load(), name, host, token),
             log_level="warning",
@@ -253,18 +249,6 @@ def serve(
             ws="none",
             proxy_headers=False,
         )
-        show(f"{listening.url(host, bound)}/v1", "" if given else token)
+        show(f"{listening.url(host, bound)}/v1", token if is_new else "")
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends, and then raises the signal again
             Server(options).run(sockets=[bound])
-
-
-def own_token() -> str:
-    """Returns the token that the user has set in the environment; empty if there is none.
-
-    Raises:
-        UserError: it is not text that a header can have.
-    """
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
-    if not (token.isascii() and token.isprintable() and " " not in token):
-        raise UserError(f"${TOKEN_VARIABLE} may only have ASCII characters without spaces")
-    return token
