@@ -90,8 +90,6 @@ class Batches:
             if len(self._waiting) + len(works) > self.most_waiting:
                 self._waiting = deque(work for work in self._waiting if not work.result.done())
             if len(self._waiting) + len(works) > self.most_waiting:
-                if len(works) > self.most_waiting:
-                    raise RequestError(f"more than {self.most_waiting} samples in a request; send several requests")
                 raise RequestError("too many requests wait; send it again later", 429, code="rate_limit_exceeded")
             self._waiting.extend(works)
             self._changed.notify()

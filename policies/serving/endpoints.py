@@ -101,6 +101,8 @@ class Endpoints:
         """
         self.check_model(request)
         work.check_logprobs(self.policy, request.logprobs is not None)
+        if len(request.prompts) * request.choices > self.batches.most_waiting:
+            raise RequestError(f"more than {self.batches.most_waiting} samples in a request; send several requests")
         prompts = await asyncio.to_thread(lambda: [self.prompts.of_text(prompt) for prompt in request.prompts])
         seed, limits = work.seed_of(request), [self.prompts.limit(request.limit, prompt) for prompt in prompts]
         if request.limit == 0:

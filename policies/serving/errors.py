@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from ...texts import without_surrogates
+
 Body = Mapping[str, object]
 """A JSON object."""
 
@@ -22,7 +24,8 @@ class RequestError(Exception):
             code: OpenAI's name for the error.
         """
         super().__init__(message)
-        self.message, self.status, self.param, self.code = message, status, param, code
+        self.message, self.status, self.code = without_surrogates(message), status, code
+        self.param = None if param is None else without_surrogates(param)
 
     @property
     def body(self) -> Body:

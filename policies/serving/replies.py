@@ -146,4 +146,4 @@ def text_logprobs(
 
 
 def _finite(logprob: float) -> float:
-    return max(logprob, IMPOSSIBLE)
+    return logprob if logprob > IMPOSSIBLE else IMPOSSIBLE  # also for NaN

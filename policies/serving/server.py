@@ -245,7 +245,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=2,
             lifespan="on",
-            limit_concurrency=4096,
+            limit_concurrency=1024,
             ws="none",
             proxy_headers=False,
         )

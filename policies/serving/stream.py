@@ -88,7 +88,9 @@ class Growing:
         for place, part in enumerate(parts):
             if place == 0 and not is_whole:
                 part = part.rstrip("\n")
-            new = part[len(self.sent[place]) :] if part.startswith(self.sent[place]) else ""
+            # A text before reasoning was taken for the answer, and cannot be taken back: the whole part is sent at the end.
+            rest = part if is_whole else ""
+            new = part[len(self.sent[place]) :] if part.startswith(self.sent[place]) else rest
             self.sent[place] += new
             found.append(new)
         return found[0], found[1]

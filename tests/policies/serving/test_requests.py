@@ -57,6 +57,7 @@ def scripted() -> Iterator[str]:
         (CHAT, {**ASKED, "n": 129}, 400, "n", "128"),
         (CHAT, {**ASKED, "max_tokens": 0}, 400, "max_tokens", "at least 1"),
         (CHAT, {**ASKED, "frequency_penalty": 0.5}, 400, "frequency_penalty", "not supported"),
+        (CHAT, {**ASKED, "\ud800": 1}, 400, None, ""),
         (CHAT, {**ASKED, "reasoning_effort": "high"}, 400, "reasoning_effort", "not supported"),
         (CHAT, {**ASKED, "response_format": {"type": "json_object"}}, 400, "response_format", "not supported"),
         (CHAT, {**ASKED, "tool_choice": "required", "tools": []}, 400, "tool_choice", "auto"),
