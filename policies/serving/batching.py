@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ...core import Completion, Conversation, Policy, Sampling, SamplingIncomplete, batch_size
 from ..likelihoods import SupportsTokenScores, TokenScore
@@ -51,6 +52,7 @@ class Scoring:
 
 
 Work = Draw | Scoring
+Result = TypeVar("Result")
 
 
 def _kind(work: Work) -> Hashable:
@@ -185,7 +187,7 @@ def _finish(compute: Callable[[Sequence[Work]], None], batch: Sequence[Work]) ->
             _finish(compute, [work])
 
 
-def settle(result: Future, value: object) -> None:  # type: ignore[type-arg]
+def settle(result: Future[Result], value: Result) -> None:
     """Sets a result, unless it was cancelled."""
     with contextlib.suppress(InvalidStateError):
         result.set_result(value)

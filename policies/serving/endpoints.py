@@ -51,7 +51,7 @@ class Endpoints:
         draws = work.draws(request, prompt, self.prompts.limit(request.limit, prompt), work.seed_of(request))
         if request.stream:
             return self._chat_events(request, prompt, draws)
-        samples = [replies.checked(sample) for sample in await work.results(self.batches, draws)]
+        samples = await work.sampled(self.batches, draws)
         logprobs = await work.chat_logprobs(self.batches, self.prompts, request, prompt, samples)
         parts = [messages.said(sample.text, request.declared) for sample in samples]
         return {
@@ -115,7 +115,7 @@ class Endpoints:
             draws = [draw for row in by_prompt for draw in row]
             if request.stream:
                 return self._text_events(request, prompts, draws)
-            samples = [replies.checked(sample) for sample in await work.results(self.batches, draws)]
+            samples = await work.sampled(self.batches, draws)
             rows = [samples[i * request.choices : (i + 1) * request.choices] for i in range(len(prompts))]
         choices: list[replies.Fields] = []
         found = await asyncio.gather(

@@ -43,12 +43,8 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "include_reasoning": (True,),
     "stop_token_ids": ([],),
     "functions": ([],),
-    "truncate_prompt_tokens": (),
-    "skip_special_tokens": (),
 }
 """Values of parameters that this server does not have, with which they do not change the reply."""
-
-Request = TypeVar("Request", bound="Shared")
 
 
 class StreamOptions(pydantic.BaseModel):
@@ -173,10 +169,10 @@ class DetokenizeRequest(pydantic.BaseModel, strict=True):
     tokens: list[int]
 
 
-Any_ = TypeVar("Any_", bound=pydantic.BaseModel)
+Body = TypeVar("Body", bound=pydantic.BaseModel)
 
 
-def read(kind: type[Any_], body: bytes) -> Any_:
+def read(kind: type[Body], body: bytes) -> Body:
     """Returns a request.
 
     Args:

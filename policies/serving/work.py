@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from ...core import TEXT, Completion, Message, Policy, UserError, sample_seed
@@ -13,7 +14,7 @@ from ..chat.thinking import thinking
 from ..likelihoods import SupportsTokenScores, TokenScore
 from ..transcript import TokenPolicy
 from . import messages, replies
-from .batching import Batches, Draw, Scoring, Work
+from .batching import Batches, Draw, Result, Scoring, Work
 from .errors import RequestError
 from .requests import ChatRequest, CompletionRequest, Shared
 
@@ -155,17 +156,28 @@ async def scored(batches: Batches, rows: Sequence[list[int]], request: Shared, t
     """Returns the scores of rows of tokens under the request's distribution. The first token of a row has none."""
     sampling = request.sampling(1)
     works = [Scoring(row, sampling, top) for row in rows]
-    return await results(batches, works)
+    return await results(batches, works, [work.result for work in works])
 
 
-async def results(batches: Batches, works: Sequence[Work]) -> list:  # type: ignore[type-arg]
-    """Submits work, and returns its results. Work whose request is cancelled is cancelled."""
+async def results(batches: Batches, works: Sequence[Work], futures: Sequence[Future[Result]]) -> list[Result]:
+    """Submits work, and returns its results. Work whose request is cancelled is cancelled.
+
+    Args:
+        batches: runs the work.
+        works: the work.
+        futures: its results.
+    """
     batches.submit(works)
     try:
-        return list(await asyncio.gather(*(asyncio.wrap_future(work.result) for work in works)))
+        return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
     finally:
-        for work in works:
-            work.result.cancel()
+        for future in futures:
+            future.cancel()
+
+
+async def sampled(batches: Batches, draws: Sequence[Draw]) -> list[Completion]:
+    """Returns the samples of draws; see `results`."""
+    return [replies.checked(sample) for sample in await results(batches, draws, [draw.result for draw in draws])]
 
 
 async def chat_logprobs(
