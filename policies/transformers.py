@@ -113,8 +113,9 @@ class TransformersPolicy:
         max_tokens = room(limits, prompts, self.window)
         full = [row for row, limit in enumerate(max_tokens) if not limit]
         completions = {row: completion(self.tokenizer, prompts[row], (), self.stop_ids) for row in full}
-        for row in full if observer else ():
-            observer.ended(row, completions[row])
+        if observer is not None:
+            for row in full:
+                observer.ended(row, completions[row])
         # Rows of similar length share a batch, so that there is less padding and equal prompts stay together.
         order = sorted((row for row, limit in enumerate(max_tokens) if limit), key=lambda row: len(prompts[row]))
         for start in range(0, len(order), self.batch_size):
