@@ -104,7 +104,7 @@ def test_warnings_and_tracebacks_are_plain_too(capsys: pytest.CaptureFixture[str
         warnings.warn(HOSTILE, stacklevel=1)
         raise ValueError(HOSTILE)
 
-    monkeypatch.setattr("tenfold.cli.env.list_ids", fails)
+    monkeypatch.setattr("tenfold.cli.env.command.list_ids", fails)
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     with pytest.warns(UserWarning, match="well"), pytest.raises(ValueError, match="well") as raised:
         cli.main(["env", "list"])

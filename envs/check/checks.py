@@ -5,13 +5,13 @@
 
 An exception of the user's code is reported once. The checks that it stops are named in one line.
 
-The checks play the environment as a policy would: with gold answers, which must score 1, and with responses that should not
-(the empty text, the prompt, another problem's gold answer, a constant). The limits `CHANCE` and `MANY` in `answers.py` decide
-how serious a finding is. The checks also run Gymnasium's own checker, repeat seeds, make the environment in another process,
-and measure times.
+The checks play the environment as a policy would: with gold answers, which must score 1 (`answers.py`), and with responses
+that must not win, such as the empty text, the prompt, or a list of all options (`no_op.py` and `tricks.py`). They also run
+Gymnasium's own checker, repeat seeds, make the environment in another process, and measure times.
 """
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -19,7 +19,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ from ... import faults
 from ...core import UserError, Verdict
 from ...policies.play.games import count_problems
 from .. import registry
-from . import answers, play
+from . import answers, no_op, play
 from .finding import Finding, Level
-from .play import Environment, Make
+from .subject import GOLD_CHECKED, WRONG_CHECKED, Make, Settings, Subject
 
 PROCESS_SECONDS = 300
 """Time limit of the other process. Our choice."""
@@ -52,12 +52,13 @@ print(json.dumps(play.first_step(environment)), file=result, flush=True)
 """
 
 
-def check(id: str, options: Mapping[str, object] | None = None) -> Iterator[Finding]:
+def check(id: str, options: Mapping[str, object] | None = None, settings: Settings | None = None) -> Iterator[Finding]:
     """Checks the environment with the given id, and yields the findings one by one.
 
     Args:
         id: see `registry.make`.
         options: keyword arguments of the environment.
+        settings: the problems to play, and when a response that must not win lets the check fail.
 
     Raises:
         UserError: the environment cannot be made, because of a wrong argument, a missing file, and so on.
@@ -75,11 +76,12 @@ def check(id: str, options: Mapping[str, object] | None = None) -> Iterator[Find
         return
     for notice in notices:
         yield Finding(Level.NOTE, "make", str(notice.message))
+    subject = Subject(make, environment, settings or Settings())
     causes: set[str] = set()
     stopped: list[str] = []
     for name, one in CHECKS.items():
         try:
-            yield from one(make, environment)
+            yield from one(subject)
         except Exception as error:
             finding = _raised(name, error)
             if finding.text in causes:
@@ -120,8 +122,8 @@ def _not_run(names: Iterable[str], reason: str) -> Finding:
     return Finding(Level.NOTE, "not run", f"{', '.join(names)}: {reason}")
 
 
-def _gymnasium(make: Make, environment: Environment) -> Iterator[Finding]:
-    played = make().unwrapped
+def _gymnasium(subject: Subject) -> Iterator[Finding]:
+    played = subject.make().unwrapped
     step = played.step
     played.step = lambda action: _without_nan(step(action))  # type: ignore[method-assign]
     with warnings.catch_warnings():
@@ -152,8 +154,9 @@ def _without_nan(result: Any) -> Any:
     return result
 
 
-def _problems(make: Make, environment: Environment) -> Iterator[Finding]:
+def _problems(subject: Subject) -> Iterator[Finding]:
     """Checks the number and the ids of the problems."""
+    environment = subject.environment
     count = count_problems(environment)
     if count is None:
         remedy = (
@@ -164,7 +167,7 @@ def _problems(make: Make, environment: Environment) -> Iterator[Finding]:
     if not count:
         yield Finding(Level.FAILS, "problems", "there are no problems", "give at least one problem")
         return
-    ids = [play.reset(environment, index)[1] for index in range(min(count, answers.GOLD_CHECKED))]
+    ids = [play.reset(environment, index)[1] for index in range(min(count, GOLD_CHECKED))]
     if repeated := [id for id, times in Counter(ids).items() if times > 1]:
         remedy = "give each problem its own id: seeds and stores distinguish problems by id"
         yield Finding(Level.FAILS, "problems", f"{len(repeated)} ids occur several times, such as {repeated[0]!r}", remedy)
@@ -172,9 +175,9 @@ def _problems(make: Make, environment: Environment) -> Iterator[Finding]:
         yield Finding(Level.PASSES, "problems", f"{count:,} problems; the ids of the first {len(ids)} are distinct")
 
 
-def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
+def _seeds(subject: Subject) -> Iterator[Finding]:
     """Checks that equal seeds and actions give equal observations and rewards."""
-    other = make()
+    environment, other = subject.environment, subject.make()
     first, again = play.first_step(environment), play.first_step(other)
     if first != again:
         part = next(name for name in first if first[name] != again[name])
@@ -190,8 +193,9 @@ def _seeds(make: Make, environment: Environment) -> Iterator[Finding]:
     yield Finding(Level.PASSES, "seeds", "equal seeds and actions give equal observations and rewards")
 
 
-def _process(make: Make, environment: Environment) -> Iterator[Finding]:
+def _process(subject: Subject) -> Iterator[Finding]:
     """Makes the environment in another process, as GRPO does."""
+    make, environment = subject.make, subject.environment
     remedy = "the other process has only the registration and the modules that it names; they must be enough"
     try:
         declaration = registry.declaration(environment, make.id, make.options)
@@ -218,25 +222,40 @@ def _process(make: Make, environment: Environment) -> Iterator[Finding]:
         yield Finding(Level.PASSES, "process", "another process makes the same environment from its registration")
 
 
-def _times(make: Make, environment: Environment) -> Iterator[Finding]:
-    """Measures the times of `reset` and `step`."""
+def _times(subject: Subject) -> Iterator[Finding]:
+    """Measures the times of `reset`, of a `step`, and of all verdicts of the checks before."""
+    environment, figures = subject.environment, dict[str, object]()
     resets, steps = [], []
-    for index in range(answers.WRONG_CHECKED):
+    for index in range(WRONG_CHECKED):
         started = time.perf_counter()
-        play.reset(environment, index % (count_problems(environment) or answers.WRONG_CHECKED))
+        play.reset(environment, index % (count_problems(environment) or WRONG_CHECKED))
         begun = time.perf_counter()
         environment.step("The answer is 7.")
         resets.append(begun - started)
         steps.append(time.perf_counter() - begun)
-    figures = [f"{1000 * statistics.median(each):.1f} (at most {1000 * max(each):.1f})" for each in (resets, steps)]
-    yield Finding(Level.NOTE, "times", f"reset takes {figures[0]} ms, step with its verdict {figures[1]} ms")
+    parts = []
+    for name, seconds in (("reset", resets), ("step", steps), ("verdict", subject.seconds)):
+        if seconds:
+            figures[name] = times = _summary(seconds)
+            text = f"{name} {times['median']:.1f} ms (p99 {times['p99']:.1f}, at most {times['most']:.1f})"
+            parts.append(f"{text}, {len(seconds)} verdicts" if name == "verdict" else text)
+    yield Finding(Level.NOTE, "times", "; ".join(parts), figures=figures)
 
 
-CHECKS: Mapping[str, Callable[[Make, Environment], Iterator[Finding]]] = {
+def _summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Returns the median, the 99th percentile (the smallest value that 99% do not exceed) and the largest value, in ms."""
+    ordered = sorted(seconds)
+    rank = math.ceil(0.99 * len(ordered)) - 1
+    figures = {"median": statistics.median(ordered), "p99": ordered[rank], "most": ordered[-1]}
+    return {name: round(1000 * value, 3) for name, value in figures.items()}
+
+
+CHECKS: Mapping[str, Callable[[Subject], Iterator[Finding]]] = {
     "gymnasium": _gymnasium,
     "problems": _problems,
     "seeds": _seeds,
-    "answers": answers.answers,
+    "gold": answers.gold,
+    "no-op": no_op.no_op,
     "hostile": answers.hostile,
     "process": _process,
     "times": _times,

@@ -1,7 +1,7 @@
 """A finding of a check, with what to do about it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ...core import UserError
@@ -25,6 +25,8 @@ class Finding:
     text: str
     remedy: str = ""
     """What to do; empty if there is nothing to do."""
+    figures: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What was measured, as JSON values: shares of problems, or times."""
 
     def __str__(self) -> str:
         """Returns the finding as a line, with the remedy in a second one."""

@@ -1,34 +1,15 @@
 """How the checks play an environment."""
 
-import dataclasses
-import warnings
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from typing import Any
-
-import gymnasium
 
 from ...core import Status, Verdict
 from ...policies.play.games import count_problems, verdict_of
-from .. import registry
+from .subject import Environment, Subject
 
 MOST_TURNS = 1_000
 """Number of turns after which an episode is not played further. Our choice."""
-
-Environment = gymnasium.Env[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Make:
-    """Makes the environment to check, without warnings."""
-
-    id: str
-    options: Mapping[str, object]
-
-    def __call__(self) -> Environment:
-        """Returns a new environment."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return registry.make(self.id, **self.options)
 
 
 class Fault(Exception):
@@ -58,31 +39,35 @@ def reset(environment: Environment, index: int) -> tuple[str, str]:
     return text, str(info.get("problem_id", index))
 
 
-def episode(environment: Environment, index: int, move: Callable[[], str]) -> Verdict:
-    """Returns the verdict on an episode.
+def episode(subject: Subject, index: int, move: Callable[[], str]) -> Verdict:
+    """Returns the verdict on an episode, and stores the time of the step that returned it.
 
     Args:
-        environment: the environment.
+        subject: the environment.
         index: index of the problem.
         move: returns the policy's next turn.
     """
-    reset(environment, index)
+    reset(subject.environment, index)
     total = 0.0
     for _ in range(MOST_TURNS):
-        _, reward, terminated, truncated, info = environment.step(move())
+        response = move()
+        started = time.perf_counter()
+        _, reward, terminated, truncated, info = subject.environment.step(response)
+        ended = time.perf_counter()
         total += float(reward)
         if terminated or truncated:
+            subject.seconds.append(ended - started)
             break
     return verdict_of(info, total)  # type: ignore[arg-type]
 
 
-def verdict(environment: Environment, index: int, response: str) -> Verdict:
+def verdict(subject: Subject, index: int, response: str) -> Verdict:
     """Returns the verdict on an episode in which each turn is `response`.
 
     Raises:
         Fault: the verdict is a fault.
     """
-    return without_fault(episode(environment, index, lambda: response))
+    return without_fault(episode(subject, index, lambda: response))
 
 
 def without_fault(verdict: Verdict) -> Verdict:
@@ -94,8 +79,3 @@ def without_fault(verdict: Verdict) -> Verdict:
     if verdict.status == Status.FAULT:
         raise Fault(verdict.reason)
     return verdict
-
-
-def score(environment: Environment, index: int, response: str) -> float | None:
-    """Returns the score of an episode in which each turn is `response`; None if the verdict has no score. See `verdict`."""
-    return verdict(environment, index, response).score

@@ -32,11 +32,12 @@ def test_a_sound_environment_passes_every_check() -> None:
     tenfold.register("lab/Sound-v0", problems=ROWS)
     found = findings("lab/Sound-v0")
     assert [*found] == [
-        *("gymnasium", "problems", "seeds", "gold", "empty", "echo", "constant", "swapped", "hostile", "process", "times")
+        *("gymnasium", "problems", "seeds", "gold", "empty", "echo", "constant", "swapped", "listed", "flood"),
+        *("left out", "hostile", "process", "times"),
     ]
     assert {finding.level for finding in found.values()} == {Level.PASSES, Level.NOTE}
     assert found["gold"].text == "8 gold answers score 1"
-    assert found["constant"].text == "always answering '2' scores 1 on 12% of 8 problems"
+    assert found["constant"].text == "always '2', the most frequent gold answer, wins 1 of 8 problems (12%; by chance 12%)"
     check.require([*found.values()])
 
 
@@ -69,7 +70,7 @@ def crashes(gold: object, response: str) -> bool:
     ("verifier", "names"),
     [
         ("math", set()),
-        (lenient, {"empty", "echo", "constant", "swapped", "process"}),
+        (lenient, {"empty", "echo", "constant", "swapped", "listed", "flood", "process"}),
         (strict, {"gold", "process"}),
     ],
 )
@@ -81,7 +82,7 @@ def test_wrong_answers_and_gold_answers_are_played(verifier: Any, names: set[str
 def test_a_prompt_that_contains_its_answer_is_found_by_the_echo() -> None:
     rows = [{"question": f"{n} + {n}? It is {2 * n}.", "answer": 2 * n} for n in range(1, 4)]
     tenfold.register("lab/Echo-v0", problems=rows, verifier=contains)
-    assert "this response scores 1 on 3 of 3 problems" in findings("lab/Echo-v0")["echo"].text
+    assert "the prompt wins 3 of 3 problems (100%; by chance 0%), first problem" in findings("lab/Echo-v0")["echo"].text
 
 
 def has_all_words(gold: list[dict[str, str]], response: str) -> bool:
@@ -102,7 +103,10 @@ def test_the_solution_is_played_if_the_gold_answer_is_no_text() -> None:
 def test_a_constant_that_solves_most_problems_is_a_warning() -> None:
     tenfold.register("lab/Constant-v0", problems=[{"question": f"{n}?", "answer": "yes"} for n in range(8)], verifier=contains)
     found = findings("lab/Constant-v0")["constant"]
-    assert (found.level, found.text) == (Level.WARNING, "always answering 'yes' scores 1 on 100% of 8 problems")
+    assert (found.level, found.text) == (
+        Level.WARNING,
+        "always 'yes' wins 8 of 8 problems (100%; by chance 0%), first problem 0",
+    )
     assert "balance the gold answers" in found.remedy
 
 

@@ -96,10 +96,10 @@ def test_env_check_names_the_cause_once_and_the_checks_that_it_stops(
     assert (out.count("fails  "), out.count(error_of(name))) == (1, 1)
     assert re.search(rf"^fails    {found:10} {re.escape(error_of(name))}\n +-> \w", out, re.MULTILINE)
     stopped = {
-        "Make": "gymnasium, problems, seeds, answers, hostile, process, times: they need the environment",
-        "Reset": "problems, seeds, answers, hostile, process, times: the same exception stops them",
-        "Step": "seeds, answers, hostile, process, times: the same exception stops them",
-        "Verifier": "hostile: the same exception stops them",
+        "Make": "gymnasium, problems, seeds, gold, no-op, hostile, process, times: they need the environment",
+        "Reset": "problems, seeds, no-op, hostile, process, times: the same exception stops them",
+        "Step": "seeds, no-op, hostile, process, times: the same exception stops them",
+        "Verifier": "no-op, hostile: the same exception stops them",
     }
     assert f"note     not run    {stopped.get(name, stopped['Make'])}\n" in out
     assert (code, is_one_line(err, f"checks fail: {found}")) == (2, True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from .. import faults
-from ..core import Episode, Info, Message, Problem, UserError, message_text
+from ... import faults
+from ...core import Episode, Info, Message, Problem, UserError, message_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,9 +25,9 @@ SHOWN = 3
 
 def play(arguments: argparse.Namespace) -> None:
     """Plays one episode with responses from standard input or an editor, and appends it to a file."""
-    from ..envs import registry
-    from ..policies.play.games import prompt_messages_of, verdict_of
-    from ..policies.store import episode_to_json
+    from ...envs import registry
+    from ...policies.play.games import prompt_messages_of, verdict_of
+    from ...policies.store import episode_to_json
 
     environment = registry.make(arguments.id, **arguments.options)
     options = {} if arguments.problem is None else {"problem": arguments.problem}
@@ -64,8 +64,8 @@ def play(arguments: argparse.Namespace) -> None:
 
 def show(arguments: argparse.Namespace) -> None:
     """Prints problems as the policy sees them, with their gold answers where known."""
-    from ..envs import registry
-    from ..policies.play.games import count_problems, prompt_messages_of
+    from ...envs import registry
+    from ...policies.play.games import count_problems, prompt_messages_of
 
     environment = registry.make(arguments.id, **arguments.options)
     problems, count = getattr(environment.unwrapped, "problems", None), count_problems(environment)
@@ -82,7 +82,7 @@ def show(arguments: argparse.Namespace) -> None:
         if tokenizer is None:
             print(shown(messages))
         else:
-            from ..policies.chat.prompts import prompt_tokens
+            from ...policies.chat.prompts import prompt_tokens
 
             tokens = prompt_tokens(tokenizer, messages)
             print(tokenizer.decode(tokens))
@@ -141,8 +141,8 @@ def _edited(messages: Sequence[Message]) -> str:
 
 def _tokenizer(uri: str) -> "PreTrainedTokenizerBase":
     """Returns the tokenizer of a checkpoint. The weights are not loaded."""
-    from .. import extras
-    from ..policies import checkpoints
+    from ... import extras
+    from ...policies import checkpoints
 
     if uri.startswith(("scripted:", "call:", "openai:")):
         raise UserError(f"{uri} has no chat template here; name a checkpoint: hf:ORG/NAME, path:FOLDER, stage:FOLDER")

@@ -1,10 +1,12 @@
-"""`tenfold env`: lists, checks, shows and plays environments."""
+"""The command `tenfold env` and its actions."""
 
 import argparse
+import dataclasses
 import json
 
-from . import env_play, options
-from .options import Commands
+from .. import options
+from ..options import Commands
+from . import play
 
 
 def add(commands: Commands) -> None:
@@ -15,17 +17,22 @@ def add(commands: Commands) -> None:
     listing.add_argument("--all", action="store_true", help="list each generator of reasoning-gym")
     listing.add_argument("--json", action="store_true", help="print all environments as a JSON list")
     listing.set_defaults(call=list_ids, command="env list")
-    calls = {"check": check, "show": env_play.show, "play": env_play.play}
+    calls = {"check": check, "show": play.show, "play": play.play}
     for name, words in (
-        ("check", "check an environment: Gymnasium's checker, gold and wrong answers, seeds, other processes, times"),
+        (
+            "check",
+            "check an environment: Gymnasium's checker, gold answers, responses that must not win, seeds, processes, times",
+        ),
         ("show", "print problems as the policy sees them, with their gold answers where known"),
         ("play", "play one episode by hand"),
     ):
         action = actions.add_parser(name, help=words)
         options.environment(action)
+        if name == "check":
+            check_options(action)
         if name == "show":
             action.add_argument("--problem", type=options.not_negative, help="index of the first problem to print (default: 0)")
-            action.add_argument("--limit", type=options.positive, help=f"number of problems (default: {env_play.SHOWN})")
+            action.add_argument("--limit", type=options.positive, help=f"number of problems (default: {play.SHOWN})")
             action.add_argument(
                 "--policy",
                 help="checkpoint: prints the prompts in its chat template, and the tokens of prompts and gold answers",
@@ -38,9 +45,24 @@ def add(commands: Commands) -> None:
         action.set_defaults(call=calls[name], command=f"env {name}")
 
 
+def check_options(action: argparse.ArgumentParser) -> None:
+    """Adds the options of `tenfold env check`."""
+    action.add_argument(
+        "--problems", type=options.positive, help="number of problems to play (default: 100 with gold answers, 20 with others)"
+    )
+    action.add_argument("--seed", type=options.not_negative, default=0, help="seed of the choice of problems (default: 0)")
+    action.add_argument(
+        "--allow",
+        type=options.share,
+        help="share of problems beyond chance that a response that must not win may win without a failure (default: 0.1)",
+    )
+    action.add_argument("--strict", action="store_true", help="fail where the check warns that such a response wins")
+    action.add_argument("--json", action="store_true", help="print the findings with all figures as one JSON object")
+
+
 def list_ids(arguments: argparse.Namespace) -> None:
     """Lists the environments in groups."""
-    from ..envs import listing
+    from ...envs import listing
 
     rows = listing.rows()
     if arguments.json:
@@ -62,11 +84,19 @@ def list_ids(arguments: argparse.Namespace) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Checks an environment, and prints each finding with what to do about it."""
-    from ..envs import check as checks
+    from ...envs import check as checks
 
+    allow = checks.ALLOWED if arguments.allow is None else arguments.allow
+    settings = checks.Settings(arguments.problems, arguments.seed, allow, arguments.strict)
     findings = []
-    for finding in checks.check(arguments.id, arguments.options):
+    for finding in checks.check(arguments.id, arguments.options, settings):
         findings.append(finding)
-        print(finding, flush=True)
+        if not arguments.json:
+            print(finding, flush=True)
+    if arguments.json:
+        rows = [{**dataclasses.asdict(finding), "figures": dict(finding.figures)} for finding in findings]
+        passes = all(finding.level != checks.Level.FAILS for finding in findings)
+        print(json.dumps({"id": arguments.id, "passes": passes, "findings": rows}, indent=1))
     checks.require(findings)
-    print(f"{arguments.id}: passes")
+    if not arguments.json:
+        print(f"{arguments.id}: passes")
