@@ -167,20 +167,12 @@ def test_the_number_of_longest_problems_may_change_after_a_run(tmp_path: Path, m
     assert [kind(**settings, longest_shown=number).tables(metrics).count("What is") for number in (1, 9)] == [1, 9]
 
 
-def test_a_draft_in_the_reasoning_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES / "plugin_package")
-    verifier = importlib.import_module("roman_numerals.environments").verify
-    problem = Problem("p", (), "XIV", "here")
-    responses = ("<think>First X.</think>It is XIV.", "<think>Perhaps XIV", "<think>XIV</think>It is XV.")
-    assert [verifier(problem, response).score for response in responses] == [1, 0, 0]
-
-
 @pytest.mark.slow
 def test_plugin_package(run: Run) -> None:
     ran = run("plugin_package")
     assert not [line for line in ran.lacks() if not line.startswith("│")]
-    assert re.search(r"data +│ roman_data +│ \d+ +│ 60 examples", ran.output)
-    assert re.search(r"kept \d+ of 60 problems, mean pass rate 0\.[6-9]", ran.output)
+    assert "200 steps on 200 examples" in ran.output
+    assert "roman_numerals/Numerals-v0" in ran.output
 
 
 @pytest.mark.slow

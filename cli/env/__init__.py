@@ -1,4 +1,4 @@
-"""`tenfold env`: lists, checks, shows and plays environments."""
+"""`tenfold env`: lists, checks, shows and plays environments, and writes packages of new ones."""
 
 from .command import add
 

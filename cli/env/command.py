@@ -6,7 +6,7 @@ import json
 
 from .. import options
 from ..options import Commands
-from . import play
+from . import new, play
 
 
 def add(commands: Commands) -> None:
@@ -43,6 +43,7 @@ def add(commands: Commands) -> None:
             action.add_argument("--editor", action="store_true", help="write the responses in $VISUAL or $EDITOR")
             action.add_argument("--out", help="file that the episode is appended to (default: NAME.play.jsonl)")
         action.set_defaults(call=calls[name], command=f"env {name}")
+    new.add(actions)
 
 
 def check_options(action: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""An environment for tenfold: numbers as Roman numerals."""

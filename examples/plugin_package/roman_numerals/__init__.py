@@ -1,1 +1,0 @@
-"""Roman numerals for tenfold."""
