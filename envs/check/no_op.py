@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...core import Status, Verdict, Verifier
 from ...policies.play.games import problem_at
-from ...verifiers import WeightedVerifier
+from ...verifiers.rewards.weighted import WeightedVerifier
 from ..gold import is_right
 from ..preference import PreferenceEnv
 from ..text import TextEnv

@@ -155,7 +155,7 @@ def _other_answers(answer: str, golds: Sequence[str]) -> str:
     """Returns a long text that states other answers: those of other problems, and numbers if the answer has digits or signs."""
     others = [gold for gold in golds if gold.casefold() != answer.casefold() and len(gold) <= LONGEST_OTHER]
     if answer.isalpha():
-        source = itertools.cycle(others or ["something else"])
+        source: Iterator[str] = itertools.cycle(others or ["something else"])
     else:
         source = itertools.chain(others, (str(number) for number in itertools.count(2) if str(number) != answer))
     sentences: list[str] = []
