@@ -14,6 +14,7 @@ identity covers
     models         the weights, the tokenizer and the chat template of a reward model that is a checkpoint
     environments   those that a mixture or a wrapper names, with their arguments
     classes        the source text of an environment that is not of this package
+    neighbours     what an environment of another package says of itself (`identity` of its class), such as versions and data
     files          if an argument is the path of a file, its content; if it is the path of a folder, the names and sizes of its
                    files; a text without a letter or digit, such as "." or "/", is not read as a path
 
@@ -39,6 +40,7 @@ from ..policies import SAMPLERS, checkpoints
 from ..policies import identity as policies
 from ..version import __version__
 from . import registry
+from .interop import neighbours
 from .problems import sources as problem_sources
 from .problems.reasoning_gym import GeneratedProblems
 from .problems.stored.problems import IndexedProblems
@@ -218,7 +220,7 @@ def _of_entry(entry_point: object, arguments: Mapping[str, object]) -> Identity:
         other = {"problems": arguments["problems"]} if arguments.get("problems") else {}
         rest = {name: value for name, value in arguments.items() if name not in ("environment", *other)}
         return found | _with_prefix("environment", {"": inner, **of_environment(inner, other)}) | _of_arguments(rest)
-    return found | _of_arguments(arguments)
+    return found | _of_arguments(arguments) | _with_prefix("neighbour", neighbours.identity(entry_point, arguments))
 
 
 def _of_wrappers(spec: EnvSpec) -> Identity:

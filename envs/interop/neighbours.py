@@ -3,7 +3,10 @@
 `registry.find` gives such an id a registration of its own, so that it is used like any other id: in filters, GRPO, benchmarks.
 """
 
+import pkgutil
 import re
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from gymnasium.envs.registration import EnvSpec
 
@@ -35,3 +38,25 @@ def spec(id: str) -> EnvSpec | None:
         order_enforce=False,
         disable_env_checker=True,
     )
+
+
+@runtime_checkable
+class SupportsIdentity(Protocol):
+    """A class of environments that says what determines their rewards besides the arguments, such as versions and data."""
+
+    def identity(self, **arguments: object) -> dict[str, str]:
+        """Returns the inputs by name; a static method, called with the arguments of the environment."""
+        ...
+
+
+def identity(entry_point: object, arguments: Mapping[str, object]) -> dict[str, str]:
+    """Returns what the class of an environment says of its identity; empty for other entry points.
+
+    Args:
+        entry_point: the entry point of a registration.
+        arguments: the arguments of the environment.
+    """
+    if entry_point not in ENTRY_POINTS.values():
+        return {}
+    kind = pkgutil.resolve_name(str(entry_point))
+    return kind.identity(**arguments) if isinstance(kind, SupportsIdentity) else {}
