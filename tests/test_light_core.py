@@ -159,6 +159,9 @@ RIVALS = {"liger_kernel"}
 OPTIONAL = {"tiktoken", "mlflow", "trackio", "swanlab", "skyrl_gym", "atroposlib"}
 """Packages without which a figure is computed in another way, which the result says; experiment trackers, and other trainers'
 packages, that users install."""
+OPTIONAL = {"tiktoken", "mlflow", "trackio", "swanlab", "inspect_ai"}
+"""Packages without which a figure is computed in another way, which the result says; experiment trackers
+and packages of other environments that users install."""
 WITHOUT_REQUIREMENTS = {"tau2"}
 """Packages that are installed with `--no-deps`, which no extra can do."""
 

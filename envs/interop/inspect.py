@@ -3,7 +3,7 @@
     tenfold.make("inspect:inspect_evals/gsm8k", arguments={"fewshot": 0})
     tenfold.make("inspect:tasks/units.py@units")
 
-The task's solvers make the prompt and read the response (`inspect_tasks.py`); the scores become numbers as in Inspect's metrics.
+The task's solvers make the prompt and read the response (`inspect_tasks.py`); its scores become numbers as Inspect's.
 The task's settings of sampling are not used: a rollout has its own. Tasks with tools, several turns, a sandbox or a model that
 grades are refused; they run as they are with `inspect eval` against a policy that is served.
 
@@ -20,8 +20,10 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import gymnasium
+
 from ... import digests, faults
-from ...core import Message, Problem, Status, UserError, Verdict
+from ...core import Info, Message, Problem, Status, UserError, Verdict
 from ...responses import without_thinking
 from ...texts import without_surrogates
 from ..problems import rows
@@ -125,6 +127,15 @@ class Inspect(TextEnv):
             self._try()
         super().__init__(self._loaded.problems, self._judge, template, system)
 
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Scores the response by the task, and ends the episode. The reward is the task's own number, which may be above 1."""
+        if self.problem is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        problem, self.problem = self.problem, None
+        verdict = self._judge(problem, action)
+        reward = math.nan if verdict.score is None else verdict.score
+        return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
+
     def _try(self) -> None:
         """Plays the first sample, to refuse tasks of several turns, with a model that grades, or with several numbers."""
         for response in ("", str(self._loaded.problems[0].answer)):
@@ -151,7 +162,7 @@ class Inspect(TextEnv):
         return score
 
     def _judge(self, problem: Problem, response: str) -> Verdict:
-        """Returns the verdict of the task on a response. The score is the task's own, which may be above 1."""
+        """Returns the verdict of the task on a response."""
         from inspect_ai.scorer import value_to_float
 
         index = problem.meta["sample"]
@@ -166,7 +177,7 @@ class Inspect(TextEnv):
             return Verdict(Status.FAULT, None, METHOD, f"the task gave no score in {self.seconds:g} seconds")
         except Exception as error:  # of any type: the task's own code
             return Verdict(Status.FAULT, None, METHOD, faults.message(error)[:300])
-        told = score and (score.reason or score.answer or score.explanation) or ""
+        told = (score.reason or score.answer or score.explanation or "") if score else ""
         reason = " ".join(without_surrogates(str(told)).split())[:300]
         if math.isnan(number):
             return Verdict(Status.UNDECIDED, None, METHOD, reason or "the task's scorer gave no score")
@@ -193,8 +204,8 @@ class Inspect(TextEnv):
 def refused(address: str, why: str) -> UserError:
     """Returns the error for a task that is not played here."""
     return UserError(
-        f"inspect:{address} cannot be played here: {why}. Run `inspect eval {address} --model openai-api/tenfold/MODEL` against "
-        "a server of the policy (tenfold policy serve)"
+        f"inspect:{address} cannot be played here: {why}. Run `inspect eval {address} --model openai-api/tenfold/MODEL` "
+        "against a server of the policy (tenfold policy serve)"
     )
 
 

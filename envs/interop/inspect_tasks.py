@@ -50,12 +50,16 @@ def load(address: str, arguments: Mapping[str, object]) -> "Task":
     packaged, file = _PACKAGED.fullmatch(address), _FILE.fullmatch(address)
     if file:
         if named_code.is_limited():
-            raise UserError(f"inspect:{address}: a recipe cannot name a file; put the task into a package, and write PACKAGE/TASK")
+            raise UserError(
+                f"inspect:{address}: a recipe cannot name a file; put the task into a package, and write PACKAGE/TASK"
+            )
         if not Path(file[1]).is_file():
             raise UserError(f"inspect:{address}: there is no file {file[1]}")
     elif not packaged:
         raise UserError(f"inspect:{address}: expected PACKAGE/TASK of an installed package, or FILE.py@TASK")
-    if named_code.is_limited() and (named := [name for name, value in arguments.items() if not named_code.is_plain(name, value)]):
+    if named_code.is_limited() and (
+        named := [name for name, value in arguments.items() if not named_code.is_plain(name, value)]
+    ):
         raise UserError(f"inspect:{address}: a recipe may set only numbers and plain words, and {named[0]} is neither")
     try:
         if packaged:
@@ -102,8 +106,6 @@ def scorer_names(task: "Task") -> list[str]:
     return [registry_log_name(each) for each in task.scorer or ()]
 
 
-
-
 async def play(task: "Task", sample: "Sample", response: str | None) -> "tuple[TaskState, tuple[Message, ...]]":
     """Runs a task's solvers on a sample.
 
@@ -139,7 +141,7 @@ async def play(task: "Task", sample: "Sample", response: str | None) -> "tuple[T
         if task.setup is not None:
             for setup in [task.setup] if callable(task.setup) else task.setup:
                 state = await setup(state, generate)
-        state = await task.solver(state, generate)  # type: ignore[operator]
+        state = await task.solver(state, generate)
     if not asked:
         raise NotPlayable("its solvers do not ask the model by generate()")
     return state, asked[0]

@@ -1,6 +1,6 @@
 """Tasks of inspect-ai for the tests, and what inspect-ai itself gives for responses to their samples.
 
-    python inspect_cases.py        # prints {task: [[sample, response, score], ...]} as JSON; needs inspect-ai
+python inspect_cases.py        # prints {task: [[sample, response, score], ...]} as JSON; needs inspect-ai
 """
 
 import json
@@ -134,7 +134,9 @@ def own_scorer() -> Task:
 @scorer(metrics={"length": [mean()], "right": [accuracy()]})
 def two_numbers() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
-        return Score(value={"length": len(state.output.completion) / 10, "right": "C" if target.text in state.output.completion else "I"})
+        return Score(
+            value={"length": len(state.output.completion) / 10, "right": "C" if target.text in state.output.completion else "I"}
+        )
 
     return score
 
@@ -182,7 +184,17 @@ def other_prompts() -> Task:
     return Task(dataset=SUMS, solver=counting(), scorer=match())
 
 
-SAME = (sums_match, sums_begin, sums_pattern, capitals_includes, capitals_exact, capitals_f1, capitals_answer, options, several_options)
+SAME = (
+    sums_match,
+    sums_begin,
+    sums_pattern,
+    capitals_includes,
+    capitals_exact,
+    capitals_f1,
+    capitals_answer,
+    options,
+    several_options,
+)
 """Tasks whose scores are compared, besides `formulas`, which needs a parser of formulas, and `own_scorer`."""
 
 
@@ -190,9 +202,35 @@ def responses(sample: Sample) -> list[str]:
     """Returns right, wrong and odd responses to a sample."""
     first = sample.target if isinstance(sample.target, str) else sample.target[-1]
     letters = "".join(sample.target)
-    forms = ["{}", "{}.", "ANSWER: {}", "The answer is {}.", "So it is {}, I think.", "**{}**", "\\boxed{{{}}}", "{} or 3", "not {}!"]
-    odd = ["", " ", "ANSWER:", "A", "ANSWER: A,C", "ANSWER: D", "is 3", "1,000.0", "paris", "a b c Berlin", "ANSWER: Z", "日本", "$3"]
-    return [form.format(first) for form in forms] + odd + [f"ANSWER: {letters}", f"answer: {first.lower()}\n", f"{first} {first}"]
+    forms = [
+        "{}",
+        "{}.",
+        "ANSWER: {}",
+        "The answer is {}.",
+        "So it is {}, I think.",
+        "**{}**",
+        "\\boxed{{{}}}",
+        "{} or 3",
+        "not {}!",
+    ]
+    odd = [
+        "",
+        " ",
+        "ANSWER:",
+        "A",
+        "ANSWER: A,C",
+        "ANSWER: D",
+        "is 3",
+        "1,000.0",
+        "paris",
+        "a b c Berlin",
+        "ANSWER: Z",
+        "日本",
+        "$3",
+    ]
+    return (
+        [form.format(first) for form in forms] + odd + [f"ANSWER: {letters}", f"answer: {first.lower()}\n", f"{first} {first}"]
+    )
 
 
 def official() -> dict[str, list[tuple[int, str, object]]]:
