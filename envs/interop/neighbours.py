@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 
 from gymnasium.envs.registration import EnvSpec
 
+from ...core import UserError
+
 ENTRY_POINTS = {
     "harbor": "tenfold.envs.interop.harbor:Harbor",
     "inspect": "tenfold.envs.interop.inspect:Inspect",
@@ -55,8 +57,14 @@ def identity(entry_point: object, arguments: Mapping[str, object]) -> dict[str, 
     Args:
         entry_point: the entry point of a registration.
         arguments: the arguments of the environment.
+
+    Raises:
+        UserError: the class cannot be imported, or what it names does not exist.
     """
     if entry_point not in ENTRY_POINTS.values():
         return {}
-    kind = pkgutil.resolve_name(str(entry_point))
+    try:
+        kind = pkgutil.resolve_name(str(entry_point))
+    except ImportError as error:
+        raise UserError(f"cannot import {entry_point} ({error})") from None
     return kind.identity(**arguments) if isinstance(kind, SupportsIdentity) else {}
