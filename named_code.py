@@ -34,8 +34,8 @@ from .core import UserError
 VARIABLE = "TENFOLD_CODE"
 """Environment variable with the limits of a recipe, for the processes of its run."""
 SCHEMES = frozenset(
-    "bfcl call champ config env generate gguf harbor hash hf http https human_eval inspect jsonl micro nemo_gym openai openenv "
-    "packaged parquet path problems python ray reasoning_gym rules scripted smollm2 stage lm_eval text textarena transformers "
+    "bfcl call champ config env generate gguf hash hf http https human_eval inspect jsonl micro nemo_gym openai openenv "
+    "packaged parquet path problems python ray reasoning_gym rules scripted smollm2 stage lm_eval text transformers "
     "verifiers vllm".split()
 )
 """Schemes of the URIs of problems, documents, policies and servers."""

@@ -13,11 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 from ...core import UserError
 
 ENTRY_POINTS = {
-    "harbor": "tenfold.envs.interop.harbor:Harbor",
     "inspect": "tenfold.envs.interop.inspect:Inspect",
     "nemo_gym": "tenfold.envs.interop.nemo_gym:NemoGym",
     "openenv": "tenfold.envs.interop.openenv:OpenEnv",
-    "textarena": "tenfold.envs.interop.textarena:TextArena",
     "verifiers": "tenfold.envs.interop.verifiers:Verifiers",
 }
 """For each scheme, the class of its environments. Its first argument is the address."""
