@@ -156,12 +156,12 @@ def test_every_extra_is_in_the_table_and_in_the_extra_all() -> None:
 
 RIVALS = {"liger_kernel"}
 """Packages that a speed program compares with this one, if they are installed."""
-OPTIONAL = {"tiktoken", "mlflow", "trackio", "swanlab", "skyrl_gym", "atroposlib"}
-"""Packages without which a figure is computed in another way, which the result says; experiment trackers, and other trainers'
-packages, that users install."""
-OPTIONAL = {"tiktoken", "mlflow", "trackio", "swanlab", "inspect_ai"}
-"""Packages without which a figure is computed in another way, which the result says; experiment trackers
-and packages of other environments that users install."""
+OPTIONAL = {
+    "tiktoken", "mlflow", "trackio", "swanlab", "skyrl_gym", "atroposlib",
+    "inspect_ai", "verifiers", "nemo_gym", "resources_servers",
+}  # fmt: skip
+"""Packages without which a figure is computed in another way, which the result says; experiment trackers, and packages of
+other trainers and environments, that users install."""
 WITHOUT_REQUIREMENTS = {"tau2"}
 """Packages that are installed with `--no-deps`, which no extra can do."""
 
