@@ -18,7 +18,7 @@ import collections
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core import Completion, UserError, Verdict, message_text
 from ...policies.chat import tools
@@ -243,14 +243,14 @@ def server_class(
         mask_sample: bool = False
 
     class OneTurn(SimpleResourcesServer):  # type: ignore[misc, unused-ignore]
-        ray_enabled = False
+        ray_enabled: ClassVar[bool] = False
 
         async def verify(self, body: VerifyRequest) -> VerifyResponse:
             found = await asyncio.to_thread(sessions.verify, body.model_extra or {}, body.response.model_dump())
             return VerifyResponse(**(body.model_dump() | found))
 
     class SeveralTurns(GymnasiumServer):  # type: ignore[misc, unused-ignore]
-        ray_enabled = False
+        ray_enabled: ClassVar[bool] = False
 
         async def reset(self, metadata: Row, session_id: str | None = None) -> tuple[None, dict[str, object]]:
             await asyncio.to_thread(sessions.reset, str(session_id), metadata)
