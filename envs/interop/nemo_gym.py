@@ -17,12 +17,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 
-from ... import disk
+from ... import disk, faults
 from ...core import Info, Message, Problem, Status, UserError, Verdict
 from ...policies.chat import tools
 from ...responses import without_thinking
@@ -232,8 +231,10 @@ def _read(path: str) -> list[Row]:
         UserError: the file cannot be read, or a row has no prompt of text.
     """
     found: list[Row] = []
-    with disk.reading(path, "name a JSONL file of NeMo Gym"):
-        text = Path(disk.expanded(path)).read_text(encoding="utf-8")
+    try:
+        text = disk.expanded(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({faults.message(error)}): name a JSONL file of NeMo Gym") from None
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
