@@ -61,7 +61,7 @@ class Verifiers(TextEnv):
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MAX_TASKS):
             raise UserError(f"limit: expected a number of tasks from 1 to {MAX_TASKS}, got {limit!r:.80}")
         self.address, self.seconds = address, seconds
-        self._vf = _package()
+        self._vf = package(f"verifiers:{address}")
         loaded = _taskset(self._vf, address, taskset or {})
         if limit is None and not loaded.bounded:
             raise UserError(f"verifiers:{address} has tasks without end: set limit to the number of tasks")
@@ -132,13 +132,23 @@ class Verifiers(TextEnv):
             raise
 
 
-def _package() -> ModuleType:
+def package(user: str) -> ModuleType:
+    """Returns the package verifiers. This package has a module of the same name; therefore the installed packages are asked first.
+
+    Args:
+        user: what needs the package, for the error.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    import importlib.metadata
+
     try:
-        import verifiers.v1
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "verifiers":
-            raise
-        raise UserError("verifiers: needs the package verifiers: pip install 'verifiers==0.4.*'") from error
+        importlib.metadata.version("verifiers")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"{user} needs the package verifiers: pip install 'verifiers==0.4.*'") from None
+    import verifiers.v1
+
     return verifiers.v1
 
 

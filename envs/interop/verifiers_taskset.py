@@ -19,15 +19,10 @@ from ...policies.chat import tools
 from ...policies.play import games
 from .. import registry
 from .episodes import MAX_TURNS, begin, take_turn
+from .verifiers import package
 
-try:
-    import verifiers.v1 as vf
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "verifiers":
-        raise
-    raise UserError(
-        "tenfold.envs.interop.verifiers_taskset needs the package verifiers: pip install 'verifiers==0.4.*'"
-    ) from error
+package("a taskset for verifiers")
+import verifiers.v1 as vf  # noqa: E402 (after the line that names it if it is missing)
 
 
 class NoScore(Exception):
