@@ -133,7 +133,7 @@ class Verifiers(TextEnv):
 
 
 def package(user: str) -> ModuleType:
-    """Returns the package verifiers. This package has a module of the same name; therefore the installed packages are asked first.
+    """Returns the package verifiers. A folder here has the same name; therefore the installed packages are asked first.
 
     Args:
         user: what needs the package, for the error.

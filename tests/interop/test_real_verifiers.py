@@ -71,7 +71,6 @@ def test_every_response_gets_the_score_of_the_suite(id: str, monkeypatch: pytest
     from tenfold.envs.interop.verifiers_taskset import NoScore
 
     monkeypatch.setitem(sys.modules, "tenfold_verifiers", tenfold_verifiers)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # it is no file on the path here
     environment = load_environment(resolve_env_config({"taskset": {"id": "tenfold_verifiers", "environment": id}}))
     tasks = [*environment.taskset]
     for pair in (pair for pair in suite.pairs() if pair.id == id):
@@ -113,7 +112,6 @@ def tasks_of_the_suite(monkeypatch: pytest.MonkeyPatch) -> str:
     package = ModuleType("tasks_of_the_suite")
     package.Suite, package.__all__ = Suite, ["Suite"]
     monkeypatch.setitem(sys.modules, package.__name__, package)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     return package.__name__
 
 
