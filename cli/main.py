@@ -13,7 +13,24 @@ from ..core import UserError
 from . import autopsy, bench, doctor, env, fetch, policy, rollout, run, serve, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, policy, serve, fetch, doctor)
+COMMANDS = (
+    run,
+    status,
+    view,
+    track,
+    env,
+    rollout,
+    show,
+    autopsy,
+    bench,
+    task,
+    synthesize,
+    verify,
+    policy,
+    serve,
+    fetch,
+    doctor,
+)
 """The commands in the order of `--help`."""
 EXTRAS = {
     "run": "train",

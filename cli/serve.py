@@ -35,8 +35,8 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serves the environment."""
-    from ..envs.interop import openenv_server
-    from ..envs.interop.openenv_session import Limits
+    from ..envs.interop.openenv import server as openenv_server
+    from ..envs.interop.openenv.session import Limits
 
     if not 0 <= arguments.port <= 65535:
         raise UserError("--port: expected 0 to 65535")

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 import tenfold
-from tenfold.core import Problem
 from tenfold.pipelines.stage import Context
 from tenfold.policies.checkpoints import checkpoint, tokenizer_of
 

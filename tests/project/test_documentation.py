@@ -46,7 +46,19 @@ from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    *("run", "env list", "env check", "env show", "env play", "env new", "rollout", "show", "bench", "task check", "synthesize"),
+    *(
+        "run",
+        "env list",
+        "env check",
+        "env show",
+        "env play",
+        "env new",
+        "rollout",
+        "show",
+        "bench",
+        "task check",
+        "synthesize",
+    ),
     *("verify", "fetch", "doctor", "status", "view", "track", "autopsy", "serve", "policy serve"),
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -17,8 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.sync.client import ClientConnection, connect
 
 from tenfold.core import Status, Verdict
-from tenfold.envs.interop import openenv_server
-from tenfold.envs.interop.openenv_session import Limits
+from tenfold.envs.interop.openenv import server as openenv_server
+from tenfold.envs.interop.openenv.session import Limits
 from tenfold.envs.text import Text
 from tenfold.policies.server import listening
 

@@ -15,8 +15,8 @@ from tenfold import UserError
 from tenfold.core import Conversation, Episode, Status
 from tenfold.envs import check, registry
 from tenfold.envs.interop.openenv import OpenEnv
-from tenfold.envs.interop.openenv_client import ServerError
-from tenfold.envs.interop.openenv_session import Limits
+from tenfold.envs.interop.openenv.client import ServerError
+from tenfold.envs.interop.openenv.session import Limits
 from tenfold.policies.scripted import ScriptedPolicy
 from tenfold.policies.server import keys
 

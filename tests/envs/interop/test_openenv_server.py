@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import tenfold
 from tenfold import UserError
-from tenfold.envs.interop import openenv_server
-from tenfold.envs.interop.openenv_session import Limits
+from tenfold.envs.interop.openenv import server as openenv_server
+from tenfold.envs.interop.openenv.session import Limits
 
 from .served import Client, Judged, served
 

@@ -8,7 +8,7 @@
     POST /NAME/num_tasks       {"split": "all"}: the number of problems
     WS   /ws                   a session: reset, step, state and close
 
-A session has an environment and a thread of its own; see `openenv_session.py`.
+A session has an environment and a thread of its own; see `session.py`.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...policies.play.games import count_problems
-from ...policies.server import listening
-from ...version import __version__
-from .. import registry
-from . import openenv_session as sessions
-from .openenv_session import Environments, Limits, Player, Session, Worker
+from ....policies.play.games import count_problems
+from ....policies.server import listening
+from ....version import __version__
+from ... import registry
+from . import session as sessions
+from .session import Environments, Limits, Player, Session, Worker
 
 TITLE = "TenfoldObservation"
-"""Title of the schema of observations, by which `openenv.py` knows a server of this package."""
+"""Title of the schema of observations, by which `environment.py` knows a server of this package."""
 SPLIT = "all"
 CLOSE_SECONDS = 10.0
 """Time limit for calls that are not done when the server ends. Our choice."""

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ... import extras
-from ...core import Part, Status, UserError, Verdict
-from ...policies.play.games import Raised
-from ...policies.server import keys
-from ...texts import without_surrogates
-from ..spaces import MAX_CHARACTERS
+from .... import extras
+from ....core import Part, Status, UserError, Verdict
+from ....policies.play.games import Raised
+from ....policies.server import keys
+from ....texts import without_surrogates
+from ...spaces import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection

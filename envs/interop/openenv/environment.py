@@ -16,14 +16,14 @@ from typing import Any, cast
 
 import gymnasium
 
-from ...core import Info, Message, Status, UserError, Verdict
-from ...policies.chat import tools as declarations
-from ...responses import without_thinking
-from ...verifiers.calls import formats
-from ...verifiers.calls.call import Malformed
-from ..spaces import MAX_CHARACTERS, Text
-from ..text import observation, problem_index
-from .openenv_client import Connection, Rejected, Row, ServerError, number_of, text_of, verdict_of
+from ....core import Info, Message, Status, UserError, Verdict
+from ....policies.chat import tools as declarations
+from ....responses import without_thinking
+from ....verifiers.calls import formats
+from ....verifiers.calls.call import Malformed
+from ...spaces import MAX_CHARACTERS, Text
+from ...text import observation, problem_index
+from .client import Connection, Rejected, Row, ServerError, number_of, text_of, verdict_of
 
 OURS = "TenfoldObservation"
 """Title of the schema of observations of a server of this package."""

@@ -22,14 +22,14 @@ from typing import Any, cast
 import gymnasium
 from starlette.websockets import WebSocket
 
-from ... import faults
-from ...core import Completion, Function, Info, Message, ToolCall, UserError, message_text
-from ...disk import storable
-from ...policies.chat import tools
-from ...policies.play.games import environment_error
-from ...policies.store import verdict_to_json
-from ...texts import without_secrets, without_surrogates
-from ..spaces import MAX_CHARACTERS
+from .... import faults
+from ....core import Completion, Function, Info, Message, ToolCall, UserError, message_text
+from ....disk import storable
+from ....policies.chat import tools
+from ....policies.play.games import environment_error
+from ....policies.store import verdict_to_json
+from ....texts import without_secrets, without_surrogates
+from ...spaces import MAX_CHARACTERS
 
 Environment = gymnasium.Env[str, str]
 Data = Mapping[str, Any]
