@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from .. import cpu_threads, extras, faults, named_code, signals, terminal
 from ..core import UserError
-from . import autopsy, bench, doctor, env, fetch, policy, rollout, run, serve, synthesize, task, verify
+from . import autopsy, bench, doctor, env, fetch, policy, pull, push, rollout, run, serve, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (
+COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, fetch, push, pull, doctor)
     run,
     status,
     view,
@@ -59,6 +59,7 @@ EPILOG = """examples:
   tenfold verify --audit built-in --baselines                    measure verifiers on labelled pairs
   tenfold serve tenfold/ChainSum-v0 --port 8000          serve an environment to other trainers (OpenEnv)
   tenfold policy serve stage:runs/quickstart/grpo                serve a checkpoint with OpenAI's API
+  tenfold push runs/quickstart/grpo ORG/NAME --dry-run   show what would go to the Hugging Face hub, with its model card
   tenfold doctor                                         say what works on this machine
 
 policies:  micro:  smollm2:  packaged:NAME  gguf:FILE  config:FILE?tokenizer=FOLDER  hf:ORG/NAME  path:FOLDER

@@ -33,7 +33,7 @@ def write(path: Path, folders: Sequence[str], limit: int) -> int:
     Args:
         path: the HTML file.
         folders: runs, folders of runs, and benchmark folders.
-        limit: number of episodes of each stage.
+        limit: number of episodes of each stage; 0: the page has no episodes, and no prompts of problems.
 
     Raises:
         UserError: a folder does not exist, or has no run.
@@ -55,7 +55,8 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
 
     Args:
         runs: the runs.
-        limit: number of episodes of each stage: half of them the first ones, half the last ones.
+        limit: number of episodes of each stage: half of them the first ones, half the last ones. With 0 the page
+            has no prompts of problems either.
     """
 
     def ask(path: str, **query: object) -> Iterator[tuple[str, Answer]]:
@@ -71,6 +72,9 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
     for run in listed["runs"]:
         path = f"/api/runs/{run['id']}"
         detail = runs.run(run["id"], 120)
+        if not limit:
+            shown = [{**stage, "has": [view for view in stage["has"] if view != "episodes"]} for stage in detail["stages"]]
+            detail = {**detail, "stages": shown}
         yield path, detail
         for stage in detail["stages"]:
             at = f"{path}/stages/{stage['name']}"
@@ -79,7 +83,7 @@ def answers(runs: Runs, limit: int) -> Iterator[tuple[str, Answer]]:
             yield from ask(f"{at}/corpus") if "corpus" in stage["has"] else ()
             if "episodes" in stage["has"]:
                 yield from _episodes(runs, run["id"], stage["name"], limit, ask)
-    yield from _comparisons(runs, listed["runs"], ask)
+    yield from _comparisons(runs, listed["runs"], ask) if limit else ()
 
 
 Ask = Callable[..., Iterator[tuple[str, Answer]]]

@@ -60,6 +60,8 @@ COMMANDS = (
         "synthesize",
     ),
     *("verify", "fetch", "doctor", "status", "view", "track", "autopsy", "serve", "policy serve"),
+    *("run", "env list", "env check", "env show", "env play", "rollout", "show", "bench", "task check", "synthesize"),
+    *("verify", "fetch", "doctor", "status", "view", "track", "autopsy", "push", "pull"),
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
