@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = ("cli", "pipelines", "benchmarks", "envs", "policies", "verifiers")
 """A layer may import from itself, from those after it, and from the modules at the root, which import from no layer."""
 LAYERS_OF_PIPELINES = (
+    "share",
     "view",
     "recipe",
     "stages",
