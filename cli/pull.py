@@ -33,9 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = disk.expanded(arguments.folder or where.name.rpartition("/")[2])
     for path, size in sorted(offer.sizes.items()):
         print(f"{size:15,}  {path}")
-    print(
-        f"{sum(offer.sizes.values()):15,}  bytes in {len(offer.sizes)} files of a {offer.kind} from {offer.address}", flush=True
-    )
+    print(f"{sum(offer.sizes.values()):15,}  bytes in {len(offer.sizes)} files ({offer.kind}) of {offer.address}", flush=True)
     for path in offer.others:
         print(f"not fetched: {path} (the card does not list it)")
     if arguments.dry_run:

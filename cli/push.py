@@ -84,7 +84,7 @@ def _show(parcel: "Parcel", *, whole: bool) -> None:
     for file in parcel.all_files:
         print(f"{file.size:15,}  {file.path}")
     total = sum(file.size for file in parcel.all_files)
-    print(f"{total:15,}  bytes in {len(parcel.all_files)} files of a {parcel.kind}")
+    print(f"{total:15,}  bytes in {len(parcel.all_files)} files ({parcel.kind})")
     for each in parcel.left_out if whole else parcel.left_out[:SHOWN]:
         print(f"does not go: {each.path} ({each.reason})")
     if not whole and len(parcel.left_out) > SHOWN:

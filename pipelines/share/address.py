@@ -31,7 +31,7 @@ def parse(text: str) -> Address:
         UserError: the text has another form.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     address, at, revision = text.partition("@")
     name = address.removeprefix(DATASETS)

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ... import disk
@@ -17,6 +18,9 @@ from . import card, contents, origin, parcel, search
 from .address import Address
 from .contents import CHECKPOINT, File, LeftOut
 from .origin import Base, Run
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 MERGED = "policy"
 """Folder of a stage with its checkpoint."""
@@ -41,7 +45,7 @@ def pack(location: str, address: Address, licence: str | None, patterns: list[st
     files = [contents.of_path(name, path) for name, path in found.items() if name != contents.RECIPE]
     run = origin.run_of(stage.parent) if stage and (stage.parent / contents.RECIPE).is_file() else None
     merged = stage / MERGED if stage else folder
-    base = _base(run, stage, folder, is_adapter, licence)
+    base = _base(run, stage, folder, is_adapter)
     notes = []
     if is_adapter:
         files = [_configuration(folder, base) if file.path == adapter.CONFIG else file for file in files]
@@ -83,18 +87,18 @@ def _places(location: str) -> tuple[Path, Path | None]:
     return folder, None
 
 
-def _base(run: Run | None, stage: Path | None, folder: Path, is_adapter: bool, licence: str | None) -> Base:
+def _base(run: Run | None, stage: Path | None, folder: Path, is_adapter: bool) -> Base:
     if stage:
         if (
             is_adapter and folder.name == lora.FOLDER
         ):  # the adapter is of the policy at the stage's start, which may be a stage's
             start = str(disk.read_object(stage / RECORD, "run the stage again")["policy"])
-            known = origin.base_of_stage(run, stage, licence)
+            known = origin.base_of_stage(run, stage)
             return Base(start, known.name if start == known.uri else "", known.licence, known.adapted)
-        return origin.base_of_stage(run, stage, licence)
+        return origin.base_of_stage(run, stage)
     if is_adapter:
-        return origin.base_of_adapter(folder, licence)
-    return origin.base(f"path:{folder}", licence)
+        return origin.base_of_adapter(folder)
+    return origin.base(f"path:{folder}")
 
 
 def _configuration(folder: Path, base: Base) -> File:
@@ -167,16 +171,19 @@ def _card(
     kind = str(record["stage"]["kind"]) if record else ""
     tags = ["tenfold", *([kind] if kind else []), *(["lora"] if is_adapter else [])]
     data = ModelCardData(
-        **licence,
+        license=licence.get("license"),
+        license_name=licence.get("license_name"),
+        license_link=licence.get("license_link"),
         base_model=base.name or None,
         library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=tags,
         model_name=title if results else None,
         eval_results=results or None,
-        **{parcel.KIND_KEY: CHECKPOINT},
-        **({"base_model_relation": "adapter" if is_adapter else "finetune"} if base.name else {}),
     )
+    data[parcel.KIND_KEY] = CHECKPOINT
+    if base.name:
+        data["base_model_relation"] = "adapter" if is_adapter else "finetune"
     what = "A LoRA adapter" if is_adapter else "A checkpoint"
     by = f" of the stage `{card.cell(stage.name)}` ({kind}) of the recipe `{card.cell(run.name)}`" if run and stage else ""
     intro = f"{what}{by}, trained and measured with tenfold. Base model: {without_secrets(str(base))}.\n\n"
@@ -208,7 +215,7 @@ def _use(address: Address, base: Base, is_adapter: bool) -> str:
     return card.block("bash", "\n".join(lines)) + f"\n`hf:{address.name}{with_base}` is the same policy without a pull.\n"
 
 
-def _cautions(run: Run | None, base: Base, licence: dict[str, str], results: list[object], is_adapter: bool) -> list[str]:
+def _cautions(run: Run | None, base: Base, licence: dict[str, str], results: "list[EvalResult]", is_adapter: bool) -> list[str]:
     found = card.cautions(run) if run else ["the run that trained it is not known: there are no figures"]
     if run and not results:
         found.append("the run has no benchmark of these weights")

@@ -87,12 +87,9 @@ def _card(address: Address, files: list[File], project: dict[str, Any], licence:
 
     title = address.name.rpartition("/")[2]
     data = DatasetCardData(
-        license=licence,
-        tags=["tenfold", "environment", "reinforcement-learning"],
-        pretty_name=title,
-        viewer=False,
-        **{parcel.KIND_KEY: ENVIRONMENT},
+        license=licence, tags=["tenfold", "environment", "reinforcement-learning"], pretty_name=title, viewer=False
     )
+    data[parcel.KIND_KEY] = ENVIRONMENT
     registered = [name for name in ids(files) if "/" in name or "-v" in name]
     requires = [card.cell(each) for each in project.get("dependencies", [])]
     use = [f"tenfold pull datasets/{address.name}", f"pip install ./{title}"]

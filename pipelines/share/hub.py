@@ -23,7 +23,6 @@ def errors(address: Address, doing: str) -> Iterator[None]:
     Raises:
         UserError: the hub refuses, fails or does not answer.
     """
-    from httpx import HTTPError
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if reason := hub.unreachable():
@@ -32,8 +31,11 @@ def errors(address: Address, doing: str) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         raise UserError(_explained(error, address, doing)) from None
-    except (HTTPError, OfflineModeIsEnabled) as error:
+    except Exception as error:  # the client raises errors of the library that it sends requests with
         reason = type(error).__name__
+        modules = {parent.__module__.partition(".")[0] for parent in type(error).__mro__}
+        if "httpx" not in modules and not isinstance(error, OfflineModeIsEnabled):
+            raise
         raise UserError(f"{address}: the connection to {hub.endpoint()} broke ({reason}): {AGAIN}") from None
 
 

@@ -84,13 +84,12 @@ def measured(record: disk.Row) -> dict[str, str]:
     return {name.removeprefix("policy/"): digest for name, digest in inputs.items() if name.startswith("policy/")}
 
 
-def base_of_stage(run: Run | None, stage: Path, hint: str | None = None) -> Base:
+def base_of_stage(run: Run | None, stage: Path) -> Base:
     """Returns the base model of a stage: what the first stage of those that its policy went through started from.
 
     Args:
         run: the run of the stage, if it is known.
         stage: folder of the stage.
-        hint: licence that the user names.
     """
     uri = ""
     for _ in range(_MAX_STAGES):
@@ -108,15 +107,14 @@ def base_of_stage(run: Run | None, stage: Path, hint: str | None = None) -> Base
         if earlier is None or earlier.resolve() == stage.resolve():
             break
         stage = earlier
-    return base(uri, hint)
+    return base(uri)
 
 
-def base(uri: str, hint: str | None = None) -> Base:
+def base(uri: str) -> Base:
     """Returns a base model by the URI of its policy. Nobody is asked: licences come from tables and caches.
 
     Args:
         uri: URI, such as hf:ORG/NAME.
-        hint: licence that the user names for a model of the hub; used if no other is known.
     """
     scheme, _, rest = uri.partition(":")
     location = rest.partition("?")[0]
@@ -128,10 +126,10 @@ def base(uri: str, hint: str | None = None) -> Base:
         return Base(uri, name, {"license": model.licence.lower()}, f"the quantized weights of {model.title}")
     if scheme == "hf":
         revision = dict(parse_qsl(rest.partition("?")[2])).get("revision")
-        return Base(uri, location, _cached_licence(location, revision) or _licence(hint))
+        return Base(uri, location, _cached_licence(location, revision))
     if scheme == "gguf" and location.startswith("hf:"):
         name = "/".join(location.removeprefix("hf:").split("/")[:2])
-        return Base(uri, name, _cached_licence(name, None) or _licence(hint), "the quantized weights of a GGUF file")
+        return Base(uri, name, _cached_licence(name, None), "the quantized weights of a GGUF file")
     if scheme == "path":
         data = metadata(disk.expanded(location) / CARD)
         named = data.get("base_model")
@@ -140,13 +138,13 @@ def base(uri: str, hint: str | None = None) -> Base:
     return Base(uri)
 
 
-def base_of_adapter(folder: Path, hint: str | None = None) -> Base:
+def base_of_adapter(folder: Path) -> Base:
     """Returns the base model that an adapter's configuration names.
 
     Raises:
         UserError: the configuration cannot be read, or names none.
     """
-    return base(adapter.base_of(folder), hint)
+    return base(adapter.base_of(folder))
 
 
 def metadata(card: Path) -> dict[str, object]:
@@ -157,10 +155,6 @@ def metadata(card: Path) -> dict[str, object]:
         return dict(RepoCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict())
     except Exception:  # a card is the text of somebody else
         return {}
-
-
-def _licence(name: str | None) -> dict[str, str]:
-    return {"license": name} if name else {}
 
 
 def _cached_licence(name: str, revision: str | None) -> dict[str, str]:

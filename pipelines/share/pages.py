@@ -69,9 +69,8 @@ def _card(address: Address, files: list[File], run: Run, licence: str | None, ep
 
     title = address.name.rpartition("/")[2]
     described = card.cell(run.recipe.get("description") or "")
-    data = DatasetCardData(
-        license=licence, tags=["tenfold", "training-run"], pretty_name=title, viewer=False, **{parcel.KIND_KEY: PAGES}
-    )
+    data = DatasetCardData(license=licence, tags=["tenfold", "training-run"], pretty_name=title, viewer=False)
+    data[parcel.KIND_KEY] = PAGES
     last = [*run.records.values()][-1]
     shown = "with episodes" if episodes else "without episodes"
     pages = f"`{VIEWER}` has stages, curves and results ({shown}), and `{page.NAME}` the report. Open them in a browser.\n"

@@ -107,14 +107,14 @@ def fetch(offer: Offer, folder: Path, say: Callable[[str], None]) -> None:
             mark.write_text(f"{_marked(offer.address)}\n", encoding="utf-8")
             _check_space(offer, partial)
             for number, path in enumerate(sorted(offer.digests), start=1):
-                _fetch_one(offer, path, partial, lambda line, number=number: say(f"{number}/{len(offer.digests)} {line}"))
+                _fetch_one(offer, path, partial, f"{number}/{len(offer.digests)}", say)
             (partial / CARD).write_bytes(offer.card)
             _remove_others(partial, {*offer.digests, CARD})
         mark.unlink()
         os.rename(partial, folder)  # replaces an empty folder
 
 
-def _fetch_one(offer: Offer, path: str, partial: Path, say: Callable[[str], None]) -> None:
+def _fetch_one(offer: Offer, path: str, partial: Path, count: str, say: Callable[[str], None]) -> None:
     """Fetches a file unless it is there, and checks it. A file of another content is fetched once more."""
     target = partial / path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _fetch_one(offer: Offer, path: str, partial: Path, say: Callable[[str], None
             target.unlink()
             begun = 0
         if not target.is_file() or begun < size:
-            say(f"{path} ({size / 1e6:,.1f} MB{f', of which {begun / 1e6:,.1f} MB are here' if begun else ''})")
+            say(f"{count} {path} ({size / 1e6:,.1f} MB{f', of which {begun / 1e6:,.1f} MB are here' if begun else ''})")
             _download(offer.address, path, size, target, begun)
         if digests.of_file(target) == wanted:
             if path.endswith(".safetensors"):
@@ -137,7 +137,7 @@ def _fetch_one(offer: Offer, path: str, partial: Path, say: Callable[[str], None
 def _download(address: Address, path: str, size: int, target: Path, begun: int) -> None:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     url = hf_hub_url(address.name, path, repo_type=address.type, revision=address.revision)
     with errors(address, "pull"), target.open("ab") as file, disk.name_in_errors(target):

@@ -41,45 +41,44 @@ def send(parcel: Parcel, address: Address, say: Callable[[str], None], *, public
     search.check(files)
     if not get_token():
         raise UserError("a push needs a token of the hub: set HF_TOKEN, or log in with `hf auth login`")
-    api, where = HfApi(), {"repo_id": address.name, "repo_type": parcel.type}
+    api, name, kind = HfApi(), address.name, parcel.type
     with errors(address, "push"):
         try:
-            info = api.repo_info(**where)
+            info = api.repo_info(name, repo_type=kind)
         except RepositoryNotFoundError:
-            api.create_repo(**where, private=not public, exist_ok=True)
-            info = api.repo_info(**where)
+            api.create_repo(name, repo_type=kind, private=not public, exist_ok=True)
+            info = api.repo_info(name, repo_type=kind)
             say(f"created {address}, {'private' if info.private else 'public'}")
         if not info.private and not public:
             raise UserError(f"{address} is public: add --public to send the files where everybody can read them")
         if info.private and public:
             say(f"{address} is private and stays so: change it on its page of settings")
-        there = {
-            entry.path: entry for entry in api.list_repo_tree(**where, recursive=True, revision=info.sha) if _is_file(entry)
-        }
+        entries = api.list_repo_tree(name, repo_type=kind, recursive=True, revision=info.sha)
+        there = {entry.path: entry for entry in entries if _is_file(entry)}
         changed = [file for file in files if not _same(file, there.get(file.path))]
         others = sorted(there.keys() - {file.path for file in files} - {*_OF_THE_HUB})
         if not changed and not others:
             return str(info.sha)
         if not replace and (others or any(file.path in there for file in changed)):
-            name = others[0] if others else next(file.path for file in changed if file.path in there)
+            other = others[0] if others else next(file.path for file in changed if file.path in there)
             raise UserError(
-                f"{address} has other files, such as {name}: choose another name, or replace them by --replace (earlier "
+                f"{address} has other files, such as {other}: choose another name, or replace them by --replace (earlier "
                 "commits keep them)"
             )
-        operations = []
+        operations: list[CommitOperationAdd | CommitOperationDelete] = []
         for file in sorted(changed, key=lambda file: (file.path == CARD, file.path)):
             operation = CommitOperationAdd(file.path, file.source)
             operation.upload_info.sha256 = bytes.fromhex(file.sha256)
             operations.append(operation)
             if file.size >= LARGE_BYTES:
                 say(f"uploading {file.path} ({file.size / 1e6:,.0f} MB)")
-                api.preupload_lfs_files(address.name, [operation], repo_type=parcel.type, free_memory=False)
+                api.preupload_lfs_files(name, [operation], repo_type=kind, free_memory=False)
         for file in files:
             if isinstance(file.source, Path) and digests.of_file(file.source) != file.sha256:
                 raise UserError(f"{file.source} has changed since it was read: run the same command again")
         message = f"tenfold push: {parcel.kind}"
-        deleted = [CommitOperationDelete(path) for path in others]
-        done = api.create_commit(**where, operations=[*operations, *deleted], commit_message=message, parent_commit=info.sha)
+        operations += [CommitOperationDelete(path) for path in others]
+        done = api.create_commit(name, operations, repo_type=kind, commit_message=message, parent_commit=info.sha)
         return str(done.oid)
 
 

@@ -47,6 +47,7 @@ def test_the_model_card(hub: Hub, tenfold: Cli, run: Path) -> None:
     assert (result.metric_type, result.metric_value) == ("avg@8", 73.5)
     assert "[68.3, 78.2]" in str(result.metric_name)
     assert (card.data.license, card.data.base_model, card.data.library_name) == ("mit", "lab/base", "transformers")
+    assert "lab/base, licence not known" in card.text  # the licence of the checkpoint is not that of its base model
     for part in ("few problems", "3 samples have no score", "uncommitted changes", "adds digits", "tenfold run recipe.yaml"):
         assert part in card.text
     assert listed(card_of(hub)).keys() == hub.repository("lab/sums").tree.keys() - {"README.md", ".gitattributes"}
