@@ -13,23 +13,9 @@ from ..core import UserError
 from . import autopsy, bench, doctor, env, fetch, policy, pull, push, rollout, run, serve, synthesize, task, verify
 from .runs import show, status, track, view
 
-COMMANDS = (run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify, fetch, push, pull, doctor)
-    run,
-    status,
-    view,
-    track,
-    env,
-    rollout,
-    show,
-    autopsy,
-    bench,
-    task,
-    synthesize,
-    verify,
-    policy,
-    serve,
-    fetch,
-    doctor,
+COMMANDS = (
+    *(run, status, view, track, env, rollout, show, autopsy, bench, task, synthesize, verify),
+    *(policy, serve, fetch, push, pull, doctor),
 )
 """The commands in the order of `--help`."""
 EXTRAS = {

@@ -46,22 +46,8 @@ from tenfold.pipelines.stages import KINDS
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    *(
-        "run",
-        "env list",
-        "env check",
-        "env show",
-        "env play",
-        "env new",
-        "rollout",
-        "show",
-        "bench",
-        "task check",
-        "synthesize",
-    ),
-    *("verify", "fetch", "doctor", "status", "view", "track", "autopsy", "serve", "policy serve"),
-    *("run", "env list", "env check", "env show", "env play", "rollout", "show", "bench", "task check", "synthesize"),
-    *("verify", "fetch", "doctor", "status", "view", "track", "autopsy", "push", "pull"),
+    *("run", "env list", "env check", "env show", "env play", "env new", "rollout", "show", "bench", "task check"),
+    *("synthesize", "verify", "fetch", "doctor", "status", "view", "track", "autopsy", "serve", "policy serve", "push", "pull"),
 )
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
