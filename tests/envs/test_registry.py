@@ -33,7 +33,9 @@ TAU2 = {id for id in built_in.TOOLS if id.startswith("tenfold/Tau2")}
 ELSEWHERE = {*built_in.REASONING_GYM, "tenfold/BFCLMemoryVector-v0", *TAU2}
 """Ids that other tests check. `BFCLMemoryVector` needs a model from the hub, which `bfcl/test_memory.py` replaces. tau2-bench
 needs a user, and no agent alone can take all gold actions (`tau2/test_tau2.py`)."""
-IDS = [id for id in registry.ids() if id not in ELSEWHERE] + [f"tenfold/RG-{name}-v0" for name in SAMPLE]
+IDS = [id for id in registry.ids() if id.startswith("tenfold/") and id not in ELSEWHERE] + [
+    f"tenfold/RG-{name}-v0" for name in SAMPLE
+]
 
 
 @pytest.fixture(params=IDS)

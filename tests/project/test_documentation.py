@@ -140,7 +140,10 @@ def read(command: str, written: set[str]) -> None:
             found = importlib.util.find_spec(module)
             assert found, f"there is no module {module}"
             if module.startswith("tenfold.") and found.origin:
-                text = Path(found.origin).read_text()
+                program = (
+                    Path(found.origin).with_name("__main__.py") if found.submodule_search_locations else Path(found.origin)
+                )
+                text = program.read_text()
                 for option in re.findall(r"--[a-z-]+", " ".join(given)):
                     assert f'"{option}"' in text, f"{module} has no option {option}"
         else:
