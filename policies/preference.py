@@ -119,19 +119,30 @@ class PairwiseJudge:
         distinct = {conversation[0]["content"]: conversation for prompts, _ in batch for conversation in prompts}
         try:
             chances = dict(zip(distinct, self._chances([*distinct.values()]), strict=True))
-            results = [[chances[conversation[0]["content"]] for conversation in prompts] for prompts, _ in batch]
         except BaseException as error:  # the waiting threads must receive the error
             for _, answer in batch:
                 answer.set_exception(error)
             return
-        for (_, answer), result in zip(batch, results, strict=True):
-            answer.set_result(result)
+        for prompts, answer in batch:
+            found = [chances[conversation[0]["content"]] for conversation in prompts]
+            if unreadable := [chance for chance in found if isinstance(chance, ValueError)]:
+                answer.set_exception(unreadable[0])
+            else:
+                answer.set_result([chance for chance in found if not isinstance(chance, ValueError)])
 
-    def _chances(self, conversations: list[Conversation]) -> list[float]:
+    def _chances(self, conversations: list[Conversation]) -> list[float | ValueError]:
+        """Returns a probability for each question, or the error of an answer that is neither A nor B: it is its own question's."""
         if isinstance(self.policy, SupportsChoiceProbabilities):
             return [chances[0] for chances in self.policy.choice_probabilities(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
-        return [float(chosen_letter(completions[0].text) == OPTIONS[0]) for completions in sampled]
+        return [_chance(completions[0].text) for completions in sampled]
+
+
+def _chance(text: str) -> float | ValueError:
+    try:
+        return float(chosen_letter(text) == OPTIONS[0])
+    except ValueError as error:
+        return error
 
 
 def chosen_letter(text: str) -> str:
