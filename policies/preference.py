@@ -131,7 +131,7 @@ class PairwiseJudge:
                 answer.set_result([chance for chance in found if not isinstance(chance, ValueError)])
 
     def _chances(self, conversations: list[Conversation]) -> list[float | ValueError]:
-        """Returns a probability for each question, or the error of an answer that is neither A nor B: it is its own question's."""
+        """Returns a probability for each question, or the error of an answer that is neither A nor B: that question's alone."""
         if isinstance(self.policy, SupportsChoiceProbabilities):
             return [chances[0] for chances in self.policy.choice_probabilities(conversations, OPTIONS)]
         sampled = self.policy.generate(conversations, 1, Sampling(temperature=0.0, max_tokens=8))
