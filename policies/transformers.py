@@ -121,7 +121,7 @@ class TransformersPolicy:
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
 
-            def ready(place: int, sampled: Sample, batch: Sequence[int] = batch) -> None:
+            def ended(place: int, sampled: Sample, batch: Sequence[int] = batch) -> None:
                 row = batch[place]
                 completions[row] = completion(
                     self.tokenizer, prompts[row], sampled.tokens, self.stop_ids, sampling.stop, sampled.logprobs
@@ -132,7 +132,7 @@ class TransformersPolicy:
             def grown(place: int, tokens: list[int], batch: Sequence[int] = batch) -> bool:
                 return observer is not None and observer.grown(batch[place], tokens)
 
-            sample(
+            samples = sample(
                 self.model,
                 [prompts[row] for row in batch],
                 [seeds[row] for row in batch],
@@ -140,9 +140,12 @@ class TransformersPolicy:
                 self.stop_ids,
                 (lambda tokens: has_stop(self.tokenizer, tokens, sampling.stop)) if sampling.stop else None,
                 [max_tokens[row] for row in batch],
-                ready,
+                ended if observer is not None else None,
                 grown if observer is not None else None,
             )
+            if observer is None:
+                for place, sampled in enumerate(samples):
+                    ended(place, sampled)
         return [completions[row] for row in range(len(prompts))]
 
     @torch.inference_mode()

@@ -45,9 +45,9 @@ def wheel(folder: Path, number: int, part: bytes, **members: str) -> Wheel:
     }
     file = folder / f"{module}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (own | members).items():
-            archive.writestr(name, text)
-        archive.writestr(f"{module}/data/part.bin", part)
+        for name, content in {**own, **members, f"{module}/data/part.bin": part}.items():
+            # a fixed time, so that a wheel that is written again has the same digest
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return Wheel(package, "1.0", sha256(file.read_bytes()), f"{module}/data/part.bin", len(part))
 
 
