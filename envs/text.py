@@ -284,6 +284,10 @@ class TextEnv(gymnasium.Env[str, str]):
         if self.problem is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         problem, self.problem = self.problem, None
-        verdict = self.verifier(problem, action)
+        verdict = self._judge(problem, action)
         reward = math.nan if verdict.score is None else verdict.score
         return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
+
+    def _judge(self, problem: Problem, response: str) -> Verdict:
+        """Returns the verdict on a response. Environments of other packages replace it: their scores may be above 1."""
+        return self.verifier(problem, response)

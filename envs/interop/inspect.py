@@ -20,10 +20,8 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import gymnasium
-
 from ... import digests, faults
-from ...core import Info, Message, Problem, Status, UserError, Verdict
+from ...core import Message, Problem, Status, UserError, Verdict
 from ...responses import without_thinking
 from ...texts import without_surrogates
 from ..problems import rows
@@ -126,15 +124,6 @@ class Inspect(TextEnv):
         if self._loaded.samples:
             self._try()
         super().__init__(self._loaded.problems, self._judge, template, system)
-
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Scores the response by the task, and ends the episode. The reward is the task's own number, which may be above 1."""
-        if self.problem is None:
-            raise gymnasium.error.ResetNeeded("call reset() before step()")
-        problem, self.problem = self.problem, None
-        verdict = self._judge(problem, action)
-        reward = math.nan if verdict.score is None else verdict.score
-        return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
 
     def _try(self) -> None:
         """Plays the first sample, to refuse tasks of several turns, with a model that grades, or with several numbers."""

@@ -82,7 +82,7 @@ class NemoGym(TextEnv):
         except ServerError as error:
             raise UserError(f"nemo_gym:{self.url} cannot be used: {error}; start the server (ng_run)") from error
         self.has_turns = isinstance(paths, Mapping) and "/step" in paths and "/verify" not in paths
-        super().__init__(problem_rows.with_distinct_ids(problems), self._verify, template, system)
+        super().__init__(problem_rows.with_distinct_ids(problems), self._judge, template, system)
         self._session: _Session | None = None
         self._asked: list[dict[str, object]] = []
         self._reward = 0.0
@@ -119,12 +119,9 @@ class NemoGym(TextEnv):
             verdict = Verdict(Status.SCORED, self._reward, METHOD, "")
             self.problem = None
             return text, reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
-        self.problem = None
-        verdict = self._verify(problem, action)
-        reward = math.nan if verdict.score is None else verdict.score
-        return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
+        return super().step(action)
 
-    def _verify(self, problem: Problem, response: str) -> Verdict:
+    def _judge(self, problem: Problem, response: str) -> Verdict:
         """Returns the server's verdict on one response. The reward is the server's own, which may be above 1."""
         if self.has_turns:
             return Verdict(Status.FAULT, None, METHOD, "the server plays several turns: call reset() and step()")

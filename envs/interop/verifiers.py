@@ -17,10 +17,8 @@ from collections.abc import Coroutine, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-import gymnasium
-
 from ... import faults, named_code
-from ...core import Info, Message, Problem, Status, UserError, Verdict
+from ...core import Message, Problem, Status, UserError, Verdict
 from ...responses import without_thinking
 from ...texts import without_surrogates
 from ..problems import rows
@@ -75,15 +73,6 @@ class Verifiers(TextEnv):
         problems = [_problem(address, index, task) for index, task in enumerate(self.tasks)]
         super().__init__(rows.with_distinct_ids(problems), self._judge, template, system)
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Scores the response by the taskset, and ends the episode."""
-        if self.problem is None:
-            raise gymnasium.error.ResetNeeded("call reset() before step()")
-        problem, self.problem = self.problem, None
-        verdict = self._judge(problem, action)
-        reward = math.nan if verdict.score is None else verdict.score
-        return "", reward, True, False, dict(Info(problem_id=problem.id, verdict=verdict))
 
     def close(self) -> None:
         """Ends the event loop of the scores."""

@@ -250,7 +250,7 @@ def serve(folders: Sequence[str], host: str, port: int, with_token: bool, show: 
     """
     runs = Runs(Folders(folders))
     entries = runs.folders.entries()
-    token = listening.new_token() if with_token or not listening.is_loopback(host) else ""
+    token = listening.token(host, with_token)
     with listening.bound(host, port) as bound:
         page = f"?token={token}" if token else f"#/{entries[0].id}" if len(entries) == 1 else ""
         show(f"{listening.url(host, bound)}/{page}")

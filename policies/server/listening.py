@@ -36,6 +36,16 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def token(host: str, demanded: bool) -> str:
+    """Returns a new token, or an empty text if requests need none.
+
+    Args:
+        host: name or address that the server listens on. All but the loopback address need a token.
+        demanded: whether requests need a token also on the loopback address.
+    """
+    return new_token() if demanded or not is_loopback(host) else ""
+
+
 def is_equal(text: str, token: str) -> bool:
     """True if a text is the token. The time does not depend on where they differ."""
     return hmac.compare_digest(text.encode(), token.encode())

@@ -24,4 +24,5 @@ def token(host: str, demanded: bool) -> tuple[str, bool]:
         raise UserError(f"${VARIABLE} may only have ASCII characters without spaces")
     if given:
         return given, False
-    return (listening.new_token(), True) if demanded or not listening.is_loopback(host) else ("", False)
+    new = listening.token(host, demanded)
+    return new, bool(new)

@@ -256,7 +256,7 @@ def serve(server: Server, host: str, port: int, with_token: bool, show: Callable
     Raises:
         UserError: the address is not free.
     """
-    token = listening.new_token() if with_token or not listening.is_loopback(host) else ""
+    token = listening.token(host, with_token)
     try:
         with listening.bound(host, port) as bound:
             web = web_server(server, host, token)
